@@ -1,0 +1,144 @@
+//! The AWS clients: built once, from the variables Lambda sets. What answers them is the only thing that changes
+//! between AWS, an emulator (`AWS_ENDPOINT_URL`) and the sandbox's embedded AWS (an HTTP client in the same process).
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_http_client::{Builder, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::region::Region;
+
+use crate::config::{self, ConfigError};
+
+/// Tries of one AWS call, the first included: two repeats fit into the three seconds a webhook may spend.
+const ATTEMPTS: u32 = 3;
+/// Time to open a connection to an AWS endpoint in the same region.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Whole time of one AWS call with its repeats; Meta wants its webhook answered long before.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Everything the AWS clients need to know.
+#[derive(Debug, Clone)]
+pub struct AwsConfig {
+    region: String,
+    credentials: Credentials,
+    endpoint: Option<String>,
+    http: SharedHttpClient,
+    attempts: u32,
+}
+
+impl AwsConfig {
+    /// Reads region, credentials and an optional endpoint from the environment, as Lambda sets it. No profile files and
+    /// no provider chain: they cost more at a cold start than everything else in the function (`performance.md` §3).
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let credentials = Credentials::new(
+            config::required("AWS_ACCESS_KEY_ID")?,
+            config::required("AWS_SECRET_ACCESS_KEY")?,
+            config::optional("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        let http = Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https();
+        Ok(Self {
+            region: config::required("AWS_REGION")?,
+            credentials,
+            endpoint: config::optional("AWS_ENDPOINT_URL"),
+            http,
+            attempts: ATTEMPTS,
+        })
+    }
+
+    /// Clients whose requests are answered by `http` instead of a network, for the sandbox and tests. They try once:
+    /// in one process there is no network to repeat for, and a test decides what fails.
+    #[must_use]
+    pub fn embedded(http: SharedHttpClient) -> Self {
+        Self {
+            region: "us-east-1".to_owned(),
+            credentials: Credentials::new("embedded", "embedded", None, None, "embedded"),
+            endpoint: Some("http://aws.embedded".to_owned()),
+            http,
+            attempts: 1,
+        }
+    }
+
+    /// A DynamoDB client.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut builder = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .sleep_impl(sleep())
+            .retry_config(self.retries())
+            .timeout_config(timeouts());
+        builder.set_endpoint_url(self.endpoint.clone());
+        aws_sdk_dynamodb::Client::from_conf(builder.build())
+    }
+
+    /// An SQS client.
+    #[must_use]
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        let mut builder = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .sleep_impl(sleep())
+            .retry_config(self.retries())
+            .timeout_config(timeouts());
+        builder.set_endpoint_url(self.endpoint.clone());
+        aws_sdk_sqs::Client::from_conf(builder.build())
+    }
+
+    /// A KMS client.
+    #[must_use]
+    pub fn kms(&self) -> aws_sdk_kms::Client {
+        let mut builder = aws_sdk_kms::Config::builder()
+            .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .sleep_impl(sleep())
+            .retry_config(self.retries())
+            .timeout_config(timeouts());
+        builder.set_endpoint_url(self.endpoint.clone());
+        aws_sdk_kms::Client::from_conf(builder.build())
+    }
+
+    /// An S3 client; addresses buckets by path where an endpoint is set, as emulators need it.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let mut builder = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .sleep_impl(sleep())
+            .retry_config(self.retries())
+            .timeout_config(timeouts())
+            .force_path_style(self.endpoint.is_some());
+        builder.set_endpoint_url(self.endpoint.clone());
+        aws_sdk_s3::Client::from_conf(builder.build())
+    }
+
+    fn retries(&self) -> RetryConfig {
+        RetryConfig::standard().with_max_attempts(self.attempts)
+    }
+}
+
+fn sleep() -> SharedAsyncSleep {
+    SharedAsyncSleep::new(TokioSleep::new())
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
+}

@@ -1,0 +1,15 @@
+//! A Meta app whose webhooks we receive.
+
+use super::ids::MetaAppId;
+use crate::secret::Secret;
+
+/// What proves that a webhook is Meta's. Two of each while one is being replaced: current and previous.
+#[derive(Debug, Clone)]
+pub struct MetaApp {
+    /// The name in its webhook URL.
+    pub id: MetaAppId,
+    /// App secrets that may sign, the current one first.
+    pub app_secrets: Vec<Secret>,
+    /// Verify tokens that may be presented, the current one first.
+    pub verify_tokens: Vec<Secret>,
+}

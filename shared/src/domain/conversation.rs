@@ -1,0 +1,42 @@
+//! A conversation and its customer service window.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::ids::{ConversationId, TenantId};
+use super::phone::PhoneNumber;
+
+/// How long a customer's message keeps the window open (Meta: 24 hours).
+pub const CUSTOMER_SERVICE_WINDOW: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is known of one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// Number and contact.
+    pub id: ConversationId,
+    /// The owner.
+    pub tenant: TenantId,
+    /// The contact's phone number, if it is known.
+    pub phone: Option<PhoneNumber>,
+    /// The contact's business-scoped user id, if it is known.
+    pub user_id: Option<String>,
+    /// The name the contact chose in WhatsApp.
+    pub profile_name: Option<String>,
+    /// The latest message, in either direction.
+    pub last_activity_at: Timestamp,
+    /// The latest message of the customer: what opens the window.
+    pub last_inbound_at: Option<Timestamp>,
+}
+
+impl Conversation {
+    /// When the customer service window closes or closed; `None` if the customer never wrote.
+    #[must_use]
+    pub fn window_closes_at(&self) -> Option<Timestamp> {
+        self.last_inbound_at.and_then(|at| at.checked_add(CUSTOMER_SERVICE_WINDOW).ok())
+    }
+
+    /// Whether a free-form message may be sent now.
+    #[must_use]
+    pub fn window_is_open(&self, now: Timestamp) -> bool {
+        self.window_closes_at().is_some_and(|closes| now < closes)
+    }
+}

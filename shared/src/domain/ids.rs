@@ -1,0 +1,275 @@
+//! One type per kind of id, so that two of them cannot be mistaken for each other.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use crate::random::{self, NoRandomness};
+
+/// Longest id a provider gives us that we accept, in bytes (`facts/webhooks.md` §7.1 plans 255 for a wamid).
+const PROVIDER_ID_MAX: usize = 255;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not {0}")]
+pub struct InvalidId(pub &'static str);
+
+macro_rules! our_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// What every id of this kind begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id, sortable by the moment it was made.
+            ///
+            /// # Errors
+            /// When the operating system has no randomness.
+            pub fn generate(now: Timestamp) -> Result<Self, NoRandomness> {
+                random::ulid(now).map(Self)
+            }
+
+            /// Reads an id as we print it: prefix and 26 characters of Crockford base 32.
+            ///
+            /// # Errors
+            /// When the text is anything else; the case must be ours too, so that one id has one spelling.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                let id = text
+                    .strip_prefix($prefix)
+                    .and_then(|rest| Ulid::from_string(rest).ok())
+                    .map(Self)
+                    .ok_or(InvalidId(concat!("an id of the form ", $prefix, "<ULID>")))?;
+                if id.to_string() == text { Ok(id) } else { Err(InvalidId("an id in upper case")) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, self.0)
+            }
+        }
+    };
+}
+
+our_id!(
+    /// A customer of the platform: the owner of numbers, keys and conversations.
+    TenantId,
+    "ten_"
+);
+our_id!(
+    /// A person who writes to a tenant's numbers, whatever they are called by.
+    ContactId,
+    "con_"
+);
+our_id!(
+    /// A message that we send. It exists before the provider knows of it.
+    OutboundId,
+    "msg_"
+);
+our_id!(
+    /// One attempt to own the sending of a message.
+    ClaimId,
+    "clm_"
+);
+
+impl OutboundId {
+    /// The moment the id was made, to the millisecond.
+    #[must_use]
+    pub fn made_at(self) -> Timestamp {
+        crate::clock::at_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+    }
+}
+
+macro_rules! provider_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Reads the id as it was given to us; it is kept verbatim.
+            ///
+            /// # Errors
+            /// When it is empty, longer than 255 bytes, or holds a character this kind of id never has.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                let allowed: fn(u8) -> bool = $allowed;
+                if text.is_empty() || text.len() > PROVIDER_ID_MAX || !text.bytes().all(allowed) {
+                    return Err(InvalidId($what));
+                }
+                Ok(Self(text.to_owned()))
+            }
+
+            /// The id, verbatim.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+macro_rules! printable {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+fn graph_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+provider_id!(
+    /// Meta's id of one business number; also the id of the number in our API.
+    PhoneNumberId,
+    "a phone number id",
+    graph_character
+);
+printable!(PhoneNumberId);
+
+provider_id!(
+    /// Meta's id of a WhatsApp Business account.
+    WabaId,
+    "a WhatsApp Business account id",
+    graph_character
+);
+printable!(WabaId);
+
+provider_id!(
+    /// The name an operator gave a Meta app; it is the last part of its webhook URL.
+    MetaAppId,
+    "a Meta app name of letters, digits, - and _",
+    graph_character
+);
+printable!(MetaAppId);
+
+provider_id!(
+    /// The provider's id of a message. It holds the customer's phone number in base 64, so it is never printed.
+    Wamid,
+    "a message id",
+    |byte| byte.is_ascii_graphic()
+);
+
+impl fmt::Debug for Wamid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wamid(..)")
+    }
+}
+
+/// A number and a contact: the whole history between the two.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ConversationId {
+    number: PhoneNumberId,
+    contact: ContactId,
+}
+
+impl ConversationId {
+    /// What every conversation id begins with.
+    pub const PREFIX: &'static str = "conv_";
+
+    /// The conversation of this number with this contact.
+    #[must_use]
+    pub fn new(number: PhoneNumberId, contact: ContactId) -> Self {
+        Self { number, contact }
+    }
+
+    /// Reads an id as we print it.
+    ///
+    /// # Errors
+    /// When the text is anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const WHAT: InvalidId = InvalidId("an id of the form conv_<number id>_<ULID>");
+        let (number, contact) = text.strip_prefix(Self::PREFIX).and_then(|rest| rest.rsplit_once('_')).ok_or(WHAT)?;
+        Ok(Self {
+            number: PhoneNumberId::parse(number).map_err(|_| WHAT)?,
+            contact: ContactId::parse(&format!("{}{contact}", ContactId::PREFIX)).map_err(|_| WHAT)?,
+        })
+    }
+
+    /// Our side.
+    #[must_use]
+    pub fn number(&self) -> &PhoneNumberId {
+        &self.number
+    }
+
+    /// Their side.
+    #[must_use]
+    pub fn contact(&self) -> ContactId {
+        self.contact
+    }
+}
+
+impl fmt::Display for ConversationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}_{}", Self::PREFIX, self.number, self.contact.0)
+    }
+}
+
+/// A message of a conversation: theirs by the provider's id, ours by our own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MessageId {
+    /// They wrote it.
+    Inbound(Wamid),
+    /// We wrote it.
+    Outbound(OutboundId),
+}
+
+impl MessageId {
+    /// The id as it stands in the table and in our API.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Inbound(wamid) => wamid.as_str().to_owned(),
+            Self::Outbound(id) => id.to_string(),
+        }
+    }
+
+    /// Reads an id as [`MessageId::to_text`] wrote it: what is not one of ours is the provider's.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        OutboundId::parse(text).map(Self::Outbound).or_else(|_| Wamid::parse(text).map(Self::Inbound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_ids_have_one_spelling() {
+        let id = TenantId::generate(Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(TenantId::parse(&id.to_string()), Ok(id));
+        assert!(TenantId::parse(&id.to_string().to_lowercase()).is_err());
+        assert!(ContactId::parse(&id.to_string()).is_err(), "the prefix tells the kinds apart");
+    }
+
+    #[test]
+    fn a_conversation_id_names_number_and_contact() {
+        let contact = ContactId::generate(Timestamp::UNIX_EPOCH).unwrap();
+        let id = ConversationId::new(PhoneNumberId::parse("900100200300501").unwrap(), contact);
+        assert_eq!(ConversationId::parse(&id.to_string()), Ok(id));
+        for wrong in ["", "conv_", "conv_9_", "conv__01", "msg_1", "conv_9/1_01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+            assert!(ConversationId::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wamid_is_not_printed() {
+        let id = MessageId::Inbound(Wamid::parse("wamid.SECRET").unwrap());
+        assert!(!format!("{id:?}").contains("SECRET"));
+    }
+}

@@ -1,0 +1,17 @@
+//! Our nouns and rules: no I/O, no serialisation, no AWS, no vendor.
+//!
+//! A **tenant** owns **numbers**. A **contact** writes to a number: that pair is a **conversation**, and it holds
+//! **messages**, inbound and outbound. Everything stored about a message is a write-once fact; what we show is derived
+//! from the facts by the pure functions here, so order and repetition cannot matter.
+
+pub mod app;
+pub mod contact;
+pub mod conversation;
+pub mod event;
+pub mod ids;
+pub mod message;
+pub mod number;
+pub mod outbound;
+pub mod phone;
+pub mod status;
+pub mod tenant;

@@ -1,0 +1,226 @@
+//! A message on its way out: what its sender recorded, and the one word shown for it.
+//!
+//! `reliability.md` §2.3 is the protocol. The worker's record (`SendState`) says what *we* did; the provider's evidence
+//! (a message id, a status) says what is true. Evidence always wins, so a late worker cannot undo it.
+
+use jiff::Timestamp;
+
+use super::event::ProviderError;
+use super::ids::{ClaimId, ConversationId, OutboundId, TenantId, Wamid};
+use super::message::Text;
+use super::status::{Status, StatusTimes};
+
+/// What our side recorded last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SendState {
+    /// Accepted; nobody has tried yet, or the last try surely did not send.
+    Queued,
+    /// A worker holds the claim and may be talking to the provider.
+    InFlight,
+    /// The provider took it.
+    Sent,
+    /// It will not be sent.
+    Failed,
+    /// It may or may not have been sent. Never sent again by us; a status settles it.
+    Unknown,
+    /// In doubt for a day without a word from the provider: a person decides.
+    Review,
+    /// Its time ran out before anybody tried.
+    Expired,
+}
+
+impl SendState {
+    /// All states.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::InFlight, Self::Sent, Self::Failed, Self::Unknown, Self::Review, Self::Expired];
+
+    /// The state's stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InFlight => "in_flight",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Review => "review",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// A claim on an intent: who may send it, until when, and for which time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The claim's own id: every record a worker writes is conditional on it.
+    pub id: ClaimId,
+    /// After this no holder of the claim can still reach the provider.
+    pub lease_until: Timestamp,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+}
+
+/// A message we were asked to send: the intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Our id of it.
+    pub id: OutboundId,
+    /// Where it belongs.
+    pub conversation: ConversationId,
+    /// Who asked.
+    pub tenant: TenantId,
+    /// The recipient, as the provider is to be told.
+    pub to: Recipient,
+    /// What to say.
+    pub text: Text,
+    /// The message it answers.
+    pub quotes: Option<Wamid>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// From when on it is stale.
+    pub send_before: Timestamp,
+    /// Not to be tried before.
+    pub not_before: Timestamp,
+}
+
+/// How the provider is told whom to reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// By phone number.
+    Phone(super::phone::PhoneNumber),
+    /// By business-scoped user id.
+    UserId(String),
+}
+
+/// The worker's and the provider's facts about one outbound message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendFacts {
+    /// What our side recorded last.
+    pub state: SendState,
+    /// The latest claim.
+    pub claim: Option<Claim>,
+    /// The provider's id: proof that it took the message.
+    pub wamid: Option<Wamid>,
+    /// The steps the provider reported.
+    pub times: StatusTimes,
+    /// Why it failed, or why it is in doubt.
+    pub error: Option<ProviderError>,
+}
+
+/// The one word shown for an outbound message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownState {
+    /// The provider has said nothing: our own record.
+    Ours(SendState),
+    /// The furthest step the provider reported.
+    Provider(Status),
+}
+
+impl ShownState {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours(SendState::Sent) => "accepted",
+            Self::Ours(state) => state.as_str(),
+            Self::Provider(status) => status.as_str(),
+        }
+    }
+}
+
+impl SendFacts {
+    /// The provider's furthest step if there is any, else `accepted` if it gave an id, else our own record.
+    #[must_use]
+    pub fn shown(&self) -> ShownState {
+        match (self.times.furthest(), &self.wamid) {
+            (Some(step), _) => ShownState::Provider(step),
+            (None, Some(_)) => ShownState::Ours(SendState::Sent),
+            (None, None) => ShownState::Ours(self.state),
+        }
+    }
+
+    /// What a worker that received the message from the queue must do.
+    #[must_use]
+    pub fn next_step(&self, now: Timestamp, not_before: Timestamp, send_before: Timestamp) -> NextStep {
+        let taken = self.wamid.is_some() || self.times.furthest().is_some();
+        match (self.state, self.claim) {
+            _ if taken => NextStep::Done,
+            (SendState::Queued, _) if now >= send_before => NextStep::Expire,
+            (SendState::Queued, _) if now < not_before => NextStep::WaitUntil(not_before),
+            (SendState::Queued, _) => NextStep::Claim,
+            (SendState::InFlight, Some(claim)) if now < claim.lease_until => NextStep::WaitUntil(claim.lease_until),
+            (SendState::InFlight, claim) => NextStep::Doubt(claim),
+            _ => NextStep::Done,
+        }
+    }
+}
+
+/// What to do with a queued message, decided from its facts alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextStep {
+    /// Nothing is left to do: acknowledge.
+    Done,
+    /// Prepare, then claim.
+    Claim,
+    /// Its time ran out: record that.
+    Expire,
+    /// Come back then.
+    WaitUntil(Timestamp),
+    /// Its worker died around the wire: record the doubt, never send from here.
+    Doubt(Option<Claim>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::at_millis;
+
+    fn facts(state: SendState) -> SendFacts {
+        SendFacts { state, claim: None, wamid: None, times: StatusTimes::default(), error: None }
+    }
+
+    fn step(facts: &SendFacts, now: i64) -> NextStep {
+        facts.next_step(at_millis(now), at_millis(100), at_millis(1_000))
+    }
+
+    #[test]
+    fn a_queued_message_waits_is_claimed_or_expires() {
+        let queued = facts(SendState::Queued);
+        assert_eq!(step(&queued, 99), NextStep::WaitUntil(at_millis(100)));
+        assert_eq!(step(&queued, 100), NextStep::Claim);
+        assert_eq!(step(&queued, 1_000), NextStep::Expire);
+    }
+
+    #[test]
+    fn a_claim_is_respected_until_its_lease_is_over_and_then_doubted() {
+        let claim = Claim { id: ClaimId::generate(at_millis(1)).unwrap(), lease_until: at_millis(500), attempt: 1 };
+        let claimed = SendFacts { claim: Some(claim), ..facts(SendState::InFlight) };
+        assert_eq!(step(&claimed, 499), NextStep::WaitUntil(at_millis(500)));
+        assert_eq!(step(&claimed, 500), NextStep::Doubt(Some(claim)));
+    }
+
+    #[test]
+    fn evidence_ends_every_state() {
+        for state in SendState::ALL {
+            let mut proven = facts(state);
+            proven.wamid = Some(Wamid::parse("wamid.1").unwrap());
+            assert_eq!(step(&proven, 100), NextStep::Done);
+            assert_eq!(proven.shown().as_str(), "accepted");
+            proven.times.merge(Status::Read, at_millis(1));
+            assert_eq!(proven.shown().as_str(), "read", "{state:?}");
+        }
+    }
+
+    #[test]
+    fn doubt_is_never_sent_again() {
+        for state in [SendState::Unknown, SendState::Review, SendState::Failed, SendState::Expired, SendState::Sent] {
+            assert_eq!(step(&facts(state), 100), NextStep::Done);
+        }
+    }
+}

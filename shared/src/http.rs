@@ -1,0 +1,75 @@
+//! Answers of our own API: problem documents (RFC 9457) that name the field, the rule and the remedy.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What went wrong, for a program (`code`) and for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The HTTP status, repeated in the body as RFC 9457 wants it.
+    pub status: u16,
+    /// A stable name of the problem.
+    pub code: &'static str,
+    /// One sentence.
+    pub title: String,
+    /// The field of the request that broke a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The rule it broke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a title only.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, title: &str) -> Self {
+        Self { status: status.as_u16(), code, title: title.to_owned(), field: None, rule: None, remedy: None }
+    }
+
+    /// 422: a field of the request broke a rule.
+    #[must_use]
+    pub fn invalid(field: &str, rule: &str) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            rule: Some(rule.to_owned()),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule.")
+        }
+    }
+
+    /// 404, the same for what is missing and for what is somebody else's.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such resource.")
+    }
+
+    /// 503: our own infrastructure did not answer; the same request may be repeated.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A part of the service did not answer.")
+            .remedy("Repeat the request with the same Idempotency-Key.")
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: &str) -> Self {
+        self.remedy = Some(remedy.to_owned());
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        response
+    }
+}

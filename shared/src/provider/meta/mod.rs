@@ -1,0 +1,8 @@
+//! Meta's WhatsApp Cloud API, as `facts/` of the project describes it.
+
+pub mod callback_data;
+pub mod error;
+pub mod graph;
+pub mod message;
+pub mod signature;
+pub mod webhook;

@@ -1,0 +1,110 @@
+//! One message, one status.
+
+use jiff::Timestamp;
+
+use super::json::Node;
+use crate::domain::contact::ContactCard;
+use crate::domain::event::{ProviderError, StatusUpdate};
+use crate::domain::ids::Wamid;
+use crate::domain::message::{Content, InboundMessage, Text, Unsupported};
+use crate::domain::phone::PhoneNumber;
+use crate::domain::status::Status;
+
+/// A status as far as it was understood.
+pub(super) enum StatusItem {
+    Known(Box<StatusUpdate>),
+    NewWord,
+    Broken,
+}
+
+/// A message, unless it lacks an identity or a sender: without them it cannot be placed.
+///
+/// `only_card` is the sender card when the webhook holds one card and one message, so they belong together whatever
+/// national form the card's `wa_id` is spelled in.
+pub(super) fn message(
+    node: &Node<'_>,
+    cards: &[Node<'_>],
+    only_card: Option<&Node<'_>>,
+    received_at: Timestamp,
+) -> Option<InboundMessage> {
+    let id = node.get("id")?.text().and_then(|id| Wamid::parse(&id).ok())?;
+    let from = sender(node, cards, only_card);
+    if from.aliases().is_empty() {
+        return None;
+    }
+    Some(InboundMessage {
+        id,
+        from,
+        at: timestamp(node).unwrap_or(received_at),
+        content: content(node),
+        quotes: node
+            .get("context")
+            .and_then(|context| context.get("id"))
+            .and_then(|id| id.text())
+            .and_then(|id| Wamid::parse(&id).ok()),
+    })
+}
+
+fn content(node: &Node<'_>) -> Content {
+    let kind = node.get("type").and_then(|kind| kind.text());
+    let body = || node.get("text").and_then(|text| text.get("body")).and_then(|body| body.text());
+    match (kind.as_deref(), body()) {
+        (Some("text"), Some(body)) => Content::Text(Text { body, preview_url: false }),
+        _ => Content::Unsupported(Unsupported {
+            kind: kind.unwrap_or_else(|| "unknown".to_owned()),
+            raw: node.raw().to_owned(),
+        }),
+    }
+}
+
+/// Who wrote: the message's own keys, completed by the card that names the same person. Position proves nothing.
+fn sender(message: &Node<'_>, cards: &[Node<'_>], only_card: Option<&Node<'_>>) -> ContactCard {
+    let text = |node: &Node<'_>, key: &str| node.get(key).and_then(|value| value.text()).filter(|it| !it.is_empty());
+    let phone = |text: Option<String>| text.and_then(|text| PhoneNumber::parse_wa_id(&text).ok());
+    let from = phone(text(message, "from"));
+    let user_id = text(message, "from_user_id");
+    let same_person = |card: &&Node<'_>| {
+        let same_phone = from.is_some() && phone(text(card, "wa_id")) == from;
+        let same_user = user_id.is_some() && text(card, "user_id") == user_id;
+        same_phone || same_user
+    };
+    let card = cards.iter().find(same_person).or(only_card);
+    ContactCard {
+        phone: from.or_else(|| card.and_then(|card| phone(text(card, "wa_id")))),
+        user_id: user_id.or_else(|| card.and_then(|card| text(card, "user_id"))),
+        profile_name: card.and_then(|card| card.get("profile")).and_then(|profile| text(&profile, "name")),
+    }
+}
+
+/// A status, a word that is new to us, or something that is no status.
+pub(super) fn status(node: &Node<'_>, received_at: Timestamp) -> StatusItem {
+    let wamid = node.get("id").and_then(|id| id.text()).and_then(|id| Wamid::parse(&id).ok());
+    let word = node.get("status").and_then(|status| status.text());
+    let (Some(wamid), Some(word)) = (wamid, word) else {
+        return StatusItem::Broken;
+    };
+    let Some(status) = Status::from_word(&word) else {
+        return StatusItem::NewWord;
+    };
+    StatusItem::Known(Box::new(StatusUpdate {
+        wamid,
+        status,
+        at: timestamp(node).unwrap_or(received_at),
+        unverified_callback_data: node.get("biz_opaque_callback_data").and_then(|data| data.text()),
+        error: node.get("errors").and_then(|errors| errors.items()?.into_iter().next()).map(|error| problem(&error)),
+        pricing: node.get("pricing").map(|pricing| pricing.raw().to_owned()),
+    }))
+}
+
+fn problem(error: &Node<'_>) -> ProviderError {
+    ProviderError {
+        code: error.get("code").and_then(|code| code.text()).and_then(|code| code.parse().ok()).unwrap_or(-1),
+        title: error.get("title").and_then(|title| title.text()).unwrap_or_default(),
+        details: error.get("error_data").and_then(|data| data.get("details")).and_then(|details| details.text()),
+    }
+}
+
+fn timestamp(node: &Node<'_>) -> Option<Timestamp> {
+    let seconds: i64 = node.get("timestamp")?.text()?.parse().ok()?;
+    Timestamp::from_second(seconds).ok()
+}

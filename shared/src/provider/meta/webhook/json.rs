@@ -1,0 +1,94 @@
+//! JSON read one level at a time: what is not looked at is not judged. A repeated key, a lone surrogate, a number too
+//! large for a float or a hundred levels of nesting spoil only the value they stand in.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+/// A JSON value and, if it is an object, its keys.
+pub(super) struct Node<'a> {
+    raw: &'a RawValue,
+    keys: HashMap<Cow<'a, str>, &'a RawValue>,
+}
+
+impl<'a> Node<'a> {
+    /// Reads `text`, which must be one JSON value.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        serde_json::from_str::<&RawValue>(text).ok().map(Self::new)
+    }
+
+    fn new(raw: &'a RawValue) -> Self {
+        let is_object = raw.get().starts_with('{');
+        let keys = if is_object { serde_json::from_str(raw.get()).unwrap_or_default() } else { HashMap::new() };
+        Self { raw, keys }
+    }
+
+    /// The value of a key; `null` counts as missing.
+    pub(super) fn get(&self, key: &str) -> Option<Node<'a>> {
+        self.keys.get(key).filter(|raw| raw.get() != "null").map(|raw| Node::new(raw))
+    }
+
+    /// The elements of an array.
+    pub(super) fn items(&self) -> Option<Vec<Node<'a>>> {
+        let items: Vec<&'a RawValue> = serde_json::from_str(self.raw.get()).ok()?;
+        Some(items.into_iter().map(Node::new).collect())
+    }
+
+    /// A string's text; of a number or a boolean, its digits or word: Meta writes ids and times either way.
+    pub(super) fn text(&self) -> Option<String> {
+        let raw = self.raw.get();
+        match raw.as_bytes().first()? {
+            b'"' => serde_json::from_str(raw).or_else(|_| serde_json::from_str(&without_lone_surrogates(raw))).ok(),
+            b'{' | b'[' | b'n' => None,
+            _ => Some(raw.to_owned()),
+        }
+    }
+
+    /// The value as it was written.
+    pub(super) fn raw(&self) -> &'a str {
+        self.raw.get()
+    }
+}
+
+/// Replaces `\uD800` to `\uDFFF` escapes that form no pair by `\ufffd`, as a browser would.
+fn without_lone_surrogates(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let (escape, after) = split_escape(&rest[at..]);
+        match (unit(escape), unit(split_escape(after).0)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => {
+                let (low, after_pair) = split_escape(after);
+                out.push_str(escape);
+                out.push_str(low);
+                rest = after_pair;
+            }
+            (Some(0xD800..=0xDFFF), _) => {
+                out.push_str("\\ufffd");
+                rest = after;
+            }
+            _ => {
+                out.push_str(escape);
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The escape that `text` begins with, if it does, and what follows.
+fn split_escape(text: &str) -> (&str, &str) {
+    let length = match text.as_bytes() {
+        [b'\\', b'u', ..] => 6,
+        [b'\\', ..] => 2,
+        _ => 0,
+    };
+    text.split_at_checked(length).unwrap_or((text, ""))
+}
+
+fn unit(escape: &str) -> Option<u16> {
+    u16::from_str_radix(escape.strip_prefix("\\u")?, 16).ok()
+}

@@ -1,0 +1,146 @@
+//! Shapes from `facts/webhooks.md` §5, §7 and §8; all names and numbers are invented.
+
+use super::*;
+use crate::clock::at_millis;
+use crate::domain::message::Content;
+use crate::domain::status::Status;
+
+const METADATA: &str = r#""metadata":{"display_phone_number":"15550001111","phone_number_id":"900100200300501"}"#;
+
+fn change(value: &str) -> String {
+    format!(r#"{{"field":"messages","value":{{"messaging_product":"whatsapp",{METADATA},{value}}}}}"#)
+}
+
+fn body(changes: &[String]) -> String {
+    let changes = changes.join(",");
+    format!(r#"{{"object":"whatsapp_business_account","entry":[{{"id":"900100200300401","changes":[{changes}]}}]}}"#)
+}
+
+fn read(body: &str) -> Vec<InboundEvent> {
+    parse(body.as_bytes(), at_millis(7_000))
+}
+
+fn text(id: &str, said: &str) -> String {
+    format!(r#"{{"from":"15550002222","id":"{id}","timestamp":"1763700001","type":"text","text":{{"body":"{said}"}}}}"#)
+}
+
+fn bodies(events: &[InboundEvent]) -> Vec<String> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            InboundEvent::Message { message, .. } => match &message.content {
+                Content::Text(text) => Some(text.body.clone()),
+                Content::Unsupported(_) => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_text_message_with_its_card() {
+    let events = read(&body(&[change(
+        r#""contacts":[{"profile":{"name":"Ada Example"},"wa_id":"15550002222","user_id":"US.770"}],
+           "messages":[{"from":"15550002222","from_user_id":"US.770","id":"wamid.A","timestamp":1763700001,
+                        "type":"text","text":{"body":"Hello"},"context":{"from":"1","id":"wamid.Q"}}]"#,
+    )]));
+    let [InboundEvent::Message { number, message }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(number.as_str(), "900100200300501");
+    assert_eq!(message.from.profile_name.as_deref(), Some("Ada Example"));
+    assert_eq!(message.from.aliases().len(), 2);
+    assert_eq!(message.at.as_second(), 1_763_700_001);
+    assert_eq!(message.quotes.as_ref().map(|id| id.as_str().to_owned()), Some("wamid.Q".to_owned()));
+    assert_eq!(bodies(&events), ["Hello"]);
+}
+
+#[test]
+fn one_broken_item_spoils_no_other() {
+    for broken in [r#""no object""#, "null", "[]", "{}", r#"{"id":"wamid.X"}"#, r#"{"id":"","from":"1555000222"}"#] {
+        let events = read(&body(&[change(&format!(
+            r#""messages":[{},{broken},{}],"statuses":[{{"id":"wamid.S","status":"sent","timestamp":"1"}},{broken}]"#,
+            text("wamid.A", "one"),
+            text("wamid.B", "two")
+        ))]));
+        assert_eq!(bodies(&events), ["one", "two"], "{broken}");
+        let kept = events.iter().filter(|event| matches!(event, InboundEvent::Kept(_))).count();
+        assert_eq!((events.len(), kept), (5, 2), "{broken}: {events:?}");
+    }
+}
+
+#[test]
+fn odd_bytes_cost_one_item_at_most() {
+    let odd = [r"\ud800 lone", "\u{ffff}", r"\u0000", r"\ud83d\ude00 pair", r"\udc00\ud800"];
+    for said in odd {
+        let events = read(&body(&[change(&format!(
+            r#""messages":[{}],"extra":1e400,"extra":2"#,
+            text("wamid.A", said)
+        ))]));
+        assert_eq!(bodies(&events).len(), 1, "{said}: {events:?}");
+    }
+    assert_eq!(
+        bodies(&read(&body(&[change(&format!(r#""messages":[{}]"#, text("wamid.A", r"\ud800x\\u")))]))),
+        ["\u{fffd}x\\u"]
+    );
+    let mut invalid = body(&[change(&format!(r#""messages":[{}]"#, text("wamid.A", "@")))]).into_bytes();
+    let at = invalid.iter().position(|byte| *byte == b'@').unwrap();
+    invalid[at] = 0xFF;
+    assert_eq!(bodies(&parse(&invalid, at_millis(0))), ["\u{fffd}"]);
+    let deep = format!(r#""messages":[{}],"deep":{}{}"#, text("wamid.A", "x"), "[".repeat(5_000), "]".repeat(5_000));
+    assert_eq!(bodies(&read(&body(&[change(&deep)]))), ["x"]);
+}
+
+#[test]
+fn what_is_no_webhook_is_kept_whole() {
+    for nonsense in ["", "{", "null", "[]", "42", "{}", r#"{"entry":{}}"#, r#"{"entry":[{"changes":7}]}"#] {
+        let events = read(nonsense);
+        assert!(matches!(events.as_slice(), [InboundEvent::Kept(_)]), "{nonsense}: {events:?}");
+    }
+    assert!(read(r#"{"object":"whatsapp_business_account","entry":[]}"#).is_empty());
+}
+
+#[test]
+fn other_fields_and_kinds_are_kept_raw() {
+    let events = read(&body(&[
+        r#"{"field":"account_update","value":{"event":"ACCOUNT_DELETED"}}"#.to_owned(),
+        change(r#""messages":[{"from":"15550002222","id":"wamid.A","timestamp":"1","type":"hologram","hologram":{}}]"#),
+        change(r#""statuses":[{"id":"wamid.S","status":"teleported","timestamp":"1"}]"#),
+        change(r#""errors":[{"code":130429}]"#),
+    ]));
+    let [InboundEvent::Kept(field), InboundEvent::Message { message, .. }, InboundEvent::Kept(word), InboundEvent::Kept(_)] =
+        events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((field.reason, field.what.as_str()), (KeptReason::Unsupported, "account_update"));
+    assert_eq!(word.reason, KeptReason::Unsupported);
+    let Content::Unsupported(content) = &message.content else { panic!("{message:?}") };
+    assert_eq!(content.kind, "hologram");
+    assert!(content.raw.contains("hologram"));
+}
+
+#[test]
+fn a_failed_status_with_its_reason() {
+    let events = read(&body(&[change(
+        r#""statuses":[{"id":"wamid.S","status":"failed","timestamp":"1763700021","biz_opaque_callback_data":"cmd-42",
+            "pricing":{"billable":true},"errors":[{"code":131047,"title":"Re-engagement message",
+            "error_data":{"details":"more than 24 hours"}}]}]"#,
+    )]));
+    let [InboundEvent::Status { update, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(update.status, Status::Failed);
+    assert_eq!(update.unverified_callback_data.as_deref(), Some("cmd-42"));
+    assert_eq!(update.pricing.as_deref(), Some(r#"{"billable":true}"#));
+    let error = update.error.as_ref().unwrap();
+    assert_eq!((error.code, error.details.as_deref()), (131_047, Some("more than 24 hours")));
+}
+
+#[test]
+fn a_sender_without_a_phone_number_is_known_by_user_id() {
+    let events = read(&body(&[change(
+        r#""contacts":[{"user_id":"US.770","profile":{"name":"Bo"}}],
+           "messages":[{"from_user_id":"US.770","id":"wamid.A","timestamp":"1","type":"text","text":{"body":"hi"}}]"#,
+    )]));
+    let [InboundEvent::Message { message, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(message.from.phone, None);
+    assert_eq!(message.from.user_id.as_deref(), Some("US.770"));
+    assert_eq!(message.from.profile_name.as_deref(), Some("Bo"));
+}

@@ -1,0 +1,157 @@
+//! The batch runner: every record answers for itself, and a panic is one record's failure.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use futures_util::FutureExt;
+use futures_util::stream::{self, StreamExt};
+
+use crate::limits::BATCH_CONCURRENCY;
+
+const GROUP: &str = "MessageGroupId";
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything it causes is durable: the queue may forget it.
+    Done,
+    /// It must come again.
+    Retry,
+}
+
+/// Runs a standard queue's records, up to eight at a time, in no order.
+pub async fn run_standard<F, Fut>(event: SqsEvent, work: F) -> SqsBatchResponse
+where
+    F: Fn(SqsMessage) -> Fut,
+    Fut: Future<Output = Outcome>,
+{
+    let failed = stream::iter(event.records)
+        .map(|record| contained(&work, record))
+        .buffer_unordered(BATCH_CONCURRENCY)
+        .filter_map(|failed| async move { failed })
+        .collect()
+        .await;
+    response(failed)
+}
+
+/// Runs a FIFO queue's records: groups side by side, the records of one group in order. After a failure the rest of
+/// its group is handed back too, or it would overtake the failed one.
+pub async fn run_fifo<F, Fut>(event: SqsEvent, work: F) -> SqsBatchResponse
+where
+    F: Fn(SqsMessage) -> Fut,
+    Fut: Future<Output = Outcome>,
+{
+    let mut order = Vec::new();
+    let mut groups: HashMap<String, Vec<SqsMessage>> = HashMap::new();
+    for record in event.records {
+        let group = record.attributes.get(GROUP).cloned().unwrap_or_default();
+        if !groups.contains_key(&group) {
+            order.push(group.clone());
+        }
+        groups.entry(group).or_default().push(record);
+    }
+    let failed: Vec<Vec<String>> = stream::iter(order)
+        .filter_map(|group| std::future::ready(groups.remove(&group)))
+        .map(|records| in_order(&work, records))
+        .buffer_unordered(BATCH_CONCURRENCY)
+        .collect()
+        .await;
+    response(failed.into_iter().flatten().collect())
+}
+
+async fn in_order<F, Fut>(work: &F, records: Vec<SqsMessage>) -> Vec<String>
+where
+    F: Fn(SqsMessage) -> Fut,
+    Fut: Future<Output = Outcome>,
+{
+    let mut failed = Vec::new();
+    for record in records {
+        if failed.is_empty() {
+            failed.extend(contained(work, record).await);
+        } else {
+            failed.push(record.message_id.unwrap_or_default());
+        }
+    }
+    failed
+}
+
+/// The record's id if it must come again.
+async fn contained<F, Fut>(work: &F, record: SqsMessage) -> Option<String>
+where
+    F: Fn(SqsMessage) -> Fut,
+    Fut: Future<Output = Outcome>,
+{
+    let id = record.message_id.clone().unwrap_or_default();
+    let outcome = AssertUnwindSafe(async { work(record).await }).catch_unwind().await;
+    match outcome {
+        Ok(Outcome::Done) => None,
+        Ok(Outcome::Retry) => Some(id),
+        Err(panic) => {
+            tracing::error!(event = "batch.record_panicked", message_id = %id, kind = kind(panic.as_ref()));
+            Some(id)
+        }
+    }
+}
+
+/// What panicked, without its message: that could quote the record.
+fn kind(panic: &(dyn Any + Send)) -> &'static str {
+    if panic.is::<String>() || panic.is::<&'static str>() { "message" } else { "value" }
+}
+
+fn response(failed: Vec<String>) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for id in failed {
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = id;
+        response.batch_item_failures.push(failure);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, group: &str) -> SqsMessage {
+        let mut record = SqsMessage::default();
+        record.message_id = Some(id.to_owned());
+        record.body = Some(id.to_owned());
+        record.attributes.insert(GROUP.to_owned(), group.to_owned());
+        record
+    }
+
+    fn event(records: &[(&str, &str)]) -> SqsEvent {
+        let mut event = SqsEvent::default();
+        event.records = records.iter().map(|(id, group)| record(id, group)).collect();
+        event
+    }
+
+    fn failed(response: SqsBatchResponse) -> Vec<String> {
+        let mut ids: Vec<String> = response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
+        ids.sort();
+        ids
+    }
+
+    async fn work(record: SqsMessage) -> Outcome {
+        match record.body.as_deref() {
+            Some(body) if body.starts_with("panic") => panic!("{body}"),
+            Some(body) if body.starts_with("bad") => Outcome::Retry,
+            _ => Outcome::Done,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_records_failure() {
+        let records = event(&[("a", "1"), ("panic", "1"), ("bad", "1"), ("b", "1")]);
+        assert_eq!(failed(run_standard(records, work).await), ["bad", "panic"]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_group_is_handed_back_from_there_on_and_others_go_on() {
+        let records = event(&[("a", "1"), ("bad", "1"), ("c", "2"), ("d", "1"), ("panic", "3"), ("e", "3")]);
+        assert_eq!(failed(run_fifo(records, work).await), ["bad", "d", "e", "panic"]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Jobs: small, versioned, with ids instead of objects and never a token. An old version stays readable until its
+//! queue is drained.
+
+use std::io::{Read, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::at_millis;
+use crate::domain::ids::{ConversationId, MetaAppId, OutboundId};
+use crate::limits::WEBHOOK_BODY_MAX;
+
+/// A webhook to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboundJob {
+    /// The Meta app that signed it.
+    pub app: MetaAppId,
+    /// When it reached us.
+    pub received_at: Timestamp,
+    /// The body.
+    pub payload: Payload,
+}
+
+/// Where a body is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// In the job, gzip and base 64: SQS refuses some characters that JSON allows.
+    Inline(String),
+    /// In the archive, gzip, because it is too large for SQS.
+    Stored(String),
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendJob {
+    /// Where it belongs.
+    pub conversation: ConversationId,
+    /// The intent.
+    pub message: OutboundId,
+}
+
+/// A queue message that is no job of this version or any older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue message is not a job this version knows")]
+pub struct BadJob;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "job")]
+enum InboundWire {
+    #[serde(rename = "meta_webhook.v1")]
+    MetaWebhookV1 {
+        app: String,
+        received_at: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gzip_base64: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stored_at: Option<String>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "job")]
+enum SendWire {
+    #[serde(rename = "send_message.v1")]
+    SendMessageV1 { conversation: String, message: String },
+}
+
+impl Payload {
+    /// Packs a body for the queue: gzip, then base 64.
+    ///
+    /// # Errors
+    /// When compression fails, which it does not in memory.
+    pub fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2 + 64), Compression::fast());
+        encoder.write_all(body)?;
+        encoder.finish()
+    }
+
+    /// A packed body that travels in the job.
+    #[must_use]
+    pub fn inline(gzip: &[u8]) -> Self {
+        Self::Inline(STANDARD.encode(gzip))
+    }
+
+    /// Unpacks a body; never more than a webhook may be.
+    ///
+    /// # Errors
+    /// [`BadJob`] when it was not packed by us.
+    pub fn gunzip(gzip: &[u8]) -> Result<Vec<u8>, BadJob> {
+        let mut body = Vec::new();
+        let bound = WEBHOOK_BODY_MAX as u64 + 1;
+        GzDecoder::new(gzip).take(bound).read_to_end(&mut body).map_err(|_| BadJob)?;
+        if body.len() > WEBHOOK_BODY_MAX { Err(BadJob) } else { Ok(body) }
+    }
+
+    /// The packed bytes of an inline payload.
+    ///
+    /// # Errors
+    /// [`BadJob`] when they are not base 64.
+    pub fn decode(gzip_base64: &str) -> Result<Vec<u8>, BadJob> {
+        STANDARD.decode(gzip_base64).map_err(|_| BadJob)
+    }
+}
+
+impl InboundJob {
+    /// The job as a queue message.
+    ///
+    /// # Errors
+    /// Never for values of these types; the signature is JSON's.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        let (gzip_base64, stored_at) = match &self.payload {
+            Payload::Inline(gzip_base64) => (Some(gzip_base64.clone()), None),
+            Payload::Stored(key) => (None, Some(key.clone())),
+        };
+        serde_json::to_string(&InboundWire::MetaWebhookV1 {
+            app: self.app.to_string(),
+            received_at: self.received_at.as_millisecond(),
+            gzip_base64,
+            stored_at,
+        })
+    }
+
+    /// Reads a queue message.
+    ///
+    /// # Errors
+    /// [`BadJob`] when it is none.
+    pub fn decode(body: &str) -> Result<Self, BadJob> {
+        let InboundWire::MetaWebhookV1 { app, received_at, gzip_base64, stored_at } =
+            serde_json::from_str(body).map_err(|_| BadJob)?;
+        let payload = match (gzip_base64, stored_at) {
+            (Some(gzip_base64), None) => Payload::Inline(gzip_base64),
+            (None, Some(key)) => Payload::Stored(key),
+            _ => return Err(BadJob),
+        };
+        Ok(Self { app: MetaAppId::parse(&app).map_err(|_| BadJob)?, received_at: at_millis(received_at), payload })
+    }
+}
+
+impl SendJob {
+    /// The job as a queue message.
+    ///
+    /// # Errors
+    /// Never for values of these types; the signature is JSON's.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&SendWire::SendMessageV1 {
+            conversation: self.conversation.to_string(),
+            message: self.message.to_string(),
+        })
+    }
+
+    /// Reads a queue message.
+    ///
+    /// # Errors
+    /// [`BadJob`] when it is none.
+    pub fn decode(body: &str) -> Result<Self, BadJob> {
+        let SendWire::SendMessageV1 { conversation, message } = serde_json::from_str(body).map_err(|_| BadJob)?;
+        Ok(Self {
+            conversation: ConversationId::parse(&conversation).map_err(|_| BadJob)?,
+            message: OutboundId::parse(&message).map_err(|_| BadJob)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_survive_the_queue() {
+        let body: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        let gzip = Payload::gzip(&body).unwrap();
+        let job = InboundJob {
+            app: MetaAppId::parse("main").unwrap(),
+            received_at: at_millis(5),
+            payload: Payload::inline(&gzip),
+        };
+        let text = job.encode().unwrap();
+        assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "SQS takes every character");
+        let read = InboundJob::decode(&text).unwrap();
+        assert_eq!(read, job);
+        let Payload::Inline(inline) = read.payload else { panic!() };
+        assert_eq!(Payload::gunzip(&Payload::decode(&inline).unwrap()).unwrap(), body);
+    }
+
+    #[test]
+    fn what_is_no_job_is_said_so() {
+        for text in ["", "{}", "[]", r#"{"job":"meta_webhook.v9"}"#, r#"{"job":"meta_webhook.v1","app":"a","received_at":1}"#] {
+            assert_eq!(InboundJob::decode(text), Err(BadJob), "{text}");
+            assert_eq!(SendJob::decode(text), Err(BadJob), "{text}");
+        }
+        let bomb = Payload::gzip(&vec![0; WEBHOOK_BODY_MAX + 1]).unwrap();
+        assert_eq!(Payload::gunzip(&bomb), Err(BadJob));
+    }
+}

@@ -1,0 +1,9 @@
+//! What we will do later: job formats, the queue they travel in, and the runner that answers record by record.
+
+mod batch;
+mod job;
+mod sender;
+
+pub use batch::{Outcome, run_fifo, run_standard};
+pub use job::{BadJob, InboundJob, Payload, SendJob};
+pub use sender::{Queue, QueueError};

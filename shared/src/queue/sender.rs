@@ -1,0 +1,75 @@
+//! One SQS queue.
+
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+
+/// Longest wait a visibility timeout can express, in seconds (SQS: 12 hours).
+const VISIBILITY_MAX: i64 = 43_200;
+
+/// A queue we send to.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+/// SQS did not take the message: nothing may be acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("SQS did not answer: {0}")]
+pub struct QueueError(String);
+
+impl Queue {
+    /// The queue at this URL.
+    #[must_use]
+    pub fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Sends to a standard queue. The group makes it a fair queue: one busy group does not delay the others.
+    ///
+    /// # Errors
+    /// When SQS did not say that it took the message.
+    pub async fn send(&self, body: String, group: &str) -> Result<(), QueueError> {
+        let send = self.client.send_message().queue_url(&self.url).message_body(body).message_group_id(group);
+        send.send().await.map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    /// Sends to a FIFO queue. `deduplication_id` must be fresh for each send: SQS remembers it for five minutes even
+    /// after the message is gone, so a repeated one would vanish.
+    ///
+    /// # Errors
+    /// When SQS did not say that it took the message.
+    pub async fn send_fifo(&self, body: String, group: &str, deduplication_id: &str) -> Result<(), QueueError> {
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
+            .message_group_id(group)
+            .message_deduplication_id(deduplication_id)
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    /// Hides a received message for `seconds` more, so that it comes back then.
+    ///
+    /// # Errors
+    /// When SQS does not answer: the message comes back after the queue's own visibility timeout.
+    pub async fn delay(&self, receipt_handle: &str, seconds: i64) -> Result<(), QueueError> {
+        let seconds = i32::try_from(seconds.clamp(0, VISIBILITY_MAX)).unwrap_or(i32::MAX);
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(seconds)
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(())
+    }
+}
+
+fn failed<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> QueueError {
+    QueueError(error.code().unwrap_or("no answer").to_owned())
+}

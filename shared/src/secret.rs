@@ -1,0 +1,55 @@
+//! Values that cannot be printed.
+
+use std::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A secret text: no `Display`, no `Serialize`, a `Debug` that shows nothing, memory wiped on drop.
+///
+/// Read it with [`Secret::expose`], as late as possible and never into a value that outlives the call.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes ownership of the secret text.
+    #[must_use]
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A secret as KMS sealed it: safe to store, useless without the key and the context it was sealed under.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(Vec<u8>);
+
+impl Sealed {
+    /// Takes ciphertext that came from KMS or from the table.
+    #[must_use]
+    pub fn from_bytes(ciphertext: Vec<u8>) -> Self {
+        Self(ciphertext)
+    }
+
+    /// The ciphertext.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}

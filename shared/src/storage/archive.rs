@@ -1,0 +1,67 @@
+//! The bucket: bodies too large for a queue message, and the raw archive that everything can be replayed from.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+
+use super::keys::digest;
+
+/// Raw webhook bodies in S3; the bucket's lifecycle removes them after 8 days.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+}
+
+/// Why the bucket did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiveError {
+    /// S3 did not answer, or refuses us for now: try again.
+    #[error("S3 did not answer: {0}")]
+    Unavailable(String),
+    /// There is no such object; it may have outlived its 8 days.
+    #[error("the object is gone")]
+    Gone,
+}
+
+impl Archive {
+    /// The bucket of this name.
+    #[must_use]
+    pub fn new(client: aws_sdk_s3::Client, bucket: String) -> Self {
+        Self { client, bucket }
+    }
+
+    /// Stores `bytes` under `folder` by their own hash and returns the key: the same bytes are the same object.
+    ///
+    /// # Errors
+    /// When S3 does not answer.
+    pub async fn put(&self, folder: &str, bytes: Bytes) -> Result<String, ArchiveError> {
+        let key = format!("{folder}/{}", digest(&bytes));
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(&key)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(|error| unavailable(&error))?;
+        Ok(key)
+    }
+
+    /// Reads an object back.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Gone`] when there is none, [`ArchiveError::Unavailable`] when S3 does not answer.
+    pub async fn get(&self, key: &str) -> Result<Bytes, ArchiveError> {
+        let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await.map_err(|error| {
+            let gone = error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
+            if gone { ArchiveError::Gone } else { unavailable(&error) }
+        })?;
+        let body = answer.body.collect().await.map_err(|_| ArchiveError::Unavailable("body broke off".to_owned()))?;
+        Ok(body.into_bytes())
+    }
+}
+
+fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> ArchiveError {
+    ArchiveError::Unavailable(error.code().unwrap_or("no answer").to_owned())
+}

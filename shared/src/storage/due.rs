@@ -1,0 +1,116 @@
+//! The due list: intents that must be looked at again whatever happens to their queue message. An intent enters when it
+//! is accepted and leaves when it is sent or will not be. The index only proposes; the item decides.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::item::{number, text, time};
+use super::update::Updated;
+use super::{StorageError, Table, keys, unavailable};
+use crate::domain::event::ProviderError;
+use crate::domain::ids::{ConversationId, MessageId, OutboundId};
+use crate::domain::outbound::{Claim, Intent, SendState};
+
+/// A message not sent within this is looked at: its queue message may never have been written (`reliability.md` H8).
+pub(super) const CHECK_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+/// An intent that the due list proposes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Where it belongs.
+    pub conversation: ConversationId,
+    /// The intent.
+    pub message: OutboundId,
+}
+
+impl Table {
+    /// Up to `limit` intents of each shard that are due at `now`, the longest due first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or a key is damaged.
+    pub async fn due(&self, now: Timestamp, limit: u16) -> Result<Vec<Due>, StorageError> {
+        let mut due = Vec::new();
+        for shard in 0..keys::DUE_SHARDS {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .index_name(keys::LIST)
+                .key_condition_expression("#list = :list AND list_at <= :now")
+                .expression_attribute_names("#list", "list")
+                .expression_attribute_values(":list", text(keys::due(shard)))
+                .expression_attribute_values(":now", time(now))
+                .limit(i32::from(limit))
+                .send()
+                .await
+                .map_err(|error| unavailable("Query", &error))?;
+            for item in answer.items.unwrap_or_default().into_iter().map(super::item::Item) {
+                let MessageId::Outbound(message) = keys::parse_message(item.required("sk")?)? else { continue };
+                due.push(Due { conversation: keys::parse_conversation(item.required("pk")?)?, message });
+            }
+        }
+        Ok(due)
+    }
+
+    /// Moves an intent to be looked at again at `next`, unless it left the list meanwhile. 1 WRU and 2 for the index.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn look_again(&self, due: &Due, next: Timestamp) -> Result<(), StorageError> {
+        self.update(keys::message(&due.conversation, &MessageId::Outbound(due.message)))
+            .set("list_at", time(next))
+            .when("attribute_exists(#list)")
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// Takes an intent off the due list: nothing is left to do.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn leave_due_list(&self, due: &Due) -> Result<(), StorageError> {
+        self.update(keys::message(&due.conversation, &MessageId::Outbound(due.message)))
+            .remove(&["list", "list_at"])
+            .when("attribute_exists(#list)")
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// Records that the worker of `claim` died around the wire: the message may have been sent. Only if the claim
+    /// still stands and nothing proved the contrary. `false` when it did not stand.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn doubt(&self, intent: &Intent, claim: Option<Claim>, why: &ProviderError) -> Result<bool, StorageError> {
+        let update = self
+            .update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
+            .set("state", text(SendState::Unknown.as_str()))
+            .set("last_error_code", number(why.code))
+            .set("last_error_title", text(&why.title))
+            .set("last_error_details", text(why.details.clone().unwrap_or_default()))
+            .value("in_flight", text(SendState::InFlight.as_str()));
+        let update = match claim {
+            Some(claim) => update
+                .when("#state = :in_flight AND attribute_not_exists(#wamid) AND #claim = :held")
+                .value("held", text(claim.id.to_string())),
+            None => update.when("#state = :in_flight AND attribute_not_exists(#wamid) AND attribute_not_exists(#claim)"),
+        };
+        Ok(matches!(update.run().await?, Updated::Done(_)))
+    }
+
+    /// Hands a message that stayed in doubt to a person. A status that comes later still settles it.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn review(&self, intent: &Intent) -> Result<(), StorageError> {
+        self.update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
+            .set("state", text(SendState::Review.as_str()))
+            .remove(&["list", "list_at"])
+            .when("#state = :unknown AND attribute_not_exists(#wamid)")
+            .value("unknown", text(SendState::Unknown.as_str()))
+            .run()
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Attributes read back: each with a name for the error when it is not as written.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+
+use super::{StorageError, Table, keys, unavailable};
+use crate::clock::at_millis;
+
+/// An item as DynamoDB returned it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Item(pub(super) HashMap<String, AttributeValue>);
+
+impl Item {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+    }
+
+    pub(super) fn owned(&self, name: &str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+
+    pub(super) fn required(&self, name: &'static str) -> Result<&str, StorageError> {
+        self.text(name).ok_or(StorageError::Corrupt(name))
+    }
+
+    pub(super) fn parsed<T, E>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, StorageError> {
+        parse(self.required(name)?).map_err(|_| StorageError::Corrupt(name))
+    }
+
+    pub(super) fn parsed_optional<T, E>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, StorageError> {
+        self.text(name).map(parse).transpose().map_err(|_| StorageError::Corrupt(name))
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.0.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
+    }
+
+    pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
+        self.number(name).map(at_millis)
+    }
+
+    pub(super) fn required_time(&self, name: &'static str) -> Result<Timestamp, StorageError> {
+        self.time(name).ok_or(StorageError::Corrupt(name))
+    }
+
+    pub(super) fn bytes(&self, name: &'static str) -> Result<Vec<u8>, StorageError> {
+        let value = self.0.get(name).and_then(|value| value.as_b().ok());
+        value.map(|blob| blob.as_ref().to_vec()).ok_or(StorageError::Corrupt(name))
+    }
+
+    pub(super) fn texts(&self, name: &'static str) -> Result<Vec<String>, StorageError> {
+        self.0.get(name).and_then(|value| value.as_ss().ok()).cloned().ok_or(StorageError::Corrupt(name))
+    }
+}
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(super) fn time(value: Timestamp) -> AttributeValue {
+    number(value.as_millisecond())
+}
+
+/// A TTL: whole seconds, as DynamoDB wants it.
+pub(super) fn expiry(value: Timestamp) -> AttributeValue {
+    number(value.as_second())
+}
+
+impl Table {
+    /// Reads one item, consistently: a decision follows. 1 read unit for each 4 KB.
+    pub(super) async fn read(&self, key: &keys::Key) -> Result<Option<Item>, StorageError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable("GetItem", &error))?;
+        Ok(answer.item.map(Item))
+    }
+}

@@ -1,0 +1,86 @@
+//! What we remember: one DynamoDB table and one S3 bucket.
+//!
+//! Every write is an upsert that merges: it adds a fact under its own identity and never overwrites one. What a write
+//! costs is said with each method, in write units (WRU: 1 KB; an index entry that is added, moved or removed costs
+//! one more each).
+
+mod archive;
+mod contact;
+mod conversation;
+mod due;
+mod intent;
+mod item;
+mod kept;
+mod keys;
+mod message;
+mod registry;
+mod status;
+mod update;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+pub use archive::{Archive, ArchiveError};
+pub use due::Due;
+pub use intent::{Accepted, Claimed, Idempotency, Recorded, SendResult};
+pub use keys::schema;
+pub use message::{Direction, StoredMessage};
+pub use status::Applied;
+
+/// A page of a list and where the next one begins.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The items, newest first.
+    pub items: Vec<T>,
+    /// Give this back to read on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Whether a fact was new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It was not known before.
+    New,
+    /// It was known: nothing changed.
+    Known,
+}
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: aws_sdk_dynamodb::Client,
+    name: String,
+}
+
+impl Table {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, name: String) -> Self {
+        Self { client, name }
+    }
+}
+
+/// Why the table did not do what was asked. Holds no stored value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// DynamoDB did not answer, or refuses us for now: try again.
+    #[error("DynamoDB did not answer {operation}: {code}")]
+    Unavailable {
+        /// What was asked of it.
+        operation: &'static str,
+        /// Its word for the trouble.
+        code: String,
+    },
+    /// An item is not as this version writes it.
+    #[error("a stored item has no usable {0}")]
+    Corrupt(&'static str),
+    /// A cursor that this list did not give out.
+    #[error("the cursor is not one of this list")]
+    BadCursor,
+    /// No randomness for a new id.
+    #[error(transparent)]
+    NoRandomness(#[from] crate::random::NoRandomness),
+}
+
+fn unavailable<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> StorageError {
+    StorageError::Unavailable { operation, code: error.code().unwrap_or("no answer").to_owned() }
+}

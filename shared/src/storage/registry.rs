@@ -1,0 +1,158 @@
+//! Tenants, keys, Meta apps, numbers, tokens and system secrets: small items that change rarely. Each write is 1 WRU.
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+
+use super::item::{text, time};
+use super::update::Updated;
+use super::{StorageError, Stored, Table, keys};
+use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::number::Number;
+use crate::domain::tenant::{ApiKeyRecord, Scope};
+use crate::secret::Sealed;
+
+fn blob(sealed: &Sealed) -> AttributeValue {
+    AttributeValue::B(Blob::new(sealed.bytes()))
+}
+
+impl Table {
+    /// Records a tenant; its name can be changed by recording it again.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_tenant(&self, id: TenantId, name: &str, now: Timestamp) -> Result<(), StorageError> {
+        self.update(keys::tenant(id)).set("name", text(name)).set_once("created_at", time(now)).run().await?;
+        Ok(())
+    }
+
+    /// Whether there is such a tenant.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn has_tenant(&self, id: TenantId) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::tenant(id)).await?.is_some())
+    }
+
+    /// Records an API key. The key itself is not here, only its hash.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_api_key(&self, key: &ApiKeyRecord, now: Timestamp) -> Result<(), StorageError> {
+        let scopes = key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
+        self.update(keys::api_key(&key.id))
+            .set("hash", text(&key.hash))
+            .set("scopes", AttributeValue::Ss(scopes))
+            .set_once("created_at", time(now))
+            .set_once_if("tenant", key.tenant.map(|tenant| text(tenant.to_string())))
+            .set_once_if("revoked_at", key.revoked_at.map(time))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// The key of this id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, StorageError> {
+        let Some(item) = self.read(&keys::api_key(id)).await? else { return Ok(None) };
+        Ok(Some(ApiKeyRecord {
+            id: id.to_owned(),
+            hash: item.required("hash")?.to_owned(),
+            tenant: item.parsed_optional("tenant", TenantId::parse)?,
+            scopes: item.texts("scopes")?.iter().filter_map(|word| Scope::from_word(word)).collect(),
+            revoked_at: item.time("revoked_at"),
+        }))
+    }
+
+    /// Records a Meta app's sealed secrets, replacing older ones.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_meta_app(&self, id: &MetaAppId, sealed: &Sealed) -> Result<(), StorageError> {
+        self.update(keys::meta_app(id)).set("sealed", blob(sealed)).run().await?;
+        Ok(())
+    }
+
+    /// A Meta app's sealed secrets.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn meta_app(&self, id: &MetaAppId) -> Result<Option<Sealed>, StorageError> {
+        self.sealed(&keys::meta_app(id)).await
+    }
+
+    /// Records a system secret unless there is one: two first runs at once agree on one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_system_secret_once(&self, name: &str, sealed: &Sealed) -> Result<Stored, StorageError> {
+        let written = self.update(keys::system_secret(name)).set_once("sealed", blob(sealed)).run().await?;
+        match written {
+            Updated::Done(old) if old.0.is_empty() => Ok(Stored::New),
+            Updated::Done(_) | Updated::Refused(_) => Ok(Stored::Known),
+        }
+    }
+
+    /// A system secret.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn system_secret(&self, name: &str) -> Result<Option<Sealed>, StorageError> {
+        self.sealed(&keys::system_secret(name)).await
+    }
+
+    /// Connects a number to its tenant. A number that another tenant has is refused: `Known` with nothing changed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_number(&self, number: &Number) -> Result<Stored, StorageError> {
+        let written = self
+            .update(keys::number(&number.id))
+            .set("tenant", text(number.tenant.to_string()))
+            .set("waba", text(number.waba.as_str()))
+            .set("display_phone_number", text(&number.display_phone_number))
+            .when("attribute_not_exists(#pk) OR #tenant = :tenant")
+            .run()
+            .await?;
+        Ok(if matches!(written, Updated::Done(_)) { Stored::New } else { Stored::Known })
+    }
+
+    /// The number of this id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn number(&self, id: &PhoneNumberId) -> Result<Option<Number>, StorageError> {
+        let Some(item) = self.read(&keys::number(id)).await? else { return Ok(None) };
+        Ok(Some(Number {
+            id: id.clone(),
+            tenant: item.parsed("tenant", TenantId::parse)?,
+            waba: item.parsed("waba", WabaId::parse)?,
+            display_phone_number: item.required("display_phone_number")?.to_owned(),
+        }))
+    }
+
+    /// Records the sealed token that sends for an account, replacing an older one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_graph_token(&self, waba: &WabaId, sealed: &Sealed, now: Timestamp) -> Result<(), StorageError> {
+        let write = self.update(keys::graph_token(waba)).set("sealed", blob(sealed)).set("sealed_at", time(now));
+        write.run().await?;
+        Ok(())
+    }
+
+    /// The sealed token that sends for an account.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn graph_token(&self, waba: &WabaId) -> Result<Option<Sealed>, StorageError> {
+        self.sealed(&keys::graph_token(waba)).await
+    }
+
+    async fn sealed(&self, key: &keys::Key) -> Result<Option<Sealed>, StorageError> {
+        let Some(item) = self.read(key).await? else { return Ok(None) };
+        item.bytes("sealed").map(Sealed::from_bytes).map(Some)
+    }
+}

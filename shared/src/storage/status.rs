@@ -1,0 +1,76 @@
+//! Statuses merged into the message they speak of: earliest time of each step, everything else written once.
+
+use super::item::{Item, number, text, time};
+use super::update::Updated;
+use super::{StorageError, Table, keys};
+use crate::domain::event::StatusUpdate;
+use crate::domain::ids::{ConversationId, MessageId, OutboundId};
+use crate::domain::outbound::SendState;
+
+/// What a status changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The step, or an earlier time of it, is now known.
+    New {
+        /// The message was in doubt until now.
+        settled_doubt: bool,
+        /// Another provider id was known for it: the provider took the message twice.
+        duplicate_send: bool,
+    },
+    /// The step was known.
+    Repeated,
+    /// There is no such message any more.
+    NoMessage,
+}
+
+impl Table {
+    /// Merges a status whose callback data was proven ours. It proves that the provider took the message, so it ends
+    /// every doubt, whatever our own record says. 1 WRU and 1 for leaving the due list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn apply_status(
+        &self,
+        conversation: &ConversationId,
+        message: OutboundId,
+        update: &StatusUpdate,
+    ) -> Result<Applied, StorageError> {
+        let key = keys::message(conversation, &MessageId::Outbound(message));
+        let step = format!("{}_at", update.status.as_str());
+        let error = update.error.as_ref();
+        let written = self
+            .update(key.clone())
+            .set("state", text(SendState::Sent.as_str()))
+            .set_once("wamid", text(update.wamid.as_str()))
+            .set_once(&step, time(update.at))
+            .set_once_if("pricing", update.pricing.as_ref().map(text))
+            .set_once_if("error_code", error.map(|error| number(error.code)))
+            .set_once_if("error_title", error.map(|error| text(&error.title)))
+            .set_once_if("error_details", error.and_then(|error| error.details.as_ref()).map(text))
+            .remove(&["list", "list_at"])
+            .when("attribute_exists(#pk)")
+            .run()
+            .await?;
+        let Updated::Done(old) = written else { return Ok(Applied::NoMessage) };
+        let known = old.time(&step);
+        if known.is_some_and(|known| known > update.at) {
+            let earlier = self
+                .update(key)
+                .set(&step, time(update.at))
+                .when(&format!("attribute_not_exists(#{step}) OR #{step} > :{step}"));
+            earlier.run().await?;
+        }
+        if known.is_some_and(|known| known <= update.at) {
+            return Ok(Applied::Repeated);
+        }
+        Ok(Applied::New {
+            settled_doubt: in_doubt(&old),
+            duplicate_send: old.text("wamid").is_some_and(|wamid| wamid != update.wamid.as_str()),
+        })
+    }
+}
+
+fn in_doubt(item: &Item) -> bool {
+    let state = item.text("state").and_then(SendState::from_word);
+    item.text("wamid").is_none() && matches!(state, Some(SendState::Unknown | SendState::Review))
+}

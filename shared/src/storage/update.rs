@@ -1,0 +1,131 @@
+//! One conditional update, written so that the merge can be read: what is set, what is set once, and when.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+
+use super::item::Item;
+use super::keys::Key;
+use super::{StorageError, Table, unavailable};
+
+/// What an update did.
+#[derive(Debug)]
+pub(super) enum Updated {
+    /// It was written; the item as it was before, empty if it is new.
+    Done(Item),
+    /// Its condition did not hold; the item as it is.
+    Refused(Item),
+}
+
+/// An update in the making. Attribute names are always aliased, so no reserved word can hurt.
+pub(super) struct Update<'a> {
+    table: &'a Table,
+    key: Key,
+    sets: Vec<String>,
+    removes: Vec<String>,
+    condition: Option<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Table {
+    pub(super) fn update(&self, key: Key) -> Update<'_> {
+        Update {
+            table: self,
+            key,
+            sets: Vec::new(),
+            removes: Vec::new(),
+            condition: None,
+            names: HashMap::new(),
+            values: HashMap::new(),
+        }
+    }
+}
+
+impl Update<'_> {
+    /// Writes the attribute, whatever it was.
+    pub(super) fn set(mut self, name: &str, value: AttributeValue) -> Self {
+        self.sets.push(format!("#{name} = :{name}"));
+        self.name(name);
+        self.value(name, value)
+    }
+
+    /// Writes the attribute unless it has a value: a fact.
+    pub(super) fn set_once(mut self, name: &str, value: AttributeValue) -> Self {
+        self.sets.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
+        self.name(name);
+        self.value(name, value)
+    }
+
+    /// As [`Update::set_once`] where there is something to write.
+    pub(super) fn set_once_if(self, name: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.set_once(name, value),
+            None => self,
+        }
+    }
+
+    /// Removes attributes.
+    pub(super) fn remove(mut self, names: &[&str]) -> Self {
+        for name in names {
+            self.removes.push(format!("#{name}"));
+            self.name(name);
+        }
+        self
+    }
+
+    /// Only if `condition` holds. Names stand in it as `#name`, values as `:name` (see [`Update::value`]).
+    pub(super) fn when(mut self, condition: &str) -> Self {
+        for name in condition.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '#')) {
+            if let Some(name) = name.strip_prefix('#') {
+                self.name(name);
+            }
+        }
+        self.condition = Some(condition.to_owned());
+        self
+    }
+
+    /// A value that the condition refers to.
+    pub(super) fn value(mut self, name: &str, value: AttributeValue) -> Self {
+        self.values.insert(format!(":{name}"), value);
+        self
+    }
+
+    fn name(&mut self, name: &str) {
+        self.names.insert(format!("#{name}"), name.to_owned());
+    }
+
+    /// Does it.
+    pub(super) async fn run(self) -> Result<Updated, StorageError> {
+        let clause = |verb: &str, parts: &[String]| match parts {
+            [] => String::new(),
+            parts => format!("{verb} {} ", parts.join(", ")),
+        };
+        let expression = clause("SET", &self.sets) + &clause("REMOVE", &self.removes);
+        let values = Some(self.values).filter(|values| !values.is_empty());
+        let answer = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .set_key(Some(self.key.attributes()))
+            .update_expression(expression)
+            .set_condition_expression(self.condition)
+            .set_expression_attribute_names(Some(self.names))
+            .set_expression_attribute_values(values)
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Ok(Updated::Done(Item(answer.attributes.unwrap_or_default()))),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    Ok(Updated::Refused(Item(refused.item.clone().unwrap_or_default())))
+                }
+                _ => Err(unavailable("UpdateItem", &error)),
+            },
+        }
+    }
+}

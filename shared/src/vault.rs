@@ -1,0 +1,170 @@
+//! Secrets sealed by KMS. Each is bound to its owner and purpose by the encryption context, which KMS checks: a sealed
+//! secret moved to another row, tenant or purpose does not open. The context is shown in CloudTrail, so it holds ids only.
+
+use std::collections::HashMap;
+
+use aws_sdk_kms::primitives::Blob;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::domain::app::MetaApp;
+use crate::domain::ids::{MetaAppId, TenantId, WabaId};
+use crate::secret::{Sealed, Secret};
+
+/// Seals and opens secrets with one KMS key.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    client: aws_sdk_kms::Client,
+    key_id: String,
+}
+
+/// Whose secret it is and what for: the encryption context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Context {
+    /// App secrets and verify tokens of a Meta app.
+    MetaApp(MetaAppId),
+    /// The token that sends for a WhatsApp Business account.
+    GraphToken {
+        /// The owner.
+        tenant: TenantId,
+        /// The account.
+        waba: WabaId,
+    },
+    /// The pepper under which API keys are hashed.
+    ApiKeyPepper,
+    /// The key of the MAC in our callback data.
+    CallbackMac,
+}
+
+impl Context {
+    fn pairs(&self) -> HashMap<String, String> {
+        let (purpose, owner) = match self {
+            Self::MetaApp(app) => ("app", vec![("app", app.to_string())]),
+            Self::GraphToken { tenant, waba } => {
+                ("graph-token", vec![("tenant", tenant.to_string()), ("waba", waba.to_string())])
+            }
+            Self::ApiKeyPepper => ("api-key-pepper", Vec::new()),
+            Self::CallbackMac => ("callback-mac", Vec::new()),
+        };
+        let fixed = [("v", "1".to_owned()), ("purpose", purpose.to_owned())];
+        fixed.into_iter().chain(owner).map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}
+
+/// Why a secret was not sealed or opened. Never holds the secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// KMS did not answer, or refuses us for now: try again.
+    #[error("KMS did not answer: {0}")]
+    Unavailable(String),
+    /// The sealed secret does not belong to this context, or is damaged.
+    #[error("the sealed secret does not open in this context")]
+    WrongContext,
+    /// What was sealed is not what this purpose holds.
+    #[error("the opened secret has an unexpected form")]
+    Malformed,
+}
+
+impl Vault {
+    /// A vault over the key `key_id` (id, ARN or alias).
+    #[must_use]
+    pub fn new(client: aws_sdk_kms::Client, key_id: String) -> Self {
+        Self { client, key_id }
+    }
+
+    /// Seals a secret of at most 4,096 bytes, KMS's limit.
+    ///
+    /// # Errors
+    /// [`VaultError::Unavailable`] when KMS does not answer.
+    pub async fn seal(&self, secret: &Secret, context: &Context) -> Result<Sealed, VaultError> {
+        let answer = self
+            .client
+            .encrypt()
+            .key_id(&self.key_id)
+            .plaintext(Blob::new(secret.expose().as_bytes()))
+            .set_encryption_context(Some(context.pairs()))
+            .send()
+            .await
+            .map_err(|error| VaultError::Unavailable(code(&error)))?;
+        let ciphertext = answer.ciphertext_blob.ok_or(VaultError::Malformed)?;
+        Ok(Sealed::from_bytes(ciphertext.into_inner()))
+    }
+
+    /// Opens a sealed secret; the key is named, so a blob of another key does not open either.
+    ///
+    /// # Errors
+    /// [`VaultError::WrongContext`] when it belongs elsewhere, [`VaultError::Unavailable`] when KMS does not answer.
+    pub async fn open(&self, sealed: &Sealed, context: &Context) -> Result<Secret, VaultError> {
+        let answer = self
+            .client
+            .decrypt()
+            .key_id(&self.key_id)
+            .ciphertext_blob(Blob::new(sealed.bytes()))
+            .set_encryption_context(Some(context.pairs()))
+            .send()
+            .await
+            .map_err(|error| match error.as_service_error() {
+                Some(service) if service.is_invalid_ciphertext_exception() => VaultError::WrongContext,
+                _ => VaultError::Unavailable(code(&error)),
+            })?;
+        let plaintext = answer.plaintext.ok_or(VaultError::Malformed)?.into_inner();
+        match String::from_utf8(plaintext) {
+            Ok(text) => Ok(Secret::new(text)),
+            Err(error) => {
+                error.into_bytes().zeroize();
+                Err(VaultError::Malformed)
+            }
+        }
+    }
+
+    /// Seals what proves a Meta app's webhooks.
+    ///
+    /// # Errors
+    /// As [`Vault::seal`].
+    pub async fn seal_app(&self, app: &MetaApp) -> Result<Sealed, VaultError> {
+        let exposed = |secrets: &[Secret]| secrets.iter().map(|secret| secret.expose().to_owned()).collect();
+        let mut wire =
+            AppSecrets { app_secrets: exposed(&app.app_secrets), verify_tokens: exposed(&app.verify_tokens) };
+        let json = serde_json::to_string(&wire).map_err(|_| VaultError::Malformed);
+        wire.app_secrets.zeroize();
+        wire.verify_tokens.zeroize();
+        self.seal(&Secret::new(json?), &Context::MetaApp(app.id.clone())).await
+    }
+
+    /// Opens what proves a Meta app's webhooks.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub async fn open_app(&self, id: &MetaAppId, sealed: &Sealed) -> Result<MetaApp, VaultError> {
+        let json = self.open(sealed, &Context::MetaApp(id.clone())).await?;
+        let wire: AppSecrets = serde_json::from_str(json.expose()).map_err(|_| VaultError::Malformed)?;
+        let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
+        Ok(MetaApp {
+            id: id.clone(),
+            app_secrets: hidden(wire.app_secrets),
+            verify_tokens: hidden(wire.verify_tokens),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct AppSecrets {
+    app_secrets: Vec<String>,
+    verify_tokens: Vec<String>,
+}
+
+/// A fresh random secret of 256 bits, hex.
+///
+/// # Errors
+/// When the operating system has no randomness.
+pub fn random_secret() -> Result<Secret, crate::random::NoRandomness> {
+    let bytes = Zeroizing::new(crate::random::bytes::<32>()?);
+    Ok(Secret::new(hex::encode(bytes.as_slice())))
+}
+
+fn code<E, R>(error: &aws_sdk_kms::error::SdkError<E, R>) -> String
+where
+    E: aws_sdk_kms::error::ProvideErrorMetadata,
+{
+    aws_sdk_kms::error::ProvideErrorMetadata::code(error).unwrap_or("no answer").to_owned()
+}
