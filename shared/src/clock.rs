@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use jiff::{SignedDuration, Timestamp};
+pub use jiff::{SignedDuration, Timestamp};
 
 /// Where "now" comes from.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A secret text: no `Display`, no `Serialize`, a `Debug` that shows nothing, memory wiped on drop.
@@ -28,6 +29,16 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// Whether `unverified` is one of `secrets`. Every one is compared, each in constant time.
+#[must_use]
+pub fn same(secrets: &[Secret], unverified: &str) -> bool {
+    let mut found = false;
+    for secret in secrets {
+        found |= bool::from(secret.expose().as_bytes().ct_eq(unverified.as_bytes()));
+    }
+    found
 }
 
 /// A secret as KMS sealed it: safe to store, useless without the key and the context it was sealed under.

@@ -1,1 +1,116 @@
+//! Our JSON API. The tenant comes from the API key and from nowhere else; what belongs to another tenant is answered as
+//! if it did not exist.
+//!
+//! * `GET /v1/conversations`: a tenant's conversations, the latest activity first.
+//! * `GET /v1/conversations/{id}/messages`: one conversation, the newest message first.
+//! * `POST /v1/messages`: accepts a message to send; 202 once it is stored.
 
+mod auth;
+mod conversations;
+mod json;
+mod messages;
+mod send;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use shared::aws::AwsConfig;
+use shared::cache::Cache;
+use shared::clock::Clock;
+use shared::config::{self, ConfigError};
+use shared::domain::ids::PhoneNumberId;
+use shared::domain::number::Number;
+use shared::domain::tenant::ApiKeyRecord;
+use shared::http::Problem;
+use shared::limits::{API_BODY_MAX, API_KEY_CACHE_FOR, CACHE_FOR};
+use shared::queue::Queue;
+use shared::secret::Secret;
+use shared::storage::{StorageError, Table};
+use shared::telemetry::Metrics;
+use shared::vault::Vault;
+
+pub use auth::{ApiKey, hash};
+
+/// The names this function is given.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The table.
+    pub table: String,
+    /// The KMS key that sealed the pepper.
+    pub key_id: String,
+    /// The outbound queue.
+    pub outbound_queue_url: String,
+}
+
+impl Config {
+    /// Reads `TABLE_NAME`, `KEY_ID` and `OUTBOUND_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            table: config::required("TABLE_NAME")?,
+            key_id: config::required("KEY_ID")?,
+            outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
+        })
+    }
+}
+
+/// What this function may use.
+#[derive(Debug)]
+pub struct Deps {
+    table: Table,
+    vault: Vault,
+    outbound: Queue,
+    clock: Clock,
+    metrics: Metrics,
+    keys: Cache<String, ApiKeyRecord>,
+    numbers: Cache<PhoneNumberId, Number>,
+    pepper: Cache<(), Arc<Secret>>,
+}
+
+impl Deps {
+    /// Builds the clients, once.
+    #[must_use]
+    pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
+        Self {
+            table: Table::new(aws.dynamodb(), config.table.clone()),
+            vault: Vault::new(aws.kms(), config.key_id.clone()),
+            outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
+            metrics,
+            keys: Cache::strict(clock.clone(), API_KEY_CACHE_FOR),
+            numbers: Cache::strict(clock.clone(), CACHE_FOR),
+            pepper: Cache::keeping_stale(clock.clone(), CACHE_FOR),
+            clock,
+        }
+    }
+}
+
+/// The routes of this function.
+pub fn router(deps: Deps) -> Router {
+    Router::new()
+        .route("/v1/conversations", get(conversations::list))
+        .route("/v1/conversations/{id}/messages", get(messages::list))
+        .route("/v1/messages", post(send::send))
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This resource has no such method.",
+            )
+        })
+        .layer(DefaultBodyLimit::max(API_BODY_MAX))
+        .with_state(Arc::new(deps))
+}
+
+/// A storage failure as an answer. A cursor of another list is the caller's mistake, the rest is ours.
+fn storage_problem(error: &StorageError) -> Problem {
+    if *error == StorageError::BadCursor {
+        return Problem::invalid("cursor", "must be a next_cursor that this list gave out");
+    }
+    tracing::error!(event = "api.unavailable", %error);
+    Problem::unavailable()
+}

@@ -1,1 +1,13 @@
-fn main(){}
+//! Wires the API function to Lambda.
+
+use api::{Config, Deps};
+use shared::aws::AwsConfig;
+use shared::clock::Clock;
+use shared::telemetry::{self, Metrics};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), Metrics::emf("api"));
+    lambda_http::run(api::router(deps)).await
+}

@@ -1,1 +1,86 @@
+//! From the inbound queue to facts in the table.
+//!
+//! A batch is archived as it came, then each record is read leniently and every item of it is merged into the table.
+//! A record is acknowledged only when everything it says is stored; doing it again changes nothing.
 
+mod apply;
+mod record;
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use shared::aws::AwsConfig;
+use shared::cache::Cache;
+use shared::clock::Clock;
+use shared::config::{self, ConfigError};
+use shared::domain::ids::PhoneNumberId;
+use shared::domain::number::Number;
+use shared::limits::CACHE_FOR;
+use shared::queue::{Outcome, run_standard};
+use shared::secret::Secret;
+use shared::storage::{Archive, Table};
+use shared::telemetry::Metrics;
+use shared::vault::Vault;
+
+/// The names this function is given.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The table.
+    pub table: String,
+    /// The KMS key that sealed the callback MAC key.
+    pub key_id: String,
+    /// The bucket of the raw archive.
+    pub bucket: String,
+}
+
+impl Config {
+    /// Reads `TABLE_NAME`, `KEY_ID` and `BUCKET_NAME`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            table: config::required("TABLE_NAME")?,
+            key_id: config::required("KEY_ID")?,
+            bucket: config::required("BUCKET_NAME")?,
+        })
+    }
+}
+
+/// What this function may use.
+#[derive(Debug)]
+pub struct Deps {
+    table: Table,
+    vault: Vault,
+    archive: Archive,
+    metrics: Metrics,
+    numbers: Cache<PhoneNumberId, Number>,
+    callback_mac: Cache<(), Arc<Secret>>,
+}
+
+impl Deps {
+    /// Builds the clients, once.
+    #[must_use]
+    pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
+        Self {
+            table: Table::new(aws.dynamodb(), config.table.clone()),
+            vault: Vault::new(aws.kms(), config.key_id.clone()),
+            archive: Archive::new(aws.s3(), config.bucket.clone()),
+            metrics,
+            numbers: Cache::strict(clock.clone(), CACHE_FOR),
+            callback_mac: Cache::keeping_stale(clock, CACHE_FOR),
+        }
+    }
+}
+
+/// Processes a batch; answers with the records that must come again.
+pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsBatchResponse {
+    let archived = record::archive(deps, &event).await;
+    run_standard(event, |record| async move {
+        if !archived {
+            return Outcome::Retry;
+        }
+        record::process(deps, record).await
+    })
+    .await
+}

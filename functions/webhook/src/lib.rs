@@ -1,1 +1,120 @@
+//! The front door for Meta's webhooks: prove, enqueue, answer 200. Nothing is parsed and nothing runs afterwards.
+//!
+//! * `GET /webhooks/meta/{app}`: Meta checks that the URL is ours; see [`verify`](self).
+//! * `POST /webhooks/meta/{app}`: body limit, signature over the raw bytes, durable enqueue, 200.
+//!
+//! Of the table it reads its Meta app's record only, of KMS it may open purpose `app` only.
 
+mod receive;
+mod verify;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use shared::aws::AwsConfig;
+use shared::cache::Cache;
+use shared::clock::Clock;
+use shared::config::{self, ConfigError};
+use shared::domain::app::MetaApp;
+use shared::domain::ids::MetaAppId;
+use shared::limits::CACHE_FOR;
+use shared::queue::Queue;
+use shared::storage::{Archive, Table};
+use shared::telemetry::Metrics;
+use shared::vault::Vault;
+
+/// The names this function is given.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The table.
+    pub table: String,
+    /// The KMS key that sealed the app record.
+    pub key_id: String,
+    /// The inbound queue.
+    pub inbound_queue_url: String,
+    /// The bucket for bodies too large for the queue.
+    pub bucket: String,
+}
+
+impl Config {
+    /// Reads `TABLE_NAME`, `KEY_ID`, `INBOUND_QUEUE_URL` and `BUCKET_NAME`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            table: config::required("TABLE_NAME")?,
+            key_id: config::required("KEY_ID")?,
+            inbound_queue_url: config::required("INBOUND_QUEUE_URL")?,
+            bucket: config::required("BUCKET_NAME")?,
+        })
+    }
+}
+
+/// What this function may use.
+#[derive(Debug)]
+pub struct Deps {
+    table: Table,
+    vault: Vault,
+    inbound: Queue,
+    archive: Archive,
+    clock: Clock,
+    metrics: Metrics,
+    apps: Cache<MetaAppId, MetaApp>,
+}
+
+impl Deps {
+    /// Builds the clients, once.
+    #[must_use]
+    pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
+        Self {
+            table: Table::new(aws.dynamodb(), config.table.clone()),
+            vault: Vault::new(aws.kms(), config.key_id.clone()),
+            inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
+            archive: Archive::new(aws.s3(), config.bucket.clone()),
+            apps: Cache::keeping_stale(clock.clone(), CACHE_FOR),
+            clock,
+            metrics,
+        }
+    }
+
+    /// Opens the connection to SQS while Lambda still initialises, so the first webhook does not wait for TLS. The
+    /// answer does not matter: without it the first webhook is slower, not wrong.
+    pub async fn warm_up(&self) {
+        if self.inbound.touch().await.is_err() {
+            tracing::info!(event = "webhook.not_warmed");
+        }
+    }
+
+    /// The app of this name, from memory for five minutes, and longer while AWS is slow.
+    async fn app(&self, name: &str) -> Result<Option<MetaApp>, Unavailable> {
+        let Ok(id) = MetaAppId::parse(name) else { return Ok(None) };
+        self.apps
+            .get(&id, async {
+                let sealed = self.table.meta_app(&id).await.map_err(|error| Unavailable::log("table", &error))?;
+                let Some(sealed) = sealed else { return Ok(None) };
+                let app = self.vault.open_app(&id, &sealed).await.map_err(|error| Unavailable::log("vault", &error))?;
+                Ok(Some(app))
+            })
+            .await
+    }
+}
+
+/// AWS did not answer: Meta gets a 503 and sends the webhook again.
+#[derive(Debug)]
+struct Unavailable;
+
+impl Unavailable {
+    fn log(what: &'static str, error: &dyn std::error::Error) -> Self {
+        tracing::error!(event = "webhook.unavailable", what, %error);
+        Self
+    }
+}
+
+/// The routes of this function.
+pub fn router(deps: Deps) -> Router {
+    let door = get(verify::verify).head(|| async { StatusCode::METHOD_NOT_ALLOWED }).post(receive::receive);
+    Router::new().route("/webhooks/meta/{app}", door).with_state(Arc::new(deps))
+}

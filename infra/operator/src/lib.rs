@@ -1,1 +1,130 @@
+//! What an operator does by hand: prepare a new installation, create tenants, keys, Meta apps and numbers. Every
+//! operation may be repeated. The sandbox seeds itself with the same calls.
 
+use api::ApiKey;
+use shared::clock::Clock;
+use shared::domain::app::MetaApp;
+use shared::domain::ids::TenantId;
+use shared::domain::number::Number;
+use shared::domain::tenant::{ApiKeyRecord, Scope};
+use shared::random::NoRandomness;
+use shared::secret::Secret;
+use shared::storage::{StorageError, Stored, Table};
+use shared::vault::{Context, Vault, VaultError, random_secret};
+
+/// Why an operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The table.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// KMS.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// No randomness for a key or an id.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// Keys cannot be hashed yet.
+    #[error("this installation has no pepper yet: run `operator init` first")]
+    NotInitialised,
+    /// No such tenant.
+    #[error("there is no tenant {0}")]
+    NoTenant(TenantId),
+    /// A number belongs to one tenant at a time.
+    #[error("number {0} is connected to another tenant")]
+    NumberTaken(shared::domain::ids::PhoneNumberId),
+}
+
+/// What an operator works with.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// The table.
+    pub table: Table,
+    /// The key that seals secrets.
+    pub vault: Vault,
+    /// Time.
+    pub clock: Clock,
+}
+
+impl Operator {
+    /// Makes the installation's own secrets, unless they exist.
+    ///
+    /// # Errors
+    /// When AWS does not answer.
+    pub async fn init(&self) -> Result<(), OperatorError> {
+        for (name, context) in [("api-key-pepper", Context::ApiKeyPepper), ("callback-mac", Context::CallbackMac)] {
+            if self.table.system_secret(name).await?.is_none() {
+                let sealed = self.vault.seal(&random_secret()?, &context).await?;
+                self.table.put_system_secret_once(name, &sealed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// When AWS does not answer.
+    pub async fn create_tenant(&self, name: &str) -> Result<TenantId, OperatorError> {
+        let now = self.clock.now();
+        let id = TenantId::generate(now)?;
+        self.table.put_tenant(id, name, now).await?;
+        Ok(id)
+    }
+
+    /// Creates an API key and returns it in clear, this once. Without a tenant it is an operator's key.
+    ///
+    /// # Errors
+    /// When there is no such tenant, before [`Operator::init`], or when AWS does not answer.
+    pub async fn create_key(&self, tenant: Option<TenantId>, scopes: &[Scope]) -> Result<Secret, OperatorError> {
+        if let Some(tenant) = tenant
+            && !self.table.has_tenant(tenant).await?
+        {
+            return Err(OperatorError::NoTenant(tenant));
+        }
+        let sealed = self.table.system_secret("api-key-pepper").await?.ok_or(OperatorError::NotInitialised)?;
+        let pepper = self.vault.open(&sealed, &Context::ApiKeyPepper).await?;
+        let now = self.clock.now();
+        let key = ApiKey::generate(now)?;
+        let record = ApiKeyRecord {
+            id: key.id.clone(),
+            hash: api::hash(&key, &pepper),
+            tenant,
+            scopes: scopes.to_vec(),
+            revoked_at: None,
+        };
+        self.table.put_api_key(&record, now).await?;
+        Ok(key.reveal())
+    }
+
+    /// Stores what proves a Meta app's webhooks, replacing what was stored for it.
+    ///
+    /// # Errors
+    /// When AWS does not answer.
+    pub async fn put_app(&self, app: &MetaApp) -> Result<(), OperatorError> {
+        let sealed = self.vault.seal_app(app).await?;
+        self.table.put_meta_app(&app.id, &sealed).await?;
+        Ok(())
+    }
+
+    /// Connects a number to a tenant and stores the token that sends from it. The token is stored first, so a number
+    /// that is connected can send.
+    ///
+    /// # Errors
+    /// When there is no such tenant, the number is another tenant's, or AWS does not answer.
+    pub async fn put_number(&self, number: &Number, token: &Secret) -> Result<(), OperatorError> {
+        if !self.table.has_tenant(number.tenant).await? {
+            return Err(OperatorError::NoTenant(number.tenant));
+        }
+        if self.table.number(&number.id).await?.is_some_and(|known| known.tenant != number.tenant) {
+            return Err(OperatorError::NumberTaken(number.id.clone()));
+        }
+        let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
+        let sealed = self.vault.seal(token, &context).await?;
+        self.table.put_graph_token(&number.waba, &sealed, self.clock.now()).await?;
+        match self.table.put_number(number).await? {
+            Stored::New => Ok(()),
+            Stored::Known => Err(OperatorError::NumberTaken(number.id.clone())),
+        }
+    }
+}

@@ -1,1 +1,137 @@
-fn main(){}
+//! The operator's command line. Secrets come from environment variables, never from arguments: those stand in process
+//! lists and shell histories.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use operator::Operator;
+use shared::aws::AwsConfig;
+use shared::clock::Clock;
+use shared::config::{optional, required};
+use shared::domain::app::MetaApp;
+use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
+use shared::domain::number::Number;
+use shared::domain::tenant::Scope;
+use shared::secret::Secret;
+use shared::storage::Table;
+use shared::vault::Vault;
+
+/// Prepare an installation; create tenants, keys, Meta apps and numbers.
+///
+/// Reads TABLE_NAME, KEY_ID, AWS_REGION and AWS credentials from the environment, and AWS_ENDPOINT_URL if it is set.
+#[derive(Parser)]
+#[command(name = "operator")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the installation's own secrets. Run it once after each deployment; it never replaces one.
+    Init,
+    /// Create a tenant and print its id.
+    Tenant {
+        /// A name for people.
+        #[arg(long)]
+        name: String,
+    },
+    /// Create an API key and print it. It is not shown again.
+    Key {
+        /// The tenant's id; without it the key is an operator's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// What the key may do: read, send, manage.
+        #[arg(long, value_delimiter = ',', default_value = "read,send,manage")]
+        scopes: Vec<String>,
+    },
+    /// Store a Meta app's secrets: META_APP_SECRET and META_VERIFY_TOKEN, and while they are being replaced also
+    /// META_APP_SECRET_PREVIOUS and META_VERIFY_TOKEN_PREVIOUS.
+    App {
+        /// The last part of the webhook URL.
+        #[arg(long)]
+        name: String,
+    },
+    /// Connect a number to a tenant, with its access token in META_ACCESS_TOKEN.
+    Number {
+        /// The tenant's id.
+        #[arg(long)]
+        tenant: String,
+        /// Meta's phone number id.
+        #[arg(long)]
+        id: String,
+        /// Meta's WhatsApp Business account id.
+        #[arg(long)]
+        waba: String,
+        /// The number as people write it.
+        #[arg(long)]
+        display: String,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(answer) => {
+            let written = writeln!(std::io::stdout(), "{answer}");
+            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            if writeln!(std::io::stderr(), "operator: {error}").is_err() {
+                return ExitCode::from(2);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
+    let aws = AwsConfig::from_env()?;
+    let operator = Operator {
+        table: Table::new(aws.dynamodb(), required("TABLE_NAME")?),
+        vault: Vault::new(aws.kms(), required("KEY_ID")?),
+        clock: Clock::system(),
+    };
+    match command {
+        Command::Init => {
+            operator.init().await?;
+            Ok("ready".to_owned())
+        }
+        Command::Tenant { name } => Ok(operator.create_tenant(&name).await?.to_string()),
+        Command::Key { tenant: None, .. } => {
+            Ok(operator.create_key(None, &[Scope::Operator]).await?.expose().to_owned())
+        }
+        Command::Key { tenant: Some(tenant), scopes } => {
+            let tenant = TenantId::parse(&tenant)?;
+            let scope = |word: &String| match Scope::from_word(word) {
+                Some(scope) if scope != Scope::Operator => Ok(scope),
+                _ => Err(format!("--scopes: `{word}` is not one of read, send, manage")),
+            };
+            let scopes = scopes.iter().map(scope).collect::<Result<Vec<_>, _>>()?;
+            Ok(operator.create_key(Some(tenant), &scopes).await?.expose().to_owned())
+        }
+        Command::App { name } => {
+            let pair = |current, previous| -> Result<Vec<Secret>, shared::config::ConfigError> {
+                Ok([Some(required(current)?), optional(previous)].into_iter().flatten().map(Secret::new).collect())
+            };
+            let app = MetaApp {
+                id: MetaAppId::parse(&name)?,
+                app_secrets: pair("META_APP_SECRET", "META_APP_SECRET_PREVIOUS")?,
+                verify_tokens: pair("META_VERIFY_TOKEN", "META_VERIFY_TOKEN_PREVIOUS")?,
+            };
+            operator.put_app(&app).await?;
+            Ok(format!("/webhooks/meta/{}", app.id))
+        }
+        Command::Number { tenant, id, waba, display } => {
+            let number = Number {
+                id: PhoneNumberId::parse(&id)?,
+                tenant: TenantId::parse(&tenant)?,
+                waba: WabaId::parse(&waba)?,
+                display_phone_number: display,
+            };
+            operator.put_number(&number, &Secret::new(required("META_ACCESS_TOKEN")?)).await?;
+            Ok(number.id.to_string())
+        }
+    }
+}

@@ -15,6 +15,8 @@ pub enum InboundEvent {
         number: PhoneNumberId,
         /// The message; boxed because it is far larger than the other variants.
         message: Box<InboundMessage>,
+        /// The message as it came, JSON: what is kept when it cannot be placed.
+        raw: String,
     },
     /// A message we sent, or another system sent from the same number, took a step.
     Status {

@@ -43,6 +43,21 @@ impl Content {
     }
 }
 
+/// Kinds that are no message of the customer, or of which Meta does not say that they open the window
+/// (`facts/errors-and-limits.md` §7).
+const NOT_OPENING: [&str; 5] = ["edit", "reaction", "request_welcome", "revoke", "system"];
+
+impl Content {
+    /// Whether a message of this kind opens the customer service window.
+    #[must_use]
+    pub fn opens_window(&self) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Unsupported(unsupported) => !NOT_OPENING.contains(&unsupported.kind.as_str()),
+        }
+    }
+}
+
 /// A message a customer wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundMessage {

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::contact::ContactCard;
 use super::event::ProviderError;
 use super::ids::{ClaimId, ConversationId, OutboundId, TenantId, Wamid};
 use super::message::Text;
@@ -96,6 +97,17 @@ pub enum Recipient {
     Phone(super::phone::PhoneNumber),
     /// By business-scoped user id.
     UserId(String),
+}
+
+impl Recipient {
+    /// What naming this recipient tells about the contact.
+    #[must_use]
+    pub fn card(&self) -> ContactCard {
+        match self {
+            Self::Phone(phone) => ContactCard { phone: Some(phone.clone()), ..ContactCard::default() },
+            Self::UserId(user_id) => ContactCard { user_id: Some(user_id.clone()), ..ContactCard::default() },
+        }
+    }
 }
 
 /// The worker's and the provider's facts about one outbound message.

@@ -24,6 +24,16 @@ impl Queue {
         Self { client, url }
     }
 
+    /// Asks for one attribute of the queue: the cheapest call that opens the connection.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub async fn touch(&self) -> Result<(), QueueError> {
+        let ask = self.client.get_queue_attributes().queue_url(&self.url);
+        ask.attribute_names(aws_sdk_sqs::types::QueueAttributeName::QueueArn).send().await.map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
     /// Sends to a standard queue. The group makes it a fair queue: one busy group does not delay the others.
     ///
     /// # Errors

@@ -70,7 +70,11 @@ fn messages(value: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEv
         let only_card = cards.first().filter(|_| cards.len() == 1 && messages.len() == 1);
         for message in &messages {
             events.push(match item::message(message, &cards, only_card, received_at) {
-                Some(read) => InboundEvent::Message { number: number.clone(), message: Box::new(read) },
+                Some(read) => InboundEvent::Message {
+                    number: number.clone(),
+                    message: Box::new(read),
+                    raw: message.raw().to_owned(),
+                },
                 None => kept(KeptReason::Malformed, "message", message),
             });
         }

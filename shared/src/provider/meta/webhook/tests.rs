@@ -44,7 +44,7 @@ fn a_text_message_with_its_card() {
            "messages":[{"from":"15550002222","from_user_id":"US.770","id":"wamid.A","timestamp":1763700001,
                         "type":"text","text":{"body":"Hello"},"context":{"from":"1","id":"wamid.Q"}}]"#,
     )]));
-    let [InboundEvent::Message { number, message }] = events.as_slice() else { panic!("{events:?}") };
+    let [InboundEvent::Message { number, message, .. }] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(number.as_str(), "900100200300501");
     assert_eq!(message.from.profile_name.as_deref(), Some("Ada Example"));
     assert_eq!(message.from.aliases().len(), 2);

@@ -1,0 +1,35 @@
+//! When to try again.
+
+use shared::clock::{SignedDuration, Timestamp};
+
+/// Longest wait between two tries, in seconds: a released throttle is then noticed within about a minute.
+const LONGEST: u64 = 64;
+/// Tries without ever reaching Meta before the message is given up (`reliability.md` §2.3.4).
+const UNREACHED_TRIES: u32 = 5;
+
+/// After the `attempt`-th try: 1, 4, 16, then 64 seconds, and up to half as much again, so that many messages do not
+/// come back together. `chance` is a number from 0 to 255.
+pub(crate) fn next_try(now: Timestamp, attempt: u32, chance: u8) -> Timestamp {
+    let wait = 4_u64.saturating_pow(attempt.saturating_sub(1)).min(LONGEST) * 1_000;
+    let wait = wait + wait / 2 * u64::from(chance) / 255;
+    let wait = SignedDuration::from_millis(i64::try_from(wait).unwrap_or(i64::MAX));
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether a message that could not even be handed to Meta is given up after this try.
+pub(crate) fn gives_up(attempt: u32, reached_meta: bool) -> bool {
+    !reached_meta && attempt >= UNREACHED_TRIES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::clock::at_millis;
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        let waits: Vec<i64> = (1..=6).map(|n| next_try(at_millis(0), n, 0).as_millisecond()).collect();
+        assert_eq!(waits, [1_000, 4_000, 16_000, 64_000, 64_000, 64_000]);
+        assert_eq!(next_try(at_millis(0), 1, 255).as_millisecond(), 1_500);
+    }
+}

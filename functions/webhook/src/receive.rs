@@ -1,0 +1,112 @@
+//! A webhook: body limit, signature over the raw bytes, durable enqueue, 200. In this order, and nothing else.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use shared::domain::ids::MetaAppId;
+use shared::limits::{QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
+use shared::provider::meta::signature::{self, AuthenticBody, UnverifiedSignature};
+use shared::queue::{InboundJob, Payload};
+
+use crate::{Deps, Unavailable};
+
+/// Longest SQS message group, in characters.
+const GROUP_MAX: usize = 128;
+
+pub(crate) async fn receive(
+    State(deps): State<Arc<Deps>>,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> StatusCode {
+    let Ok(body) = to_bytes(body, WEBHOOK_BODY_MAX).await else {
+        return reject(&deps, "too_large", StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    let Some(unverified) = signature_of(&headers) else {
+        return reject(&deps, "no_signature", StatusCode::UNAUTHORIZED);
+    };
+    let app = match deps.app(&app).await {
+        Ok(Some(app)) => app,
+        Ok(None) => return reject(&deps, "unknown_app", StatusCode::UNAUTHORIZED),
+        Err(Unavailable) => return reject(&deps, "unavailable", StatusCode::SERVICE_UNAVAILABLE),
+    };
+    let Some(authentic) = signature::verify(&app.app_secrets, unverified, body) else {
+        return reject(&deps, "signature", StatusCode::UNAUTHORIZED);
+    };
+    match enqueue(&deps, app.id, &authentic).await {
+        Ok(()) => {
+            deps.metrics.count("webhook_received", "meta", 1);
+            StatusCode::OK
+        }
+        Err(Unavailable) => reject(&deps, "unavailable", StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+/// The signature, if there is exactly one header and it has the form of one.
+fn signature_of(headers: &HeaderMap) -> Option<UnverifiedSignature> {
+    let mut values = headers.get_all(signature::HEADER).iter();
+    let only = values.next().filter(|_| values.next().is_none())?;
+    UnverifiedSignature::parse(only.as_bytes())
+}
+
+async fn enqueue(deps: &Deps, app: MetaAppId, body: &AuthenticBody) -> Result<(), Unavailable> {
+    let body = body.bytes();
+    let group = group_of(body, &app);
+    let gzip = Payload::gzip(body).map_err(|error| Unavailable::log("gzip", &error))?;
+    // Base 64 makes four characters of three bytes.
+    let payload = if gzip.len() / 3 * 4 < QUEUE_BODY_MAX {
+        Payload::inline(&gzip)
+    } else {
+        let stored = deps.archive.put("large", Bytes::from(gzip)).await;
+        Payload::Stored(stored.map_err(|error| Unavailable::log("archive", &error))?)
+    };
+    let job = InboundJob { app, received_at: deps.clock.now(), payload };
+    let job = job.encode().map_err(|error| Unavailable::log("job", &error))?;
+    deps.inbound.send(job, &group).await.map_err(|error| Unavailable::log("queue", &error))
+}
+
+/// The first phone number id in the body, found without parsing: it shares the queue out fairly and proves nothing.
+/// The app stands in where there is none.
+fn group_of(body: &[u8], app: &MetaAppId) -> String {
+    const KEY: &[u8] = b"\"phone_number_id\"";
+    let after = memchr::memmem::find(body, KEY).map(|at| &body[at + KEY.len()..]).unwrap_or_default();
+    let digits = |bytes: &[u8]| -> String {
+        bytes.iter().take_while(|byte| byte.is_ascii_digit()).take(GROUP_MAX).map(|byte| char::from(*byte)).collect()
+    };
+    let value: &[u8] = after.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start).unwrap_or_default();
+    let id = digits(value.strip_prefix(b"\"").unwrap_or(value));
+    if id.is_empty() { app.as_str().chars().take(GROUP_MAX).collect() } else { id }
+}
+
+fn reject(deps: &Deps, reason: &str, status: StatusCode) -> StatusCode {
+    deps.metrics.count("webhook_rejected", reason, 1);
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_is_the_number_and_its_scan_cannot_fail() {
+        let app = MetaAppId::parse("main").unwrap();
+        let cases: [(&[u8], &str); 8] = [
+            (br#"{"metadata":{"phone_number_id":"900100200300501"}}"#, "900100200300501"),
+            (br#"{"phone_number_id" :  "12", "phone_number_id":"34"}"#, "12"),
+            (br#"{"phone_number_id":12}"#, "12"),
+            (br#"{"phone_number_id":"#, "main"),
+            (br#"{"phone_number_id"#, "main"),
+            (br#"{"phone_number_id":"x"}"#, "main"),
+            (b"", "main"),
+            (b"\xff\xfe\"phone_number_id\":\"7", "7"),
+        ];
+        for (body, group) in cases {
+            assert_eq!(group_of(body, &app), group);
+        }
+        let endless = [br#""phone_number_id":""#.as_slice(), &[b'1'; 4_000]].concat();
+        assert_eq!(group_of(&endless, &app).len(), GROUP_MAX);
+    }
+}
