@@ -1,0 +1,46 @@
+//! The DynamoDB JSON protocol onto `dynoxide`'s typed database.
+
+use dynoxide::{Database, DynoxideError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Status and JSON of the answer.
+pub(super) fn answer(database: &Database, operation: &str, body: &str) -> (u16, String) {
+    let result = match operation {
+        "BatchGetItem" => run(body, |request| database.batch_get_item(request)),
+        "CreateTable" => run(body, |request| database.create_table(request)),
+        "DeleteItem" => run(body, |request| database.delete_item(request)),
+        "DescribeTable" => run(body, |request| database.describe_table(request)),
+        "GetItem" => run(body, |request| database.get_item(request)),
+        "ListTables" => run(body, |request| database.list_tables(request)),
+        "PutItem" => run(body, |request| database.put_item(request)),
+        "Query" => run(body, |request| database.query(request)),
+        "Scan" => run(body, |request| database.scan(request)),
+        "TransactWriteItems" => run(body, |request| database.transact_write_items(request)),
+        "UpdateItem" => run(body, |request| database.update_item(request)),
+        other => Err(DynoxideError::ValidationException(format!("embedded AWS does not do DynamoDB {other}"))),
+    };
+    match result {
+        Ok(json) => (200, json),
+        Err(error) => (error.status_code(), error.to_json()),
+    }
+}
+
+fn run<Q: DeserializeOwned, A: Serialize>(
+    body: &str,
+    operation: impl FnOnce(Q) -> dynoxide::Result<A>,
+) -> dynoxide::Result<String> {
+    let request = serde_json::from_str(body).map_err(|error| refused(&error.to_string()))?;
+    let answer = operation(request)?;
+    serde_json::to_string(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+/// `dynoxide` reports what DynamoDB would refuse as a serde message with a marker in front and a position behind.
+fn refused(message: &str) -> DynoxideError {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let marked = ["VALIDATION_REQUEST:", "VALIDATION_AS_READ:", "VALIDATION:"];
+    match marked.iter().find_map(|marker| message.strip_prefix(marker)) {
+        Some(rule) => DynoxideError::ValidationException(rule.to_owned()),
+        None => DynoxideError::SerializationException(message.to_owned()),
+    }
+}

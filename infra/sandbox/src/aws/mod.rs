@@ -1,0 +1,170 @@
+//! Embedded AWS: what answers the SDK's requests when there is no AWS. Exactly the operations Switchboard uses, honest
+//! about the rest: an operation that is not here is refused by name, never imitated.
+//!
+//! * DynamoDB by `dynoxide`, on SQLite: real expressions, conditions, transactions and indexes; no throttling, no IAM.
+//! * S3 by `s3s`, on a folder: no lifecycle, so the raw archive is not emptied after 8 days.
+//! * SQS ([`sqs`]) and KMS ([`kms`]): ours. One process, so never a duplicate that a test did not ask for.
+//!
+//! Signatures are not checked: whoever can reach the port is the developer.
+
+mod connector;
+mod dynamodb;
+pub mod faults;
+pub mod kms;
+mod s3;
+pub mod sqs;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+
+use faults::{Faults, Verdict};
+use kms::Kms;
+use sqs::Sqs;
+
+/// The region that embedded AWS says it is in.
+pub const REGION: &str = "us-east-1";
+/// The account that its names carry; no real account has it.
+pub const ACCOUNT: &str = "000000000000";
+
+/// An error as an AWS JSON protocol answers it.
+#[derive(Debug)]
+pub(crate) struct AwsError {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl AwsError {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: 400, code, message: message.into() }
+    }
+}
+
+/// The four services of one installation.
+pub struct EmbeddedAws {
+    dynamodb: dynoxide::Database,
+    s3: s3s::service::S3Service,
+    kms: Kms,
+    sqs: Sqs,
+    faults: Arc<Faults>,
+    // Removes the in-memory installation's bucket folder when the last user is gone.
+    _bucket_folder: Option<tempfile::TempDir>,
+}
+
+impl std::fmt::Debug for EmbeddedAws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EmbeddedAws")
+    }
+}
+
+impl EmbeddedAws {
+    /// Starts the services: empty and in memory, or with what `folder` holds from earlier.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, in words for the person who named it.
+    pub fn start(folder: Option<&Path>, clock: Clock, faults: Arc<Faults>) -> Result<Self, String> {
+        let temporary = match folder {
+            Some(_) => None,
+            None => Some(tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?),
+        };
+        let dynamodb = match folder {
+            Some(folder) => {
+                let file = folder.join("dynamodb.sqlite");
+                dynoxide::Database::new(&file.to_string_lossy())
+                    .map_err(|error| format!("{} cannot be used: {error}", file.display()))?
+            }
+            None => dynoxide::Database::memory().map_err(|error| format!("no database in memory: {error}"))?,
+        };
+        let objects = match (folder, &temporary) {
+            (Some(folder), _) => folder.join("s3"),
+            (None, Some(temporary)) => temporary.path().join("s3"),
+            (None, None) => return Err("no folder for objects".to_owned()),
+        };
+        Ok(Self {
+            dynamodb,
+            s3: s3::service(&objects)?,
+            kms: Kms::open(folder.map(|folder| folder.join("kms.json")))?,
+            sqs: Sqs::open(clock, folder.map(|folder| folder.join("sqs.json")))?,
+            faults,
+            _bucket_folder: temporary,
+        })
+    }
+
+    /// The queues, for pollers.
+    #[must_use]
+    pub fn sqs(&self) -> &Sqs {
+        &self.sqs
+    }
+
+    /// The keys, to make one.
+    #[must_use]
+    pub fn kms(&self) -> &Kms {
+        &self.kms
+    }
+
+    /// An HTTP client for the AWS SDK that is answered here.
+    #[must_use]
+    pub fn http_client(self: &Arc<Self>) -> SharedHttpClient {
+        connector::client(self.clone())
+    }
+
+    /// Answers one request, unless a fault was ordered for it.
+    pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let name = target.clone().unwrap_or_else(|| format!("S3.{}", request.method()));
+        match self.faults.enter(&name) {
+            Verdict::Proceed => self.dispatch(target.as_deref(), request).await,
+            Verdict::Unavailable => problem(503, "ServiceUnavailable", "ordered by a fault"),
+            Verdict::LostReply => {
+                let answered = self.dispatch(target.as_deref(), request).await;
+                drop(answered);
+                problem(503, "ServiceUnavailable", "the reply was lost, as ordered by a fault")
+            }
+            Verdict::CrashBefore => self.faults.crash().await,
+            Verdict::CrashAfter => {
+                self.dispatch(target.as_deref(), request).await;
+                self.faults.crash().await
+            }
+        }
+    }
+
+    async fn dispatch(&self, target: Option<&str>, request: Request<Bytes>) -> Response<Bytes> {
+        let Some(target) = target else { return s3::answer(&self.s3, request).await };
+        let body = String::from_utf8_lossy(request.body()).into_owned();
+        let (service, operation) = target.split_once('.').unwrap_or((target, ""));
+        match service {
+            "DynamoDB_20120810" => {
+                let (status, body) = dynamodb::answer(&self.dynamodb, operation, &body);
+                reply(status, body)
+            }
+            "AmazonSQS" => json_reply(self.sqs.answer(operation, &body).await),
+            "TrentService" => json_reply(self.kms.answer(operation, &body)),
+            _ => problem(400, "UnknownOperationException", "embedded AWS has no such service"),
+        }
+    }
+}
+
+fn json_reply(answer: Result<Value, AwsError>) -> Response<Bytes> {
+    match answer {
+        Ok(value) => reply(200, value.to_string()),
+        Err(error) => problem(error.status, error.code, &error.message),
+    }
+}
+
+fn problem(status: u16, code: &str, message: &str) -> Response<Bytes> {
+    reply(status, json!({"__type": code, "message": message}).to_string())
+}
+
+fn reply(status: u16, body: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = http::HeaderValue::from_static("application/x-amz-json-1.0");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

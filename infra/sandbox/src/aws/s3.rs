@@ -1,0 +1,35 @@
+//! S3 on a folder, by `s3s`.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use s3s::service::{S3Service, S3ServiceBuilder};
+
+pub(super) fn service(folder: &Path) -> Result<S3Service, String> {
+    let bucket = folder.join(crate::stack::BUCKET);
+    std::fs::create_dir_all(&bucket).map_err(|error| format!("{} cannot be made: {error}", bucket.display()))?;
+    let files = s3s_fs::FileSystem::new(folder)
+        .map_err(|error| format!("{} cannot hold objects: {error:?}", folder.display()))?;
+    Ok(S3ServiceBuilder::new(files).build())
+}
+
+pub(super) async fn answer(service: &S3Service, request: Request<Bytes>) -> Response<Bytes> {
+    let answered = service.call(request.map(s3s::Body::from)).await;
+    let failed = |reason: String| {
+        let mut response = Response::new(Bytes::from(reason));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    };
+    match answered {
+        Ok(response) => {
+            let (parts, body) = response.into_parts();
+            match body.collect().await {
+                Ok(body) => Response::from_parts(parts, body.to_bytes()),
+                Err(error) => failed(error.to_string()),
+            }
+        }
+        Err(error) => failed(format!("{error:?}")),
+    }
+}

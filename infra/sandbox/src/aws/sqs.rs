@@ -1,0 +1,230 @@
+//! SQS: standard and FIFO queues, visibility, receive counts, dead letters, groups, de-duplication, size and character
+//! rules. Not here, because Switchboard does not use it: batch calls, per-message delay, message attributes, policies.
+
+mod queue;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use shared::clock::Clock;
+use tokio::sync::Notify;
+
+use super::{ACCOUNT, AwsError, REGION};
+pub use queue::{Message, QueueSettings};
+use queue::{QueueState, Send};
+
+/// Longest wait of a long poll (SQS: 20 s).
+const WAIT_MAX: Duration = Duration::from_secs(20);
+/// Most messages of one receive (SQS: 10).
+const RECEIVE_MAX: usize = 10;
+
+/// The queues of one installation.
+#[derive(Debug)]
+pub struct Sqs {
+    clock: Clock,
+    file: Option<PathBuf>,
+    queues: Mutex<BTreeMap<String, QueueState>>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Request {
+    queue_url: Option<String>,
+    queue_name: Option<String>,
+    message_body: Option<String>,
+    message_group_id: Option<String>,
+    message_deduplication_id: Option<String>,
+    max_number_of_messages: Option<usize>,
+    wait_time_seconds: Option<u64>,
+    visibility_timeout: Option<i64>,
+    receipt_handle: Option<String>,
+}
+
+impl Sqs {
+    pub(super) fn open(clock: Clock, file: Option<PathBuf>) -> Result<Self, String> {
+        let queues = load(file.as_deref())?.unwrap_or_default();
+        Ok(Self { clock, file, queues: Mutex::new(queues), arrived: Notify::new() })
+    }
+
+    /// Makes a queue, or changes the settings of one that exists.
+    pub fn create(&self, name: &str, settings: QueueSettings) {
+        self.lock().entry(name.to_owned()).or_default().settings = settings;
+    }
+
+    /// The URL the SDK is given; only its last part matters here.
+    #[must_use]
+    pub fn url(name: &str) -> String {
+        format!("http://sqs.{REGION}.embedded/{ACCOUNT}/{name}")
+    }
+
+    /// Writes the queues to the state folder, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self) -> Result<(), String> {
+        save(self.file.as_deref(), &*self.lock())
+    }
+
+    /// Receives up to ten messages, as Lambda's poller does. Messages received too often go to the dead-letter queue.
+    #[must_use]
+    pub fn receive(&self, name: &str, most: usize, visibility: Option<i64>) -> Vec<Message> {
+        let now = self.clock.now().as_millisecond();
+        let mut queues = self.lock();
+        let Some(queue) = queues.get_mut(name) else { return Vec::new() };
+        let (received, dead) = queue.receive(now, most.min(RECEIVE_MAX), visibility);
+        if let Some((dead_letters, _)) = queue.settings.dead_letters.clone() {
+            let target = queues.entry(dead_letters).or_default();
+            target.messages.extend(dead);
+        }
+        received
+    }
+
+    /// Deletes a received message.
+    pub fn delete(&self, name: &str, receipt: &str) {
+        if let Some(queue) = self.lock().get_mut(name) {
+            queue.delete(receipt);
+        }
+        self.arrived.notify_waiters();
+    }
+
+    /// Messages in the queue, visible or not.
+    #[must_use]
+    pub fn depth(&self, name: &str) -> usize {
+        self.lock().get(name).map_or(0, |queue| queue.messages.len())
+    }
+
+    /// The bodies in the queue, visible or not, in order of arrival.
+    #[must_use]
+    pub fn bodies(&self, name: &str) -> Vec<String> {
+        let queues = self.lock();
+        queues.get(name).map(|queue| queue.messages.iter().map(|message| message.body.clone()).collect()).unwrap_or_default()
+    }
+
+    /// Waits until a message may have become receivable, at most `patience`.
+    pub async fn wait(&self, patience: Duration) {
+        // Running out of patience is as good as being told.
+        drop(tokio::time::timeout(patience, self.arrived.notified()).await);
+    }
+
+    pub(super) async fn answer(&self, operation: &str, body: &str) -> Result<Value, AwsError> {
+        let request: Request =
+            serde_json::from_str(body).map_err(|error| AwsError::new("InvalidParameterValue", error.to_string()))?;
+        match operation {
+            "ReceiveMessage" => self.receive_call(&request).await,
+            "ListQueues" => Ok(json!({"QueueUrls": self.lock().keys().map(|name| Self::url(name)).collect::<Vec<_>>()})),
+            "GetQueueUrl" => {
+                let name = request.queue_name.clone().unwrap_or_default();
+                self.with(&name, |_, _| Ok(json!({"QueueUrl": Self::url(&name)})))
+            }
+            "SendMessage" => self.send_call(&request),
+            "DeleteMessage" => {
+                let (name, receipt) = (name_of(&request), request.receipt_handle.clone().unwrap_or_default());
+                self.with(&name, |queue, _| {
+                    queue.delete(&receipt);
+                    Ok(json!({}))
+                })
+            }
+            "ChangeMessageVisibility" => {
+                let (receipt, seconds) = (request.receipt_handle.clone().unwrap_or_default(), request.visibility_timeout);
+                self.with(&name_of(&request), |queue, now| {
+                    queue.change_visibility(now, &receipt, seconds.unwrap_or(0)).map(|()| json!({}))
+                })
+            }
+            "GetQueueAttributes" => {
+                let name = name_of(&request);
+                self.with(&name, |queue, now| Ok(json!({"Attributes": attributes(&name, queue, now)})))
+            }
+            other => Err(AwsError::new("UnsupportedOperation", format!("embedded AWS does not do SQS {other}"))),
+        }
+    }
+
+    fn send_call(&self, request: &Request) -> Result<Value, AwsError> {
+        let send = Send {
+            body: request.message_body.clone().unwrap_or_default(),
+            group: request.message_group_id.clone(),
+            deduplication: request.message_deduplication_id.clone(),
+        };
+        let sent = self.with(&name_of(request), |queue, now| queue.send(now, send))?;
+        self.arrived.notify_waiters();
+        Ok(json!({"MessageId": sent.id, "MD5OfMessageBody": sent.md5}))
+    }
+
+    async fn receive_call(&self, request: &Request) -> Result<Value, AwsError> {
+        let name = name_of(request);
+        self.with(&name, |_, _| Ok(()))?;
+        let wait = Duration::from_secs(request.wait_time_seconds.unwrap_or(0)).min(WAIT_MAX);
+        let most = request.max_number_of_messages.unwrap_or(1);
+        let mut received = self.receive(&name, most, request.visibility_timeout);
+        if received.is_empty() && !wait.is_zero() {
+            self.wait(wait).await;
+            received = self.receive(&name, most, request.visibility_timeout);
+        }
+        let messages: Vec<Value> = received
+            .iter()
+            .map(|message| {
+                json!({
+                    "MessageId": message.id,
+                    "ReceiptHandle": message.receipt,
+                    "Body": message.body,
+                    "MD5OfBody": queue::md5(&message.body),
+                    "Attributes": message.attributes(),
+                })
+            })
+            .collect();
+        Ok(json!({"Messages": messages}))
+    }
+
+    fn with<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut QueueState, i64) -> Result<T, AwsError>,
+    ) -> Result<T, AwsError> {
+        let now = self.clock.now().as_millisecond();
+        let mut queues = self.lock();
+        let missing = || AwsError::new("com.amazonaws.sqs#QueueDoesNotExist", "there is no such queue");
+        work(queues.get_mut(name).ok_or_else(missing)?, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, QueueState>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name_of(request: &Request) -> String {
+    let url = request.queue_url.as_deref().unwrap_or_default();
+    url.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn attributes(name: &str, queue: &QueueState, now: i64) -> Map<String, Value> {
+    let visible = queue.messages.iter().filter(|message| message.visible_at <= now).count();
+    let mut all = Map::new();
+    all.insert("QueueArn".to_owned(), json!(format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")));
+    all.insert("ApproximateNumberOfMessages".to_owned(), json!(visible.to_string()));
+    let hidden = queue.messages.len() - visible;
+    all.insert("ApproximateNumberOfMessagesNotVisible".to_owned(), json!(hidden.to_string()));
+    all
+}
+
+/// Reads a state file, if it is there.
+pub(super) fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<Option<T>, String> {
+    let Some(file) = file.filter(|file| file.exists()) else { return Ok(None) };
+    let broken = |error: &dyn std::error::Error| format!("{} cannot be read: {error}", file.display());
+    let bytes = std::fs::read(file).map_err(|error| broken(&error))?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| broken(&error))
+}
+
+/// Writes a state file whole: a stop in the middle leaves the old one.
+pub(super) fn save<T: Serialize>(file: Option<&Path>, state: &T) -> Result<(), String> {
+    let Some(file) = file else { return Ok(()) };
+    let failed = |error: &dyn std::error::Error| format!("{} cannot be written: {error}", file.display());
+    let json = serde_json::to_vec(state).map_err(|error| failed(&error))?;
+    let half = file.with_extension("new");
+    std::fs::write(&half, json).map_err(|error| failed(&error))?;
+    std::fs::rename(&half, file).map_err(|error| failed(&error))
+}

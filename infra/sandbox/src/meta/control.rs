@@ -1,0 +1,91 @@
+//! `/_sim/`: what a person or a script does to the simulated world.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use shared::domain::phone::PhoneNumber;
+use shared::http::Problem;
+
+use super::state::{Meta, ScriptedFault, StatusOrder};
+
+/// Most faults one order may script.
+const REPEAT_MAX: usize = 10_000;
+
+/// The control API.
+pub fn control_routes(meta: Arc<Meta>) -> Router {
+    Router::new()
+        .route("/_sim/customers/{phone}/messages", post(customer_writes))
+        .route("/_sim/sent", get(sent))
+        .route("/_sim/faults", post(faults))
+        .route("/_sim/reset", post(reset))
+        .with_state(meta)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CustomerMessage {
+    to: String,
+    message: Map<String, Value>,
+}
+
+async fn customer_writes(
+    State(meta): State<Arc<Meta>>,
+    Path(phone): Path<String>,
+    body: Result<Json<CustomerMessage>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(body) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
+    let phone = PhoneNumber::parse_wa_id(&phone).map_err(|rule| Problem::invalid("phone", &rule.to_string()))?;
+    match meta.customer_writes(phone.digits(), &body.to, body.message) {
+        Ok(wamid) => Ok((StatusCode::CREATED, Json(json!({"wamid": wamid}))).into_response()),
+        Err(Some(rule)) => Err(Problem::invalid("message", &rule)),
+        Err(None) => Err(Problem::invalid("to", "must be the phone_number_id of a simulated number")),
+    }
+}
+
+async fn sent(State(meta): State<Arc<Meta>>) -> Response {
+    Json(json!({"data": meta.sent()})).into_response()
+}
+
+/// Faults for the next sends, in order, or how statuses are reported from now on.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultOrder {
+    #[serde(default)]
+    sends: Vec<ScriptedFault>,
+    #[serde(default = "once")]
+    repeat: usize,
+    statuses: Option<StatusOrder>,
+}
+
+fn once() -> usize {
+    1
+}
+
+async fn faults(
+    State(meta): State<Arc<Meta>>,
+    body: Result<Json<FaultOrder>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let Json(order) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
+    if order.repeat == 0 || order.repeat.saturating_mul(order.sends.len()) > REPEAT_MAX {
+        return Err(Problem::invalid("repeat", "must be at least 1, and 10000 faults at most in one order"));
+    }
+    for _ in 0..order.repeat {
+        meta.script(order.sends.iter().cloned());
+    }
+    if let Some(statuses) = order.statuses {
+        meta.order_statuses(statuses);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn reset(State(meta): State<Arc<Meta>>) -> StatusCode {
+    meta.reset();
+    StatusCode::NO_CONTENT
+}

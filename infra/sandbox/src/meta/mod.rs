@@ -1,0 +1,23 @@
+//! The simulated Meta: a Graph API that accepts only what the contract allows, customers' phones, and webhooks that are
+//! signed as Meta signs them. It keeps state; it knows nothing of Switchboard but its webhook URL.
+//!
+//! Real paths are Meta's own (`POST /{version}/{phone-number-id}/messages`). Everything under `/_sim/` is the control
+//! API; `docs/sandbox.md` describes it.
+
+mod control;
+mod deliver;
+mod graph;
+mod payload;
+mod serve;
+mod state;
+
+pub use control::control_routes;
+pub use deliver::{deliver_all, deliver_forever};
+pub use payload::wamid;
+pub use serve::serve;
+pub use state::{Faulted, Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder};
+
+/// Everything the simulated Meta answers.
+pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {
+    graph::graph_routes(meta.clone()).merge(control_routes(meta))
+}

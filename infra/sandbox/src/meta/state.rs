@@ -1,0 +1,300 @@
+//! What the simulated Meta remembers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use shared::clock::{Clock, Timestamp};
+use shared::domain::conversation::CUSTOMER_SERVICE_WINDOW;
+use shared::domain::status::Status;
+use shared::provider::meta::signature;
+use shared::secret::Secret;
+use tokio::sync::Notify;
+
+use super::payload;
+use crate::aws::faults::Faults;
+
+/// An app whose webhooks are delivered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MetaApp {
+    /// Signs its webhooks.
+    pub secret: String,
+    /// Where its webhooks go; empty while nobody listens.
+    pub callback_url: String,
+}
+
+/// A business number.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MetaNumber {
+    /// Its id.
+    pub phone_number_id: String,
+    /// Its digits.
+    pub display_phone_number: String,
+    /// Its account.
+    pub waba_id: String,
+    /// The token that may send from it.
+    pub token: String,
+}
+
+/// A send that was accepted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SentMessage {
+    /// The id given to it.
+    pub wamid: String,
+    /// The number it went out from.
+    pub phone_number_id: String,
+    /// The customer, digits.
+    pub to: String,
+    /// The request, whole.
+    pub body: Value,
+    /// What came with it to be echoed.
+    pub biz_opaque_callback_data: Option<String>,
+    /// The statuses emitted so far.
+    pub statuses: Vec<String>,
+}
+
+/// A webhook on its way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PendingWebhook {
+    /// Where to.
+    pub url: String,
+    /// The signature header.
+    pub signature: String,
+    /// The body, as the signature has it.
+    pub body: String,
+    /// Deliveries that were not answered 200.
+    pub failures: u32,
+}
+
+/// A fault that `/_sim/faults` orders for the next sends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ScriptedFault {
+    /// Refuse with a Graph error.
+    Error {
+        /// The HTTP status; 400 unless given.
+        #[serde(default = "bad_request")]
+        http: u16,
+        /// Meta's code.
+        code: i64,
+        /// Its text.
+        #[serde(default)]
+        message: String,
+    },
+    /// Close the connection before anything happened.
+    DropBefore,
+    /// Accept, then close the connection without an answer.
+    DropAfter,
+    /// Answer 502 with HTML, without accepting.
+    Html502,
+    /// Accept, and answer 200 with half a body.
+    Truncated,
+}
+
+fn bad_request() -> u16 {
+    400
+}
+
+/// How statuses of accepted sends are reported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusOrder {
+    /// `sent`, `delivered`, `read`, each once.
+    #[default]
+    Normal,
+    /// The same, backwards and each twice.
+    ReversedTwice,
+    /// Not at all, until another order is given.
+    Withheld,
+}
+
+/// What a scripted fault makes of a send.
+#[derive(Debug, Clone)]
+pub enum Faulted {
+    /// No fault.
+    No,
+    /// This one.
+    Yes(ScriptedFault),
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) app: Option<MetaApp>,
+    pub(super) numbers: BTreeMap<String, MetaNumber>,
+    /// `number/customer` and when the customer last wrote, Unix milliseconds.
+    windows: BTreeMap<String, i64>,
+    pub(super) sent: Vec<SentMessage>,
+    pub(super) outbox: VecDeque<PendingWebhook>,
+    pub(super) faults: VecDeque<ScriptedFault>,
+    pub(super) statuses: StatusOrder,
+    /// Statuses that wait for an end of [`StatusOrder::Withheld`]: index into `sent`.
+    withheld: Vec<usize>,
+    serial: u64,
+}
+
+/// The simulated Meta.
+#[derive(Debug)]
+pub struct Meta {
+    pub(super) clock: Clock,
+    pub(super) faults: Arc<Faults>,
+    state: Mutex<State>,
+    /// Wakes the deliverer.
+    pub(super) pending: Notify,
+}
+
+impl Meta {
+    /// A Meta that knows nobody. `faults` counts its calls together with AWS's.
+    #[must_use]
+    pub fn new(clock: Clock, faults: Arc<Faults>) -> Self {
+        Self { clock, faults, state: Mutex::default(), pending: Notify::new() }
+    }
+
+    /// Registers the app and its callback URL.
+    pub fn put_app(&self, app: MetaApp) {
+        self.lock().app = Some(app);
+    }
+
+    /// Registers a number.
+    pub fn put_number(&self, number: MetaNumber) {
+        self.lock().numbers.insert(number.phone_number_id.clone(), number);
+    }
+
+    /// Every accepted send, in order.
+    #[must_use]
+    pub fn sent(&self) -> Vec<SentMessage> {
+        self.lock().sent.clone()
+    }
+
+    /// Orders faults for the next sends, one each.
+    pub fn script(&self, faults: impl IntoIterator<Item = ScriptedFault>) {
+        self.lock().faults.extend(faults);
+    }
+
+    /// Changes how statuses are reported; those withheld so far are reported now, if they may be.
+    pub fn order_statuses(&self, order: StatusOrder) {
+        let mut state = self.lock();
+        state.statuses = order;
+        if order != StatusOrder::Withheld {
+            for index in std::mem::take(&mut state.withheld) {
+                self.report(&mut state, index);
+            }
+        }
+    }
+
+    /// The webhooks that wait, taken off the line: a test delivers them as it likes.
+    #[must_use]
+    pub fn take_webhooks(&self) -> Vec<PendingWebhook> {
+        self.lock().outbox.drain(..).collect()
+    }
+
+    /// Forgets everything but the app and the numbers.
+    pub fn reset(&self) {
+        let mut state = self.lock();
+        let (app, numbers) = (state.app.take(), std::mem::take(&mut state.numbers));
+        *state = State { app, numbers, serial: state.serial, ..State::default() };
+    }
+
+    /// A customer writes: the window opens and a webhook is on its way. Answers the message's wamid.
+    ///
+    /// # Errors
+    /// When the message is no Cloud API message object, or there is no such number (`None`).
+    pub fn customer_writes(&self, customer: &str, to: &str, message: Map<String, Value>) -> Result<String, Option<String>> {
+        if !message.get("type").is_some_and(Value::is_string) {
+            return Err(Some("`message.type` must be a string".to_owned()));
+        }
+        let mut state = self.lock();
+        let number = state.numbers.get(to).cloned().ok_or(None)?;
+        let now = self.clock.now();
+        state.serial += 1;
+        let wamid = payload::wamid(customer, state.serial);
+        state.windows.insert(format!("{to}/{customer}"), now.as_millisecond());
+        let value = payload::message(&number, customer, &wamid, now, message);
+        self.post(&mut state, payload::envelope(&number.waba_id, "messages", &value));
+        Ok(wamid)
+    }
+
+    /// Queues any webhook body for delivery, signed.
+    pub fn post_webhook(&self, body: String) {
+        let mut state = self.lock();
+        self.post(&mut state, body);
+    }
+
+    pub(super) fn window_is_open(&self, number: &str, customer: &str) -> bool {
+        let last = self.lock().windows.get(&format!("{number}/{customer}")).copied();
+        last.is_some_and(|at| {
+            let opened = shared::clock::at_millis(at);
+            self.clock.now() < opened.checked_add(CUSTOMER_SERVICE_WINDOW).unwrap_or(Timestamp::MAX)
+        })
+    }
+
+    pub(super) fn next_fault(&self) -> Faulted {
+        self.lock().faults.pop_front().map_or(Faulted::No, Faulted::Yes)
+    }
+
+    /// Takes a send: an id, and its statuses are on their way.
+    pub(super) fn accept(&self, number: &str, customer: &str, body: Value) -> String {
+        let mut state = self.lock();
+        state.serial += 1;
+        let wamid = payload::wamid(customer, state.serial);
+        let opaque = body.get("biz_opaque_callback_data").and_then(Value::as_str).map(str::to_owned);
+        state.sent.push(SentMessage {
+            wamid: wamid.clone(),
+            phone_number_id: number.to_owned(),
+            to: customer.to_owned(),
+            body,
+            biz_opaque_callback_data: opaque,
+            statuses: Vec::new(),
+        });
+        let index = state.sent.len() - 1;
+        self.report(&mut state, index);
+        wamid
+    }
+
+    fn report(&self, state: &mut State, index: usize) {
+        let steps: &[Status] = match state.statuses {
+            StatusOrder::Normal => &[Status::Sent, Status::Delivered, Status::Read],
+            StatusOrder::ReversedTwice => {
+                &[Status::Read, Status::Read, Status::Delivered, Status::Delivered, Status::Sent, Status::Sent]
+            }
+            StatusOrder::Withheld => {
+                state.withheld.push(index);
+                return;
+            }
+        };
+        let Some(sent) = state.sent.get_mut(index) else { return };
+        sent.statuses.extend(steps.iter().map(|step| step.as_str().to_owned()));
+        let sent = sent.clone();
+        let Some(number) = state.numbers.get(&sent.phone_number_id).cloned() else { return };
+        for step in steps {
+            let value = payload::status(&number, &sent, step.as_str(), self.clock.now());
+            self.post(state, payload::envelope(&number.waba_id, "messages", &value));
+        }
+    }
+
+    fn post(&self, state: &mut State, body: String) {
+        let Some(app) = &state.app else { return };
+        let signature = signature::sign(&Secret::new(app.secret.clone()), body.as_bytes());
+        state.outbox.push_back(PendingWebhook { url: app.callback_url.clone(), signature, body, failures: 0 });
+        self.pending.notify_one();
+    }
+
+    /// The state as JSON, for the state folder.
+    #[must_use]
+    pub fn snapshot(&self) -> Value {
+        serde_json::to_value(&*self.lock()).unwrap_or_else(|_| json!({}))
+    }
+
+    /// Takes over a state from [`Meta::snapshot`].
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn restore(&self, snapshot: Value) -> Result<(), String> {
+        *self.lock() = serde_json::from_value(snapshot).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

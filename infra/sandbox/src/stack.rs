@@ -1,0 +1,209 @@
+//! One installation on one machine: the resources of `template.yaml` in embedded AWS, and the functions over them,
+//! called with the events that Lambda would give them.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use axum::Router;
+use operator::Operator;
+use serde_json::Value;
+use shared::aws::AwsConfig;
+use shared::clock::{Clock, SignedDuration, Timestamp};
+use shared::limits::SEND_FUNCTION_TIMEOUT;
+use shared::storage::{Table, schema};
+use shared::telemetry::Metrics;
+use shared::vault::Vault;
+
+use crate::aws::faults::Faults;
+use crate::aws::sqs::{Message, QueueSettings, Sqs};
+use crate::aws::EmbeddedAws;
+
+/// The table's name.
+pub const TABLE: &str = "switchboard";
+/// The bucket's name.
+pub const BUCKET: &str = "switchboard-raw";
+/// The KMS key's id.
+pub const KEY: &str = "switchboard-key";
+/// The inbound queue.
+pub const INBOUND: &str = "inbound";
+/// The outbound queue.
+pub const OUTBOUND: &str = "outbound.fifo";
+/// Where inbound records go that failed too often.
+pub const INBOUND_DEAD: &str = "inbound-dead-letters";
+/// Where outbound records go that failed too often.
+pub const OUTBOUND_DEAD: &str = "outbound-dead-letters.fifo";
+
+/// Records that Lambda's poller gives a function at once.
+const BATCH: usize = 10;
+/// Queue settings as in `template.yaml`: visibility 6 × the function's timeout, receives before the dead letters.
+const INBOUND_VISIBILITY: i64 = 180;
+const INBOUND_RECEIVES: u32 = 5;
+const OUTBOUND_VISIBILITY: i64 = 270;
+const OUTBOUND_RECEIVES: u32 = 100;
+
+/// The resources.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// What answers the SDK.
+    pub aws: Arc<EmbeddedAws>,
+    /// Faults on order.
+    pub faults: Arc<Faults>,
+    /// What time it is.
+    pub clock: Clock,
+    /// The operator's commands on this installation.
+    pub operator: Operator,
+    config: AwsConfig,
+}
+
+/// The functions. Dropping them is what a crash does; making them again is a cold start.
+#[derive(Debug)]
+pub struct Functions {
+    gateway: Router,
+    inbound: inbound::Deps,
+    send_message: send_message::Deps,
+    sweep: sweep::Deps,
+    stack: Stack,
+    /// What all of them counted.
+    pub metrics: Metrics,
+}
+
+impl Stack {
+    /// Makes the resources, or finds those that `folder` holds.
+    ///
+    /// # Errors
+    /// In words for whoever started the sandbox.
+    pub async fn start(folder: Option<&Path>, clock: Clock) -> Result<Self, String> {
+        let faults = Arc::new(Faults::default());
+        let aws = Arc::new(EmbeddedAws::start(folder, clock.clone(), faults.clone())?);
+        let config = AwsConfig::embedded(aws.http_client());
+        let client = config.dynamodb();
+        if client.describe_table().table_name(TABLE).send().await.is_err() {
+            schema(&client, TABLE).await.map_err(|error| format!("the table cannot be made: {error}"))?;
+        }
+        aws.kms().create_key(KEY)?;
+        let queue = |fifo, visibility_seconds, dead_letters: Option<(&str, u32)>| QueueSettings {
+            fifo,
+            visibility_seconds,
+            dead_letters: dead_letters.map(|(name, receives)| (name.to_owned(), receives)),
+        };
+        aws.sqs().create(INBOUND_DEAD, queue(false, INBOUND_VISIBILITY, None));
+        aws.sqs().create(OUTBOUND_DEAD, queue(true, OUTBOUND_VISIBILITY, None));
+        aws.sqs().create(INBOUND, queue(false, INBOUND_VISIBILITY, Some((INBOUND_DEAD, INBOUND_RECEIVES))));
+        aws.sqs().create(OUTBOUND, queue(true, OUTBOUND_VISIBILITY, Some((OUTBOUND_DEAD, OUTBOUND_RECEIVES))));
+        let operator = Operator {
+            table: Table::new(client, TABLE.to_owned()),
+            vault: Vault::new(config.kms(), KEY.to_owned()),
+            clock: clock.clone(),
+        };
+        operator.init().await.map_err(|error| error.to_string())?;
+        Ok(Self { aws, faults, clock, operator, config })
+    }
+
+    /// Starts the functions, cold, against the Graph API at `graph_url`.
+    ///
+    /// # Errors
+    /// When the Graph client cannot be built.
+    pub fn functions(&self, graph_url: &str) -> Result<Functions, String> {
+        let (config, clock) = (&self.config, &self.clock);
+        let metrics = Metrics::in_memory("sandbox");
+        let (table, key_id) = (TABLE.to_owned(), KEY.to_owned());
+        let outbound_queue_url = Sqs::url(OUTBOUND);
+        let webhook = webhook::Config {
+            table: table.clone(),
+            key_id: key_id.clone(),
+            inbound_queue_url: Sqs::url(INBOUND),
+            bucket: BUCKET.to_owned(),
+        };
+        let api = api::Config {
+            table: table.clone(),
+            key_id: key_id.clone(),
+            outbound_queue_url: outbound_queue_url.clone(),
+        };
+        let inbound = inbound::Config { table: table.clone(), key_id: key_id.clone(), bucket: BUCKET.to_owned() };
+        let sweep = sweep::Config { table: table.clone(), outbound_queue_url: outbound_queue_url.clone() };
+        let send_message = send_message::Config {
+            table,
+            key_id,
+            outbound_queue_url,
+            graph_url: graph_url.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+        };
+        let webhook = webhook::Deps::new(config, &webhook, clock.clone(), metrics.clone());
+        let api = api::Deps::new(config, &api, clock.clone(), metrics.clone());
+        Ok(Functions {
+            // The API's fallback answers what neither function knows.
+            gateway: webhook::router(webhook).merge(api::router(api)),
+            inbound: inbound::Deps::new(config, &inbound, clock.clone(), metrics.clone()),
+            send_message: send_message::Deps::new(config, &send_message, clock.clone(), metrics.clone())
+                .map_err(|error| error.to_string())?,
+            sweep: sweep::Deps::new(config, &sweep, metrics.clone()),
+            stack: self.clone(),
+            metrics,
+        })
+    }
+}
+
+impl Functions {
+    /// The HTTP functions behind one router, as API Gateway puts them behind one host.
+    #[must_use]
+    pub fn gateway(&self) -> Router {
+        self.gateway.clone()
+    }
+
+    /// Gives the inbound function one batch, if there is one. Answers how many records it had.
+    pub async fn poll_inbound(&self) -> usize {
+        self.poll(INBOUND, |event| inbound::handle(&self.inbound, event)).await
+    }
+
+    /// Gives the send-message function one batch, if there is one. Answers how many records it had.
+    pub async fn poll_outbound(&self) -> usize {
+        let timeout = SignedDuration::try_from(SEND_FUNCTION_TIMEOUT).unwrap_or(SignedDuration::MAX);
+        let deadline = self.stack.clock.now().checked_add(timeout).unwrap_or(Timestamp::MAX);
+        self.poll(OUTBOUND, |event| send_message::handle(&self.send_message, event, deadline)).await
+    }
+
+    /// What EventBridge Scheduler does each minute.
+    ///
+    /// # Errors
+    /// What the sweep says; it runs again anyway.
+    pub async fn tick(&self) -> Result<(), String> {
+        sweep::run(&self.sweep, self.stack.clock.now()).await.map_err(|error| error.to_string())
+    }
+
+    async fn poll<Fut>(&self, queue: &str, handle: impl FnOnce(SqsEvent) -> Fut) -> usize
+    where
+        Fut: Future<Output = SqsBatchResponse>,
+    {
+        let sqs = self.stack.aws.sqs();
+        let messages = sqs.receive(queue, BATCH, None);
+        if messages.is_empty() {
+            return 0;
+        }
+        let mut event = SqsEvent::default();
+        event.records = messages.iter().map(record).collect();
+        let response = handle(event).await;
+        let failed: Vec<&str> =
+            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        for message in messages.iter().filter(|message| !failed.contains(&message.id.as_str())) {
+            sqs.delete(queue, &message.receipt);
+        }
+        messages.len()
+    }
+}
+
+fn record(message: &Message) -> SqsMessage {
+    let mut record = SqsMessage::default();
+    record.message_id = Some(message.id.clone());
+    record.receipt_handle = Some(message.receipt.clone());
+    record.body = Some(message.body.clone());
+    record.aws_region = Some(crate::aws::REGION.to_owned());
+    record.event_source = Some("aws:sqs".to_owned());
+    for (name, value) in message.attributes() {
+        if let Value::String(value) = value {
+            record.attributes.insert(name, value);
+        }
+    }
+    record
+}
