@@ -1,1 +1,114 @@
-fn main(){}
+//! `cargo run -p sandbox`.
+
+mod demo;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sandbox::sandbox::{Options, Ready, Sandbox, write_private};
+
+/// Switchboard on this machine: the functions, an embedded AWS and a simulated Meta. No account needed.
+#[derive(Parser)]
+#[command(name = "sandbox")]
+struct Arguments {
+    /// Port of the gateway; the simulated Meta and embedded AWS take the next two. 0 picks free ones.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Keep state in this folder; without it, in memory.
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// Write one JSON object with all URLs and keys once requests are accepted.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Play a short conversation, print it, and stop.
+    #[arg(long)]
+    demo: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            // Nowhere else to say it if this fails.
+            drop(writeln!(std::io::stderr(), "sandbox: {reason}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    let stop = stop_signal()?;
+    let sandbox = Sandbox::start(&Options { port: arguments.port, folder: arguments.state.clone() }).await?;
+    if let Some(file) = &arguments.ready_file {
+        let ready = serde_json::to_value(&sandbox.ready).map_err(|error| error.to_string())?;
+        write_private(file, &ready)?;
+    }
+    if arguments.demo {
+        let played = demo::play(&sandbox.ready).await;
+        return sandbox.stop().await.and(played);
+    }
+    say(&greeting(&sandbox.ready))?;
+    stop.await;
+    say("\nStopping …")?;
+    sandbox.stop().await
+}
+
+/// Resolves at Ctrl-C or, on Unix, SIGTERM.
+fn stop_signal() -> Result<impl Future<Output = ()>, String> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(|error| format!("no signals: {error}"))?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        drop(tokio::signal::ctrl_c().await);
+    })
+}
+
+fn greeting(ready: &Ready) -> String {
+    let Ready { gateway, meta, aws, region, api_key, tenant_id, number, app, .. } = ready;
+    let (number_id, display) = (&number.phone_number_id, &number.display_phone_number);
+    format!(
+        r#"Switchboard is running. Ctrl-C stops it.
+
+  gateway         {gateway}      API and webhooks ({gateway}/webhooks/meta/{app_id})
+  simulated Meta  {meta}      Graph API and the control API under /_sim/
+  embedded AWS    {aws}      DynamoDB, SQS, S3, KMS in {region}
+
+  tenant   {tenant_id}
+  number   {number_id} (+{display})
+  API key  {api_key}
+
+Try it, in another terminal:
+
+1. A customer writes to the number:
+
+curl -sS {meta}/_sim/customers/15550002222/messages -H 'content-type: application/json' -d '{{"to":"{number_id}","message":{{"type":"text","text":{{"body":"Hello! Are you open on Sunday?"}}}}}}'
+
+2. Read the conversation:
+
+curl -sS {gateway}/v1/conversations/$(curl -sS {gateway}/v1/conversations -H 'authorization: Bearer {api_key}' | grep -o 'conv_[0-9A-Z_]*' | head -n 1)/messages -H 'authorization: Bearer {api_key}'
+
+3. Answer:
+
+curl -sS {gateway}/v1/messages -H 'authorization: Bearer {api_key}' -H 'content-type: application/json' -H 'idempotency-key: first-answer' -d '{{"from":"{number_id}","to":"+15550002222","type":"text","text":{{"body":"Yes, from 10 to 18."}}}}'
+
+Then read it again: the answer's status becomes `read`.
+"#,
+        app_id = app.id,
+    )
+}
+
+fn say(text: &str) -> Result<(), String> {
+    writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+}
