@@ -1,1 +1,16 @@
-#[test] fn t(){}
+//! Whole-system tests through the real doors. This list is their table of contents.
+
+mod harness;
+
+mod api;
+mod architecture;
+mod canary;
+mod conversation;
+mod crash;
+mod embedded_aws;
+mod idempotency;
+mod inbound;
+mod sandbox_process;
+mod send;
+mod template;
+mod webhook;

@@ -159,9 +159,27 @@ impl Functions {
 
     /// Gives the send-message function one batch, if there is one. Answers how many records it had.
     pub async fn poll_outbound(&self) -> usize {
-        let timeout = SignedDuration::try_from(SEND_FUNCTION_TIMEOUT).unwrap_or(SignedDuration::MAX);
-        let deadline = self.stack.clock.now().checked_add(timeout).unwrap_or(Timestamp::MAX);
+        let deadline = self.stack.clock.now().checked_add(send_timeout()).unwrap_or(Timestamp::MAX);
         self.poll(OUTBOUND, |event| send_message::handle(&self.send_message, event, deadline)).await
+    }
+
+    /// Gives the same outbound batch to several invocations at once, as SQS may. Answers how many records it had.
+    pub async fn poll_outbound_repeatedly(&self, invocations: usize) -> usize {
+        let messages = self.stack.aws.sqs().receive(OUTBOUND, BATCH, None);
+        let deadline = self.stack.clock.now().checked_add(send_timeout()).unwrap_or(Timestamp::MAX);
+        let handles = (0..invocations).map(|_| send_message::handle(&self.send_message, event(&messages), deadline));
+        for response in futures_util::future::join_all(handles).await {
+            self.acknowledge(OUTBOUND, &messages, &response);
+        }
+        messages.len()
+    }
+
+    /// A poller with a bug: it deletes the records before the function has them. For tests that must find it.
+    pub async fn poll_inbound_acknowledging_first(&self) -> usize {
+        let messages = self.stack.aws.sqs().receive(INBOUND, BATCH, None);
+        self.acknowledge(INBOUND, &messages, &SqsBatchResponse::default());
+        inbound::handle(&self.inbound, event(&messages)).await;
+        messages.len()
     }
 
     /// What EventBridge Scheduler does each minute.
@@ -176,21 +194,31 @@ impl Functions {
     where
         Fut: Future<Output = SqsBatchResponse>,
     {
-        let sqs = self.stack.aws.sqs();
-        let messages = sqs.receive(queue, BATCH, None);
-        if messages.is_empty() {
-            return 0;
-        }
-        let mut event = SqsEvent::default();
-        event.records = messages.iter().map(record).collect();
-        let response = handle(event).await;
-        let failed: Vec<&str> =
-            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
-        for message in messages.iter().filter(|message| !failed.contains(&message.id.as_str())) {
-            sqs.delete(queue, &message.receipt);
+        let messages = self.stack.aws.sqs().receive(queue, BATCH, None);
+        if !messages.is_empty() {
+            let response = handle(event(&messages)).await;
+            self.acknowledge(queue, &messages, &response);
         }
         messages.len()
     }
+
+    fn acknowledge(&self, queue: &str, messages: &[Message], response: &SqsBatchResponse) {
+        let failed: Vec<&str> =
+            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        for message in messages.iter().filter(|message| !failed.contains(&message.id.as_str())) {
+            self.stack.aws.sqs().delete(queue, &message.receipt);
+        }
+    }
+}
+
+fn send_timeout() -> SignedDuration {
+    SignedDuration::try_from(SEND_FUNCTION_TIMEOUT).unwrap_or(SignedDuration::MAX)
+}
+
+fn event(messages: &[Message]) -> SqsEvent {
+    let mut event = SqsEvent::default();
+    event.records = messages.iter().map(record).collect();
+    event
 }
 
 fn record(message: &Message) -> SqsMessage {

@@ -15,7 +15,7 @@ mod s3;
 pub mod sqs;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use bytes::Bytes;
@@ -46,6 +46,10 @@ impl AwsError {
     }
 }
 
+/// Sees each request's name and body on its way in, and may change the body: how a test records what leaves the
+/// functions, or plants a bug in them without touching their code.
+pub type Tap = Arc<dyn Fn(&str, Bytes) -> Bytes + Send + Sync>;
+
 /// The four services of one installation.
 pub struct EmbeddedAws {
     dynamodb: dynoxide::Database,
@@ -53,6 +57,7 @@ pub struct EmbeddedAws {
     kms: Kms,
     sqs: Sqs,
     faults: Arc<Faults>,
+    tap: Mutex<Option<Tap>>,
     // Removes the in-memory installation's bucket folder when the last user is gone.
     _bucket_folder: Option<tempfile::TempDir>,
 }
@@ -92,6 +97,7 @@ impl EmbeddedAws {
             kms: Kms::open(folder.map(|folder| folder.join("kms.json")))?,
             sqs: Sqs::open(clock, folder.map(|folder| folder.join("sqs.json")))?,
             faults,
+            tap: Mutex::default(),
             _bucket_folder: temporary,
         })
     }
@@ -108,6 +114,11 @@ impl EmbeddedAws {
         &self.kms
     }
 
+    /// Puts a tap on all requests from now on, or removes it.
+    pub fn set_tap(&self, tap: Option<Tap>) {
+        *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = tap;
+    }
+
     /// An HTTP client for the AWS SDK that is answered here.
     #[must_use]
     pub fn http_client(self: &Arc<Self>) -> SharedHttpClient {
@@ -118,6 +129,11 @@ impl EmbeddedAws {
     pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let name = target.clone().unwrap_or_else(|| format!("S3.{}", request.method()));
+        let tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let request = match tap {
+            Some(tap) => request.map(|body| tap(&name, body)),
+            None => request,
+        };
         match self.faults.enter(&name) {
             Verdict::Proceed => self.dispatch(target.as_deref(), request).await,
             Verdict::Unavailable => problem(503, "ServiceUnavailable", "ordered by a fault"),

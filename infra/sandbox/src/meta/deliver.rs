@@ -22,10 +22,13 @@ pub async fn deliver_all(meta: &Meta, http: &reqwest::Client) -> bool {
         all = false;
         if webhook.failures + 1 < DELIVERIES_MAX {
             let again = PendingWebhook { failures: webhook.failures + 1, ..webhook };
-            meta.lock().outbox.push_back(again);
+            meta.put_back(again);
         } else {
             tracing::error!(event = "simulated_meta.webhook_dropped", deliveries = DELIVERIES_MAX);
         }
+    }
+    if all {
+        meta.all_delivered();
     }
     all
 }

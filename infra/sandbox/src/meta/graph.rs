@@ -30,21 +30,21 @@ async fn messages(
     body: Bytes,
 ) -> Response {
     match meta.faults.enter("Graph.messages") {
-        Verdict::Proceed => answer(&meta, &number, &headers, &body),
+        Verdict::Proceed => answer(&meta, &number, &headers, &body).await,
         Verdict::Unavailable => (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
         Verdict::LostReply => {
-            answer(&meta, &number, &headers, &body);
+            answer(&meta, &number, &headers, &body).await;
             DropConnection::response()
         }
         Verdict::CrashBefore => meta.faults.crash().await,
         Verdict::CrashAfter => {
-            answer(&meta, &number, &headers, &body);
+            answer(&meta, &number, &headers, &body).await;
             meta.faults.crash().await
         }
     }
 }
 
-fn answer(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+async fn answer(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
     let fault = match meta.next_fault() {
         Faulted::No => return send(meta, number, headers, body),
         Faulted::Yes(fault) => fault,
@@ -57,6 +57,12 @@ fn answer(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Respon
         ScriptedFault::DropBefore => DropConnection::response(),
         ScriptedFault::DropAfter => {
             send(meta, number, headers, body);
+            DropConnection::response()
+        }
+        ScriptedFault::DropLate => {
+            let delivered = meta.delivered.notified();
+            send(meta, number, headers, body);
+            delivered.await;
             DropConnection::response()
         }
         ScriptedFault::Html502 => (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),

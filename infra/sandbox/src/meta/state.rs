@@ -86,6 +86,8 @@ pub enum ScriptedFault {
     DropBefore,
     /// Accept, then close the connection without an answer.
     DropAfter,
+    /// Accept, and close the connection without an answer only after the statuses were delivered.
+    DropLate,
     /// Answer 502 with HTML, without accepting.
     Html502,
     /// Accept, and answer 200 with half a body.
@@ -141,13 +143,15 @@ pub struct Meta {
     state: Mutex<State>,
     /// Wakes the deliverer.
     pub(super) pending: Notify,
+    /// Wakes those who wait until everything was delivered.
+    pub(super) delivered: Notify,
 }
 
 impl Meta {
     /// A Meta that knows nobody. `faults` counts its calls together with AWS's.
     #[must_use]
     pub fn new(clock: Clock, faults: Arc<Faults>) -> Self {
-        Self { clock, faults, state: Mutex::default(), pending: Notify::new() }
+        Self { clock, faults, state: Mutex::default(), pending: Notify::new(), delivered: Notify::new() }
     }
 
     /// Registers the app and its callback URL.
@@ -186,6 +190,16 @@ impl Meta {
     #[must_use]
     pub fn take_webhooks(&self) -> Vec<PendingWebhook> {
         self.lock().outbox.drain(..).collect()
+    }
+
+    /// Says that every webhook so far was delivered, for [`ScriptedFault::DropLate`].
+    pub fn all_delivered(&self) {
+        self.delivered.notify_waiters();
+    }
+
+    /// Puts a webhook back on the line: it was not answered 200.
+    pub fn put_back(&self, webhook: PendingWebhook) {
+        self.lock().outbox.push_back(webhook);
     }
 
     /// Forgets everything but the app and the numbers.

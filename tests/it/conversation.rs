@@ -1,0 +1,95 @@
+//! The main job: a customer writes, the business answers, the answer is read.
+
+use axum::http::StatusCode;
+
+use crate::harness::{App, CUSTOMER, NUMBER};
+
+#[tokio::test]
+async fn a_customer_writes_and_reads_the_answer() {
+    let app = App::start().await;
+    let wamid = app.customer_writes("Are you open on Sunday? \u{1F44B} äß/\"");
+    app.drain().await;
+
+    let conversations = app.conversations().await;
+    assert_eq!(conversations.len(), 1);
+    let conversation = &conversations[0];
+    assert_eq!(conversation["number_id"], NUMBER);
+    assert_eq!(conversation["contact"]["phone"], format!("+{CUSTOMER}"));
+    assert_eq!(conversation["contact"]["profile_name"], "Customer 2222");
+    assert_eq!(conversation["customer_service_window"]["open"], true);
+
+    app.advance(5);
+    let body = serde_json::json!({
+        "conversation_id": conversation["id"], "type": "text", "text": {"body": "Yes."},
+        "context": {"message_id": wamid},
+    });
+    let accepted = app.api("POST", "/v1/messages", Some(body)).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.text);
+    assert_eq!(accepted.json()["status"], "queued");
+    assert!(accepted.headers.contains_key("switchboard-warning"), "no Idempotency-Key was given");
+    assert_eq!(app.only_status().await, "queued");
+    app.drain().await;
+
+    let messages = app.messages().await;
+    assert_eq!(messages.len(), 2);
+    let (answer, question) = (&messages[0], &messages[1]);
+    assert_eq!(question["id"], wamid);
+    assert_eq!(question["text"]["body"], "Are you open on Sunday? \u{1F44B} äß/\"");
+    assert_eq!(answer["id"], accepted.json()["id"]);
+    assert_eq!(answer["status"], "read");
+    assert_eq!(answer["context"]["message_id"], wamid);
+    assert_eq!(answer["attempts"], 1);
+    assert_eq!(answer["pricing"]["category"], "service");
+    for step in ["sent_at", "delivered_at", "read_at"] {
+        assert_eq!(answer["statuses"][step], "2026-11-20T12:00:05.000Z", "{step}");
+    }
+    let sent = app.meta.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].body["context"]["message_id"], wamid);
+    assert_eq!(app.depth(), (0, 0), "nothing is left in a queue");
+}
+
+#[tokio::test]
+async fn the_window_closes_a_day_after_the_customers_last_message() {
+    let app = App::start().await;
+    app.customer_writes("Hello");
+    app.drain().await;
+    app.advance(86_399);
+    assert_eq!(app.conversations().await[0]["customer_service_window"]["open"], true);
+    app.advance(1);
+    assert_eq!(app.conversations().await[0]["customer_service_window"]["open"], false);
+
+    app.send("Too late", None).await;
+    app.drain().await;
+    let message = &app.messages().await[0];
+    assert_eq!(message["status"], "failed");
+    assert_eq!(message["error"]["code"], 131_047);
+    assert!(message["error"]["remedy"].as_str().unwrap().contains("template"), "{message}");
+}
+
+#[tokio::test]
+async fn pages_neither_skip_nor_repeat() {
+    let app = App::start().await;
+    for index in 0..25 {
+        app.customer_writes(&format!("message {index:02}"));
+        app.advance(1);
+    }
+    app.drain().await;
+    let id = app.conversations().await[0]["id"].as_str().unwrap().to_owned();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = app.api("GET", &format!("/v1/conversations/{id}/messages?limit=7{cursor}"), None).await.json();
+        for message in page["data"].as_array().unwrap() {
+            seen.push(message["text"]["body"].as_str().unwrap().to_owned());
+        }
+        // Writes go on while the client pages.
+        app.customer_writes("newer");
+        app.drain().await;
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let expected: Vec<String> = (0..25).rev().map(|index| format!("message {index:02}")).collect();
+    assert_eq!(seen, expected);
+}

@@ -1,0 +1,293 @@
+//! All functions over embedded AWS and the simulated Meta, driven through their real doors, in time that stands still
+//! until it is moved.
+
+mod invariants;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use jiff::SignedDuration;
+use sandbox::meta::{self, Meta, MetaApp, MetaNumber, PendingWebhook};
+use sandbox::sandbox::Seed;
+use sandbox::stack::{Functions, INBOUND, OUTBOUND, Stack};
+use serde_json::{Map, Value, json};
+use shared::clock::{Clock, at_millis};
+use shared::provider::meta::signature;
+use shared::secret::Secret;
+use tower::ServiceExt;
+
+pub(crate) const APP: &str = "sandbox";
+pub(crate) const NUMBER: &str = "900100200300501";
+pub(crate) const WABA: &str = "900100200300401";
+pub(crate) const CUSTOMER: &str = "15550002222";
+
+/// 2026-11-20 12:00 UTC, a Friday on which nothing special happens.
+const START: i64 = 1_795_176_000_000;
+/// More rounds than any scenario needs; reaching it means that something goes on for ever.
+const ROUNDS_MAX: usize = 500;
+
+/// One installation under test.
+pub(crate) struct App {
+    pub(crate) stack: Stack,
+    pub(crate) meta: Arc<Meta>,
+    pub(crate) seed: Seed,
+    pub(crate) functions: Functions,
+    pub(crate) clock: Clock,
+    graph_url: String,
+}
+
+/// A response, read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+}
+
+impl App {
+    pub(crate) async fn start() -> Self {
+        let clock = Clock::manual(at_millis(START));
+        let stack = Stack::start(None, clock.clone()).await.unwrap();
+        let seed = Seed::load_or_plant(None, &stack).await.unwrap();
+        let meta = Arc::new(Meta::new(clock.clone(), stack.faults.clone()));
+        meta.put_app(MetaApp { secret: seed.app_secret.clone(), callback_url: format!("/webhooks/meta/{APP}") });
+        meta.put_number(MetaNumber {
+            phone_number_id: NUMBER.to_owned(),
+            display_phone_number: "15550001111".to_owned(),
+            waba_id: WABA.to_owned(),
+            token: seed.access_token.clone(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let graph_url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(meta::serve(listener, meta::routes(meta.clone())));
+        let functions = stack.functions(&graph_url).unwrap();
+        stack.faults.clear();
+        Self { stack, meta, seed, functions, clock, graph_url }
+    }
+
+    /// All functions start again, cold: nothing they had in memory is left.
+    pub(crate) fn restart(&mut self) {
+        self.functions = self.stack.functions(&self.graph_url).unwrap();
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.clock.advance(SignedDuration::from_secs(seconds));
+    }
+
+    // ---- doors ----
+
+    pub(crate) async fn request(&self, request: Request<Body>) -> Answer {
+        call(self.functions.gateway(), request).await
+    }
+
+    /// A call of our API with the seeded tenant's key.
+    pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.request(self.api_request(method, path, body, None)).await
+    }
+
+    pub(crate) fn api_request(&self, method: &str, path: &str, body: Option<Value>, key: Option<&str>) -> Request<Body> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {}", self.seed.api_key))
+            .header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        request.body(body.map_or(Body::empty(), |body| Body::from(body.to_string()))).unwrap()
+    }
+
+    /// Asks for a text to be sent to the customer.
+    pub(crate) async fn send(&self, text: &str, key: Option<&str>) -> Answer {
+        self.request(self.api_request("POST", "/v1/messages", Some(to_customer(text)), key)).await
+    }
+
+    /// Posts a webhook body with Meta's signature.
+    pub(crate) async fn webhook(&self, body: impl Into<Vec<u8>>) -> StatusCode {
+        let body = body.into();
+        let signature = signature::sign(&Secret::new(self.seed.app_secret.clone()), &body);
+        self.post_webhook(body, &[(signature::HEADER, signature.as_bytes())]).await.status
+    }
+
+    pub(crate) async fn post_webhook(&self, body: Vec<u8>, headers: &[(&str, &[u8])]) -> Answer {
+        let mut request = Request::builder().method("POST").uri(format!("/webhooks/meta/{APP}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.request(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// The simulated customer writes a text; its webhook waits at Meta.
+    pub(crate) fn customer_writes(&self, text: &str) -> String {
+        let Value::Object(message) = json!({"type": "text", "text": {"body": text}}) else { unreachable!() };
+        self.meta.customer_writes(CUSTOMER, NUMBER, message).unwrap()
+    }
+
+    // ---- time passes ----
+
+    /// Meta delivers what waits, once. What was not answered 200 waits on.
+    pub(crate) async fn deliver(&self) -> usize {
+        let webhooks = self.meta.take_webhooks();
+        // A crash in the middle must not lose those that Meta still has to deliver.
+        let mut line = Line { meta: &self.meta, webhooks: webhooks.into() };
+        let mut delivered = 0;
+        while let Some(webhook) = line.webhooks.front().cloned() {
+            let headers = [(signature::HEADER, webhook.signature.as_bytes())];
+            if self.post_webhook(webhook.body.clone().into_bytes(), &headers).await.status != StatusCode::OK {
+                break;
+            }
+            line.webhooks.pop_front();
+            delivered += 1;
+        }
+        if line.webhooks.is_empty() {
+            self.meta.all_delivered();
+        }
+        delivered
+    }
+
+    /// Everything that can happen now happens, until nothing does.
+    pub(crate) async fn drain(&self) {
+        for _ in 0..ROUNDS_MAX {
+            let worked = self.deliver().await
+                + self.functions.poll_inbound().await
+                + self.functions.poll_outbound().await;
+            if worked == 0 {
+                return;
+            }
+        }
+        panic!("something goes on for ever");
+    }
+
+    /// Half an hour passes: leases run out, hidden messages come back, the sweep runs each minute.
+    pub(crate) async fn recover(&self) {
+        for _ in 0..30 {
+            self.drain().await;
+            self.advance(60);
+            self.functions.tick().await.unwrap();
+        }
+        self.drain().await;
+    }
+
+    /// Runs `work` until it ends or a fault takes the function down. `None`: it went down, and starts again cold.
+    pub(crate) async fn until_crash<T>(&mut self, work: impl AsyncFnOnce(&Self) -> T) -> Option<T> {
+        let faults = self.stack.faults.clone();
+        let ended = tokio::select! {
+            biased;
+            ended = work(self) => Some(ended),
+            () = faults.crashed() => None,
+        };
+        if ended.is_none() {
+            self.restart();
+        }
+        ended
+    }
+
+    // ---- what a client sees ----
+
+    /// All messages of the only conversation, newest first.
+    pub(crate) async fn messages(&self) -> Vec<Value> {
+        let conversations = self.conversations().await;
+        let Some(conversation) = conversations.first() else { return Vec::new() };
+        let id = conversation["id"].as_str().unwrap();
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.api("GET", &format!("/v1/conversations/{id}/messages?limit=100{cursor}"), None).await;
+            assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+            let page = page.json();
+            all.extend(page["data"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
+        }
+    }
+
+    pub(crate) async fn conversations(&self) -> Vec<Value> {
+        let answer = self.api("GET", "/v1/conversations?limit=100", None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()["data"].as_array().unwrap().clone()
+    }
+
+    /// The texts of one direction, sorted.
+    pub(crate) async fn texts(&self, direction: &str) -> Vec<String> {
+        let all = self.messages().await;
+        let mut texts: Vec<String> = all
+            .iter()
+            .filter(|message| message["direction"] == direction)
+            .filter_map(|message| message["text"]["body"].as_str().map(str::to_owned))
+            .collect();
+        texts.sort();
+        texts
+    }
+
+    /// The status of the only outbound message.
+    pub(crate) async fn only_status(&self) -> String {
+        let all = self.messages().await;
+        let outbound: Vec<&Value> = all.iter().filter(|message| message["direction"] == "outbound").collect();
+        assert_eq!(outbound.len(), 1, "{outbound:?}");
+        outbound[0]["status"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        (self.stack.aws.sqs().depth(INBOUND), self.stack.aws.sqs().depth(OUTBOUND))
+    }
+}
+
+/// Webhooks being delivered; those left go back to Meta.
+struct Line<'a> {
+    meta: &'a Meta,
+    webhooks: std::collections::VecDeque<PendingWebhook>,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        for webhook in self.webhooks.drain(..) {
+            self.meta.put_back(webhook);
+        }
+    }
+}
+
+pub(crate) async fn call(router: Router, request: Request<Body>) -> Answer {
+    let response = router.oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+}
+
+pub(crate) fn to_customer(text: &str) -> Value {
+    json!({"from": NUMBER, "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": text}})
+}
+
+// ---- webhook bodies ----
+
+pub(crate) fn text_message(from: &str, id: &str, body: &str) -> Value {
+    json!({"from": from, "id": id, "timestamp": "1795175990", "type": "text", "text": {"body": body}})
+}
+
+/// One change of field `messages`.
+pub(crate) fn change(number: &str, value: Value) -> Value {
+    let mut fields = Map::new();
+    fields.insert("messaging_product".to_owned(), json!("whatsapp"));
+    fields.insert(
+        "metadata".to_owned(),
+        json!({"display_phone_number": "15550001111", "phone_number_id": number}),
+    );
+    if let Value::Object(value) = value {
+        fields.extend(value);
+    }
+    json!({"field": "messages", "value": fields})
+}
+
+/// A whole webhook of one entry.
+pub(crate) fn webhook_body(changes: Vec<Value>) -> String {
+    json!({"object": "whatsapp_business_account", "entry": [{"id": WABA, "changes": changes}]}).to_string()
+}
