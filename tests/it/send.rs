@@ -1,1 +1,175 @@
-//! x
+//! How a send ends, for every way it can (`reliability.md` §2.3.4, O3, O4, O5).
+
+use axum::http::StatusCode;
+use jiff::SignedDuration;
+use sandbox::meta::{ScriptedFault, StatusOrder};
+use serde_json::Value;
+
+use crate::harness::App;
+
+async fn accepted(faults: Vec<ScriptedFault>) -> App {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    app.meta.script(faults);
+    assert_eq!(app.send("answer", Some("k")).await.status, StatusCode::ACCEPTED);
+    app
+}
+
+fn error(http: u16, code: i64) -> ScriptedFault {
+    ScriptedFault::Error { http, code, message: "scripted".to_owned() }
+}
+
+async fn only_outbound(app: &App) -> Value {
+    app.messages().await.into_iter().find(|message| message["direction"] == "outbound").unwrap()
+}
+
+#[tokio::test]
+async fn refused_for_good_is_failed_with_reason_and_remedy() {
+    for code in [100, 131_026, 131_047, 132_001, 999_999] {
+        let app = accepted(vec![error(400, code)]).await;
+        app.recover().await;
+        let message = only_outbound(&app).await;
+        assert_eq!((message["status"].as_str(), message["error"]["code"].as_i64()), (Some("failed"), Some(code)));
+        assert_eq!(message["error"]["title"], "scripted");
+        assert_eq!(message["attempts"], 1, "never tried again");
+        assert!(app.meta.sent().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn throttled_is_tried_again_later_and_sent_once() {
+    for code in [4, 80_007, 130_429, 131_056, 131_057, 190] {
+        let app = accepted(vec![error(400, code), error(400, code)]).await;
+        app.drain().await;
+        assert_eq!(app.only_status().await, "queued", "{code}");
+        app.recover().await;
+        let message = only_outbound(&app).await;
+        assert_eq!((message["status"].as_str(), message["attempts"].as_i64()), (Some("read"), Some(3)), "{code}");
+        assert_eq!(app.meta.sent().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn in_doubt_is_unknown_and_never_sent_again() {
+    let not_sent = [ScriptedFault::Html502, ScriptedFault::DropBefore, error(500, 131_000), error(503, 2)];
+    for fault in not_sent {
+        let app = accepted(vec![fault.clone()]).await;
+        app.recover().await;
+        assert_eq!(app.only_status().await, "unknown", "{fault:?}");
+        assert!(app.meta.sent().is_empty(), "{fault:?}");
+        app.advance(86_400);
+        app.recover().await;
+        assert_eq!(app.only_status().await, "review", "a person is asked after a day");
+        assert!(app.meta.sent().is_empty(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_doubt_is_settled_by_the_status_that_carries_our_data() {
+    for fault in [ScriptedFault::DropAfter, ScriptedFault::Truncated] {
+        let app = accepted(vec![fault.clone()]).await;
+        app.meta.order_statuses(StatusOrder::Withheld);
+        app.recover().await;
+        assert_eq!(app.only_status().await, "unknown", "{fault:?}");
+        assert_eq!(app.meta.sent().len(), 1);
+
+        app.meta.order_statuses(StatusOrder::ReversedTwice);
+        app.drain().await;
+        assert_eq!(app.only_status().await, "read", "{fault:?}");
+        assert_eq!(app.functions.metrics.total("unknown_resolved"), 1);
+        assert_eq!(app.meta.sent().len(), 1, "sent once");
+        let sent = app.meta.sent().remove(0);
+        assert_eq!(only_outbound(&app).await["wamid"], sent.wamid);
+    }
+}
+
+#[tokio::test]
+async fn a_doubt_is_settled_even_after_a_person_was_asked() {
+    let app = accepted(vec![ScriptedFault::DropAfter]).await;
+    app.meta.order_statuses(StatusOrder::Withheld);
+    app.recover().await;
+    app.advance(86_400);
+    app.recover().await;
+    assert_eq!(app.only_status().await, "review");
+    app.meta.order_statuses(StatusOrder::Normal);
+    app.drain().await;
+    assert_eq!(app.only_status().await, "read");
+}
+
+#[tokio::test]
+async fn a_status_before_the_reply_is_not_undone_by_it() {
+    let app = accepted(vec![ScriptedFault::DropLate]).await;
+    let worker = app.functions.poll_outbound();
+    let statuses = async {
+        while app.functions.metrics.total("status_applied") < 3 {
+            if app.deliver_quietly().await + app.functions.poll_inbound().await == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        app.meta.all_delivered();
+    };
+    tokio::join!(worker, statuses);
+    assert_eq!(app.only_status().await, "read");
+    app.recover().await;
+    assert_eq!(app.only_status().await, "read");
+    assert_eq!(app.meta.sent().len(), 1);
+}
+
+#[tokio::test]
+async fn what_meta_cannot_be_reached_for_waits_and_gives_up_after_five_tries() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    let nowhere = app.stack.functions("http://127.0.0.1:9").unwrap();
+    assert_eq!(app.send("answer", None).await.status, StatusCode::ACCEPTED);
+    for attempt in 1..=5 {
+        assert_eq!(only_outbound(&app).await["attempts"], attempt - 1);
+        nowhere.poll_outbound().await;
+        app.advance(300);
+    }
+    let message = only_outbound(&app).await;
+    assert_eq!((message["status"].as_str(), message["attempts"].as_i64()), (Some("failed"), Some(5)));
+    assert_eq!(message["error"]["title"], "not_connected");
+}
+
+#[tokio::test]
+async fn a_message_whose_time_ran_out_is_not_sent() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    app.send("answer", None).await;
+    app.advance(24 * 3_600);
+    app.customer_writes("hello again");
+    app.recover().await;
+    assert_eq!(app.only_status().await, "expired");
+    assert!(app.meta.sent().is_empty());
+    assert_eq!(app.depth(), (0, 0));
+}
+
+#[tokio::test]
+async fn messages_of_one_conversation_leave_in_order() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    app.meta.script(vec![error(400, 131_056)]);
+    for index in 0..12 {
+        app.send(&format!("{index:02}"), None).await;
+    }
+    app.recover().await;
+    let wire: Vec<String> =
+        app.meta.sent().iter().map(|sent| sent.body["text"]["body"].as_str().unwrap().to_owned()).collect();
+    let expected: Vec<String> = (0..12).map(|index| format!("{index:02}")).collect();
+    assert_eq!(wire, expected, "a wait of the first one holds the others");
+}
+
+#[tokio::test]
+async fn no_time_left_means_no_claim() {
+    let app = accepted(Vec::new()).await;
+    let conversation = app.conversations().await[0]["id"].as_str().unwrap().to_owned();
+    let id = only_outbound(&app).await["id"].as_str().unwrap().to_owned();
+    app.functions.poll_outbound_before(SignedDuration::from_secs(24)).await;
+    assert!(app.facts(&conversation, &id).await.unwrap().claim.is_none());
+    app.recover().await;
+    assert_eq!(app.only_status().await, "read");
+}

@@ -154,8 +154,10 @@ impl Sandbox {
     /// # Errors
     /// When the state cannot be written.
     pub async fn stop(self) -> Result<(), String> {
-        for server in &self.servers {
+        for server in self.servers {
             server.abort();
+            // It ends by being aborted; waiting lets it put back what it had in hand.
+            drop(server.await);
         }
         self.stop.send_replace(true);
         let finished = futures_util::future::join_all(self.workers);

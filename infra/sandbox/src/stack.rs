@@ -159,7 +159,12 @@ impl Functions {
 
     /// Gives the send-message function one batch, if there is one. Answers how many records it had.
     pub async fn poll_outbound(&self) -> usize {
-        let deadline = self.stack.clock.now().checked_add(send_timeout()).unwrap_or(Timestamp::MAX);
+        self.poll_outbound_before(send_timeout()).await
+    }
+
+    /// As [`Functions::poll_outbound`], in an invocation that Lambda ends after `time_left`.
+    pub async fn poll_outbound_before(&self, time_left: SignedDuration) -> usize {
+        let deadline = self.stack.clock.now().checked_add(time_left).unwrap_or(Timestamp::MAX);
         self.poll(OUTBOUND, |event| send_message::handle(&self.send_message, event, deadline)).await
     }
 

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use jiff::SignedDuration;
-use sandbox::meta::{self, Meta, MetaApp, MetaNumber, PendingWebhook};
+use sandbox::meta::{self, Meta, MetaApp, MetaNumber};
 use sandbox::sandbox::Seed;
 use sandbox::stack::{Functions, INBOUND, OUTBOUND, Stack};
 use serde_json::{Map, Value, json};
@@ -136,20 +136,23 @@ impl App {
 
     /// Meta delivers what waits, once. What was not answered 200 waits on.
     pub(crate) async fn deliver(&self) -> usize {
-        let webhooks = self.meta.take_webhooks();
-        // A crash in the middle must not lose those that Meta still has to deliver.
-        let mut line = Line { meta: &self.meta, webhooks: webhooks.into() };
+        let delivered = self.deliver_quietly().await;
+        self.meta.all_delivered();
+        delivered
+    }
+
+    /// The same, without letting go of a reply that waits for all deliveries.
+    pub(crate) async fn deliver_quietly(&self) -> usize {
         let mut delivered = 0;
-        while let Some(webhook) = line.webhooks.front().cloned() {
-            let headers = [(signature::HEADER, webhook.signature.as_bytes())];
-            if self.post_webhook(webhook.body.clone().into_bytes(), &headers).await.status != StatusCode::OK {
+        while let Some(next) = self.meta.next_webhook() {
+            let headers = [(signature::HEADER, next.webhook.signature.as_bytes())];
+            let answer = self.post_webhook(next.webhook.body.clone().into_bytes(), &headers).await;
+            if answer.status != StatusCode::OK {
+                next.failed();
                 break;
             }
-            line.webhooks.pop_front();
+            next.delivered();
             delivered += 1;
-        }
-        if line.webhooks.is_empty() {
-            self.meta.all_delivered();
         }
         delivered
     }
@@ -237,22 +240,27 @@ impl App {
         outbound[0]["status"].as_str().unwrap().to_owned()
     }
 
+    /// Every item of the table, as DynamoDB's JSON.
+    pub(crate) async fn table_items(&self) -> Vec<Value> {
+        let (mut items, mut start) = (Vec::new(), Value::Null);
+        loop {
+            let mut body = json!({"TableName": sandbox::stack::TABLE});
+            if !start.is_null() {
+                body["ExclusiveStartKey"] = start;
+            }
+            let request = Request::post("/").header("x-amz-target", "DynamoDB_20120810.Scan");
+            let request = request.body(bytes::Bytes::from(body.to_string())).unwrap();
+            let answer: Value = serde_json::from_slice(self.stack.aws.answer(request).await.body()).unwrap();
+            items.extend(answer["Items"].as_array().unwrap().iter().cloned());
+            start = answer["LastEvaluatedKey"].clone();
+            if start.is_null() {
+                return items;
+            }
+        }
+    }
+
     pub(crate) fn depth(&self) -> (usize, usize) {
         (self.stack.aws.sqs().depth(INBOUND), self.stack.aws.sqs().depth(OUTBOUND))
-    }
-}
-
-/// Webhooks being delivered; those left go back to Meta.
-struct Line<'a> {
-    meta: &'a Meta,
-    webhooks: std::collections::VecDeque<PendingWebhook>,
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        for webhook in self.webhooks.drain(..) {
-            self.meta.put_back(webhook);
-        }
     }
 }
 

@@ -134,17 +134,25 @@ impl EmbeddedAws {
             Some(tap) => request.map(|body| tap(&name, body)),
             None => request,
         };
-        match self.faults.enter(&name) {
-            Verdict::Proceed => self.dispatch(target.as_deref(), request).await,
+        // A network would let others go first, on the way there and on the way back.
+        tokio::task::yield_now().await;
+        let response = self.answer_now(&name, target.as_deref(), request).await;
+        tokio::task::yield_now().await;
+        response
+    }
+
+    async fn answer_now(&self, name: &str, target: Option<&str>, request: Request<Bytes>) -> Response<Bytes> {
+        match self.faults.enter(name) {
+            Verdict::Proceed => self.dispatch(target, request).await,
             Verdict::Unavailable => problem(503, "ServiceUnavailable", "ordered by a fault"),
             Verdict::LostReply => {
-                let answered = self.dispatch(target.as_deref(), request).await;
+                let answered = self.dispatch(target, request).await;
                 drop(answered);
                 problem(503, "ServiceUnavailable", "the reply was lost, as ordered by a fault")
             }
             Verdict::CrashBefore => self.faults.crash().await,
             Verdict::CrashAfter => {
-                self.dispatch(target.as_deref(), request).await;
+                self.dispatch(target, request).await;
                 self.faults.crash().await
             }
         }
@@ -174,7 +182,13 @@ fn json_reply(answer: Result<Value, AwsError>) -> Response<Bytes> {
 }
 
 fn problem(status: u16, code: &str, message: &str) -> Response<Bytes> {
-    reply(status, json!({"__type": code, "message": message}).to_string())
+    let mut response = reply(status, json!({"__type": code, "message": message}).to_string());
+    if code == sqs::NO_SUCH_QUEUE {
+        // SQS tells SDKs the error's name of its older protocol, and they believe that one.
+        let older = http::HeaderValue::from_static("AWS.SimpleQueueService.NonExistentQueue;Sender");
+        response.headers_mut().insert("x-amzn-query-error", older);
+    }
+    response
 }
 
 fn reply(status: u16, body: String) -> Response<Bytes> {

@@ -20,6 +20,8 @@ use queue::{QueueState, Send};
 
 /// Longest wait of a long poll (SQS: 20 s).
 const WAIT_MAX: Duration = Duration::from_secs(20);
+/// The error for a queue that was never made.
+pub(super) const NO_SUCH_QUEUE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
 /// Most messages of one receive (SQS: 10).
 const RECEIVE_MAX: usize = 10;
 
@@ -187,7 +189,7 @@ impl Sqs {
     ) -> Result<T, AwsError> {
         let now = self.clock.now().as_millisecond();
         let mut queues = self.lock();
-        let missing = || AwsError::new("com.amazonaws.sqs#QueueDoesNotExist", "there is no such queue");
+        let missing = || AwsError::new(NO_SUCH_QUEUE, "there is no such queue");
         work(queues.get_mut(name).ok_or_else(missing)?, now)
     }
 

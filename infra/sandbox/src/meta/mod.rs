@@ -12,10 +12,10 @@ mod serve;
 mod state;
 
 pub use control::control_routes;
-pub use deliver::{deliver_all, deliver_forever};
+pub use deliver::deliver_forever;
 pub use payload::wamid;
 pub use serve::serve;
-pub use state::{Faulted, Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder};
+pub use state::{Faulted, Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder, Undelivered};
 
 /// Everything the simulated Meta answers.
 pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {

@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 use super::payload;
 use crate::aws::faults::Faults;
 
+/// Deliveries of one webhook before it is dropped: with doubling waits that is some minutes of outage.
+const DELIVERIES_MAX: u32 = 12;
+
 /// An app whose webhooks are delivered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MetaApp {
@@ -57,8 +60,6 @@ pub struct SentMessage {
 /// A webhook on its way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PendingWebhook {
-    /// Where to.
-    pub url: String,
     /// The signature header.
     pub signature: String,
     /// The body, as the signature has it.
@@ -135,6 +136,36 @@ pub(super) struct State {
     serial: u64,
 }
 
+/// A webhook being delivered. Dropped, it goes back to the front of the line, unless it was delivered.
+#[derive(Debug)]
+pub struct Undelivered<'a> {
+    meta: &'a Meta,
+    /// The webhook.
+    pub webhook: PendingWebhook,
+    waits: bool,
+}
+
+impl Undelivered<'_> {
+    /// It was answered 200.
+    pub fn delivered(mut self) {
+        self.waits = false;
+    }
+
+    /// It was answered otherwise, or not at all.
+    pub fn failed(mut self) {
+        self.webhook.failures += 1;
+        self.waits = self.webhook.failures < DELIVERIES_MAX;
+    }
+}
+
+impl Drop for Undelivered<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.meta.lock().outbox.push_front(self.webhook.clone());
+        }
+    }
+}
+
 /// The simulated Meta.
 #[derive(Debug)]
 pub struct Meta {
@@ -197,9 +228,15 @@ impl Meta {
         self.delivered.notify_waiters();
     }
 
-    /// Puts a webhook back on the line: it was not answered 200.
-    pub fn put_back(&self, webhook: PendingWebhook) {
-        self.lock().outbox.push_back(webhook);
+    /// Where webhooks go now.
+    pub(super) fn callback_url(&self) -> String {
+        self.lock().app.as_ref().map(|app| app.callback_url.clone()).unwrap_or_default()
+    }
+
+    /// The first webhook that waits, to be delivered now.
+    pub fn next_webhook(&self) -> Option<Undelivered<'_>> {
+        let webhook = self.lock().outbox.pop_front()?;
+        Some(Undelivered { meta: self, webhook, waits: true })
     }
 
     /// Forgets everything but the app and the numbers.
@@ -289,7 +326,7 @@ impl Meta {
     fn post(&self, state: &mut State, body: String) {
         let Some(app) = &state.app else { return };
         let signature = signature::sign(&Secret::new(app.secret.clone()), body.as_bytes());
-        state.outbox.push_back(PendingWebhook { url: app.callback_url.clone(), signature, body, failures: 0 });
+        state.outbox.push_back(PendingWebhook { signature, body, failures: 0 });
         self.pending.notify_one();
     }
 

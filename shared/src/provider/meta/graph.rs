@@ -171,6 +171,8 @@ impl GraphError {
             Some(ErrorData::Text(text)) => Some(text),
             Some(ErrorData::Other(_)) | None => None,
         };
-        ProviderError { code: self.code, title: self.message, details }
+        // Meta writes "(#131047) Re-engagement message".
+        let title = self.message.strip_prefix(&format!("(#{}) ", self.code)).unwrap_or(&self.message).to_owned();
+        ProviderError { code: self.code, title, details }
     }
 }
