@@ -44,9 +44,8 @@ impl AwsConfig {
             None,
             "environment",
         );
-        let http = Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https();
+        let http =
+            Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
         Ok(Self {
             region: config::required("AWS_REGION")?,
             credentials,

@@ -7,20 +7,58 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Crates whose logging we wrote, as their events' targets begin.
+const OURS: [&str; 9] = ["api", "inbound", "it", "operator", "sandbox", "send_message", "shared", "sweep", "webhook"];
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON, for machines.
+    Json,
+    /// Text, for a terminal.
+    Text,
+}
+
 /// Starts JSON logging to standard output at the level of `RUST_LOG` (default `info`). A second call does nothing.
 pub fn init() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let installed = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stdout)
-        .try_init();
-    if installed.is_err() {
+    if subscriber(Format::Json, requested("info"), std::io::stdout).try_init().is_err() {
         tracing::debug!(event = "telemetry.already_started");
     }
+}
+
+/// What `RUST_LOG` asks for, or `default`.
+#[must_use]
+pub fn requested(default: &str) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+}
+
+/// A log of what was requested, except that no other crate is heard below `info`, whatever was requested: at `trace`
+/// the AWS SDK writes KMS's answers out, opened secrets and all.
+pub fn subscriber<W>(
+    format: Format,
+    requested: EnvFilter,
+    writer: W,
+) -> impl SubscriberInitExt + Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let plain = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = match format {
+        Format::Json => plain.json().flatten_event(true).with_current_span(false).boxed(),
+        Format::Text => plain.with_ansi(false).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(requested.and(filter_fn(may_be_logged))))
+}
+
+fn may_be_logged(event: &Metadata<'_>) -> bool {
+    let krate = event.target().split("::").next().unwrap_or_default();
+    *event.level() <= Level::INFO || OURS.contains(&krate)
 }
 
 /// Counts things that happened. Clones share what they counted.
@@ -60,9 +98,9 @@ impl Metrics {
     /// What `metric` has counted so far in this process, over all reasons.
     #[must_use]
     pub fn total(&self, metric: &str) -> u64 {
-        self.counted.lock().map_or(0, |counted| {
-            counted.iter().filter(|((name, _), _)| *name == metric).map(|(_, count)| count).sum()
-        })
+        self.counted
+            .lock()
+            .map_or(0, |counted| counted.iter().filter(|((name, _), _)| *name == metric).map(|(_, count)| count).sum())
     }
 
     fn print(&self, metric: &'static str, reason: &str, count: u64) {

@@ -139,11 +139,7 @@ impl Vault {
         let json = self.open(sealed, &Context::MetaApp(id.clone())).await?;
         let wire: AppSecrets = serde_json::from_str(json.expose()).map_err(|_| VaultError::Malformed)?;
         let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
-        Ok(MetaApp {
-            id: id.clone(),
-            app_secrets: hidden(wire.app_secrets),
-            verify_tokens: hidden(wire.verify_tokens),
-        })
+        Ok(MetaApp { id: id.clone(), app_secrets: hidden(wire.app_secrets), verify_tokens: hidden(wire.verify_tokens) })
     }
 }
 

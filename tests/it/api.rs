@@ -85,7 +85,10 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
     assert_eq!((from.status, from.json()["field"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("from")));
     let body = json!({"conversation_id": conversation, "type": "text", "text": {"body": "hi"}});
     let into = with_key(&app, "POST", "/v1/messages", key, Some(body)).await;
-    assert_eq!((into.status, into.json()["field"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("conversation_id")));
+    assert_eq!(
+        (into.status, into.json()["field"].as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("conversation_id"))
+    );
 
     // Nor can the stranger take the number.
     let number = Number {
@@ -111,8 +114,14 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": 7}}), "text.body"),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": " "}}), "text.body"),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": "a\u{0}"}}), "text.body"),
-        (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": "x".repeat(4_097)}}), "text.body"),
-        (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": "\u{1F44B}".repeat(2_049)}}), "text.body"),
+        (
+            json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": "x".repeat(4_097)}}),
+            "text.body",
+        ),
+        (
+            json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": "\u{1F44B}".repeat(2_049)}}),
+            "text.body",
+        ),
         (json!({"from": NUMBER, "to": "15550002222", "type": "text", "text": text}), "to"),
         (json!({"from": NUMBER, "to": "+1555000222\u{662}", "type": "text", "text": text}), "to"),
         (json!({"from": NUMBER, "type": "text", "text": text}), "to"),
@@ -121,8 +130,14 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
         (json!({"type": "text", "text": text}), "conversation_id"),
         (json!({"conversation_id": "x", "type": "text", "text": text}), "conversation_id"),
         (json!({"conversation_id": "x", "to": "+15550002222", "type": "text", "text": text}), "conversation_id"),
-        (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "context": {"message_id": ""}}), "context.message_id"),
-        (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "tenant_id": "ten_x"}), "tenant_id"),
+        (
+            json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "context": {"message_id": ""}}),
+            "context.message_id",
+        ),
+        (
+            json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "tenant_id": "ten_x"}),
+            "tenant_id",
+        ),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "status": "read"}), "status"),
         (json!([]), "body"),
     ];
@@ -137,7 +152,11 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
     for text in ["", "{", "{\"type\":}", "{} {}"] {
         let request = app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from(text));
         let answer = app.request(request).await;
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (StatusCode::BAD_REQUEST, Some("malformed_json")), "{text}");
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("malformed_json")),
+            "{text}"
+        );
     }
     let large = app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from("x".repeat(256 * 1024 + 1)));
     assert_eq!(app.request(large).await.status, StatusCode::PAYLOAD_TOO_LARGE);

@@ -1,1 +1,86 @@
-//! x
+//! The house rules, read from the sources: who may depend on whom, how large a room may be, what it may be called.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A file is split before this many lines.
+const LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(sources(&path));
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("shared", &[][..]),
+        ("functions/webhook", &["shared"][..]),
+        ("functions/inbound", &["shared"][..]),
+        ("functions/api", &["shared"][..]),
+        ("functions/send-message", &["shared"][..]),
+        ("functions/sweep", &["shared"][..]),
+        ("infra/operator", &["api", "shared"][..]),
+        ("infra/sandbox", &["api", "inbound", "operator", "send-message", "shared", "sweep", "webhook"][..]),
+    ]);
+    let ours = ["api", "inbound", "operator", "sandbox", "send-message", "shared", "sweep", "tests", "webhook"];
+    let workspace: toml::Table = std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let members = workspace["workspace"]["members"].as_array().unwrap();
+    assert_eq!(members.len(), allowed.len() + 1, "a new crate needs its rule here");
+    for (folder, allowed) in allowed {
+        let manifest: toml::Table =
+            std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap().parse().unwrap();
+        for dependency in manifest["dependencies"].as_table().unwrap().keys() {
+            let dependency = dependency.as_str();
+            assert!(!ours.contains(&dependency) || allowed.contains(&dependency), "{folder} depends on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn the_rooms_of_the_shared_crate_keep_to_themselves() {
+    let rooms = ["provider", "storage", "queue", "vault"];
+    let hall = ["aws", "cache", "config", "http", "telemetry"];
+    let shared = root().join("shared/src");
+    for path in sources(&shared) {
+        let inside = path.strip_prefix(&shared).unwrap().to_string_lossy().into_owned();
+        let room = inside.split(['/', '.']).next().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let imports =
+            |other: &str| text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{other};"));
+        for other in rooms {
+            let allowed = room == other || inside == "lib.rs";
+            assert!(allowed || !imports(other), "{inside} imports {other}");
+        }
+        for other in hall.iter().filter(|_| room == "domain") {
+            assert!(!imports(other), "{inside} imports {other}: the domain does no I/O");
+        }
+        if room == "domain" {
+            assert!(!text.contains("serde"), "{inside}: domain types do not serialise");
+        }
+    }
+}
+
+#[test]
+fn files_can_be_read_in_one_sitting_and_are_named_for_what_they_hold() {
+    let forbidden = ["utils", "util", "helpers", "helper", "common", "manager", "misc"];
+    for path in sources(&root()) {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines < LINES_MAX, "{} has {lines} lines", path.display());
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(!forbidden.contains(&name.as_str()), "{}", path.display());
+    }
+}

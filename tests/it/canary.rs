@@ -9,6 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sandbox::meta::ScriptedFault;
 use shared::queue::{InboundJob, Payload};
+use shared::telemetry::{self, Format};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::harness::App;
@@ -117,11 +119,8 @@ async fn full_run(app: &App) {
 async fn no_secret_leaves_the_functions_and_planted_leaks_are_found() {
     let tape = Tape::default();
     let log = Log(tape.clone());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("trace")
-        .with_ansi(false)
-        .with_writer(move || log.clone())
-        .finish();
+    // The log that ships, at the most talkative level that anybody can ask for.
+    let subscriber = telemetry::subscriber(Format::Json, EnvFilter::new("trace"), move || log.clone());
     let _logging = subscriber.set_default();
     let mut app = App::start().await;
     tape_aws(&app, &tape);
@@ -157,7 +156,12 @@ async fn no_secret_leaves_the_functions_and_planted_leaks_are_found() {
     for place in ["AmazonSQS.SendMessage", "DynamoDB_20120810.UpdateItem", "log"] {
         assert!(found.iter().any(|found| found == place), "the leak in {place} was not found: {found:?}");
     }
-    for disguise in [hex::encode(&token), STANDARD.encode(&token), STANDARD.encode(format!("x{token}")), STANDARD.encode(format!("xy{token}"))] {
+    for disguise in [
+        hex::encode(&token),
+        STANDARD.encode(&token),
+        STANDARD.encode(format!("x{token}")),
+        STANDARD.encode(format!("xy{token}")),
+    ] {
         let planted = Tape::default();
         planted.lock().unwrap().push(("planted".to_owned(), format!("a {disguise} b").into_bytes()));
         assert_eq!(leaks(&planted, &token), ["planted"], "{disguise}");

@@ -167,7 +167,8 @@ fn without_condition(app: &App, attribute: &'static str) {
         // DynamoDB refuses names and values that nothing refers to.
         let used = json["UpdateExpression"].as_str().unwrap().to_owned();
         for (map, sign) in [("ExpressionAttributeNames", '#'), ("ExpressionAttributeValues", ':')] {
-            let words: Vec<&str> = used.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == sign)).collect();
+            let words: Vec<&str> =
+                used.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == sign)).collect();
             json[map].as_object_mut().unwrap().retain(|name, _| words.contains(&name.as_str()));
         }
         assert!(!condition.is_empty(), "the planted bug takes something away");

@@ -98,7 +98,9 @@ async fn sqs_takes_one_mebibyte_of_permitted_characters() {
     let (client, url) = (aws(&app).sqs(), Sqs::url(INBOUND));
     let send = async |body: String| client.send_message().queue_url(&url).message_body(body).send().await;
     assert!(send("x".repeat(1_048_576)).await.is_ok());
-    for refused in ["x".repeat(1_048_577), "\u{ffff}".to_owned(), "\u{fffe}".to_owned(), "\u{0}".to_owned(), String::new()] {
+    for refused in
+        ["x".repeat(1_048_577), "\u{ffff}".to_owned(), "\u{fffe}".to_owned(), "\u{0}".to_owned(), String::new()]
+    {
         assert!(send(refused).await.is_err());
     }
     let unknown = client.send_message().queue_url(Sqs::url("nothing")).message_body("x").send().await.unwrap_err();

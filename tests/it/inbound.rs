@@ -139,7 +139,10 @@ async fn a_three_megabyte_body_is_accepted_kept_and_processed() {
 #[tokio::test]
 async fn odd_bytes_are_answered_200_and_kept() {
     let app = App::start().await;
-    let said = |text: &str| webhook_body(vec![change(NUMBER, json!({"messages": [text_message(CUSTOMER, "wamid.AT", "@")]}))]).replace('@', text);
+    let said = |text: &str| {
+        webhook_body(vec![change(NUMBER, json!({"messages": [text_message(CUSTOMER, "wamid.AT", "@")]}))])
+            .replace('@', text)
+    };
     let mut bodies: Vec<Vec<u8>> = ["\u{ffff}", "\\ud800", "\\udc00\\ud800", "\\u0000", "\u{fffe}\u{feff}"]
         .iter()
         .enumerate()
@@ -169,8 +172,11 @@ async fn odd_bytes_are_answered_200_and_kept() {
 #[tokio::test]
 async fn an_unknown_number_is_kept_and_not_retried() {
     let app = App::start().await;
-    let body = webhook_body(vec![change("900100200309999", json!({"messages": [text_message(CUSTOMER, "wamid.A", "hi")],
-        "statuses": [{"id": "wamid.S", "status": "sent", "timestamp": "1"}]}))]);
+    let body = webhook_body(vec![change(
+        "900100200309999",
+        json!({"messages": [text_message(CUSTOMER, "wamid.A", "hi")],
+        "statuses": [{"id": "wamid.S", "status": "sent", "timestamp": "1"}]}),
+    )]);
     for _ in 0..2 {
         assert_eq!(app.webhook(body.clone()).await, StatusCode::OK);
     }
@@ -251,7 +257,8 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
     }
     let mut all = Vec::new();
     for (at, item) in items.iter().enumerate() {
-        let rest: Vec<usize> = items.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, item)| *item).collect();
+        let rest: Vec<usize> =
+            items.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, item)| *item).collect();
         for mut tail in permutations(&rest) {
             tail.insert(0, *item);
             all.push(tail);
@@ -313,18 +320,19 @@ fn any_mixture_of_items_stores_exactly_the_good_ones() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     let rubbish = prop_oneof![
-        Just(json!(null)), Just(json!(7)), Just(json!({})), Just(json!([])), Just(json!({"id": "wamid.R", "type": "text"})),
+        Just(json!(null)),
+        Just(json!(7)),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!({"id": "wamid.R", "type": "text"})),
         Just(json!({"from": CUSTOMER, "id": "", "type": "text"})),
     ];
     let item = prop_oneof![3 => (0_u8..12).prop_map(|id| text_message(CUSTOMER, &format!("wamid.{id}"), &format!("text {id:02}"))), 1 => rubbish];
     let webhooks = prop::collection::vec(prop::collection::vec(item, 0..6), 1..6);
     runner
         .run(&webhooks, |webhooks| {
-            let mut expected: Vec<String> = webhooks
-                .iter()
-                .flatten()
-                .filter_map(|item| item["text"]["body"].as_str().map(str::to_owned))
-                .collect();
+            let mut expected: Vec<String> =
+                webhooks.iter().flatten().filter_map(|item| item["text"]["body"].as_str().map(str::to_owned)).collect();
             expected.sort();
             expected.dedup();
             let wrong = runtime.block_on(async {

@@ -10,7 +10,6 @@ mod crash;
 mod embedded_aws;
 mod idempotency;
 mod inbound;
-mod sandbox_process;
 mod send;
 mod template;
 mod webhook;

@@ -25,7 +25,8 @@ fn secret(text: &str) -> Secret {
 /// A body of about 1 KB, as a text message has it.
 fn one_kilobyte() -> Vec<u8> {
     let said = "x".repeat(700);
-    let body = webhook_body(vec![change(NUMBER, serde_json::json!({"messages": [text_message(CUSTOMER, "wamid.A", &said)]}))]);
+    let body =
+        webhook_body(vec![change(NUMBER, serde_json::json!({"messages": [text_message(CUSTOMER, "wamid.A", &said)]}))]);
     assert!((900..1_100).contains(&body.len()), "{}", body.len());
     body.into_bytes()
 }
@@ -81,7 +82,10 @@ async fn sig_matrix_no_changed_bit_is_accepted() {
         let mut flipped = mac.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let header = format!("sha256={}", hex::encode(flipped));
-        assert_eq!(app.post_webhook(body.clone(), &[(HEADER, header.as_bytes())]).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            app.post_webhook(body.clone(), &[(HEADER, header.as_bytes())]).await.status,
+            StatusCode::UNAUTHORIZED
+        );
         tried += 1;
     }
     println!("sig_matrix: {tried} single-bit changes, 0 accepted");
@@ -132,7 +136,9 @@ async fn sig_matrix_header_shapes() {
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{shape}");
     }
     let two: [(&str, &[u8]); 2] = [(HEADER, good.as_bytes()), (HEADER, good.as_bytes())];
-    for headers in [&[][..], &two[..], &[("x-hub-signature", good.as_bytes())][..], &[(HEADER, b"\xff\xfe".as_slice())][..]] {
+    for headers in
+        [&[][..], &two[..], &[("x-hub-signature", good.as_bytes())][..], &[(HEADER, b"\xff\xfe".as_slice())][..]]
+    {
         assert_eq!(app.post_webhook(body.clone(), headers).await.status, StatusCode::UNAUTHORIZED, "{headers:?}");
     }
     assert_eq!(app.depth().0, 0, "nothing was enqueued");
@@ -192,8 +198,7 @@ async fn another_apps_secret_opens_only_its_own_door_and_old_secrets_stay_good_w
 async fn bodies_up_to_three_megabytes_are_taken_and_larger_ones_refused() {
     const MIB: usize = 1024 * 1024;
     let app = App::start().await;
-    for (size, status) in
-        [(0, StatusCode::OK), (3 * MIB, StatusCode::OK), (3 * MIB + 1, StatusCode::PAYLOAD_TOO_LARGE)]
+    for (size, status) in [(0, StatusCode::OK), (3 * MIB, StatusCode::OK), (3 * MIB + 1, StatusCode::PAYLOAD_TOO_LARGE)]
     {
         assert_eq!(app.webhook(vec![b' '; size]).await, status, "{size} bytes");
     }

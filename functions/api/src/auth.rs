@@ -111,7 +111,8 @@ impl FromRequestParts<Arc<Deps>> for Caller {
 
 async fn pepper(deps: &Deps) -> Result<Arc<Secret>, Problem> {
     let fetch = async {
-        let sealed = deps.table.system_secret("api-key-pepper").await.map_err(|error| crate::storage_problem(&error))?;
+        let sealed =
+            deps.table.system_secret("api-key-pepper").await.map_err(|error| crate::storage_problem(&error))?;
         let Some(sealed) = sealed else { return Ok(None) };
         let pepper = deps.vault.open(&sealed, &Context::ApiKeyPepper).await.map_err(|error| {
             tracing::error!(event = "api.unavailable", %error);

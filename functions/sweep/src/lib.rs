@@ -34,10 +34,7 @@ impl Config {
     /// # Errors
     /// Names the variable that is missing.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Ok(Self {
-            table: config::required("TABLE_NAME")?,
-            outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
-        })
+        Ok(Self { table: config::required("TABLE_NAME")?, outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")? })
     }
 }
 
@@ -129,13 +126,7 @@ async fn put_back(deps: &Deps, due: &Due, intent: &Intent, now: Timestamp) -> Re
 }
 
 /// Nothing more is to be sent: the intent leaves the list, unless it is in doubt and its day is not over.
-async fn settle(
-    deps: &Deps,
-    due: &Due,
-    intent: &Intent,
-    facts: &SendFacts,
-    now: Timestamp,
-) -> Result<(), SweepError> {
+async fn settle(deps: &Deps, due: &Due, intent: &Intent, facts: &SendFacts, now: Timestamp) -> Result<(), SweepError> {
     let doubted_since = facts.claim.map_or(intent.accepted_at, |claim| claim.lease_until);
     let person_at = after(doubted_since, DOUBT_FOR);
     let in_doubt = facts.state == SendState::Unknown && facts.wamid.is_none();

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sandbox::sandbox::{Options, Ready, Sandbox, write_private};
+use shared::telemetry::{self, Format};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Switchboard on this machine: the functions, an embedded AWS and a simulated Meta. No account needed.
 #[derive(Parser)]
@@ -29,9 +31,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    telemetry::subscriber(Format::Text, telemetry::requested("warn"), std::io::stderr).init();
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

@@ -12,6 +12,7 @@ use axum::extract::DefaultBodyLimit;
 use bytes::Bytes;
 use serde::Serialize;
 use shared::clock::Clock;
+use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -94,6 +95,7 @@ pub struct Sandbox {
     stack: Stack,
     meta: Arc<Meta>,
     folder: Option<PathBuf>,
+    metrics: Metrics,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
@@ -126,15 +128,33 @@ impl Sandbox {
             tokio::spawn(meta::serve(graph, meta::routes(meta.clone()))),
             serve(aws, aws_routes(stack.aws.clone())),
         ];
-        let sandbox =
-            Self { ready, stack, meta, folder: options.folder.clone(), stop, servers, workers: Vec::new() };
+        let sandbox = Self {
+            ready,
+            stack,
+            meta,
+            folder: options.folder.clone(),
+            metrics: functions.metrics.clone(),
+            stop,
+            servers,
+            workers: Vec::new(),
+        };
         sandbox.with_workers(&functions, &stopped)
     }
 
     fn with_workers(mut self, functions: &Arc<Functions>, stopped: &watch::Receiver<bool>) -> Result<Self, String> {
         for _ in 0..POLLERS {
-            self.workers.push(tokio::spawn(poll(functions.clone(), self.stack.clone(), Line::Inbound, stopped.clone())));
-            self.workers.push(tokio::spawn(poll(functions.clone(), self.stack.clone(), Line::Outbound, stopped.clone())));
+            self.workers.push(tokio::spawn(poll(
+                functions.clone(),
+                self.stack.clone(),
+                Line::Inbound,
+                stopped.clone(),
+            )));
+            self.workers.push(tokio::spawn(poll(
+                functions.clone(),
+                self.stack.clone(),
+                Line::Outbound,
+                stopped.clone(),
+            )));
         }
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -147,6 +167,12 @@ impl Sandbox {
             self.servers.push(tokio::spawn(save_often(self.stack.clone(), self.meta.clone(), self.folder.clone())));
         }
         Ok(self)
+    }
+
+    /// What the functions counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Stops: no new requests, batches that are being processed finish, state is written.
@@ -259,7 +285,9 @@ async fn listeners(port: u16) -> Result<[TcpListener; 3], String> {
 async fn listen(port: u16) -> Result<TcpListener, String> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            format!("port {port} is in use: stop what uses it, or choose others with --port N (--port 0: any free ones)")
+            format!(
+                "port {port} is in use: stop what uses it, or choose others with --port N (--port 0: any free ones)"
+            )
         }
         _ => format!("port {port} cannot be used: {error}"),
     })

@@ -16,9 +16,9 @@ use shared::storage::{Table, schema};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
+use crate::aws::EmbeddedAws;
 use crate::aws::faults::Faults;
 use crate::aws::sqs::{Message, QueueSettings, Sqs};
-use crate::aws::EmbeddedAws;
 
 /// The table's name.
 pub const TABLE: &str = "switchboard";

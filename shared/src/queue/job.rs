@@ -189,7 +189,9 @@ mod tests {
 
     #[test]
     fn what_is_no_job_is_said_so() {
-        for text in ["", "{}", "[]", r#"{"job":"meta_webhook.v9"}"#, r#"{"job":"meta_webhook.v1","app":"a","received_at":1}"#] {
+        for text in
+            ["", "{}", "[]", r#"{"job":"meta_webhook.v9"}"#, r#"{"job":"meta_webhook.v1","app":"a","received_at":1}"#]
+        {
             assert_eq!(InboundJob::decode(text), Err(BadJob), "{text}");
             assert_eq!(SendJob::decode(text), Err(BadJob), "{text}");
         }

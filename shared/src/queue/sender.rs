@@ -30,7 +30,10 @@ impl Queue {
     /// When SQS does not answer.
     pub async fn touch(&self) -> Result<(), QueueError> {
         let ask = self.client.get_queue_attributes().queue_url(&self.url);
-        ask.attribute_names(aws_sdk_sqs::types::QueueAttributeName::QueueArn).send().await.map_err(|error| failed(&error))?;
+        ask.attribute_names(aws_sdk_sqs::types::QueueAttributeName::QueueArn)
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
         Ok(())
     }
 

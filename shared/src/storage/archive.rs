@@ -54,7 +54,8 @@ impl Archive {
     /// [`ArchiveError::Gone`] when there is none, [`ArchiveError::Unavailable`] when S3 does not answer.
     pub async fn get(&self, key: &str) -> Result<Bytes, ArchiveError> {
         let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await.map_err(|error| {
-            let gone = error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
+            let gone =
+                error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
             if gone { ArchiveError::Gone } else { unavailable(&error) }
         })?;
         let body = answer.body.collect().await.map_err(|_| ArchiveError::Unavailable("body broke off".to_owned()))?;

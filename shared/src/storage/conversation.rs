@@ -128,9 +128,7 @@ fn activity<'a>(update: Update<'a>, tenant: TenantId, at: Timestamp) -> Update<'
 /// Adds what the card tells. A name may change; who it is may not.
 fn named<'a>(update: Update<'a>, card: &ContactCard) -> Update<'a> {
     let phone: Option<AttributeValue> = card.phone.as_ref().map(|phone| text(phone.e164()));
-    let update = update
-        .set_once_if("phone", phone)
-        .set_once_if("user_id", card.user_id.as_ref().map(text));
+    let update = update.set_once_if("phone", phone).set_once_if("user_id", card.user_id.as_ref().map(text));
     match &card.profile_name {
         Some(name) => update.set("profile_name", text(name)),
         None => update,

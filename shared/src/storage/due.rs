@@ -82,7 +82,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn doubt(&self, intent: &Intent, claim: Option<Claim>, why: &ProviderError) -> Result<bool, StorageError> {
+    pub async fn doubt(
+        &self,
+        intent: &Intent,
+        claim: Option<Claim>,
+        why: &ProviderError,
+    ) -> Result<bool, StorageError> {
         let update = self
             .update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
             .set("state", text(SendState::Unknown.as_str()))
@@ -94,7 +99,9 @@ impl Table {
             Some(claim) => update
                 .when("#state = :in_flight AND attribute_not_exists(#wamid) AND #claim = :held")
                 .value("held", text(claim.id.to_string())),
-            None => update.when("#state = :in_flight AND attribute_not_exists(#wamid) AND attribute_not_exists(#claim)"),
+            None => {
+                update.when("#state = :in_flight AND attribute_not_exists(#wamid) AND attribute_not_exists(#claim)")
+            }
         };
         Ok(matches!(update.run().await?, Updated::Done(_)))
     }

@@ -60,5 +60,4 @@ impl App {
         let found = self.stack.operator.table.intent(&conversation, message).await.unwrap();
         found.map(|(_, facts)| facts)
     }
-
 }

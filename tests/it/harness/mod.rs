@@ -94,7 +94,13 @@ impl App {
         self.request(self.api_request(method, path, body, None)).await
     }
 
-    pub(crate) fn api_request(&self, method: &str, path: &str, body: Option<Value>, key: Option<&str>) -> Request<Body> {
+    pub(crate) fn api_request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        key: Option<&str>,
+    ) -> Request<Body> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -160,9 +166,8 @@ impl App {
     /// Everything that can happen now happens, until nothing does.
     pub(crate) async fn drain(&self) {
         for _ in 0..ROUNDS_MAX {
-            let worked = self.deliver().await
-                + self.functions.poll_inbound().await
-                + self.functions.poll_outbound().await;
+            let worked =
+                self.deliver().await + self.functions.poll_inbound().await + self.functions.poll_outbound().await;
             if worked == 0 {
                 return;
             }
@@ -285,10 +290,7 @@ pub(crate) fn text_message(from: &str, id: &str, body: &str) -> Value {
 pub(crate) fn change(number: &str, value: Value) -> Value {
     let mut fields = Map::new();
     fields.insert("messaging_product".to_owned(), json!("whatsapp"));
-    fields.insert(
-        "metadata".to_owned(),
-        json!({"display_phone_number": "15550001111", "phone_number_id": number}),
-    );
+    fields.insert("metadata".to_owned(), json!({"display_phone_number": "15550001111", "phone_number_id": number}));
     if let Value::Object(value) = value {
         fields.extend(value);
     }

@@ -65,7 +65,9 @@ impl Kms {
         match operation {
             "Encrypt" => self.encrypt(&request),
             "Decrypt" => self.decrypt(&request),
-            other => Err(AwsError::new("UnsupportedOperationException", format!("embedded AWS does not do KMS {other}"))),
+            other => {
+                Err(AwsError::new("UnsupportedOperationException", format!("embedded AWS does not do KMS {other}")))
+            }
         }
     }
 

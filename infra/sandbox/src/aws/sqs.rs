@@ -105,7 +105,10 @@ impl Sqs {
     #[must_use]
     pub fn bodies(&self, name: &str) -> Vec<String> {
         let queues = self.lock();
-        queues.get(name).map(|queue| queue.messages.iter().map(|message| message.body.clone()).collect()).unwrap_or_default()
+        queues
+            .get(name)
+            .map(|queue| queue.messages.iter().map(|message| message.body.clone()).collect())
+            .unwrap_or_default()
     }
 
     /// Waits until a message may have become receivable, at most `patience`.
@@ -119,7 +122,9 @@ impl Sqs {
             serde_json::from_str(body).map_err(|error| AwsError::new("InvalidParameterValue", error.to_string()))?;
         match operation {
             "ReceiveMessage" => self.receive_call(&request).await,
-            "ListQueues" => Ok(json!({"QueueUrls": self.lock().keys().map(|name| Self::url(name)).collect::<Vec<_>>()})),
+            "ListQueues" => {
+                Ok(json!({"QueueUrls": self.lock().keys().map(|name| Self::url(name)).collect::<Vec<_>>()}))
+            }
             "GetQueueUrl" => {
                 let name = request.queue_name.clone().unwrap_or_default();
                 self.with(&name, |_, _| Ok(json!({"QueueUrl": Self::url(&name)})))
@@ -133,7 +138,8 @@ impl Sqs {
                 })
             }
             "ChangeMessageVisibility" => {
-                let (receipt, seconds) = (request.receipt_handle.clone().unwrap_or_default(), request.visibility_timeout);
+                let (receipt, seconds) =
+                    (request.receipt_handle.clone().unwrap_or_default(), request.visibility_timeout);
                 self.with(&name_of(&request), |queue, now| {
                     queue.change_visibility(now, &receipt, seconds.unwrap_or(0)).map(|()| json!({}))
                 })

@@ -133,7 +133,8 @@ fn check(body: &Value) -> Result<(), (i64, &'static str)> {
     }
     let to = text(body, "to");
     let digits = |to: &str| {
-        to.strip_prefix('+').is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
+        to.strip_prefix('+')
+            .is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
     };
     match (to, text(body, "recipient")) {
         (None, None) => return Err((131_008, "to or recipient is required")),

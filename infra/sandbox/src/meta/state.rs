@@ -250,7 +250,12 @@ impl Meta {
     ///
     /// # Errors
     /// When the message is no Cloud API message object, or there is no such number (`None`).
-    pub fn customer_writes(&self, customer: &str, to: &str, message: Map<String, Value>) -> Result<String, Option<String>> {
+    pub fn customer_writes(
+        &self,
+        customer: &str,
+        to: &str,
+        message: Map<String, Value>,
+    ) -> Result<String, Option<String>> {
         if !message.get("type").is_some_and(Value::is_string) {
             return Err(Some("`message.type` must be a string".to_owned()));
         }

@@ -163,7 +163,8 @@ fn check(send: &Send, fifo: bool) -> Result<(), AwsError> {
     if send.body.len() > BODY_MAX {
         return invalid("One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes.");
     }
-    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
+    let allowed =
+        |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
     if !send.body.chars().all(allowed) {
         return Err(AwsError::new("com.amazonaws.sqs#InvalidMessageContents", "a character SQS does not take"));
     }

@@ -71,10 +71,8 @@ fn one_broken_item_spoils_no_other() {
 fn odd_bytes_cost_one_item_at_most() {
     let odd = [r"\ud800 lone", "\u{ffff}", r"\u0000", r"\ud83d\ude00 pair", r"\udc00\ud800"];
     for said in odd {
-        let events = read(&body(&[change(&format!(
-            r#""messages":[{}],"extra":1e400,"extra":2"#,
-            text("wamid.A", said)
-        ))]));
+        let events =
+            read(&body(&[change(&format!(r#""messages":[{}],"extra":1e400,"extra":2"#, text("wamid.A", said)))]));
         assert_eq!(bodies(&events).len(), 1, "{said}: {events:?}");
     }
     assert_eq!(
@@ -106,8 +104,12 @@ fn other_fields_and_kinds_are_kept_raw() {
         change(r#""statuses":[{"id":"wamid.S","status":"teleported","timestamp":"1"}]"#),
         change(r#""errors":[{"code":130429}]"#),
     ]));
-    let [InboundEvent::Kept(field), InboundEvent::Message { message, .. }, InboundEvent::Kept(word), InboundEvent::Kept(_)] =
-        events.as_slice()
+    let [
+        InboundEvent::Kept(field),
+        InboundEvent::Message { message, .. },
+        InboundEvent::Kept(word),
+        InboundEvent::Kept(_),
+    ] = events.as_slice()
     else {
         panic!("{events:?}")
     };

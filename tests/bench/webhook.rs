@@ -1,0 +1,177 @@
+//! The release webhook function, alone.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use sandbox::aws::sqs::Sqs;
+use sandbox::sandbox::{Seed, aws_routes};
+use sandbox::stack::{BUCKET, INBOUND, KEY, Stack, TABLE};
+use serde_json::json;
+use shared::clock::Clock;
+use shared::provider::meta::signature;
+use shared::secret::Secret;
+
+use crate::percentile;
+use crate::runtime_api::RuntimeApi;
+
+/// Cold starts measured; the median is printed.
+const STARTS: usize = 15;
+/// Warm invocations of the last start.
+const WARM: usize = 4_000;
+/// Clock ticks a second in `/proc/<pid>/stat` (Linux's USER_HZ).
+const TICKS: f64 = 100.0;
+
+pub(crate) async fn measure() -> Vec<(&'static str, String)> {
+    let binary = build();
+    let size = std::fs::metadata(&binary).unwrap().len();
+    let mut zip = DeflateEncoder::new(Vec::new(), Compression::best());
+    zip.write_all(&std::fs::read(&binary).unwrap()).unwrap();
+    let zip = zip.finish().unwrap().len();
+
+    let stack = Stack::start(None, Clock::system()).await.unwrap();
+    let seed = Seed::load_or_plant(None, &stack).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let aws = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn({
+        let routes = aws_routes(stack.aws.clone());
+        async move { axum::serve(listener, routes).await.unwrap() }
+    });
+    let event = event(&seed);
+    let (mut inits, mut firsts) = (Vec::new(), Vec::new());
+    for _ in 1..STARTS {
+        let (mut function, _, init, first) = start(&binary, &aws, &event).await;
+        inits.push(init);
+        firsts.push(first);
+        stop(&mut function);
+    }
+    let (mut function, api, init, first) = start(&binary, &aws, &event).await;
+    inits.push(init);
+    firsts.push(first);
+
+    let cpu_before = cpu_seconds(function.id());
+    let mut warm = Vec::with_capacity(WARM);
+    for _ in 0..WARM {
+        let since = Instant::now();
+        api.invoke(&event).await;
+        warm.push(since.elapsed().as_secs_f64() * 1e3);
+    }
+    let cpu = cpu_seconds(function.id()) - cpu_before;
+    let rss = peak_rss_kib(function.id());
+    stop(&mut function);
+    for times in [&mut inits, &mut firsts, &mut warm] {
+        times.sort_by(f64::total_cmp);
+    }
+    let ms = |value: f64| format!("{value:.2} ms");
+    vec![
+        ("webhook: binary (release, stripped)", format!("{:.2} MB", size as f64 / 1e6)),
+        ("webhook: deflated, as in the zip", format!("{:.2} MB", zip as f64 / 1e6)),
+        ("webhook: spawn to first /next, median of 15", ms(percentile(&inits, 50))),
+        ("webhook: first invocation, median of 15", ms(percentile(&firsts, 50))),
+        ("webhook: warm invocation of 1 KB, p50", ms(percentile(&warm, 50))),
+        ("webhook: warm invocation of 1 KB, p99", ms(percentile(&warm, 99))),
+        ("webhook: warm invocations per CPU-second", format!("{:.0}", WARM as f64 / cpu)),
+        ("webhook: peak RSS", format!("{:.1} MB", rss as f64 / 1024.0)),
+    ]
+}
+
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--package", "webhook"])
+        .current_dir(root)
+        .status()
+        .unwrap();
+    assert!(built.success(), "the release build of the webhook function failed");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("release/webhook")
+}
+
+/// Spawns the function and gives it its first event.
+async fn start(binary: &Path, aws: &str, event: &str) -> (Child, RuntimeApi, f64, f64) {
+    let api = RuntimeApi::start().await;
+    let since = Instant::now();
+    let function = Command::new(binary)
+        .env_clear()
+        .env("AWS_LAMBDA_RUNTIME_API", &api.address)
+        .env("AWS_LAMBDA_FUNCTION_NAME", "webhook")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+        .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
+        .env("AWS_LAMBDA_LOG_GROUP_NAME", "bench")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "bench")
+        .env("AWS_SECRET_ACCESS_KEY", "bench")
+        .env("AWS_ENDPOINT_URL", aws)
+        .env("TABLE_NAME", TABLE)
+        .env("KEY_ID", KEY)
+        .env("BUCKET_NAME", BUCKET)
+        .env("INBOUND_QUEUE_URL", Sqs::url(INBOUND))
+        .env("RUST_LOG", "warn")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(10), api.first_next()).await;
+    let init = asked.unwrap().duration_since(since).as_secs_f64() * 1e3;
+    let since = Instant::now();
+    let answer = api.invoke(event).await;
+    let first = since.elapsed().as_secs_f64() * 1e3;
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    (function, api, init, first)
+}
+
+fn stop(function: &mut Child) {
+    function.kill().unwrap();
+    function.wait().unwrap();
+}
+
+/// A webhook as API Gateway's HTTP API hands it over.
+fn event(seed: &Seed) -> String {
+    let said = "x".repeat(640);
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "900100200300401", "changes": [{
+        "field": "messages", "value": {"messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": "15550001111", "phone_number_id": "900100200300501"},
+            "contacts": [{"profile": {"name": "Ada Example"}, "wa_id": "15550002222"}],
+            "messages": [{"from": "15550002222", "id": "wamid.BENCH", "timestamp": "1763700001", "type": "text",
+                          "text": {"body": said}}]}}]}]})
+    .to_string();
+    assert!((1_000..1_100).contains(&body.len()), "{}", body.len());
+    let signed = signature::sign(&Secret::new(seed.app_secret.clone()), body.as_bytes());
+    let path = "/webhooks/meta/sandbox";
+    json!({
+        "version": "2.0",
+        "routeKey": "POST /webhooks/meta/{app}",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json", "host": "example.execute-api.us-east-1.amazonaws.com",
+                    "user-agent": "facebookexternalua", "x-hub-signature-256": signed},
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "example", "domainName": "example.execute-api.us-east-1.amazonaws.com",
+            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1",
+                     "userAgent": "facebookexternalua"},
+            "requestId": "bench", "routeKey": "POST /webhooks/meta/{app}", "stage": "$default",
+            "time": "20/Nov/2026:12:00:00 +0000", "timeEpoch": 1_795_176_000_000_u64,
+        },
+        "body": body,
+        "isBase64Encoded": false,
+    })
+    .to_string()
+}
+
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    // utime and stime, fields 14 and 15 of proc(5).
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / TICKS
+}
+
+fn peak_rss_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
