@@ -26,6 +26,7 @@ pub fn required(name: &'static str) -> Result<String, ConfigError> {
 
 /// The value of `name`, if it is set and not empty.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn optional(name: &'static str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -13,7 +13,7 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
 /// A ULID for this millisecond. Without randomness it would not be unique, so that is an error.
 ///
 /// # Errors
-/// As [`bytes`].
+/// As [`bytes()`].
 pub fn ulid(now: jiff::Timestamp) -> Result<ulid::Ulid, NoRandomness> {
     let random = u128::from_be_bytes(bytes::<16>()?);
     Ok(ulid::Ulid::from_parts(u64::try_from(now.as_millisecond()).unwrap_or(0), random))

@@ -106,7 +106,7 @@ impl Metrics {
     fn print(&self, metric: &'static str, reason: &str, count: u64) {
         let line = serde_json::json!({
             "_aws": {
-                "Timestamp": jiff::Timestamp::now().as_millisecond(),
+                "Timestamp": crate::clock::Clock::system().now().as_millisecond(),
                 "CloudWatchMetrics": [{
                     "Namespace": "Switchboard",
                     "Dimensions": [["Function"]],

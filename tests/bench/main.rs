@@ -6,6 +6,12 @@
 //!
 //! Everything shares this machine's cores: compare runs with each other, not with Lambda.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark that cannot run has nothing better to do than stop"
+)]
+
 mod end_to_end;
 mod runtime_api;
 mod webhook;

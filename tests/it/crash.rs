@@ -86,7 +86,7 @@ async fn no_message_is_sent_twice_or_lost_wherever_sending_breaks() {
     send(&mut app).await;
     let calls = app.stack.faults.calls();
     let (mut runs, mut held) = (0, Vec::new());
-    for call in 0..calls.len() {
+    for (call, name) in calls.iter().enumerate() {
         for fault in FAULTS {
             let mut app = sending_app().await;
             app.stack.faults.order(call, fault);
@@ -94,9 +94,9 @@ async fn no_message_is_sent_twice_or_lost_wherever_sending_breaks() {
             app.stack.faults.clear();
             app.recover().await;
             let wrong = app.send_violations(&[promised]).await;
-            assert_eq!(wrong, Vec::<String>::new(), "call {call} ({}), {fault:?}", calls[call]);
+            assert_eq!(wrong, Vec::<String>::new(), "call {call} ({name}), {fault:?}");
             if app.meta.sent().is_empty() {
-                held.push(format!("{fault:?} at {}", calls[call]));
+                held.push(format!("{fault:?} at {name}"));
             }
             assert_eq!(app.depth(), (0, 0), "call {call}, {fault:?}");
             runs += 1;
@@ -250,7 +250,7 @@ async fn planted_bug_facts_overwritten_is_found() {
     let sent = app.meta.sent().remove(0);
     let later = serde_json::json!({"id": sent.wamid, "status": "read", "timestamp": "1795999999",
         "biz_opaque_callback_data": sent.biz_opaque_callback_data});
-    app.webhook(crate::harness::webhook_body(vec![crate::harness::change(
+    app.webhook(crate::harness::webhook_body(&[crate::harness::change(
         crate::harness::NUMBER,
         serde_json::json!({"statuses": [later]}),
     )]))

@@ -80,7 +80,7 @@ async fn three_times_each_and_shuffled_is_once_each() {
     let mut bodies: Vec<String> = (0..40)
         .map(|index| {
             let message = text_message(CUSTOMER, &format!("wamid.{index}"), &format!("text {index:02}"));
-            webhook_body(vec![change(NUMBER, json!({"messages": [message]}))])
+            webhook_body(&[change(NUMBER, json!({"messages": [message]}))])
         })
         .flat_map(|body| [body.clone(), body.clone(), body])
         .collect();
@@ -105,7 +105,7 @@ async fn the_same_batch_in_eight_invocations_at_once() {
     let messages: Vec<Value> =
         (0..5).map(|index| text_message(CUSTOMER, &format!("wamid.{index}"), &format!("text {index}"))).collect();
     for _ in 0..8 {
-        app.webhook(webhook_body(vec![change(NUMBER, json!({"messages": messages}))])).await;
+        app.webhook(webhook_body(&[change(NUMBER, json!({"messages": messages}))])).await;
     }
     let polls = (0..8).map(|_| app.functions.poll_inbound());
     futures_util::future::join_all(polls).await;
@@ -122,7 +122,7 @@ async fn a_three_megabyte_body_is_accepted_kept_and_processed() {
     let noise = || hex::encode(shared::random::bytes::<1_400>().unwrap());
     let messages: Vec<Value> =
         (0..1_000).map(|index| text_message(CUSTOMER, &format!("wamid.{index}"), &noise())).collect();
-    let body = webhook_body(vec![change(NUMBER, json!({"messages": messages}))]);
+    let body = webhook_body(&[change(NUMBER, json!({"messages": messages}))]);
     assert!((2_800_000..3_145_728).contains(&body.len()), "{}", body.len());
     assert_eq!(app.webhook(body).await, StatusCode::OK);
     assert!(app.stack.aws.sqs().bodies("inbound")[0].len() < 1_000, "a pointer, not the body");
@@ -130,7 +130,7 @@ async fn a_three_megabyte_body_is_accepted_kept_and_processed() {
     assert_eq!(app.messages().await.len(), 1_000);
 
     let history = json!({"field": "history", "value": {"history": [{"noise": noise().repeat(300)}]}});
-    assert_eq!(app.webhook(webhook_body(vec![history])).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook_body(&[history])).await, StatusCode::OK);
     app.drain().await;
     assert_eq!(kept(&app, "unsupported").await, ["history"]);
     assert_eq!(app.depth(), (0, 0));
@@ -140,7 +140,7 @@ async fn a_three_megabyte_body_is_accepted_kept_and_processed() {
 async fn odd_bytes_are_answered_200_and_kept() {
     let app = App::start().await;
     let said = |text: &str| {
-        webhook_body(vec![change(NUMBER, json!({"messages": [text_message(CUSTOMER, "wamid.AT", "@")]}))])
+        webhook_body(&[change(NUMBER, json!({"messages": [text_message(CUSTOMER, "wamid.AT", "@")]}))])
             .replace('@', text)
     };
     let mut bodies: Vec<Vec<u8>> = ["\u{ffff}", "\\ud800", "\\udc00\\ud800", "\\u0000", "\u{fffe}\u{feff}"]
@@ -172,7 +172,7 @@ async fn odd_bytes_are_answered_200_and_kept() {
 #[tokio::test]
 async fn an_unknown_number_is_kept_and_not_retried() {
     let app = App::start().await;
-    let body = webhook_body(vec![change(
+    let body = webhook_body(&[change(
         "900100200309999",
         json!({"messages": [text_message(CUSTOMER, "wamid.A", "hi")],
         "statuses": [{"id": "wamid.S", "status": "sent", "timestamp": "1"}]}),
@@ -204,7 +204,7 @@ async fn foreign_and_forged_statuses_change_nothing() {
         if let Some(opaque) = opaque {
             status["biz_opaque_callback_data"] = json!(opaque);
         }
-        app.webhook(webhook_body(vec![change(NUMBER, json!({"statuses": [status]}))])).await;
+        app.webhook(webhook_body(&[change(NUMBER, json!({"statuses": [status]}))])).await;
     }
     app.drain().await;
     assert_eq!(app.only_status().await, "accepted");
@@ -231,7 +231,7 @@ async fn all_120_orders_of_five_statuses_end_the_same() {
             if steps[*index] == "failed" {
                 status["errors"] = json!([{"code": 131_026, "title": "Undeliverable"}]);
             }
-            app.webhook(webhook_body(vec![change(NUMBER, json!({"statuses": [status]}))])).await;
+            app.webhook(webhook_body(&[change(NUMBER, json!({"statuses": [status]}))])).await;
             app.functions.poll_inbound().await;
         }
     }
@@ -273,7 +273,7 @@ async fn an_older_message_that_comes_late_does_not_move_the_conversation_back() 
     let at = |id: &str, seconds: u64| {
         let mut message = text_message(CUSTOMER, id, id);
         message["timestamp"] = json!(seconds.to_string());
-        webhook_body(vec![change(NUMBER, json!({"messages": [message]}))])
+        webhook_body(&[change(NUMBER, json!({"messages": [message]}))])
     };
     app.webhook(at("wamid.new", 1_795_175_000)).await;
     app.webhook(at("wamid.old", 1_795_170_000)).await;
@@ -293,7 +293,7 @@ async fn an_older_message_that_comes_late_does_not_move_the_conversation_back() 
 #[tokio::test]
 async fn a_failing_table_loses_nothing() {
     let app = App::start().await;
-    let body = |id: &str| webhook_body(vec![change(NUMBER, json!({"messages": [text_message(CUSTOMER, id, id)]}))]);
+    let body = |id: &str| webhook_body(&[change(NUMBER, json!({"messages": [text_message(CUSTOMER, id, id)]}))]);
     app.webhook(body("wamid.a")).await;
     for service in ["DynamoDB", "S3.", "TrentService"] {
         app.stack.faults.take_down(service);
@@ -338,7 +338,7 @@ fn any_mixture_of_items_stores_exactly_the_good_ones() {
             let wrong = runtime.block_on(async {
                 let app = App::start().await;
                 for messages in &webhooks {
-                    let status = app.webhook(webhook_body(vec![change(NUMBER, json!({"messages": messages}))])).await;
+                    let status = app.webhook(webhook_body(&[change(NUMBER, json!({"messages": messages}))])).await;
                     assert_eq!(status, StatusCode::OK);
                 }
                 app.drain().await;

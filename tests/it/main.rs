@@ -1,5 +1,12 @@
 //! Whole-system tests through the real doors. This list is their table of contents.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise, in its helpers as well"
+)]
+
 mod harness;
 
 mod api;

@@ -26,7 +26,7 @@ fn secret(text: &str) -> Secret {
 fn one_kilobyte() -> Vec<u8> {
     let said = "x".repeat(700);
     let body =
-        webhook_body(vec![change(NUMBER, serde_json::json!({"messages": [text_message(CUSTOMER, "wamid.A", &said)]}))]);
+        webhook_body(&[change(NUMBER, serde_json::json!({"messages": [text_message(CUSTOMER, "wamid.A", &said)]}))]);
     assert!((900..1_100).contains(&body.len()), "{}", body.len());
     body.into_bytes()
 }
@@ -151,8 +151,8 @@ async fn sig_matrix_header_shapes() {
 #[tokio::test]
 async fn the_signature_is_over_the_bytes_and_not_over_their_meaning() {
     let app = App::start().await;
-    let escaped = webhook_body(Vec::new()).replace("whatsapp", "what\\u0073app");
-    let plain = webhook_body(Vec::new());
+    let escaped = webhook_body(&[]).replace("whatsapp", "what\\u0073app");
+    let plain = webhook_body(&[]);
     let signed = sign(&secret(&app.seed.app_secret), escaped.as_bytes());
     let status = app.post_webhook(plain.into_bytes(), &[(HEADER, signed.as_bytes())]).await.status;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
@@ -169,7 +169,7 @@ async fn another_apps_secret_opens_only_its_own_door_and_old_secrets_stay_good_w
     };
     app.stack.operator.put_app(&keep("second", &["new", "old"], &["t-new", "t-old"])).await.unwrap();
     let post = async |path: &str, key: &str| {
-        let body = webhook_body(Vec::new());
+        let body = webhook_body(&[]);
         let request = Request::post(path).header(HEADER, sign(&secret(key), body.as_bytes()));
         app.request(request.body(Body::from(body)).unwrap()).await.status
     };
@@ -208,7 +208,7 @@ async fn bodies_up_to_three_megabytes_are_taken_and_larger_ones_refused() {
 async fn nothing_is_acknowledged_that_is_not_durable() {
     let app = App::start().await;
     // The app's record is in memory from the first webhook on.
-    assert_eq!(app.webhook(webhook_body(Vec::new())).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook_body(&[])).await, StatusCode::OK);
     app.drain().await;
     for service in ["AmazonSQS.", "S3."] {
         app.stack.faults.take_down(service);
@@ -225,20 +225,20 @@ async fn nothing_is_acknowledged_that_is_not_durable() {
 #[tokio::test]
 async fn a_known_app_is_served_while_the_table_and_kms_are_away() {
     let app = App::start().await;
-    assert_eq!(app.webhook(webhook_body(Vec::new())).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook_body(&[])).await, StatusCode::OK);
     app.advance(3_600);
     app.stack.faults.take_down("DynamoDB");
     app.stack.faults.take_down("TrentService");
-    assert_eq!(app.webhook(webhook_body(Vec::new())).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook_body(&[])).await, StatusCode::OK);
     let mut cold = app;
     cold.restart();
-    assert_eq!(cold.webhook(webhook_body(Vec::new())).await, StatusCode::SERVICE_UNAVAILABLE, "fail closed");
+    assert_eq!(cold.webhook(webhook_body(&[])).await, StatusCode::SERVICE_UNAVAILABLE, "fail closed");
 }
 
 #[tokio::test]
 async fn one_call_of_sqs_is_all_that_stands_between_meta_and_its_answer() {
     let app = App::start().await;
-    assert_eq!(app.webhook(webhook_body(Vec::new())).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook_body(&[])).await, StatusCode::OK);
     app.stack.faults.order(usize::MAX, Fault::Unavailable);
     assert_eq!(app.webhook(one_kilobyte()).await, StatusCode::OK);
     assert_eq!(app.stack.faults.calls(), ["AmazonSQS.SendMessage"]);

@@ -147,7 +147,6 @@ impl Stack {
 
 impl Functions {
     /// The HTTP functions behind one router, as API Gateway puts them behind one host.
-    #[must_use]
     pub fn gateway(&self) -> Router {
         self.gateway.clone()
     }

@@ -1,5 +1,7 @@
 //! The sandbox as a person or a script starts it: a process with flags, files, signals and messages.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise, in its helpers as well")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};

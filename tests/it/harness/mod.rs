@@ -298,6 +298,6 @@ pub(crate) fn change(number: &str, value: Value) -> Value {
 }
 
 /// A whole webhook of one entry.
-pub(crate) fn webhook_body(changes: Vec<Value>) -> String {
+pub(crate) fn webhook_body(changes: &[Value]) -> String {
     json!({"object": "whatsapp_business_account", "entry": [{"id": WABA, "changes": changes}]}).to_string()
 }
