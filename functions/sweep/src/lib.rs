@@ -14,6 +14,8 @@ use shared::telemetry::Metrics;
 
 /// Intents of one shard looked at in one run: a bound on its time; the rest comes a minute later.
 const PER_SHARD: u16 = 100;
+/// A message that may be sent and is not, this long, has lost its queue message.
+const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// When an intent that was put back is looked at again: well after its queue message should have been received.
 const AFTER_PUTTING_BACK: SignedDuration = SignedDuration::from_mins(5);
 /// How long a doubt may wait for a status before a person is asked (`reliability.md` §2.3.5).
@@ -81,6 +83,8 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     for due in deps.table.due(now, PER_SHARD).await? {
         if let Err(error) = repair(deps, &due, now).await {
             tracing::error!(event = "sweep.not_repaired", message = %due.message, %error);
+            // To the end of the line, so that one that cannot be repaired does not hide the others.
+            deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
         }
     }
@@ -90,7 +94,10 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
 
 async fn repair(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError> {
     let Some((intent, facts)) = deps.table.intent(&due.conversation, due.message).await? else { return Ok(()) };
+    let stranded_at = after(intent.not_before, WAKE_UP_WITHIN);
     match facts.next_step(now, intent.not_before, intent.send_before) {
+        // Its queue message is only just due; a second one would do no harm and no good.
+        NextStep::Claim if now < stranded_at => deps.table.look_again(due, stranded_at).await?,
         NextStep::Claim => put_back(deps, due, &intent, now).await?,
         NextStep::Expire => {
             deps.table.expire(&intent).await?;

@@ -2,6 +2,7 @@
 //! claim. `reliability.md` §2.3.3 is the protocol.
 
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::Timestamp;
@@ -114,15 +115,15 @@ impl Table {
     }
 
     async fn put_intent(&self, intent: &Intent) -> Result<(), StorageError> {
-        self.client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(intent_item(intent).0))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await
-            .map_err(|error| unavailable("PutItem", &error))?;
-        Ok(())
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(intent_item(intent).0));
+        match put.condition_expression("attribute_not_exists(pk)").send().await {
+            Ok(_) => Ok(()),
+            // The id is fresh: what stands there is our own write, repeated by the SDK after a lost answer.
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(())
+            }
+            Err(error) => Err(unavailable("PutItem", &error)),
+        }
     }
 
     /// `false` when another request with this key was first, or is at work now.
