@@ -54,7 +54,13 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
             Some(Entry { value: Some(old), .. }) if self.keep_stale => {
                 match tokio::time::timeout(REFRESH_PATIENCE, fetch).await {
                     Ok(Ok(fetched)) => fetched,
-                    Ok(Err(_)) | Err(_) => return Ok(Some(old)),
+                    // Good for a little longer, so that not every caller waits for the same silence.
+                    Ok(Err(_)) | Err(_) => {
+                        let almost_stale =
+                            now.checked_sub(self.fresh_for).and_then(|at| at.checked_add(UNKNOWN_CACHE_FOR));
+                        self.remember(key.clone(), Some(old.clone()), almost_stale.unwrap_or(now));
+                        return Ok(Some(old));
+                    }
                 }
             }
             _ => fetch.await?,
@@ -108,6 +114,8 @@ mod tests {
         clock.advance(SignedDuration::from_mins(5));
         assert_eq!(ask(&strict, 1, Err(())).await, Err(()));
         assert_eq!(ask(&lenient, 1, Err(())).await, Ok(Some(10)));
+        assert_eq!(ask(&lenient, 1, Ok(Some(11))).await, Ok(Some(10)), "it does not ask again at once");
+        clock.advance(UNKNOWN_CACHE_FOR);
         assert_eq!(ask(&lenient, 1, Ok(Some(11))).await, Ok(Some(11)));
     }
 

@@ -27,6 +27,11 @@ pub enum Format {
 
 /// Starts JSON logging to standard output at the level of `RUST_LOG` (default `info`). A second call does nothing.
 pub fn init() {
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, and not what: a panic's message may quote what it choked on.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(event = "panic", place);
+    }));
     if subscriber(Format::Json, requested("info"), std::io::stdout).try_init().is_err() {
         tracing::debug!(event = "telemetry.already_started");
     }

@@ -77,6 +77,8 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
     let missing = conversation.replace("_01", "_00");
     let missing = with_key(&app, "GET", &format!("/v1/conversations/{missing}/messages"), key, None).await;
     let malformed = with_key(&app, "GET", "/v1/conversations/x/messages", key, None).await;
+    let unreadable = with_key(&app, "GET", "/v1/conversations/%FF/messages", key, None).await;
+    assert_eq!((unreadable.status, &unreadable.text), (foreign.status, &foreign.text));
     assert_eq!(foreign.status, StatusCode::NOT_FOUND);
     assert_eq!((missing.status, &missing.text), (foreign.status, &foreign.text));
     assert_eq!((malformed.status, &malformed.text), (foreign.status, &foreign.text));
@@ -140,6 +142,9 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
         ),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "status": "read"}), "status"),
         (json!([]), "body"),
+        (json!(["conv_x", null, null, "text", ["hi", true], null]), "body"),
+        (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": ["hi", true]}), "text"),
+        (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "context": ["x"]}), "context"),
     ];
     for (body, field) in cases {
         let answer = app.api("POST", "/v1/messages", Some(body.clone())).await;
@@ -152,15 +157,24 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
     for text in ["", "{", "{\"type\":}", "{} {}"] {
         let request = app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from(text));
         let answer = app.request(request).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{text}");
         assert_eq!(
-            (answer.status, answer.json()["code"].as_str()),
-            (StatusCode::BAD_REQUEST, Some("malformed_json")),
-            "{text}"
+            (answer.json()["field"].as_str(), answer.json()["rule"].as_str()),
+            (Some("body"), Some("must be JSON"))
         );
     }
     let large = app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from("x".repeat(256 * 1024 + 1)));
     assert_eq!(app.request(large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    for query in ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=eA", "page=2"] {
+    for query in [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=x",
+        "cursor=eA",
+        "cursor=MQp4Cg",
+        "cursor=MQpDT05WIzEjMgpDT05W",
+        "page=2",
+    ] {
         let answer = app.api("GET", &format!("/v1/conversations?{query}"), None).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
     }

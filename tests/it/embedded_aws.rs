@@ -51,13 +51,13 @@ async fn a_standard_queue_hides_counts_and_gives_up() {
     client.send_message().queue_url(&url).message_body("a").message_group_id("g").send().await.unwrap();
     let first = sqs.receive(INBOUND, 10, None).remove(0);
     assert!(sqs.receive(INBOUND, 10, None).is_empty(), "hidden");
-    app.advance(180);
+    app.advance(360);
     let second = sqs.receive(INBOUND, 10, None).remove(0);
     assert_eq!((first.id.clone(), second.receive_count), (second.id.clone(), 2));
     sqs.delete(INBOUND, &first.receipt);
     assert_eq!(sqs.depth(INBOUND), 1, "an old receipt deletes nothing");
     for _ in 0..4 {
-        app.advance(180);
+        app.advance(360);
         sqs.receive(INBOUND, 10, None).clear();
     }
     assert_eq!((sqs.depth(INBOUND), sqs.depth("inbound-dead-letters")), (0, 1), "after five receives");

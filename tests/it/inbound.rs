@@ -1,6 +1,7 @@
 //! What a webhook says becomes facts: all of it, once, in any order (`reliability.md` I1, I6, I8, S1, S5).
 
 use axum::http::StatusCode;
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sandbox::meta::StatusOrder;
@@ -181,11 +182,61 @@ async fn an_unknown_number_is_kept_and_not_retried() {
         assert_eq!(app.webhook(body.clone()).await, StatusCode::OK);
     }
     app.drain().await;
-    assert_eq!(kept(&app, "unknown_number").await, ["message"], "one item however often it comes");
-    assert_eq!(app.functions.metrics.total("inbound_unrouted"), 2);
-    assert_eq!(app.functions.metrics.total("status_foreign"), 2);
+    assert_eq!(kept(&app, "unknown_number").await, ["message", "status"], "one item each, however often it comes");
+    assert_eq!(app.functions.metrics.total("inbound_unrouted"), 4);
     assert!(app.conversations().await.is_empty());
     assert_eq!(app.depth(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_number_is_served_from_the_moment_it_is_connected() {
+    let app = App::start().await;
+    let id = "900100200309999";
+    let body = |wamid: &str| webhook_body(&[change(id, json!({"messages": [text_message(CUSTOMER, wamid, wamid)]}))]);
+    app.webhook(body("wamid.before")).await;
+    app.drain().await;
+    let number = shared::domain::number::Number {
+        id: shared::domain::ids::PhoneNumberId::parse(id).unwrap(),
+        tenant: shared::domain::ids::TenantId::parse(&app.seed.tenant_id).unwrap(),
+        waba: shared::domain::ids::WabaId::parse(crate::harness::WABA).unwrap(),
+        display_phone_number: "15550009999".to_owned(),
+    };
+    app.stack.operator.put_number(&number, &shared::secret::Secret::new("t".to_owned())).await.unwrap();
+    app.webhook(body("wamid.after")).await;
+    app.drain().await;
+    assert_eq!(app.texts("inbound").await, ["wamid.after"]);
+}
+
+#[tokio::test]
+async fn what_the_table_refuses_is_kept_and_its_neighbours_are_stored() {
+    let app = App::start().await;
+    let mut long_user = text_message(CUSTOMER, "wamid.user", "long user id");
+    long_user["from_user_id"] = json!("U".repeat(3_000));
+    let mut large = text_message(CUSTOMER, "wamid.large", "large");
+    large["text"]["body"] = json!("x".repeat(500_000));
+    let good = text_message(CUSTOMER, "wamid.good", "good");
+    app.webhook(webhook_body(&[change(NUMBER, json!({"messages": [long_user, good, large]}))])).await;
+    app.drain().await;
+    assert_eq!(app.texts("inbound").await, ["good"]);
+    assert_eq!(kept(&app, "malformed").await.len(), 2);
+    assert_eq!((app.depth(), app.stack.aws.sqs().depth("inbound-dead-letters")), ((0, 0), 0));
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_end_in_time_keeps_what_is_done() {
+    let app = App::start().await;
+    let messages: Vec<Value> =
+        (0..20).map(|index| text_message(CUSTOMER, &format!("wamid.{index}"), &format!("{index:02}"))).collect();
+    app.webhook(webhook_body(&[change(NUMBER, json!({"messages": messages}))])).await;
+    app.functions.poll_inbound_before(SignedDuration::from_secs(9)).await;
+    assert_eq!(app.functions.metrics.total("inbound_stored"), 0, "nothing is begun that could be cut off");
+    assert_eq!(app.depth().0, 1, "and nothing acknowledged");
+    app.advance(361);
+    app.drain().await;
+    assert_eq!(
+        app.receive_violations((0..20).map(|index| format!("{index:02}")).collect()).await,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -299,7 +350,7 @@ async fn a_failing_table_loses_nothing() {
         app.stack.faults.take_down(service);
         app.functions.poll_inbound().await;
         app.stack.faults.clear();
-        app.advance(181);
+        app.advance(361);
     }
     app.drain().await;
     assert_eq!(app.receive_violations(vec!["wamid.a".to_owned()]).await, Vec::<String>::new());
@@ -309,7 +360,7 @@ async fn a_failing_table_loses_nothing() {
     app.stack.faults.take_down("DynamoDB");
     for _ in 0..6 {
         app.functions.poll_inbound().await;
-        app.advance(181);
+        app.advance(361);
     }
     assert_eq!(app.stack.aws.sqs().depth("inbound-dead-letters"), 1);
 }

@@ -164,6 +164,51 @@ async fn messages_of_one_conversation_leave_in_order() {
 }
 
 #[tokio::test]
+async fn a_short_wait_of_one_message_does_not_hide_the_next_for_minutes() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    app.meta.script(vec![error(400, 131_056)]);
+    for text in ["one", "two", "three"] {
+        app.send(text, None).await;
+    }
+    app.drain().await;
+    assert!(app.meta.sent().is_empty());
+    app.advance(3);
+    app.drain().await;
+    assert_eq!(app.meta.sent().len(), 3);
+}
+
+#[tokio::test]
+async fn throttles_do_not_use_up_the_tries_of_a_connection() {
+    let app = accepted(vec![error(400, 130_429); 6]).await;
+    let nowhere = app.stack.functions("http://127.0.0.1:9").unwrap();
+    for _ in 0..6 {
+        app.functions.poll_outbound().await;
+        app.advance(300);
+    }
+    nowhere.poll_outbound().await;
+    assert_eq!(app.only_status().await, "queued");
+    app.recover().await;
+    assert_eq!(app.only_status().await, "read");
+}
+
+#[tokio::test]
+async fn a_message_without_a_token_waits_and_does_not_multiply() {
+    let app = accepted(Vec::new()).await;
+    app.stack.faults.take_down("TrentService");
+    for _ in 0..60 {
+        app.functions.poll_outbound().await;
+        app.advance(60);
+        app.functions.tick().await.unwrap();
+    }
+    assert_eq!(app.depth().1, 1, "one message in the queue after an hour");
+    app.stack.faults.clear();
+    app.recover().await;
+    assert_eq!(app.only_status().await, "read");
+}
+
+#[tokio::test]
 async fn no_time_left_means_no_claim() {
     let app = accepted(Vec::new()).await;
     let conversation = app.conversations().await[0]["id"].as_str().unwrap().to_owned();

@@ -101,6 +101,16 @@ fn every_queue_has_dead_letters_and_time_enough() {
 }
 
 #[test]
+fn what_a_queue_message_points_to_outlives_the_message() {
+    let resources = resources();
+    let large = resources["RawBucket"].split("Prefix: large/").nth(1).unwrap();
+    let seconds = number_after(large, "ExpirationInDays") * 86_400;
+    let waits = number_after(&resources["InboundQueue"], "MessageRetentionPeriod");
+    let dead = number_after(&resources["InboundDeadLetters"], "MessageRetentionPeriod");
+    assert!(seconds > dead.max(waits));
+}
+
+#[test]
 fn no_secret_is_a_parameter_or_a_variable() {
     let template = read("template.yaml");
     let parameters = template.split("\nParameters:\n").nth(1).unwrap().split("\nGlobals:\n").next().unwrap();

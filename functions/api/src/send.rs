@@ -11,6 +11,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::{ConversationId, OutboundId, PhoneNumberId, TenantId, Wamid};
@@ -28,6 +29,8 @@ use crate::auth::Caller;
 use crate::json::AcceptedJson;
 use crate::{Deps, storage_problem};
 
+/// How far two of our clocks may be apart (`reliability.md` H18).
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 /// The header that makes a repetition harmless.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Tells that the answer is an earlier request's.
@@ -119,23 +122,17 @@ fn idempotency(headers: &HeaderMap, body: &Bytes) -> Result<Option<Idempotency>,
 }
 
 fn read(body: &Bytes) -> Result<SendRequest, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = error.path().to_string();
-        let field = if field == "." { "body" } else { &field };
-        if error.inner().is_syntax() || error.inner().is_eof() {
-            return Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The request body is not JSON.");
+    let json: Value = serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))?;
+    // A derived reader would take an array for an object, field by field.
+    for (field, value) in [("body", Some(&json)), ("text", json.get("text")), ("context", json.get("context"))] {
+        if value.is_some_and(|value| !value.is_object() && !value.is_null()) {
+            return Err(Problem::invalid(field, "must be an object"));
         }
-        Problem::invalid(field, &rule(error.inner()))
-    })?;
-    json.end().map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The request body is not JSON."))?;
-    Ok(request)
-}
-
-/// What serde says, without the position: `unknown field ...`, `missing field ...`, `invalid type ...`.
-fn rule(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(rule, _)| rule.to_owned())
+    }
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let field = error.path().to_string();
+        Problem::invalid(if field == "." { "body" } else { &field }, &error.inner().to_string())
+    })
 }
 
 async fn intent(deps: &Deps, tenant: TenantId, request: SendRequest, now: Timestamp) -> Result<Intent, Problem> {
@@ -157,7 +154,8 @@ async fn intent(deps: &Deps, tenant: TenantId, request: SendRequest, now: Timest
         text,
         quotes,
         accepted_at: now,
-        not_before: now,
+        // A worker's clock may be a little behind ours.
+        not_before: now.checked_sub(CLOCK_SKEW).unwrap_or(now),
         send_before: now.checked_add(SEND_BEFORE_DEFAULT).unwrap_or(Timestamp::MAX),
     })
 }

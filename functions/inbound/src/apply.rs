@@ -24,38 +24,60 @@ pub(crate) enum NotStored {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error("the invocation ends soon")]
+    NoTimeLeft,
     #[error("the callback MAC key was never made: run `operator init`")]
     NoCallbackMac,
 }
 
+/// Merges one item. What DynamoDB refuses for its values is kept raw: trying again would refuse it again.
 pub(crate) async fn apply(deps: &Deps, event: InboundEvent, received_at: Timestamp) -> Result<(), NotStored> {
-    match event {
+    let (number, raw, merged) = match event {
+        InboundEvent::Kept(kept) => return keep(deps, &kept, None, received_at).await,
         InboundEvent::Message { number, message, raw } => {
-            let tenanted = known_number(deps, &number).await?;
-            let (reason, what) = match &tenanted {
-                Some(known) if raw.len() <= TABLE_RAW_MAX => {
-                    return store_message(deps, known, &message, received_at).await;
-                }
-                Some(_) => (KeptReason::Malformed, "message too large"),
-                None => (KeptReason::UnknownNumber, "message"),
+            let merged = match known_number(deps, &number).await? {
+                Some(known) if raw.len() <= TABLE_RAW_MAX => store_message(deps, &known, &message, received_at).await,
+                Some(_) => Err(StorageError::Refused("a message that large").into()),
+                None => return keep_unrouted(deps, &number, "message", raw, received_at).await,
             };
-            let kept = Kept { reason, what: what.to_owned(), raw: raw.into_bytes() };
+            (number, raw, merged)
+        }
+        InboundEvent::Status { number, update, raw } => {
+            let merged = match known_number(deps, &number).await? {
+                Some(known) => apply_status(deps, &known, &update).await,
+                None => return keep_unrouted(deps, &number, "status", raw, received_at).await,
+            };
+            (number, raw, merged)
+        }
+    };
+    match merged {
+        Err(NotStored::Storage(StorageError::Refused(what))) => {
+            let kept = Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw: raw.into_bytes() };
             keep(deps, &kept, Some(&number), received_at).await
         }
-        InboundEvent::Status { number, update } => match known_number(deps, &number).await? {
-            Some(number) => apply_status(deps, &number, &update).await,
-            // Nobody here sent it: a status of another system, on a number we do not know either.
-            None => {
-                deps.metrics.count("status_foreign", "unknown_number", 1);
-                Ok(())
-            }
-        },
-        InboundEvent::Kept(kept) => keep(deps, &kept, None, received_at).await,
+        merged => merged,
     }
 }
 
+/// The number, from memory for five minutes. That it is unknown is not remembered: it may be connected any moment, and
+/// what was said to it meanwhile must not be missed.
 async fn known_number(deps: &Deps, id: &PhoneNumberId) -> Result<Option<Number>, StorageError> {
-    deps.numbers.get(id, deps.table.number(id)).await
+    let known = deps.numbers.get(id, deps.table.number(id)).await?;
+    if known.is_none() {
+        deps.numbers.forget(id);
+    }
+    Ok(known)
+}
+
+async fn keep_unrouted(
+    deps: &Deps,
+    number: &PhoneNumberId,
+    what: &str,
+    raw: String,
+    received_at: Timestamp,
+) -> Result<(), NotStored> {
+    let kept = Kept { reason: KeptReason::UnknownNumber, what: what.to_owned(), raw: raw.into_bytes() };
+    keep(deps, &kept, Some(number), received_at).await
 }
 
 async fn store_message(

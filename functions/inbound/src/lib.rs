@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
-use shared::clock::Clock;
+use shared::clock::{Clock, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::number::Number;
@@ -53,6 +53,7 @@ pub struct Deps {
     table: Table,
     vault: Vault,
     archive: Archive,
+    clock: Clock,
     metrics: Metrics,
     numbers: Cache<PhoneNumberId, Number>,
     callback_mac: Cache<(), Arc<Secret>>,
@@ -68,19 +69,21 @@ impl Deps {
             archive: Archive::new(aws.s3(), config.bucket.clone()),
             metrics,
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
-            callback_mac: Cache::keeping_stale(clock, CACHE_FOR),
+            callback_mac: Cache::keeping_stale(clock.clone(), CACHE_FOR),
+            clock,
         }
     }
 }
 
-/// Processes a batch; answers with the records that must come again.
-pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsBatchResponse {
+/// Processes a batch; answers with the records that must come again. `deadline` is when Lambda kills this invocation:
+/// what is not begun well before it comes again by itself, and does not take down what is done.
+pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let archived = record::archive(deps, &event).await;
     run_standard(event, |record| async move {
         if !archived {
             return Outcome::Retry;
         }
-        record::process(deps, record).await
+        record::process(deps, record, deadline).await
     })
     .await
 }

@@ -4,7 +4,7 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use inbound::{Config, Deps};
 use lambda_runtime::{LambdaEvent, service_fn};
 use shared::aws::AwsConfig;
-use shared::clock::Clock;
+use shared::clock::{Clock, at_millis};
 use shared::telemetry::{self, Metrics};
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,7 +13,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), Metrics::emf("inbound"));
     let deps = &deps;
     let handle = |event: LambdaEvent<SqsEvent>| async move {
-        Ok::<_, lambda_runtime::Error>(inbound::handle(deps, event.payload).await)
+        let deadline = at_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
+        Ok::<_, lambda_runtime::Error>(inbound::handle(deps, event.payload, deadline).await)
     };
     lambda_runtime::run(service_fn(handle)).await
 }

@@ -2,14 +2,18 @@
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
-use shared::clock::Timestamp;
+use shared::clock::{SignedDuration, Timestamp, at_millis};
 use shared::domain::event::{Kept, KeptReason};
 use shared::limits::BATCH_CONCURRENCY;
 use shared::provider::meta::webhook;
 use shared::queue::{InboundJob, Outcome, Payload};
 use shared::storage::ArchiveError;
 
+use crate::apply::NotStored;
 use crate::{Deps, apply};
+
+/// Time left that an item needs to be begun: its few writes, each with its repeats.
+const ITEM_NEEDS: SignedDuration = SignedDuration::from_secs(10);
 
 /// Writes the batch to the archive as it came, one line a record. `false` when S3 does not take it: then nothing may
 /// be acknowledged.
@@ -25,25 +29,34 @@ pub(crate) async fn archive(deps: &Deps, event: &SqsEvent) -> bool {
 }
 
 /// Merges everything a record says. `Retry` when any of it could not be stored; the rest is stored all the same.
-pub(crate) async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
+pub(crate) async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcome {
     let text = record.body.unwrap_or_default();
     let Ok(job) = InboundJob::decode(&text) else {
-        return quarantine(deps, "job", text.into_bytes()).await;
+        // The same in every receive, so that a repetition is identical.
+        let sent_at = record.attributes.get("SentTimestamp").and_then(|millis| millis.parse().ok());
+        return quarantine(deps, "job", text.into_bytes(), sent_at.map_or(Timestamp::UNIX_EPOCH, at_millis)).await;
     };
     let body = match body(deps, &job.payload).await {
         Ok(body) => body,
         Err(Unreadable::Later) => return Outcome::Retry,
-        Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes()).await,
+        Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes(), job.received_at).await,
     };
     let events = webhook::parse(&body, job.received_at);
     let failures = stream::iter(events)
-        .map(|event| apply::apply(deps, event, job.received_at))
+        .map(|event| async {
+            let time_left = deadline.duration_since(deps.clock.now());
+            if time_left < ITEM_NEEDS {
+                return Err(NotStored::NoTimeLeft);
+            }
+            apply::apply(deps, event, job.received_at).await
+        })
         .buffer_unordered(BATCH_CONCURRENCY)
         .filter_map(|result| async move { result.err() })
         .collect::<Vec<_>>()
         .await;
-    for error in &failures {
-        tracing::error!(event = "inbound.not_stored", %error);
+    // One line a record: an outage would write thousands.
+    if let Some(error) = failures.first() {
+        tracing::error!(event = "inbound.not_stored", items = failures.len(), %error);
     }
     if failures.is_empty() { Outcome::Done } else { Outcome::Retry }
 }
@@ -67,10 +80,9 @@ async fn body(deps: &Deps, payload: &Payload) -> Result<Vec<u8>, Unreadable> {
     Payload::gunzip(&gzip).map_err(|_| Unreadable::Never)
 }
 
-async fn quarantine(deps: &Deps, what: &str, raw: Vec<u8>) -> Outcome {
+async fn quarantine(deps: &Deps, what: &str, raw: Vec<u8>, received_at: Timestamp) -> Outcome {
     let kept = Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw };
-    // The record carries no time of its own then; the epoch keeps a repetition identical.
-    match apply::keep(deps, &kept, None, Timestamp::UNIX_EPOCH).await {
+    match apply::keep(deps, &kept, None, received_at).await {
         Ok(()) => Outcome::Done,
         Err(error) => {
             tracing::error!(event = "inbound.not_stored", %error);

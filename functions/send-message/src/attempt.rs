@@ -15,8 +15,8 @@ use shared::storage::{Claimed, Recorded, SendResult, StorageError};
 use crate::prepare::{NotReady, Prepared, prepare};
 use crate::{Deps, backoff};
 
-/// How long a message waits whose token or key is not there yet.
-const NOT_READY_WAIT: SignedDuration = SignedDuration::from_secs(60);
+/// How long a message waits whose token or key is not there yet: people must act, and each look costs a receive.
+const NOT_READY_WAIT: SignedDuration = SignedDuration::from_mins(5);
 /// Tries to write down what Meta said: losing it makes a sent message doubtful.
 const RECORD_TRIES: u32 = 3;
 
@@ -61,8 +61,7 @@ async fn step(deps: &Deps, intent: &Intent, facts: &SendFacts, deadline: Timesta
             Ok(Next::Finished)
         }
         NextStep::Doubt(claim) => {
-            let why = ours("worker_died", "the worker stopped between its claim and its record");
-            if deps.table.doubt(intent, claim, &why).await? {
+            if deps.table.doubt(intent, claim, &ProviderError::worker_died()).await? {
                 deps.metrics.count("send_unknown", "worker_died", 1);
             }
             Ok(Next::Finished)
@@ -85,7 +84,9 @@ async fn send(
             Some(error) => Err(error),
             None => {
                 tracing::warn!(event = "send.not_ready", message = %intent.id, reason = %not_ready);
-                return Ok(Next::NotBefore(now.checked_add(NOT_READY_WAIT).unwrap_or(Timestamp::MAX)));
+                let later = now.checked_add(NOT_READY_WAIT).unwrap_or(Timestamp::MAX);
+                deps.table.postpone(intent, later).await?;
+                return Ok(Next::NotBefore(later));
             }
         },
     };
@@ -107,9 +108,10 @@ async fn send(
     let outcome = match (&prepared, body) {
         (Ok(prepared), Some(body)) => deps.graph.send_message(&prepared.token, &prepared.number, body).await,
         (Err(error), _) => SendOutcome::Refused(error.clone()),
-        (Ok(_), None) => SendOutcome::Refused(ours("no_body", "the request body could not be made")),
+        (Ok(_), None) => SendOutcome::Refused(ProviderError::ours("no_body", "the request body could not be made")),
     };
-    record(deps, intent, claim, prepared.ok().as_ref(), outcome).await
+    let result = result_of(deps, facts, claim, prepared.ok().as_ref(), outcome);
+    record(deps, intent, claim, &result).await
 }
 
 /// Claims, and when DynamoDB's answer is lost, reads whose claim stands: nothing was sent yet, so ours may go on.
@@ -126,20 +128,13 @@ async fn claim_surely(deps: &Deps, intent: &Intent, claim: Claim, now: Timestamp
     }
 }
 
-async fn record(
-    deps: &Deps,
-    intent: &Intent,
-    claim: Claim,
-    prepared: Option<&Prepared>,
-    outcome: SendOutcome,
-) -> Result<Next, StorageError> {
-    let result = result_of(deps, claim, prepared, outcome);
-    let mut written = deps.table.record(intent, claim, &result).await;
+async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Next, StorageError> {
+    let mut written = deps.table.record(intent, claim, result).await;
     for _ in 1..RECORD_TRIES {
         if written.is_ok() {
             break;
         }
-        written = deps.table.record(intent, claim, &result).await;
+        written = deps.table.record(intent, claim, result).await;
     }
     match written {
         Ok(Recorded::DuplicateSend) => deps.metrics.count("duplicate_confirmed", "record", 1),
@@ -151,12 +146,18 @@ async fn record(
         }
     }
     Ok(match result {
-        SendResult::TryAgain { not_before, .. } => Next::NotBefore(not_before),
+        SendResult::TryAgain { not_before, .. } => Next::NotBefore(*not_before),
         SendResult::Sent(_) | SendResult::Failed(_) | SendResult::Unknown(_) => Next::Finished,
     })
 }
 
-fn result_of(deps: &Deps, claim: Claim, prepared: Option<&Prepared>, outcome: SendOutcome) -> SendResult {
+fn result_of(
+    deps: &Deps,
+    facts: &SendFacts,
+    claim: Claim,
+    prepared: Option<&Prepared>,
+    outcome: SendOutcome,
+) -> SendResult {
     let count = |metric: &'static str, error: &ProviderError| deps.metrics.count(metric, &error.code.to_string(), 1);
     match outcome {
         SendOutcome::Accepted(wamid) => {
@@ -176,26 +177,24 @@ fn result_of(deps: &Deps, claim: Claim, prepared: Option<&Prepared>, outcome: Se
             if let Some(prepared) = prepared.filter(|_| is_token_error(error.code)) {
                 deps.tokens.forget(&prepared.waba);
             }
-            if backoff::gives_up(claim.attempt, error.code >= 0) {
+            let unreached = if error.is_the_providers() { 0 } else { facts.unreached + 1 };
+            if backoff::gives_up(unreached) {
                 return SendResult::Failed(error);
             }
             // Without chance all messages come back together: slower, not wrong.
             let [chance] = random::bytes::<1>().unwrap_or_default();
-            SendResult::TryAgain { not_before: backoff::next_try(deps.clock.now(), claim.attempt, chance), error }
+            let not_before = backoff::next_try(deps.clock.now(), claim.attempt, chance);
+            SendResult::TryAgain { not_before, error, unreached }
         }
     }
 }
 
 /// Asks SQS to show the message again at `at`; otherwise it comes back after the queue's visibility timeout.
-async fn come_back(deps: &Deps, record: &SqsMessage, at: Timestamp) {
+pub(crate) async fn come_back(deps: &Deps, record: &SqsMessage, at: Timestamp) {
     let Some(receipt) = record.receipt_handle.as_deref() else { return };
     let wait = at.duration_since(deps.clock.now());
     let seconds = (wait.as_millis() + 999) / 1_000;
     if let Err(error) = deps.outbound.delay(receipt, i64::try_from(seconds).unwrap_or(i64::MAX)).await {
         tracing::warn!(event = "send.not_delayed", %error);
     }
-}
-
-fn ours(title: &str, details: &str) -> ProviderError {
-    ProviderError { code: -1, title: title.to_owned(), details: Some(details.to_owned()) }
 }

@@ -16,9 +16,9 @@ pub(crate) fn next_try(now: Timestamp, attempt: u32, chance: u8) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether a message that could not even be handed to Meta is given up after this try.
-pub(crate) fn gives_up(attempt: u32, reached_meta: bool) -> bool {
-    !reached_meta && attempt >= UNREACHED_TRIES
+/// Whether a message is given up that could not be handed to Meta so many times in a row.
+pub(crate) fn gives_up(unreached: u32) -> bool {
+    unreached >= UNREACHED_TRIES
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod prepare;
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
 use shared::clock::{Clock, Timestamp};
@@ -92,5 +92,9 @@ impl Deps {
 
 /// Processes a batch; answers with the records that must come again. `deadline` is when Lambda kills this invocation.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
-    run_fifo(event, |record| attempt::process(deps, record, deadline)).await
+    let hand_back = |record: SqsMessage| async move {
+        // Visible again at once: the queue still holds it back while the one before it in its group is hidden.
+        attempt::come_back(deps, &record, deps.clock.now()).await;
+    };
+    run_fifo(event, |record| attempt::process(deps, record, deadline), hand_back).await
 }

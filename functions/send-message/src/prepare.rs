@@ -38,11 +38,7 @@ pub(crate) enum NotReady {
 impl NotReady {
     /// What to say on the message when it can never be sent.
     pub(crate) fn permanent(&self) -> Option<ProviderError> {
-        matches!(self, Self::NumberGone).then(|| ProviderError {
-            code: -1,
-            title: "number_gone".to_owned(),
-            details: Some(self.to_string()),
-        })
+        matches!(self, Self::NumberGone).then(|| ProviderError::ours("number_gone", &self.to_string()))
     }
 }
 

@@ -105,12 +105,7 @@ async fn repair(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError
         }
         NextStep::WaitUntil(at) => deps.table.look_again(due, at).await?,
         NextStep::Doubt(claim) => {
-            let why = ProviderError {
-                code: -1,
-                title: "worker_died".to_owned(),
-                details: Some("the worker stopped between its claim and its record".to_owned()),
-            };
-            if deps.table.doubt(&intent, claim, &why).await? {
+            if deps.table.doubt(&intent, claim, &ProviderError::worker_died()).await? {
                 deps.metrics.count("sweep_repaired", "claim", 1);
             }
             deps.table.look_again(due, after(now, DOUBT_FOR)).await?;

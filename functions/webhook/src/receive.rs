@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use shared::domain::ids::MetaAppId;
 use shared::limits::{QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
 use shared::provider::meta::signature::{self, AuthenticBody, UnverifiedSignature};
@@ -13,22 +15,25 @@ use shared::queue::{InboundJob, Payload};
 
 use crate::{Deps, Unavailable};
 
+/// Bytes read of a body that is too large, before its sender is cut off.
+const DISCARD_MAX: usize = 32 * 1024 * 1024;
 /// Longest SQS message group, in characters.
 const GROUP_MAX: usize = 128;
 
 pub(crate) async fn receive(
     State(deps): State<Arc<Deps>>,
-    Path(app): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> StatusCode {
-    let Ok(body) = to_bytes(body, WEBHOOK_BODY_MAX).await else {
-        return reject(&deps, "too_large", StatusCode::PAYLOAD_TOO_LARGE);
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(TooLarge) => return reject(&deps, "too_large", StatusCode::PAYLOAD_TOO_LARGE),
     };
     let Some(unverified) = signature_of(&headers) else {
         return reject(&deps, "no_signature", StatusCode::UNAUTHORIZED);
     };
-    let app = match deps.app(&app).await {
+    let app = match deps.app(&path.map(|Path(app)| app).unwrap_or_default()).await {
         Ok(Some(app)) => app,
         Ok(None) => return reject(&deps, "unknown_app", StatusCode::UNAUTHORIZED),
         Err(Unavailable) => return reject(&deps, "unavailable", StatusCode::SERVICE_UNAVAILABLE),
@@ -43,6 +48,26 @@ pub(crate) async fn receive(
         }
         Err(Unavailable) => reject(&deps, "unavailable", StatusCode::SERVICE_UNAVAILABLE),
     }
+}
+
+/// The body is longer than a webhook can be.
+struct TooLarge;
+
+/// The whole body. One that is too large is read on for a while and forgotten: a sender that is cut off in the middle
+/// would never see the answer. What breaks off is read as it is; its signature will not fit.
+async fn read(body: Body) -> Result<Bytes, TooLarge> {
+    let mut stream = body.into_data_stream();
+    let mut whole = BytesMut::new();
+    let mut length = 0;
+    while let Some(Ok(chunk)) = stream.next().await {
+        length += chunk.len();
+        if length <= WEBHOOK_BODY_MAX {
+            whole.extend_from_slice(&chunk);
+        } else if length > DISCARD_MAX {
+            break;
+        }
+    }
+    if length > WEBHOOK_BODY_MAX { Err(TooLarge) } else { Ok(whole.freeze()) }
 }
 
 /// The signature, if there is exactly one header and it has the form of one.

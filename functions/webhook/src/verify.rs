@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use shared::secret::Secret;
-use shared::secret::same;
+use shared::secret::{Secret, same};
 
 use crate::Deps;
 
@@ -17,7 +16,7 @@ const CHALLENGE_MAX: usize = 64;
 
 pub(crate) async fn verify(
     State(deps): State<Arc<Deps>>,
-    Path(app): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Response {
     let query = query.map(|Query(query)| query).unwrap_or_default();
@@ -27,7 +26,7 @@ pub(crate) async fn verify(
     else {
         return StatusCode::FORBIDDEN.into_response();
     };
-    let Ok(app) = deps.app(&app).await else {
+    let Ok(app) = deps.app(&path.map(|Path(app)| app).unwrap_or_default()).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let tokens: &[Secret] = app.as_ref().map_or(&[], |app| &app.verify_tokens);

@@ -30,6 +30,9 @@ pub enum OperatorError {
     /// No such tenant.
     #[error("there is no tenant {0}")]
     NoTenant(TenantId),
+    /// An account belongs to one tenant at a time.
+    #[error("account {0} is connected to another tenant")]
+    AccountTaken(shared::domain::ids::WabaId),
     /// A number belongs to one tenant at a time.
     #[error("number {0} is connected to another tenant")]
     NumberTaken(shared::domain::ids::PhoneNumberId),
@@ -121,7 +124,10 @@ impl Operator {
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let sealed = self.vault.seal(token, &context).await?;
-        self.table.put_graph_token(&number.waba, &sealed, self.clock.now()).await?;
+        let stored = self.table.put_graph_token(number.tenant, &number.waba, &sealed, self.clock.now()).await?;
+        if stored == Stored::Known {
+            return Err(OperatorError::AccountTaken(number.waba.clone()));
+        }
         match self.table.put_number(number).await? {
             Stored::New => Ok(()),
             Stored::Known => Err(OperatorError::NumberTaken(number.id.clone())),

@@ -38,7 +38,8 @@ pub const OUTBOUND_DEAD: &str = "outbound-dead-letters.fifo";
 /// Records that Lambda's poller gives a function at once.
 const BATCH: usize = 10;
 /// Queue settings as in `template.yaml`: visibility 6 × the function's timeout, receives before the dead letters.
-const INBOUND_VISIBILITY: i64 = 180;
+const INBOUND_VISIBILITY: i64 = 360;
+const INBOUND_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 const INBOUND_RECEIVES: u32 = 5;
 const OUTBOUND_VISIBILITY: i64 = 270;
 const OUTBOUND_RECEIVES: u32 = 100;
@@ -153,7 +154,13 @@ impl Functions {
 
     /// Gives the inbound function one batch, if there is one. Answers how many records it had.
     pub async fn poll_inbound(&self) -> usize {
-        self.poll(INBOUND, |event| inbound::handle(&self.inbound, event)).await
+        self.poll_inbound_before(INBOUND_TIMEOUT).await
+    }
+
+    /// As [`Functions::poll_inbound`], in an invocation that Lambda ends after `time_left`.
+    pub async fn poll_inbound_before(&self, time_left: SignedDuration) -> usize {
+        let deadline = self.stack.clock.now().checked_add(time_left).unwrap_or(Timestamp::MAX);
+        self.poll(INBOUND, |event| inbound::handle(&self.inbound, event, deadline)).await
     }
 
     /// Gives the send-message function one batch, if there is one. Answers how many records it had.
@@ -182,7 +189,7 @@ impl Functions {
     pub async fn poll_inbound_acknowledging_first(&self) -> usize {
         let messages = self.stack.aws.sqs().receive(INBOUND, BATCH, None);
         self.acknowledge(INBOUND, &messages, &SqsBatchResponse::default());
-        inbound::handle(&self.inbound, event(&messages)).await;
+        inbound::handle(&self.inbound, event(&messages), Timestamp::MAX).await;
         messages.len()
     }
 

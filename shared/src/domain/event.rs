@@ -15,7 +15,7 @@ pub enum InboundEvent {
         number: PhoneNumberId,
         /// The message; boxed because it is far larger than the other variants.
         message: Box<InboundMessage>,
-        /// The message as it came, JSON: what is kept when it cannot be placed.
+        /// A webhook that holds only this, JSON: what is kept when it cannot be placed.
         raw: String,
     },
     /// A message we sent, or another system sent from the same number, took a step.
@@ -24,6 +24,8 @@ pub enum InboundEvent {
         number: PhoneNumberId,
         /// The step.
         update: Box<StatusUpdate>,
+        /// A webhook that holds only this, JSON: what is kept when nobody has the number.
+        raw: String,
     },
     /// Not understood, or not understood yet: kept raw.
     Kept(Kept),
@@ -57,6 +59,28 @@ pub struct ProviderError {
     pub details: Option<String>,
 }
 
+impl ProviderError {
+    /// Our own trouble, which no provider has a code for: told apart by its title.
+    #[must_use]
+    pub fn ours(title: &str, details: &str) -> Self {
+        Self { code: Self::OURS, title: title.to_owned(), details: Some(details.to_owned()) }
+    }
+
+    /// A worker claimed the message and was never heard of again.
+    #[must_use]
+    pub fn worker_died() -> Self {
+        Self::ours("worker_died", "the worker stopped between its claim and its record")
+    }
+
+    /// Whether the provider answered at all.
+    #[must_use]
+    pub fn is_the_providers(&self) -> bool {
+        self.code != Self::OURS
+    }
+
+    const OURS: i64 = -1;
+}
+
 /// An item we cannot use, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -64,7 +88,8 @@ pub struct Kept {
     pub reason: KeptReason,
     /// The webhook field, the status word or the name of the level that did not parse.
     pub what: String,
-    /// The item as it came.
+    /// A webhook that holds only the item, so that it can be processed again by itself; or the bytes, where they are
+    /// no webhook.
     pub raw: Vec<u8>,
 }
 

@@ -123,6 +123,8 @@ pub struct SendFacts {
     pub times: StatusTimes,
     /// Why it failed, or why it is in doubt.
     pub error: Option<ProviderError>,
+    /// Tries in a row that did not even reach the provider.
+    pub unreached: u32,
 }
 
 /// The one word shown for an outbound message.
@@ -194,7 +196,7 @@ mod tests {
     use crate::clock::at_millis;
 
     fn facts(state: SendState) -> SendFacts {
-        SendFacts { state, claim: None, wamid: None, times: StatusTimes::default(), error: None }
+        SendFacts { state, claim: None, wamid: None, times: StatusTimes::default(), error: None, unreached: 0 }
     }
 
     fn step(facts: &SendFacts, now: i64) -> NextStep {

@@ -38,11 +38,14 @@ where
 }
 
 /// Runs a FIFO queue's records: groups side by side, the records of one group in order. After a failure the rest of
-/// its group is handed back too, or it would overtake the failed one.
-pub async fn run_fifo<F, Fut>(event: SqsEvent, work: F) -> SqsBatchResponse
+/// its group is handed back too, or it would overtake the failed one; `hand_back` can shorten how long the queue hides
+/// such a record.
+pub async fn run_fifo<F, Fut, B, Back>(event: SqsEvent, work: F, hand_back: B) -> SqsBatchResponse
 where
     F: Fn(SqsMessage) -> Fut,
     Fut: Future<Output = Outcome>,
+    B: Fn(SqsMessage) -> Back,
+    Back: Future<Output = ()>,
 {
     let mut order = Vec::new();
     let mut groups: HashMap<String, Vec<SqsMessage>> = HashMap::new();
@@ -55,24 +58,27 @@ where
     }
     let failed: Vec<Vec<String>> = stream::iter(order)
         .filter_map(|group| std::future::ready(groups.remove(&group)))
-        .map(|records| in_order(&work, records))
+        .map(|records| in_order(&work, &hand_back, records))
         .buffer_unordered(BATCH_CONCURRENCY)
         .collect()
         .await;
     response(failed.into_iter().flatten().collect())
 }
 
-async fn in_order<F, Fut>(work: &F, records: Vec<SqsMessage>) -> Vec<String>
+async fn in_order<F, Fut, B, Back>(work: &F, hand_back: &B, records: Vec<SqsMessage>) -> Vec<String>
 where
     F: Fn(SqsMessage) -> Fut,
     Fut: Future<Output = Outcome>,
+    B: Fn(SqsMessage) -> Back,
+    Back: Future<Output = ()>,
 {
     let mut failed = Vec::new();
     for record in records {
         if failed.is_empty() {
             failed.extend(contained(work, record).await);
         } else {
-            failed.push(record.message_id.unwrap_or_default());
+            failed.push(record.message_id.clone().unwrap_or_default());
+            hand_back(record).await;
         }
     }
     failed
@@ -152,6 +158,6 @@ mod tests {
     #[tokio::test]
     async fn a_failed_group_is_handed_back_from_there_on_and_others_go_on() {
         let records = event(&[("a", "1"), ("bad", "1"), ("c", "2"), ("d", "1"), ("panic", "3"), ("e", "3")]);
-        assert_eq!(failed(run_fifo(records, work).await), ["bad", "d", "e", "panic"]);
+        assert_eq!(failed(run_fifo(records, work, |_| async {}).await), ["bad", "d", "e", "panic"]);
     }
 }

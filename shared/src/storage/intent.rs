@@ -68,6 +68,8 @@ pub enum SendResult {
         not_before: Timestamp,
         /// Why it was not sent.
         error: ProviderError,
+        /// Tries in a row, this one included, that did not reach the provider.
+        unreached: u32,
     },
     /// It will not be sent.
     Failed(ProviderError),
@@ -229,8 +231,11 @@ impl Table {
                     .when("attribute_not_exists(#wamid) OR #wamid = :wamid");
                 (update, Recorded::DuplicateSend)
             }
-            SendResult::TryAgain { not_before, error } => {
-                let update = update.set("state", text(SendState::Queued.as_str())).set("not_before", time(*not_before));
+            SendResult::TryAgain { not_before, error, unreached } => {
+                let update = update
+                    .set("state", text(SendState::Queued.as_str()))
+                    .set("not_before", time(*not_before))
+                    .set("unreached", number(i64::from(*unreached)));
                 (fenced(with_error(update, error), claim), Recorded::Overtaken)
             }
             SendResult::Failed(error) => {
@@ -243,6 +248,20 @@ impl Table {
             }
         };
         Ok(if matches!(update.run().await?, Updated::Done(_)) { Recorded::Done } else { overtaken })
+    }
+
+    /// Postpones a message that nobody could try yet, so that it is not taken for stranded.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn postpone(&self, intent: &Intent, not_before: Timestamp) -> Result<(), StorageError> {
+        self.update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
+            .set("not_before", time(not_before))
+            .when("#state = :queued AND #not_before < :not_before")
+            .value("queued", text(SendState::Queued.as_str()))
+            .run()
+            .await?;
+        Ok(())
     }
 
     /// Records that the message's time ran out before anybody tried.
@@ -369,6 +388,7 @@ pub(super) fn read_facts(item: &Item) -> Result<SendFacts, StorageError> {
         claim,
         wamid: item.parsed_optional("wamid", Wamid::parse)?,
         times,
+        unreached: item.number("unreached").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
         error: read_error(item, "error").or_else(|| read_error(item, "last_error")),
     })
 }

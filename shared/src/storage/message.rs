@@ -228,7 +228,12 @@ fn decode_cursor(
         return Err(StorageError::BadCursor);
     };
     let at: i64 = at.parse().map_err(|_| StorageError::BadCursor)?;
-    if partition == "pk" && pk != value {
+    let in_list = if partition == "pk" {
+        pk == value && keys::parse_message(sk).is_ok()
+    } else {
+        keys::parse_conversation(pk).is_ok() && sk == "CONV"
+    };
+    if !in_list {
         return Err(StorageError::BadCursor);
     }
     let mut key = keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes();

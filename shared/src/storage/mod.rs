@@ -70,6 +70,9 @@ pub enum StorageError {
         /// Its word for the trouble.
         code: String,
     },
+    /// DynamoDB refuses the values: trying again cannot help.
+    #[error("DynamoDB refuses {0}")]
+    Refused(&'static str),
     /// An item is not as this version writes it.
     #[error("a stored item has no usable {0}")]
     Corrupt(&'static str),
@@ -82,5 +85,8 @@ pub enum StorageError {
 }
 
 fn unavailable<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> StorageError {
-    StorageError::Unavailable { operation, code: error.code().unwrap_or("no answer").to_owned() }
+    match error.code() {
+        Some("ValidationException") => StorageError::Refused(operation),
+        code => StorageError::Unavailable { operation, code: code.unwrap_or("no answer").to_owned() },
+    }
 }

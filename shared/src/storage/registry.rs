@@ -133,14 +133,27 @@ impl Table {
         }))
     }
 
-    /// Records the sealed token that sends for an account, replacing an older one.
+    /// Records the sealed token that sends for an account, replacing an older one of the same tenant. Another tenant's
+    /// account is refused: `Known` with nothing changed.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_graph_token(&self, waba: &WabaId, sealed: &Sealed, now: Timestamp) -> Result<(), StorageError> {
-        let write = self.update(keys::graph_token(waba)).set("sealed", blob(sealed)).set("sealed_at", time(now));
-        write.run().await?;
-        Ok(())
+    pub async fn put_graph_token(
+        &self,
+        tenant: TenantId,
+        waba: &WabaId,
+        sealed: &Sealed,
+        now: Timestamp,
+    ) -> Result<Stored, StorageError> {
+        let written = self
+            .update(keys::graph_token(waba))
+            .set("tenant", text(tenant.to_string()))
+            .set("sealed", blob(sealed))
+            .set("sealed_at", time(now))
+            .when("attribute_not_exists(#pk) OR #tenant = :tenant")
+            .run()
+            .await?;
+        Ok(if matches!(written, Updated::Done(_)) { Stored::New } else { Stored::Known })
     }
 
     /// The sealed token that sends for an account.

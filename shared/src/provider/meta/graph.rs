@@ -53,6 +53,9 @@ impl GraphClient {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
+            // No connection is kept: while Lambda freezes the function Meta closes it, and a message written to a dead
+            // connection is in doubt for ever although it was never sent. A handshake each is the price.
+            .pool_max_idle_per_host(0)
             .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(ClientUnavailable)?;
@@ -62,7 +65,7 @@ impl GraphClient {
     /// `POST /{phone-number-id}/messages`, exactly once.
     pub async fn send_message(&self, token: &Secret, number: &PhoneNumberId, body: Vec<u8>) -> SendOutcome {
         let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) else {
-            return SendOutcome::Refused(problem("token_malformed", "the stored token cannot be a header"));
+            return SendOutcome::Refused(ProviderError::ours("token_malformed", "the stored token cannot be a header"));
         };
         bearer.set_sensitive(true);
         let reply = self
@@ -77,12 +80,15 @@ impl GraphClient {
             Ok(reply) => read(reply).await,
             // Before a connection stands, not a byte of the message has left us.
             Err(failure) if failure.is_connect() || failure.is_builder() => {
-                SendOutcome::NotSent(problem("not_connected", "Meta could not be reached"))
+                SendOutcome::NotSent(ProviderError::ours("not_connected", "Meta could not be reached"))
             }
             Err(failure) if failure.is_timeout() => {
-                SendOutcome::Doubtful(problem("no_answer", "Meta did not answer in time"))
+                SendOutcome::Doubtful(ProviderError::ours("no_answer", "Meta did not answer in time"))
             }
-            Err(_) => SendOutcome::Doubtful(problem("connection_lost", "the connection broke before Meta answered")),
+            Err(_) => SendOutcome::Doubtful(ProviderError::ours(
+                "connection_lost",
+                "the connection broke before Meta answered",
+            )),
         }
     }
 }
@@ -90,7 +96,7 @@ impl GraphClient {
 async fn read(reply: reqwest::Response) -> SendOutcome {
     let status = reply.status();
     let Ok(body) = reply.bytes().await else {
-        return SendOutcome::Doubtful(problem("answer_cut", "Meta's answer broke off"));
+        return SendOutcome::Doubtful(ProviderError::ours("answer_cut", "Meta's answer broke off"));
     };
     if status.is_success() {
         return accepted(&body);
@@ -106,10 +112,16 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
                 Reaction::GiveUp => SendOutcome::Refused(problem),
             }
         }
-        Err(_) if status.is_client_error() && status.as_u16() != 408 => {
-            SendOutcome::Refused(problem("refused", "Meta refused without saying why"))
+        // Something in front of Graph is slowing us down.
+        Err(_) if matches!(status.as_u16(), 425 | 429) => {
+            SendOutcome::NotSent(ProviderError::ours("throttled", "Meta's edge asks us to slow down"))
         }
-        Err(_) => SendOutcome::Doubtful(problem("no_graph_answer", "something between us and Meta answered")),
+        Err(_) if status.is_client_error() && status.as_u16() != 408 => {
+            SendOutcome::Refused(ProviderError::ours("refused", "Meta refused without saying why"))
+        }
+        Err(_) => {
+            SendOutcome::Doubtful(ProviderError::ours("no_graph_answer", "something between us and Meta answered"))
+        }
     }
 }
 
@@ -120,13 +132,11 @@ fn accepted(body: &[u8]) -> SendOutcome {
         .and_then(|message| Wamid::parse(&message.id).ok());
     match wamid {
         Some(wamid) => SendOutcome::Accepted(wamid),
-        None => SendOutcome::Doubtful(problem("answer_unreadable", "Meta accepted but its answer has no message id")),
+        None => SendOutcome::Doubtful(ProviderError::ours(
+            "answer_unreadable",
+            "Meta accepted but its answer has no message id",
+        )),
     }
-}
-
-/// A problem that Meta has no code for: ours, told apart by its title.
-fn problem(title: &str, details: &str) -> ProviderError {
-    ProviderError { code: -1, title: title.to_owned(), details: Some(details.to_owned()) }
 }
 
 #[derive(Deserialize)]
@@ -147,8 +157,7 @@ struct ErrorBody {
 #[derive(Deserialize)]
 struct GraphError {
     code: i64,
-    #[serde(default)]
-    message: String,
+    message: Option<String>,
     #[serde(default)]
     is_transient: Option<bool>,
     #[serde(default)]
@@ -172,7 +181,8 @@ impl GraphError {
             Some(ErrorData::Other(_)) | None => None,
         };
         // Meta writes "(#131047) Re-engagement message".
-        let title = self.message.strip_prefix(&format!("(#{}) ", self.code)).unwrap_or(&self.message).to_owned();
+        let message = self.message.unwrap_or_default();
+        let title = message.strip_prefix(&format!("(#{}) ", self.code)).unwrap_or(&message).to_owned();
         ProviderError { code: self.code, title, details }
     }
 }

@@ -10,6 +10,15 @@ use crate::domain::message::{Content, InboundMessage, Text, Unsupported};
 use crate::domain::phone::PhoneNumber;
 use crate::domain::status::Status;
 
+/// A message as far as it was understood.
+pub(super) enum MessageItem {
+    Read(Box<InboundMessage>),
+    /// Written in a group: it belongs to no conversation of two.
+    InGroup,
+    /// Without an identity or a sender it cannot be placed.
+    Broken,
+}
+
 /// A status as far as it was understood.
 pub(super) enum StatusItem {
     Known(Box<StatusUpdate>),
@@ -17,7 +26,7 @@ pub(super) enum StatusItem {
     Broken,
 }
 
-/// A message, unless it lacks an identity or a sender: without them it cannot be placed.
+/// A message.
 ///
 /// `only_card` is the sender card when the webhook holds one card and one message, so they belong together whatever
 /// national form the card's `wa_id` is spelled in.
@@ -26,13 +35,18 @@ pub(super) fn message(
     cards: &[Node<'_>],
     only_card: Option<&Node<'_>>,
     received_at: Timestamp,
-) -> Option<InboundMessage> {
-    let id = node.get("id")?.text().and_then(|id| Wamid::parse(&id).ok())?;
+) -> MessageItem {
+    let Some(id) = node.get("id").and_then(|id| id.text()).and_then(|id| Wamid::parse(&id).ok()) else {
+        return MessageItem::Broken;
+    };
+    if node.get("group_id").is_some() {
+        return MessageItem::InGroup;
+    }
     let from = sender(node, cards, only_card);
     if from.aliases().is_empty() {
-        return None;
+        return MessageItem::Broken;
     }
-    Some(InboundMessage {
+    MessageItem::Read(Box::new(InboundMessage {
         id,
         from,
         at: timestamp(node).unwrap_or(received_at),
@@ -42,7 +56,7 @@ pub(super) fn message(
             .and_then(|context| context.get("id"))
             .and_then(|id| id.text())
             .and_then(|id| Wamid::parse(&id).ok()),
-    })
+    }))
 }
 
 fn content(node: &Node<'_>) -> Content {

@@ -28,78 +28,103 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Vec<InboundEvent> {
 }
 
 fn envelope(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
+    let whole = root.raw().as_bytes();
     if root.get("object").and_then(|object| object.text()).is_some_and(|object| object != OBJECT) {
-        events.push(kept(KeptReason::Unsupported, "object", root));
+        events.push(kept(KeptReason::Unsupported, "object", whole));
         return;
     }
     let Some(entries) = root.get("entry").and_then(|entry| entry.items()) else {
-        events.push(kept(KeptReason::Malformed, "entry", root));
+        events.push(malformed("entry", whole));
         return;
     };
     for entry in entries {
         match entry.get("changes").and_then(|changes| changes.items()) {
-            Some(changes) => changes.iter().for_each(|one| change(one, received_at, events)),
-            None => events.push(kept(KeptReason::Malformed, "changes", &entry)),
+            Some(changes) => changes.iter().for_each(|one| change(&entry, one, received_at, events)),
+            None => events.push(malformed("changes", entry.raw().as_bytes())),
         }
     }
 }
 
-fn change(change: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
+fn change(entry: &Node<'_>, change: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
     let field = change.get("field").and_then(|field| field.text());
+    let alone = || webhook_of(entry, change.raw());
     match (field.as_deref(), change.get("value")) {
-        (Some("messages"), Some(value)) => messages(&value, received_at, events),
-        (Some(field), Some(_)) => events.push(kept(KeptReason::Unsupported, field, change)),
-        _ => events.push(kept(KeptReason::Malformed, "change", change)),
+        (Some("messages"), Some(value)) => messages(entry, change, &value, received_at, events),
+        (Some(field), Some(_)) => events.push(kept(KeptReason::Unsupported, field, alone().as_bytes())),
+        _ => events.push(malformed("change", alone().as_bytes())),
     }
 }
 
-fn messages(value: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
+fn messages(
+    entry: &Node<'_>,
+    change: &Node<'_>,
+    value: &Node<'_>,
+    received_at: Timestamp,
+    events: &mut Vec<InboundEvent>,
+) {
     let number = value
         .get("metadata")
         .and_then(|metadata| metadata.get("phone_number_id"))
         .and_then(|id| id.text())
         .and_then(|id| PhoneNumberId::parse(&id).ok());
     let Some(number) = number else {
-        events.push(kept(KeptReason::Malformed, "phone_number_id", value));
+        events.push(malformed("phone_number_id", webhook_of(entry, change.raw()).as_bytes()));
         return;
     };
     let cards = value.get("contacts").and_then(|contacts| contacts.items()).unwrap_or_default();
-    let mut understood = false;
-    if let Some(messages) = value.get("messages").and_then(|messages| messages.items()) {
-        understood = true;
+    let (messages, statuses) = (value.get("messages"), value.get("statuses"));
+    if let Some(messages) = messages.as_ref().and_then(Node::items) {
         let only_card = cards.first().filter(|_| cards.len() == 1 && messages.len() == 1);
         for message in &messages {
+            let raw = item_alone(entry, value, "messages", message);
             events.push(match item::message(message, &cards, only_card, received_at) {
-                Some(read) => InboundEvent::Message {
-                    number: number.clone(),
-                    message: Box::new(read),
-                    raw: message.raw().to_owned(),
-                },
-                None => kept(KeptReason::Malformed, "message", message),
+                item::MessageItem::Read(read) => InboundEvent::Message { number: number.clone(), message: read, raw },
+                item::MessageItem::InGroup => kept(KeptReason::Unsupported, "group message", raw.as_bytes()),
+                item::MessageItem::Broken => malformed("message", raw.as_bytes()),
             });
         }
     }
-    if let Some(statuses) = value.get("statuses").and_then(|statuses| statuses.items()) {
-        understood = true;
-        for status in statuses {
-            events.push(match item::status(&status, received_at) {
-                item::StatusItem::Known(update) => InboundEvent::Status { number: number.clone(), update },
-                item::StatusItem::NewWord => kept(KeptReason::Unsupported, "status", &status),
-                item::StatusItem::Broken => kept(KeptReason::Malformed, "status", &status),
+    if let Some(statuses) = statuses.as_ref().and_then(Node::items) {
+        for status in &statuses {
+            let raw = item_alone(entry, value, "statuses", status);
+            events.push(match item::status(status, received_at) {
+                item::StatusItem::Known(update) => InboundEvent::Status { number: number.clone(), update, raw },
+                item::StatusItem::NewWord => kept(KeptReason::Unsupported, "status", raw.as_bytes()),
+                item::StatusItem::Broken => malformed("status", raw.as_bytes()),
             });
         }
     }
-    if !understood || value.get("errors").is_some() || value.get("user_actions").is_some() {
-        events.push(kept(KeptReason::Unsupported, "messages", value));
+    let no_list = |list: &Option<Node<'_>>| list.as_ref().is_some_and(|list| list.items().is_none());
+    if no_list(&messages) || no_list(&statuses) {
+        events.push(malformed("messages", webhook_of(entry, change.raw()).as_bytes()));
+    } else if (messages.is_none() && statuses.is_none())
+        || value.get("errors").is_some()
+        || value.get("user_actions").is_some()
+    {
+        events.push(kept(KeptReason::Unsupported, "messages", webhook_of(entry, change.raw()).as_bytes()));
     }
 }
 
-fn kept(reason: KeptReason, what: &str, node: &Node<'_>) -> InboundEvent {
-    InboundEvent::Kept(Kept { reason, what: what.to_owned(), raw: node.raw().as_bytes().to_vec() })
+/// A webhook that holds only this change, with the identity and time of its entry: what is kept can be processed again.
+fn webhook_of(entry: &Node<'_>, change: &str) -> String {
+    let given = |key: &str| entry.get(key).map(|value| format!(r#""{key}":{},"#, value.raw())).unwrap_or_default();
+    format!(r#"{{"object":"{OBJECT}","entry":[{{{}{}"changes":[{change}]}}]}}"#, given("id"), given("time"))
+}
+
+/// A webhook that holds only this item of a list, with the number and the cards beside it.
+fn item_alone(entry: &Node<'_>, value: &Node<'_>, list: &str, item: &Node<'_>) -> String {
+    let given = |key: &str| value.get(key).map(|found| format!(r#""{key}":{},"#, found.raw())).unwrap_or_default();
+    let (metadata, contacts) = (given("metadata"), given("contacts"));
+    let change = format!(r#"{{"field":"messages","value":{{{metadata}{contacts}"{list}":[{}]}}}}"#, item.raw());
+    webhook_of(entry, &change)
+}
+
+fn kept(reason: KeptReason, what: &str, raw: &[u8]) -> InboundEvent {
+    InboundEvent::Kept(Kept { reason, what: what.to_owned(), raw: raw.to_vec() })
 }
 
 fn malformed(what: &str, raw: &[u8]) -> InboundEvent {
-    InboundEvent::Kept(Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw: raw.to_vec() })
+    kept(KeptReason::Malformed, what, raw)
 }
 
 #[cfg(test)]

@@ -121,6 +121,56 @@ fn other_fields_and_kinds_are_kept_raw() {
 }
 
 #[test]
+fn what_is_kept_is_a_webhook_that_says_only_that() {
+    let update = |waba: &str| {
+        format!(
+            r#"{{"object":"whatsapp_business_account","entry":[{{"id":"{waba}","time":1763700040,
+               "changes":[{{"field":"account_update","value":{{"event":"ACCOUNT_DELETED"}}}}]}}]}}"#
+        )
+    };
+    let raw = |events: Vec<InboundEvent>| match events.as_slice() {
+        [InboundEvent::Kept(kept)] => String::from_utf8(kept.raw.clone()).unwrap(),
+        [InboundEvent::Message { raw, .. } | InboundEvent::Status { raw, .. }] => raw.clone(),
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (raw(read(&update("111"))), raw(read(&update("222"))));
+    assert_ne!(one, two, "the same event of two accounts is two events");
+    assert!(one.contains(r#""id":"111","time":1763700040"#), "{one}");
+    for body in [
+        update("111"),
+        body(&[change(&format!(r#""contacts":[{{"wa_id":"15550002222"}}],"messages":[{}]"#, text("wamid.A", "x")))]),
+        body(&[change(r#""statuses":[{"id":"wamid.S","status":"sent","timestamp":"1"}]"#)]),
+        body(&[change(r#""messages":[{"id":7}]"#)]),
+        body(&[change(r#""messages":7"#)]),
+    ] {
+        let once = read(&body);
+        assert_eq!(raw(read(&raw(once.clone()))), raw(once), "{body}");
+    }
+}
+
+#[test]
+fn a_list_that_is_none_and_a_group_are_kept() {
+    let good = text("wamid.A", "x");
+    for value in [
+        format!(r#""messages":[{good}],"statuses":7"#),
+        format!(r#""messages":[{good}],"statuses":{{}}"#),
+        r#""messages":"x","statuses":[{"id":"wamid.S","status":"sent","timestamp":"1"}]"#.to_owned(),
+    ] {
+        let events = read(&body(&[change(&value)]));
+        assert!(
+            matches!(events.as_slice(), [_, InboundEvent::Kept(Kept { reason: KeptReason::Malformed, .. })]),
+            "{events:?}"
+        );
+    }
+    let group = good.replace(r#""type":"text""#, r#""type":"text","group_id":"g1""#);
+    let events = read(&body(&[change(&format!(r#""messages":[{group}]"#))]));
+    assert!(
+        matches!(events.as_slice(), [InboundEvent::Kept(Kept { reason: KeptReason::Unsupported, .. })]),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn a_failed_status_with_its_reason() {
     let events = read(&body(&[change(
         r#""statuses":[{"id":"wamid.S","status":"failed","timestamp":"1763700021","biz_opaque_callback_data":"cmd-42",
