@@ -20,6 +20,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Whole time of one AWS call with its repeats; Meta wants its webhook answered long before.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// The same configuration for each service: their builders are alike, but each is a type of its own.
+macro_rules! config {
+    ($service:ident, $aws:expr) => {{
+        let mut builder = $service::Config::builder()
+            .behavior_version($service::config::BehaviorVersion::latest())
+            .region(Region::new($aws.region.clone()))
+            .credentials_provider($aws.credentials.clone())
+            .http_client($aws.http.clone())
+            .sleep_impl(sleep())
+            .retry_config($aws.retries())
+            .timeout_config(timeouts());
+        builder.set_endpoint_url($aws.endpoint.clone());
+        builder
+    }};
+}
+
 /// Everything the AWS clients need to know.
 #[derive(Debug, Clone)]
 pub struct AwsConfig {
@@ -71,62 +87,25 @@ impl AwsConfig {
     /// A DynamoDB client.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let mut builder = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .sleep_impl(sleep())
-            .retry_config(self.retries())
-            .timeout_config(timeouts());
-        builder.set_endpoint_url(self.endpoint.clone());
-        aws_sdk_dynamodb::Client::from_conf(builder.build())
+        aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb, self).build())
     }
 
     /// An SQS client.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
-        let mut builder = aws_sdk_sqs::Config::builder()
-            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .sleep_impl(sleep())
-            .retry_config(self.retries())
-            .timeout_config(timeouts());
-        builder.set_endpoint_url(self.endpoint.clone());
-        aws_sdk_sqs::Client::from_conf(builder.build())
+        aws_sdk_sqs::Client::from_conf(config!(aws_sdk_sqs, self).build())
     }
 
     /// A KMS client.
     #[must_use]
     pub fn kms(&self) -> aws_sdk_kms::Client {
-        let mut builder = aws_sdk_kms::Config::builder()
-            .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .sleep_impl(sleep())
-            .retry_config(self.retries())
-            .timeout_config(timeouts());
-        builder.set_endpoint_url(self.endpoint.clone());
-        aws_sdk_kms::Client::from_conf(builder.build())
+        aws_sdk_kms::Client::from_conf(config!(aws_sdk_kms, self).build())
     }
 
     /// An S3 client; addresses buckets by path where an endpoint is set, as emulators need it.
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        let mut builder = aws_sdk_s3::Config::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .sleep_impl(sleep())
-            .retry_config(self.retries())
-            .timeout_config(timeouts())
-            .force_path_style(self.endpoint.is_some());
-        builder.set_endpoint_url(self.endpoint.clone());
-        aws_sdk_s3::Client::from_conf(builder.build())
+        aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3, self).force_path_style(self.endpoint.is_some()).build())
     }
 
     fn retries(&self) -> RetryConfig {

@@ -6,3 +6,4 @@ pub mod aws;
 pub mod meta;
 pub mod sandbox;
 pub mod stack;
+pub mod state_file;

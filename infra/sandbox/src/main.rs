@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sandbox::sandbox::{Options, Ready, Sandbox, write_private};
+use sandbox::sandbox::{Options, Ready, Sandbox};
+use sandbox::state_file;
 use shared::telemetry::{self, Format};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -45,10 +46,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), String> {
     let stop = stop_signal()?;
     let sandbox = Sandbox::start(&Options { port: arguments.port, folder: arguments.state.clone() }).await?;
-    if let Some(file) = &arguments.ready_file {
-        let ready = serde_json::to_value(&sandbox.ready).map_err(|error| error.to_string())?;
-        write_private(file, &ready)?;
-    }
+    state_file::save(arguments.ready_file.as_deref(), &sandbox.ready)?;
     if arguments.demo {
         let played = demo::play(&sandbox.ready).await;
         return sandbox.stop().await.and(played);

@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 use crate::aws::{EmbeddedAws, REGION};
 use crate::meta::{self, Meta, MetaApp, MetaNumber};
 use crate::stack::{Functions, Stack};
-pub use seed::{Seed, write_private};
+use crate::state_file;
+pub use seed::Seed;
 
 /// Pollers of each queue: a few, so that one slow batch does not stop the rest, as Lambda's would not.
 const POLLERS: usize = 4;
@@ -115,7 +116,7 @@ impl Sandbox {
         let stack = Stack::start(folder, Clock::system()).await?;
         let seed = Seed::load_or_plant(folder, &stack).await?;
         let meta = Arc::new(Meta::new(stack.clock.clone(), stack.faults.clone()));
-        if let Some(snapshot) = folder.and_then(|folder| seed::read_state(&folder.join("meta.json"))) {
+        if let Some(snapshot) = state_file::load(folder.map(|folder| folder.join("meta.json")).as_deref())? {
             meta.restore(snapshot)?;
         }
         let ready = ready(&seed, [url(&gateway)?, url(&graph)?, url(&aws)?]);
@@ -232,9 +233,8 @@ async fn save_often(stack: Stack, meta: Arc<Meta>, folder: Option<PathBuf>) {
 }
 
 fn save(stack: &Stack, meta: &Meta, folder: Option<&std::path::Path>) -> Result<(), String> {
-    let Some(folder) = folder else { return Ok(()) };
     stack.aws.sqs().save()?;
-    seed::write_private(&folder.join("meta.json"), &meta.snapshot())
+    state_file::save(folder.map(|folder| folder.join("meta.json")).as_deref(), &meta.snapshot())
 }
 
 /// Tells the simulated Meta what a real one would know: the app, its callback URL, the number and its token.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::AwsError;
+use crate::state_file;
 
 /// Largest plaintext of a symmetric KMS key, in bytes.
 const PLAINTEXT_MAX: usize = 4_096;
@@ -42,7 +43,7 @@ struct Blob {
 
 impl Kms {
     pub(super) fn open(file: Option<PathBuf>) -> Result<Self, String> {
-        let keys = super::sqs::load(file.as_deref())?.unwrap_or_default();
+        let keys = state_file::load(file.as_deref())?.unwrap_or_default();
         Ok(Self { file, keys: Mutex::new(keys) })
     }
 
@@ -56,7 +57,7 @@ impl Kms {
             return Ok(());
         }
         keys.insert(id.to_owned(), shared::random::bytes().map_err(|error| error.to_string())?);
-        super::sqs::save(self.file.as_deref(), &*keys)
+        state_file::save(self.file.as_deref(), &*keys)
     }
 
     pub(super) fn answer(&self, operation: &str, body: &str) -> Result<Value, AwsError> {

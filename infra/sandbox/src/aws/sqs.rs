@@ -4,17 +4,17 @@
 mod queue;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::clock::Clock;
 use tokio::sync::Notify;
 
 use super::{ACCOUNT, AwsError, REGION};
+use crate::state_file;
 pub use queue::{Message, QueueSettings};
 use queue::{QueueState, Send};
 
@@ -50,7 +50,7 @@ struct Request {
 
 impl Sqs {
     pub(super) fn open(clock: Clock, file: Option<PathBuf>) -> Result<Self, String> {
-        let queues = load(file.as_deref())?.unwrap_or_default();
+        let queues = state_file::load(file.as_deref())?.unwrap_or_default();
         Ok(Self { clock, file, queues: Mutex::new(queues), arrived: Notify::new() })
     }
 
@@ -70,7 +70,7 @@ impl Sqs {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self) -> Result<(), String> {
-        save(self.file.as_deref(), &*self.lock())
+        state_file::save(self.file.as_deref(), &*self.lock())
     }
 
     /// Receives up to ten messages, as Lambda's poller does. Messages received too often go to the dead-letter queue.
@@ -217,22 +217,4 @@ fn attributes(name: &str, queue: &QueueState, now: i64) -> Map<String, Value> {
     let hidden = queue.messages.len() - visible;
     all.insert("ApproximateNumberOfMessagesNotVisible".to_owned(), json!(hidden.to_string()));
     all
-}
-
-/// Reads a state file, if it is there.
-pub(super) fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<Option<T>, String> {
-    let Some(file) = file.filter(|file| file.exists()) else { return Ok(None) };
-    let broken = |error: &dyn std::error::Error| format!("{} cannot be read: {error}", file.display());
-    let bytes = std::fs::read(file).map_err(|error| broken(&error))?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| broken(&error))
-}
-
-/// Writes a state file whole: a stop in the middle leaves the old one.
-pub(super) fn save<T: Serialize>(file: Option<&Path>, state: &T) -> Result<(), String> {
-    let Some(file) = file else { return Ok(()) };
-    let failed = |error: &dyn std::error::Error| format!("{} cannot be written: {error}", file.display());
-    let json = serde_json::to_vec(state).map_err(|error| failed(&error))?;
-    let half = file.with_extension("new");
-    std::fs::write(&half, json).map_err(|error| failed(&error))?;
-    std::fs::rename(&half, file).map_err(|error| failed(&error))
 }

@@ -1,10 +1,8 @@
 //! The tenant that the sandbox starts with: made once, and with a state folder remembered.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use shared::domain::app::MetaApp;
 use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use shared::domain::number::Number;
@@ -13,6 +11,7 @@ use shared::secret::Secret;
 use shared::vault::random_secret;
 
 use crate::stack::Stack;
+use crate::state_file;
 
 /// The Meta app's name in its webhook URL.
 pub(super) const APP: &str = "sandbox";
@@ -47,14 +46,15 @@ impl Seed {
     /// In words for whoever started the sandbox.
     pub async fn load_or_plant(folder: Option<&Path>, stack: &Stack) -> Result<Self, String> {
         let file = folder.map(|folder| folder.join("sandbox.json"));
-        if let Some(known) = file.as_deref().and_then(read_state) {
-            return serde_json::from_value(known).map_err(|error| format!("sandbox.json cannot be read: {error}"));
+        if let Some(seed) = state_file::load(file.as_deref())? {
+            return Ok(seed);
+        }
+        let number = PhoneNumberId::parse(NUMBER).map_err(|error| error.to_string())?;
+        if stack.operator.table.number(&number).await.is_ok_and(|known| known.is_some()) {
+            return Err("the state folder has tables but no sandbox.json: remove the folder to start afresh".to_owned());
         }
         let seed = Self::plant(stack).await.map_err(|error| format!("the sandbox cannot be seeded: {error}"))?;
-        if let Some(file) = file {
-            let json = serde_json::to_value(&seed).map_err(|error| error.to_string())?;
-            write_private(&file, &json)?;
-        }
+        state_file::save(file.as_deref(), &seed)?;
         Ok(seed)
     }
 
@@ -94,24 +94,4 @@ impl std::fmt::Debug for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Seed({})", self.tenant_id)
     }
-}
-
-/// A JSON file, if it is there and readable.
-pub(super) fn read_state(file: &Path) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
-}
-
-/// Writes a JSON file whole, readable by its owner only.
-///
-/// # Errors
-/// Names the file that cannot be written.
-pub fn write_private(file: &Path, json: &Value) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{} cannot be written: {error}", file.display());
-    let half = file.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&half).and_then(|mut open| open.write_all(json.to_string().as_bytes())).map_err(failed)?;
-    std::fs::rename(&half, file).map_err(failed)
 }
