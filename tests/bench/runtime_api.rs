@@ -59,7 +59,10 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     if shared.asked.try_send(Instant::now()).is_err() {
         tokio::task::yield_now().await;
     }
-    let event = shared.events.lock().await.recv().await.unwrap();
+    let Some(event) = shared.events.lock().await.recv().await else {
+        // The measuring is over; the function is about to be stopped.
+        return std::future::pending().await;
+    };
     let headers = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ("lambda-runtime-deadline-ms", "4102444800000"),

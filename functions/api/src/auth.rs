@@ -92,7 +92,10 @@ impl FromRequestParts<Arc<Deps>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, deps: &Arc<Deps>) -> Result<Self, Problem> {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = header.and_then(|value| value.strip_prefix("Bearer ")).and_then(ApiKey::parse);
+        // The scheme's name has no case (RFC 9110).
+        let bearer = header.and_then(|value| value.split_once(' '));
+        let key =
+            bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, key)| ApiKey::parse(key));
         let Some(key) = key else { return Err(refused(deps, "malformed")) };
         let record = deps.keys.get(&key.id, deps.table.api_key(&key.id)).await;
         let Some(record) = record.map_err(|error| crate::storage_problem(&error))? else {

@@ -16,6 +16,8 @@ pub enum Alias {
 pub struct ContactCard {
     /// The phone number.
     pub phone: Option<PhoneNumber>,
+    /// The same number in Meta's own spelling, where that differs (Brazil, Argentina, Mexico).
+    pub wa_id: Option<PhoneNumber>,
     /// The business-scoped user id.
     pub user_id: Option<String>,
     /// The name the person chose in WhatsApp.
@@ -26,8 +28,8 @@ impl ContactCard {
     /// The aliases known, the strongest first: a phone number outlives a business-scoped id.
     #[must_use]
     pub fn aliases(&self) -> Vec<Alias> {
-        let phone = self.phone.clone().map(Alias::Phone);
-        let user_id = self.user_id.clone().map(Alias::UserId);
-        phone.into_iter().chain(user_id).collect()
+        let wa_id = self.wa_id.clone().filter(|wa_id| self.phone.as_ref() != Some(wa_id));
+        let numbers = self.phone.clone().into_iter().chain(wa_id).map(Alias::Phone);
+        numbers.chain(self.user_id.clone().map(Alias::UserId)).collect()
     }
 }

@@ -83,8 +83,10 @@ fn sender(message: &Node<'_>, cards: &[Node<'_>], only_card: Option<&Node<'_>>) 
         same_phone || same_user
     };
     let card = cards.iter().find(same_person).or(only_card);
+    let wa_id = card.and_then(|card| phone(text(card, "wa_id")));
     ContactCard {
-        phone: from.or_else(|| card.and_then(|card| phone(text(card, "wa_id")))),
+        phone: from.or_else(|| wa_id.clone()),
+        wa_id,
         user_id: user_id.or_else(|| card.and_then(|card| text(card, "user_id"))),
         profile_name: card.and_then(|card| card.get("profile")).and_then(|profile| text(&profile, "name")),
     }

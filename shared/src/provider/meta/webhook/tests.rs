@@ -186,6 +186,23 @@ fn a_failed_status_with_its_reason() {
 }
 
 #[test]
+fn the_only_card_gives_the_only_sender_a_second_spelling_and_nobody_else() {
+    let one = text("wamid.A", "x");
+    let two = one.replace("15550002222", "15550007777").replace("wamid.A", "wamid.B");
+    let card = r#""contacts":[{"wa_id":"5511987654321"}]"#;
+    let aliases = |events: &[InboundEvent]| -> Vec<usize> {
+        let messages = events.iter().filter_map(|event| match event {
+            InboundEvent::Message { message, .. } => Some(message.from.aliases().len()),
+            _ => None,
+        });
+        messages.collect()
+    };
+    assert_eq!(aliases(&read(&body(&[change(&format!(r#"{card},"messages":[{one}]"#))]))), [2]);
+    let both = read(&body(&[change(&format!(r#"{card},"messages":[{one},{two}]"#))]));
+    assert_eq!(aliases(&both), [1, 1], "two senders and a card of neither");
+}
+
+#[test]
 fn a_sender_without_a_phone_number_is_known_by_user_id() {
     let events = read(&body(&[change(
         r#""contacts":[{"user_id":"US.770","profile":{"name":"Bo"}}],
