@@ -12,6 +12,7 @@ mod harness;
 mod api;
 mod architecture;
 mod canary;
+mod control;
 mod conversation;
 mod crash;
 mod embedded_aws;

@@ -7,8 +7,11 @@ use ulid::Ulid;
 
 use crate::random::{self, NoRandomness};
 
-/// Longest id a provider gives us that we accept, in bytes (`facts/webhooks.md` §7.1 plans 255 for a wamid).
-const PROVIDER_ID_MAX: usize = 255;
+/// Longest wamid we accept, in bytes (`facts/webhooks.md` §7.1 plans 255).
+const WAMID_MAX: usize = 255;
+/// Longest Graph id we accept, in bytes. Meta's have 15 to 17 digits; with this bound a conversation id fits into an SQS
+/// message group (128) and into the callback data (512).
+const GRAPH_ID_MAX: usize = 64;
 
 /// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +88,7 @@ impl OutboundId {
 }
 
 macro_rules! provider_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $longest:expr, $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(String);
@@ -94,10 +97,10 @@ macro_rules! provider_id {
             /// Reads the id as it was given to us; it is kept verbatim.
             ///
             /// # Errors
-            /// When it is empty, longer than 255 bytes, or holds a character this kind of id never has.
+            /// When it is empty, too long, or holds a character this kind of id never has.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let allowed: fn(u8) -> bool = $allowed;
-                if text.is_empty() || text.len() > PROVIDER_ID_MAX || !text.bytes().all(allowed) {
+                if text.is_empty() || text.len() > $longest || !text.bytes().all(allowed) {
                     return Err(InvalidId($what));
                 }
                 Ok(Self(text.to_owned()))
@@ -135,6 +138,7 @@ provider_id!(
     /// Meta's id of one business number; also the id of the number in our API.
     PhoneNumberId,
     "a phone number id",
+    GRAPH_ID_MAX,
     graph_character
 );
 printable!(PhoneNumberId);
@@ -143,6 +147,7 @@ provider_id!(
     /// Meta's id of a WhatsApp Business account.
     WabaId,
     "a WhatsApp Business account id",
+    GRAPH_ID_MAX,
     graph_character
 );
 printable!(WabaId);
@@ -151,6 +156,7 @@ provider_id!(
     /// The name an operator gave a Meta app; it is the last part of its webhook URL.
     MetaAppId,
     "a Meta app name of letters, digits, - and _",
+    GRAPH_ID_MAX,
     graph_character
 );
 printable!(MetaAppId);
@@ -159,6 +165,7 @@ provider_id!(
     /// The provider's id of a message. It holds the customer's phone number in base 64, so it is never printed.
     Wamid,
     "a message id",
+    WAMID_MAX,
     |byte| byte.is_ascii_graphic()
 );
 
@@ -262,6 +269,7 @@ mod tests {
         let contact = ContactId::generate(Timestamp::UNIX_EPOCH).unwrap();
         let id = ConversationId::new(PhoneNumberId::parse("900100200300501").unwrap(), contact);
         assert_eq!(ConversationId::parse(&id.to_string()), Ok(id));
+        assert!(PhoneNumberId::parse(&"9".repeat(65)).is_err());
         for wrong in ["", "conv_", "conv_9_", "conv__01", "msg_1", "conv_9/1_01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
             assert!(ConversationId::parse(wrong).is_err(), "{wrong}");
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -43,7 +42,7 @@ async fn customer_writes(
     let Json(body) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
     let phone = PhoneNumber::parse_wa_id(&phone).map_err(|rule| Problem::invalid("phone", &rule.to_string()))?;
     match meta.customer_writes(phone.digits(), &body.to, body.message) {
-        Ok(wamid) => Ok((StatusCode::CREATED, Json(json!({"wamid": wamid}))).into_response()),
+        Ok(wamid) => Ok(Json(json!({"wamid": wamid})).into_response()),
         Err(Some(rule)) => Err(Problem::invalid("message", &rule)),
         Err(None) => Err(Problem::invalid("to", "must be the phone_number_id of a simulated number")),
     }
@@ -71,7 +70,7 @@ fn once() -> usize {
 async fn faults(
     State(meta): State<Arc<Meta>>,
     body: Result<Json<FaultOrder>, JsonRejection>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<Value>, Problem> {
     let Json(order) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
     if order.repeat == 0 || order.repeat.saturating_mul(order.sends.len()) > REPEAT_MAX {
         return Err(Problem::invalid("repeat", "must be at least 1, and 10000 faults at most in one order"));
@@ -82,10 +81,10 @@ async fn faults(
     if let Some(statuses) = order.statuses {
         meta.order_statuses(statuses);
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(json!({"faults_waiting": meta.faults_waiting()})))
 }
 
-async fn reset(State(meta): State<Arc<Meta>>) -> StatusCode {
+async fn reset(State(meta): State<Arc<Meta>>) -> Json<Value> {
     meta.reset();
-    StatusCode::NO_CONTENT
+    Json(json!({}))
 }

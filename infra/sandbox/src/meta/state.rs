@@ -206,6 +206,12 @@ impl Meta {
         self.lock().faults.extend(faults);
     }
 
+    /// Faults that no send has met yet.
+    #[must_use]
+    pub fn faults_waiting(&self) -> usize {
+        self.lock().faults.len()
+    }
+
     /// Changes how statuses are reported; those withheld so far are reported now, if they may be.
     pub fn order_statuses(&self, order: StatusOrder) {
         let mut state = self.lock();
