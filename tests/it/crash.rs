@@ -196,15 +196,7 @@ async fn planted_bug_unfenced_record_is_found() {
         }
         app.meta.script([ScriptedFault::DropLate]);
         let promised = promise(&app).await;
-        let statuses = async {
-            while app.functions.metrics.total("status_applied") < 3 {
-                if app.deliver_quietly().await + app.functions.poll_inbound().await == 0 {
-                    tokio::task::yield_now().await;
-                }
-            }
-            app.meta.all_delivered();
-        };
-        tokio::join!(app.functions.poll_outbound(), statuses);
+        app.send_with_statuses_before_the_reply().await;
         app.recover().await;
         app.send_violations(&[promised]).await
     };

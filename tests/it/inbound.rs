@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sandbox::meta::StatusOrder;
+use sandbox::meta::{SentMessage, StatusOrder};
 use serde_json::{Value, json};
 
 use crate::harness::{App, CUSTOMER, NUMBER, change, text_message, webhook_body};
@@ -21,15 +21,20 @@ async fn kept(app: &App, reason: &str) -> Vec<String> {
     kept
 }
 
-#[tokio::test]
-async fn every_entry_change_message_and_status_of_a_post() {
-    let app = App::start().await;
+/// A customer wrote, we answered, Meta took it and says nothing more.
+async fn answered_in_silence(app: &App) -> SentMessage {
     app.customer_writes("first");
     app.drain().await;
     app.send("answer", None).await;
     app.meta.order_statuses(StatusOrder::Withheld);
     app.drain().await;
-    let sent = app.meta.sent().remove(0);
+    app.meta.sent().remove(0)
+}
+
+#[tokio::test]
+async fn every_entry_change_message_and_status_of_a_post() {
+    let app = App::start().await;
+    let sent = answered_in_silence(&app).await;
     let status = |step: &str| {
         json!({"id": sent.wamid, "status": step, "timestamp": "1795176001", "recipient_id": CUSTOMER,
                "biz_opaque_callback_data": sent.biz_opaque_callback_data})
@@ -242,12 +247,7 @@ async fn a_batch_that_cannot_end_in_time_keeps_what_is_done() {
 #[tokio::test]
 async fn foreign_and_forged_statuses_change_nothing() {
     let app = App::start().await;
-    app.customer_writes("first");
-    app.drain().await;
-    app.send("answer", None).await;
-    app.meta.order_statuses(StatusOrder::Withheld);
-    app.drain().await;
-    let sent = app.meta.sent().remove(0);
+    let sent = answered_in_silence(&app).await;
     let ours = sent.biz_opaque_callback_data.unwrap();
     let forged = [None, Some("cmd-42".to_owned()), Some(ours.replace(".1.", ".2.")), Some(format!("{ours}0"))];
     for opaque in forged {

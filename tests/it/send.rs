@@ -100,16 +100,7 @@ async fn a_doubt_is_settled_even_after_a_person_was_asked() {
 #[tokio::test]
 async fn a_status_before_the_reply_is_not_undone_by_it() {
     let app = accepted(vec![ScriptedFault::DropLate]).await;
-    let worker = app.functions.poll_outbound();
-    let statuses = async {
-        while app.functions.metrics.total("status_applied") < 3 {
-            if app.deliver_quietly().await + app.functions.poll_inbound().await == 0 {
-                tokio::task::yield_now().await;
-            }
-        }
-        app.meta.all_delivered();
-    };
-    tokio::join!(worker, statuses);
+    app.send_with_statuses_before_the_reply().await;
     assert_eq!(app.only_status().await, "read");
     app.recover().await;
     assert_eq!(app.only_status().await, "read");

@@ -163,6 +163,19 @@ impl App {
         delivered
     }
 
+    /// A worker sends while all three statuses are stored, and only then hears from Meta: `DropLate` was ordered.
+    pub(crate) async fn send_with_statuses_before_the_reply(&self) {
+        let statuses = async {
+            while self.functions.metrics.total("status_applied") < 3 {
+                if self.deliver_quietly().await + self.functions.poll_inbound().await == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.meta.all_delivered();
+        };
+        tokio::join!(self.functions.poll_outbound(), statuses);
+    }
+
     /// Everything that can happen now happens, until nothing does.
     pub(crate) async fn drain(&self) {
         for _ in 0..ROUNDS_MAX {
