@@ -2,12 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::card::{Card, sender};
 use super::json::Node;
-use crate::domain::contact::ContactCard;
 use crate::domain::event::{ProviderError, StatusUpdate};
 use crate::domain::ids::Wamid;
 use crate::domain::message::{Content, InboundMessage, Text, Unsupported};
-use crate::domain::phone::PhoneNumber;
 use crate::domain::status::Status;
 
 /// A message as far as it was understood.
@@ -26,23 +25,15 @@ pub(super) enum StatusItem {
     Broken,
 }
 
-/// A message.
-///
-/// `only_card` is the sender card when the webhook holds one card and one message, so they belong together whatever
-/// national form the card's `wa_id` is spelled in.
-pub(super) fn message(
-    node: &Node<'_>,
-    cards: &[Node<'_>],
-    only_card: Option<&Node<'_>>,
-    received_at: Timestamp,
-) -> MessageItem {
+/// A message, and the card of its sender if there is one.
+pub(super) fn message(node: &Node<'_>, card: Option<&Card<'_>>, received_at: Timestamp) -> MessageItem {
     let Some(id) = node.get("id").and_then(|id| id.text()).and_then(|id| Wamid::parse(&id).ok()) else {
         return MessageItem::Broken;
     };
     if node.get("group_id").is_some() {
         return MessageItem::InGroup;
     }
-    let from = sender(node, cards, only_card);
+    let from = sender(node, card);
     if from.aliases().is_empty() {
         return MessageItem::Broken;
     }
@@ -68,27 +59,6 @@ fn content(node: &Node<'_>) -> Content {
             kind: kind.unwrap_or_else(|| "unknown".to_owned()),
             raw: node.raw().to_owned(),
         }),
-    }
-}
-
-/// Who wrote: the message's own keys, completed by the card that names the same person. Position proves nothing.
-fn sender(message: &Node<'_>, cards: &[Node<'_>], only_card: Option<&Node<'_>>) -> ContactCard {
-    let text = |node: &Node<'_>, key: &str| node.get(key).and_then(|value| value.text()).filter(|it| !it.is_empty());
-    let phone = |text: Option<String>| text.and_then(|text| PhoneNumber::parse_wa_id(&text).ok());
-    let from = phone(text(message, "from"));
-    let user_id = text(message, "from_user_id");
-    let same_person = |card: &&Node<'_>| {
-        let same_phone = from.is_some() && phone(text(card, "wa_id")) == from;
-        let same_user = user_id.is_some() && text(card, "user_id") == user_id;
-        same_phone || same_user
-    };
-    let card = cards.iter().find(same_person).or(only_card);
-    let wa_id = card.and_then(|card| phone(text(card, "wa_id")));
-    ContactCard {
-        phone: from.or_else(|| wa_id.clone()),
-        wa_id,
-        user_id: user_id.or_else(|| card.and_then(|card| text(card, "user_id"))),
-        profile_name: card.and_then(|card| card.get("profile")).and_then(|profile| text(&profile, "name")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The ten rules of `facts/webhooks.md` §0 bind. Every level is read as raw JSON first and only then looked into, so a
 //! broken message is kept raw while its neighbours are read.
 
+mod card;
 mod item;
 mod json;
 
@@ -10,9 +11,12 @@ use jiff::Timestamp;
 
 use crate::domain::event::{InboundEvent, Kept, KeptReason};
 use crate::domain::ids::PhoneNumberId;
+use card::{Card, card_of};
 use json::Node;
 
 const OBJECT: &str = "whatsapp_business_account";
+/// Longest `id` or `time` of an entry that is kept with its items, in bytes: Meta's have twenty.
+const ENTRY_KEY_MAX: usize = 100;
 
 /// Everything `body` says. `received_at` stands in for a timestamp that is missing.
 #[must_use]
@@ -72,12 +76,13 @@ fn messages(
         return;
     };
     let cards = value.get("contacts").and_then(|contacts| contacts.items()).unwrap_or_default();
+    let cards: Vec<Card<'_>> = cards.iter().map(Card::read).collect();
     let (messages, statuses) = (value.get("messages"), value.get("statuses"));
     if let Some(messages) = messages.as_ref().and_then(Node::items) {
-        let only_card = cards.first().filter(|_| cards.len() == 1 && messages.len() == 1);
         for message in &messages {
-            let raw = item_alone(entry, value, "messages", message);
-            events.push(match item::message(message, &cards, only_card, received_at) {
+            let card = card_of(message, &cards, messages.len() == 1);
+            let raw = item_alone(entry, &number, card, "messages", message);
+            events.push(match item::message(message, card, received_at) {
                 item::MessageItem::Read(read) => InboundEvent::Message { number: number.clone(), message: read, raw },
                 item::MessageItem::InGroup => kept(KeptReason::Unsupported, "group message", raw.as_bytes()),
                 item::MessageItem::Broken => malformed("message", raw.as_bytes()),
@@ -86,7 +91,7 @@ fn messages(
     }
     if let Some(statuses) = statuses.as_ref().and_then(Node::items) {
         for status in &statuses {
-            let raw = item_alone(entry, value, "statuses", status);
+            let raw = item_alone(entry, &number, None, "statuses", status);
             events.push(match item::status(status, received_at) {
                 item::StatusItem::Known(update) => InboundEvent::Status { number: number.clone(), update, raw },
                 item::StatusItem::NewWord => kept(KeptReason::Unsupported, "status", raw.as_bytes()),
@@ -107,14 +112,24 @@ fn messages(
 
 /// A webhook that holds only this change, with the identity and time of its entry: what is kept can be processed again.
 fn webhook_of(entry: &Node<'_>, change: &str) -> String {
-    let given = |key: &str| entry.get(key).map(|value| format!(r#""{key}":{},"#, value.raw())).unwrap_or_default();
+    let given = |key: &str| match entry.get(key) {
+        Some(value) if value.raw().len() <= ENTRY_KEY_MAX => format!(r#""{key}":{},"#, value.raw()),
+        _ => String::new(),
+    };
     format!(r#"{{"object":"{OBJECT}","entry":[{{{}{}"changes":[{change}]}}]}}"#, given("id"), given("time"))
 }
 
-/// A webhook that holds only this item of a list, with the number and the cards beside it.
-fn item_alone(entry: &Node<'_>, value: &Node<'_>, list: &str, item: &Node<'_>) -> String {
-    let given = |key: &str| value.get(key).map(|found| format!(r#""{key}":{},"#, found.raw())).unwrap_or_default();
-    let (metadata, contacts) = (given("metadata"), given("contacts"));
+/// A webhook that holds only this item of a list, with its number and its own card. Nothing else of the webhook: a
+/// thousand items would each carry all of it.
+fn item_alone(
+    entry: &Node<'_>,
+    number: &PhoneNumberId,
+    card: Option<&Card<'_>>,
+    list: &str,
+    item: &Node<'_>,
+) -> String {
+    let contacts = card.map(|card| format!(r#""contacts":[{}],"#, card.raw())).unwrap_or_default();
+    let metadata = format!(r#""metadata":{{"phone_number_id":"{number}"}},"#);
     let change = format!(r#"{{"field":"messages","value":{{{metadata}{contacts}"{list}":[{}]}}}}"#, item.raw());
     webhook_of(entry, &change)
 }

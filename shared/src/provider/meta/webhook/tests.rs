@@ -149,6 +149,32 @@ fn what_is_kept_is_a_webhook_that_says_only_that() {
 }
 
 #[test]
+fn a_thousand_messages_beside_a_thousand_cards_stay_small() {
+    let numbers = || (0..1_000).map(|index| format!("1555{index:07}"));
+    let cards: Vec<String> = numbers()
+        .map(|number| format!(r#"{{"wa_id":"{number}","profile":{{"name":"{}"}}}}"#, "n".repeat(1_000)))
+        .collect();
+    let messages: Vec<String> = numbers()
+        .enumerate()
+        .map(|(index, number)| text(&format!("wamid.{index}"), "x").replace("15550002222", &number))
+        .collect();
+    let value = format!(r#""contacts":[{}],"messages":[{}]"#, cards.join(","), messages.join(","));
+    let events = read(&body(&[change(&value)]));
+    let kept: usize = events
+        .iter()
+        .map(|event| match event {
+            InboundEvent::Message { message, raw, .. } => {
+                assert!(message.from.profile_name.is_some());
+                raw.len()
+            }
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(events.len(), 1_000);
+    assert!(kept < 2 * value.len(), "{kept} bytes of {}", value.len());
+}
+
+#[test]
 fn a_list_that_is_none_and_a_group_are_kept() {
     let good = text("wamid.A", "x");
     for value in [
