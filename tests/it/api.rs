@@ -142,6 +142,7 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
         ),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "status": "read"}), "status"),
         (json!([]), "body"),
+        (json!(null), "body"),
         (json!(["conv_x", null, null, "text", ["hi", true], null]), "body"),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": ["hi", true]}), "text"),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": text, "context": ["x"]}), "context"),

@@ -6,7 +6,7 @@ use shared::clock::Timestamp;
 use shared::domain::conversation::Conversation;
 use shared::domain::event::ProviderError;
 use shared::domain::message::Content;
-use shared::domain::outbound::SendFacts;
+use shared::domain::outbound::{SendFacts, SendState, ShownState};
 use shared::domain::status::Status;
 use shared::provider::meta::error::remedy;
 use shared::storage::{Direction, StoredMessage};
@@ -149,6 +149,7 @@ impl MessageJson {
 
 impl OutboundJson {
     fn new(facts: SendFacts, pricing: Option<String>) -> Self {
+        let in_doubt = matches!(facts.shown(), ShownState::Ours(SendState::Unknown | SendState::Review));
         let at = |status| facts.times.at(status).map(time);
         Self {
             attempts: facts.claim.map_or(0, |claim| claim.attempt),
@@ -160,15 +161,20 @@ impl OutboundJson {
                 failed_at: at(Status::Failed),
             },
             wamid: facts.wamid.map(|wamid| wamid.as_str().to_owned()),
-            error: facts.error.map(ErrorJson::from),
+            error: facts.error.map(|error| ErrorJson::new(error, in_doubt)),
             pricing: pricing.and_then(raw),
         }
     }
 }
 
-impl From<ProviderError> for ErrorJson {
-    fn from(error: ProviderError) -> Self {
-        Self { code: error.code, title: error.title, details: error.details, remedy: remedy(error.code) }
+/// What to do about a message that may or may not have been sent.
+const DOUBT: &str =
+    "Wait for its status, which settles it. It is never sent again by itself; after a day a person decides.";
+
+impl ErrorJson {
+    fn new(error: ProviderError, in_doubt: bool) -> Self {
+        let remedy = if in_doubt { Some(DOUBT) } else { remedy(error.code) };
+        Self { code: error.code, title: error.title, details: error.details, remedy }
     }
 }
 

@@ -100,6 +100,7 @@ pub(crate) async fn send(
             .remedy("Use a new key for a new message, and the same body for a repetition."));
         }
     };
+    tracing::debug!(event = "api.accepted", message = %id, replayed);
     follow_up(&deps, tenant, &intent, &conversation, id, replayed).await;
 
     let accepted = AcceptedJson { id: id.to_string(), conversation_id: conversation.to_string(), status: "queued" };
@@ -125,7 +126,7 @@ fn read(body: &Bytes) -> Result<SendRequest, Problem> {
     let json: Value = serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))?;
     // A derived reader would take an array for an object, field by field.
     for (field, value) in [("body", Some(&json)), ("text", json.get("text")), ("context", json.get("context"))] {
-        if value.is_some_and(|value| !value.is_object() && !value.is_null()) {
+        if value.is_some_and(|value| !(value.is_object() || (value.is_null() && field != "body"))) {
             return Err(Problem::invalid(field, "must be an object"));
         }
     }

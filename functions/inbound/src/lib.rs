@@ -78,12 +78,15 @@ impl Deps {
 /// Processes a batch; answers with the records that must come again. `deadline` is when Lambda kills this invocation:
 /// what is not begun well before it comes again by itself, and does not take down what is done.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
+    let records = event.records.len();
     let archived = record::archive(deps, &event).await;
-    run_standard(event, |record| async move {
+    let response = run_standard(event, |record| async move {
         if !archived {
             return Outcome::Retry;
         }
         record::process(deps, record, deadline).await
     })
-    .await
+    .await;
+    tracing::info!(event = "inbound.batch", records, failed = response.batch_item_failures.len());
+    response
 }

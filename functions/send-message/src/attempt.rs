@@ -129,6 +129,13 @@ async fn claim_surely(deps: &Deps, intent: &Intent, claim: Claim, now: Timestamp
 }
 
 async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Next, StorageError> {
+    let outcome = match result {
+        SendResult::Sent(_) => "sent",
+        SendResult::TryAgain { .. } => "try_again",
+        SendResult::Failed(_) => "failed",
+        SendResult::Unknown(_) => "unknown",
+    };
+    tracing::info!(event = "send.result", message = %intent.id, attempt = claim.attempt, outcome);
     let mut written = deps.table.record(intent, claim, result).await;
     for _ in 1..RECORD_TRIES {
         if written.is_ok() {

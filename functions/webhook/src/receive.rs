@@ -43,6 +43,7 @@ pub(crate) async fn receive(
     };
     match enqueue(&deps, app.id, &authentic).await {
         Ok(()) => {
+            tracing::debug!(event = "webhook.accepted", bytes = authentic.bytes().len());
             deps.metrics.count("webhook_received", "meta", 1);
             StatusCode::OK
         }
@@ -107,6 +108,7 @@ fn group_of(body: &[u8], app: &MetaAppId) -> String {
 }
 
 fn reject(deps: &Deps, reason: &str, status: StatusCode) -> StatusCode {
+    tracing::debug!(event = "webhook.rejected", reason);
     deps.metrics.count("webhook_rejected", reason, 1);
     status
 }

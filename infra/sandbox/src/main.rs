@@ -91,15 +91,15 @@ Try it, in another terminal:
 
 1. A customer writes to the number:
 
-curl -sS {meta}/_sim/customers/15550002222/messages -H 'content-type: application/json' -d '{{"to":"{number_id}","message":{{"type":"text","text":{{"body":"Hello! Are you open on Sunday?"}}}}}}'
+curl -sSw '\n' {meta}/_sim/customers/15550002222/messages -H 'content-type: application/json' -d '{{"to":"{number_id}","message":{{"type":"text","text":{{"body":"Hello! Are you open on Sunday?"}}}}}}'; sleep 1
 
 2. Read the conversation:
 
-curl -sS {gateway}/v1/conversations/$(curl -sS {gateway}/v1/conversations -H 'authorization: Bearer {api_key}' | grep -o 'conv_[0-9A-Z_]*' | head -n 1)/messages -H 'authorization: Bearer {api_key}'
+curl -sSw '\n' {gateway}/v1/conversations/$(curl -sS {gateway}/v1/conversations -H 'authorization: Bearer {api_key}' | grep -o 'conv_[0-9A-Z_]*' | head -n 1)/messages -H 'authorization: Bearer {api_key}'
 
 3. Answer:
 
-curl -sS {gateway}/v1/messages -H 'authorization: Bearer {api_key}' -H 'content-type: application/json' -H 'idempotency-key: first-answer' -d '{{"from":"{number_id}","to":"+15550002222","type":"text","text":{{"body":"Yes, from 10 to 18."}}}}'
+curl -sSw '\n' {gateway}/v1/messages -H 'authorization: Bearer {api_key}' -H 'content-type: application/json' -H 'idempotency-key: first-answer' -d '{{"from":"{number_id}","to":"+15550002222","type":"text","text":{{"body":"Yes, from 10 to 18."}}}}'
 
 Then read it again: the answer's status becomes `read`.
 "#,

@@ -98,6 +98,8 @@ pub struct Sandbox {
     folder: Option<PathBuf>,
     metrics: Metrics,
     stop: watch::Sender<bool>,
+    // Held until the end: the folder is this process's alone.
+    _lock: Option<std::fs::File>,
     servers: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -109,8 +111,9 @@ impl Sandbox {
     /// In words for whoever started it: a taken port, a folder that cannot be used.
     pub async fn start(options: &Options) -> Result<Self, String> {
         if let Some(folder) = &options.folder {
-            std::fs::create_dir_all(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
+            state_file::create_folder(folder)?;
         }
+        let lock = options.folder.as_deref().map(state_file::lock).transpose()?;
         let [gateway, graph, aws] = listeners(options.port).await?;
         let folder = options.folder.as_deref();
         let stack = Stack::start(folder, Clock::system()).await?;
@@ -136,6 +139,7 @@ impl Sandbox {
             folder: options.folder.clone(),
             metrics: functions.metrics.clone(),
             stop,
+            _lock: lock,
             servers,
             workers: Vec::new(),
         };

@@ -6,6 +6,29 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Makes the folder, for its owner only, unless it exists.
+///
+/// # Errors
+/// Names the folder that cannot be made.
+pub fn create_folder(folder: &Path) -> Result<(), String> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))
+}
+
+/// Takes the folder for this process, for as long as the file is held.
+///
+/// # Errors
+/// When another process has it.
+pub fn lock(folder: &Path) -> Result<std::fs::File, String> {
+    let file = std::fs::File::create(folder.join("lock"));
+    let file = file.map_err(|error| format!("{} cannot be used: {error}", folder.display()))?;
+    file.try_lock().map_err(|_| format!("another sandbox is using {}: stop it first", folder.display()))?;
+    Ok(file)
+}
+
 /// Reads a file, if it is named and there.
 ///
 /// # Errors

@@ -383,13 +383,16 @@ pub(super) fn read_facts(item: &Item) -> Result<SendFacts, StorageError> {
         }
         _ => None,
     };
+    let wamid = item.parsed_optional("wamid", Wamid::parse)?;
+    // What went wrong before the provider took it is of no interest afterwards.
+    let last_error = if wamid.is_none() { read_error(item, "last_error") } else { None };
     Ok(SendFacts {
         state: item.parsed("state", |word| SendState::from_word(word).ok_or(()))?,
         claim,
-        wamid: item.parsed_optional("wamid", Wamid::parse)?,
+        wamid,
         times,
         unreached: item.number("unreached").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
-        error: read_error(item, "error").or_else(|| read_error(item, "last_error")),
+        error: read_error(item, "error").or(last_error),
     })
 }
 
