@@ -100,7 +100,7 @@ pub(crate) async fn send(
             .remedy("Use a new key for a new message, and the same body for a repetition."));
         }
     };
-    tracing::debug!(event = "api.accepted", message = %id, replayed);
+    tracing::debug!(event = "api.accepted", message_id = %id, replayed);
     follow_up(&deps, tenant, &intent, &conversation, id, replayed).await;
 
     let accepted = AcceptedJson { id: id.to_string(), conversation_id: conversation.to_string(), status: "queued" };
@@ -243,11 +243,11 @@ async fn follow_up(
         return;
     }
     if let Err(error) = deps.table.note_outbound(tenant, conversation, &intent.to.card(), id.made_at()).await {
-        tracing::error!(event = "api.conversation_not_noted", message = %id, %error);
+        tracing::error!(event = "api.conversation_not_noted", message_id = %id, %error);
         return;
     }
     if let Err(error) = wake(deps, conversation, id).await {
-        tracing::error!(event = "api.not_enqueued", message = %id, %error);
+        tracing::error!(event = "api.not_enqueued", message_id = %id, %error);
     }
 }
 

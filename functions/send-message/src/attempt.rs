@@ -38,7 +38,7 @@ pub(crate) async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp
             Outcome::Retry
         }
         Err(error) => {
-            tracing::error!(event = "send.not_stored", message = %job.message, %error);
+            tracing::error!(event = "send.not_stored", message_id = %job.message, %error);
             Outcome::Retry
         }
     }
@@ -83,7 +83,7 @@ async fn send(
         Err(not_ready) => match not_ready.permanent() {
             Some(error) => Err(error),
             None => {
-                tracing::warn!(event = "send.not_ready", message = %intent.id, reason = %not_ready);
+                tracing::warn!(event = "send.not_ready", message_id = %intent.id, reason = %not_ready);
                 let later = now.checked_add(NOT_READY_WAIT).unwrap_or(Timestamp::MAX);
                 deps.table.postpone(intent, later).await?;
                 return Ok(Next::NotBefore(later));
@@ -135,7 +135,7 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         SendResult::Failed(_) => "failed",
         SendResult::Unknown(_) => "unknown",
     };
-    tracing::info!(event = "send.result", message = %intent.id, attempt = claim.attempt, outcome);
+    tracing::info!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
     let mut written = deps.table.record(intent, claim, result).await;
     for _ in 1..RECORD_TRIES {
         if written.is_ok() {
@@ -148,7 +148,7 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         Ok(Recorded::Done | Recorded::Overtaken) => {}
         Err(error) => {
             // The claim's lease runs out, the message becomes doubtful, and its status settles it.
-            tracing::error!(event = "send.result_unrecorded", message = %intent.id, attempt = claim.attempt, %error);
+            tracing::error!(event = "send.result_unrecorded", message_id = %intent.id, attempt = claim.attempt, %error);
             return Err(error);
         }
     }

@@ -82,7 +82,7 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     let mut trouble = None;
     for due in deps.table.due(now, PER_SHARD).await? {
         if let Err(error) = repair(deps, &due, now).await {
-            tracing::error!(event = "sweep.not_repaired", message = %due.message, %error);
+            tracing::error!(event = "sweep.not_repaired", message_id = %due.message, %error);
             // To the end of the line, so that one that cannot be repaired does not hide the others.
             deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
