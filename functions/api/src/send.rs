@@ -246,14 +246,8 @@ async fn follow_up(
         tracing::error!(event = "api.conversation_not_noted", message_id = %id, %error);
         return;
     }
-    if let Err(error) = wake(deps, conversation, id).await {
+    let job = SendJob { conversation: conversation.clone(), message: id };
+    if let Err(error) = deps.outbound.send_job(&job, deps.clock.now()).await {
         tracing::error!(event = "api.not_enqueued", message_id = %id, %error);
     }
-}
-
-async fn wake(deps: &Deps, conversation: &ConversationId, id: OutboundId) -> Result<(), Box<dyn std::error::Error>> {
-    let job = SendJob { conversation: conversation.clone(), message: id };
-    let fresh = shared::random::ulid(deps.clock.now())?.to_string();
-    deps.outbound.send_fifo(job.encode()?, &conversation.to_string(), &fresh).await?;
-    Ok(())
 }

@@ -6,7 +6,6 @@ use shared::aws::AwsConfig;
 use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
-use shared::domain::ids::ClaimId;
 use shared::domain::outbound::{Intent, NextStep, SendFacts, SendState};
 use shared::queue::{Queue, QueueError, SendJob};
 use shared::storage::{Due, StorageError, Table};
@@ -69,9 +68,6 @@ pub enum SweepError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A job did not become JSON.
-    #[error(transparent)]
-    Job(#[from] serde_json::Error),
 }
 
 /// One run. An intent that cannot be repaired now does not stop the others.
@@ -120,8 +116,7 @@ async fn put_back(deps: &Deps, due: &Due, intent: &Intent, now: Timestamp) -> Re
     let card = intent.to.card();
     deps.table.note_outbound(intent.tenant, &intent.conversation, &card, intent.accepted_at).await?;
     let job = SendJob { conversation: due.conversation.clone(), message: due.message };
-    let fresh = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
-    deps.outbound.send_fifo(job.encode()?, &due.conversation.to_string(), &fresh).await?;
+    deps.outbound.send_job(&job, now).await?;
     deps.table.look_again(due, after(now, AFTER_PUTTING_BACK)).await?;
     deps.metrics.count("sweep_repaired", "queued", 1);
     Ok(())

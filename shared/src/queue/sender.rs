@@ -1,6 +1,10 @@
 //! One SQS queue.
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use jiff::Timestamp;
+
+use super::job::SendJob;
+use crate::random;
 
 /// Longest wait a visibility timeout can express, in seconds (SQS: 12 hours).
 const VISIBILITY_MAX: i64 = 43_200;
@@ -14,7 +18,7 @@ pub struct Queue {
 
 /// SQS did not take the message: nothing may be acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("SQS did not answer: {0}")]
+#[error("the queue did not take the message: {0}")]
 pub struct QueueError(String);
 
 impl Queue {
@@ -47,18 +51,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Sends to a FIFO queue. `deduplication_id` must be fresh for each send: SQS remembers it for five minutes even
-    /// after the message is gone, so a repeated one would vanish.
+    /// Sends a job to the outbound FIFO queue, in the group of its conversation. The de-duplication id is fresh each
+    /// time: SQS remembers one for five minutes even after its message is gone, so a repeated wake-up would vanish.
     ///
     /// # Errors
-    /// When SQS did not say that it took the message.
-    pub async fn send_fifo(&self, body: String, group: &str, deduplication_id: &str) -> Result<(), QueueError> {
+    /// When SQS did not say that it took the message, or there is no randomness for the id.
+    pub async fn send_job(&self, job: &SendJob, now: Timestamp) -> Result<(), QueueError> {
+        let fresh = random::ulid(now).map_err(|error| QueueError(error.to_string()))?;
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(body)
-            .message_group_id(group)
-            .message_deduplication_id(deduplication_id)
+            .message_body(job.encode().map_err(|error| QueueError(error.to_string()))?)
+            .message_group_id(job.conversation.to_string())
+            .message_deduplication_id(fresh.to_string())
             .send()
             .await
             .map_err(|error| failed(&error))?;

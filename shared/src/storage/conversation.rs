@@ -11,15 +11,6 @@ use crate::domain::conversation::Conversation;
 use crate::domain::ids::{ConversationId, TenantId};
 use crate::domain::phone::PhoneNumber;
 
-/// Which side a moment belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
-    /// The customer wrote, and the window opens.
-    OpensWindow,
-    /// Something happened that does not open the window.
-    Activity,
-}
-
 impl Table {
     /// Notes that the customer wrote at `at`; `opens_window` unless it is a kind that does not.
     ///
@@ -35,8 +26,7 @@ impl Table {
         at: Timestamp,
         opens_window: bool,
     ) -> Result<(), StorageError> {
-        let moment = if opens_window { Moment::OpensWindow } else { Moment::Activity };
-        self.note(tenant, id, card, at, moment).await
+        self.note(tenant, id, card, at, opens_window).await
     }
 
     /// Notes that we wrote, or were asked to write, at `at`.
@@ -50,7 +40,7 @@ impl Table {
         card: &ContactCard,
         at: Timestamp,
     ) -> Result<(), StorageError> {
-        self.note(tenant, id, card, at, Moment::Activity).await
+        self.note(tenant, id, card, at, false).await
     }
 
     async fn note(
@@ -59,13 +49,13 @@ impl Table {
         id: &ConversationId,
         card: &ContactCard,
         at: Timestamp,
-        moment: Moment,
+        opens_window: bool,
     ) -> Result<(), StorageError> {
         const NEWEST: &str = "attribute_not_exists(#last_activity_at) OR #last_activity_at < :last_activity_at";
         const NEWEST_INBOUND: &str = "attribute_not_exists(#last_inbound_at) OR #last_inbound_at < :last_inbound_at";
         let base = || self.update(keys::conversation(id)).set_once("tenant", text(tenant.to_string()));
         let active = || activity(named(base(), card), tenant, at).when(NEWEST);
-        if moment == Moment::Activity {
+        if !opens_window {
             active().run().await?;
             return Ok(());
         }

@@ -3,7 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{number, text, time};
+use super::intent::with_error;
+use super::item::{text, time};
 use super::update::Updated;
 use super::{StorageError, Table, keys, unavailable};
 use crate::domain::event::ProviderError;
@@ -91,10 +92,8 @@ impl Table {
         let update = self
             .update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
             .set("state", text(SendState::Unknown.as_str()))
-            .set("last_error_code", number(why.code))
-            .set("last_error_title", text(&why.title))
-            .set("last_error_details", text(why.details.clone().unwrap_or_default()))
             .value("in_flight", text(SendState::InFlight.as_str()));
+        let update = with_error(update, why);
         let update = match claim {
             Some(claim) => update
                 .when("#state = :in_flight AND attribute_not_exists(#wamid) AND #claim = :held")

@@ -288,7 +288,7 @@ fn fenced(update: super::update::Update<'_>, claim: Claim) -> super::update::Upd
         .value("in_flight", text(SendState::InFlight.as_str()))
 }
 
-fn with_error<'a>(update: super::update::Update<'a>, error: &ProviderError) -> super::update::Update<'a> {
+pub(super) fn with_error<'a>(update: super::update::Update<'a>, error: &ProviderError) -> super::update::Update<'a> {
     update
         .set("last_error_code", number(error.code))
         .set("last_error_title", text(&error.title))

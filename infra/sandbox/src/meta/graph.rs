@@ -13,7 +13,7 @@ use shared::provider::meta::message::TEXT_BODY_MAX;
 use subtle::ConstantTimeEq;
 
 use super::serve::DropConnection;
-use super::state::{Faulted, Meta, ScriptedFault};
+use super::state::{Meta, ScriptedFault};
 use crate::aws::faults::Verdict;
 
 /// Longest callback data Meta takes, in characters.
@@ -45,9 +45,8 @@ async fn messages(
 }
 
 async fn answer(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-    let fault = match meta.next_fault() {
-        Faulted::No => return send(meta, number, headers, body),
-        Faulted::Yes(fault) => fault,
+    let Some(fault) = meta.next_fault() else {
+        return send(meta, number, headers, body);
     };
     match fault {
         ScriptedFault::Error { http, code, message } => {

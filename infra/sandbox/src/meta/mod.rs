@@ -15,9 +15,7 @@ pub use control::control_routes;
 pub use deliver::deliver_forever;
 pub use payload::wamid;
 pub use serve::serve;
-pub use state::{
-    Faulted, Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder, Undelivered,
-};
+pub use state::{Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder, Undelivered};
 
 /// Everything the simulated Meta answers.
 pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {

@@ -112,15 +112,6 @@ pub enum StatusOrder {
     Withheld,
 }
 
-/// What a scripted fault makes of a send.
-#[derive(Debug, Clone)]
-pub enum Faulted {
-    /// No fault.
-    No,
-    /// This one.
-    Yes(ScriptedFault),
-}
-
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) app: Option<MetaApp>,
@@ -223,12 +214,6 @@ impl Meta {
         }
     }
 
-    /// The webhooks that wait, taken off the line: a test delivers them as it likes.
-    #[must_use]
-    pub fn take_webhooks(&self) -> Vec<PendingWebhook> {
-        self.lock().outbox.drain(..).collect()
-    }
-
     /// Says that every webhook so far was delivered, for [`ScriptedFault::DropLate`].
     pub fn all_delivered(&self) {
         self.delivered.notify_waiters();
@@ -276,12 +261,6 @@ impl Meta {
         Ok(wamid)
     }
 
-    /// Queues any webhook body for delivery, signed.
-    pub fn post_webhook(&self, body: String) {
-        let mut state = self.lock();
-        self.post(&mut state, body);
-    }
-
     pub(super) fn window_is_open(&self, number: &str, customer: &str) -> bool {
         let last = self.lock().windows.get(&format!("{number}/{customer}")).copied();
         last.is_some_and(|at| {
@@ -290,8 +269,8 @@ impl Meta {
         })
     }
 
-    pub(super) fn next_fault(&self) -> Faulted {
-        self.lock().faults.pop_front().map_or(Faulted::No, Faulted::Yes)
+    pub(super) fn next_fault(&self) -> Option<ScriptedFault> {
+        self.lock().faults.pop_front()
     }
 
     /// Takes a send: an id, and its statuses are on their way.
