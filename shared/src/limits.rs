@@ -55,6 +55,12 @@ pub const CLAIM_NEEDS: Duration = Duration::from_secs(25);
 /// Records of one batch worked on at the same time: unbounded puts open a TLS connection each (`performance.md` §4).
 pub const BATCH_CONCURRENCY: usize = 8;
 
+/// How long the raw archive is kept; `template.yaml` has the same in the bucket's lifecycle.
+pub const ARCHIVE_FOR: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// A customer's message older than this when it comes is no repetition of Meta's, who repeats for seven days.
+pub const MESSAGE_AGE_MAX: SignedDuration = SignedDuration::from_hours(8 * 24);
+
 /// Days that quarantined and unsupported items stay (`reliability.md` §4.6: 14 d, plus time to notice).
 pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(35 * 24);
 

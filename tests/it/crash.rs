@@ -240,7 +240,7 @@ async fn planted_bug_facts_overwritten_is_found() {
     };
     let first = read_at().await;
     let sent = app.meta.sent().remove(0);
-    let later = serde_json::json!({"id": sent.wamid, "status": "read", "timestamp": "1795999999",
+    let later = serde_json::json!({"id": sent.wamid, "status": "read", "timestamp": "1795200000",
         "biz_opaque_callback_data": sent.biz_opaque_callback_data});
     app.webhook(crate::harness::webhook_body(&[crate::harness::change(
         crate::harness::NUMBER,

@@ -77,6 +77,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The caller's tenant if its key has `scope`; none for an operator, who may do it for everybody.
+    pub(crate) fn tenant_or_operator(&self, scope: Scope) -> Result<Option<TenantId>, Problem> {
+        if self.record.tenant.is_none() && self.record.scopes.contains(&Scope::Operator) {
+            return Ok(None);
+        }
+        self.tenant(scope).map(Some)
+    }
+
     /// The caller's tenant, if its key has `scope`.
     pub(crate) fn tenant(&self, scope: Scope) -> Result<TenantId, Problem> {
         match self.record.tenant {

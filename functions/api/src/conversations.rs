@@ -1,16 +1,17 @@
-//! `GET /v1/conversations`.
+//! `GET /v1/conversations` and `GET /v1/conversations/{id}`.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use serde::Deserialize;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use shared::domain::ids::ConversationId;
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
 
 use crate::auth::Caller;
-use crate::json::{ConversationJson, List};
+use crate::json::{ConversationJson, List, time};
 use crate::{Deps, storage_problem};
 
 /// Items of a page unless the caller asks for another number.
@@ -54,5 +55,47 @@ pub(crate) async fn list(
     Ok(Json(List {
         data: page.items.into_iter().map(|conversation| ConversationJson::new(conversation, now)).collect(),
         next_cursor: page.next,
+    }))
+}
+
+#[derive(Serialize)]
+pub(crate) struct ConversationDetailJson {
+    #[serde(flatten)]
+    conversation: ConversationJson,
+    preferences: Vec<PreferenceJson>,
+}
+
+#[derive(Serialize)]
+struct PreferenceJson {
+    category: String,
+    value: String,
+    detail: Option<String>,
+    at: String,
+}
+
+pub(crate) async fn get(
+    State(deps): State<Arc<Deps>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<ConversationDetailJson>, Problem> {
+    let tenant = caller.tenant(Scope::Read)?;
+    let id = path.ok().and_then(|Path(id)| ConversationId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
+    let found = deps.table.conversation(tenant, &id).await.map_err(|error| storage_problem(&error))?;
+    let conversation = found.ok_or_else(Problem::not_found)?;
+    let number = deps.numbers.get(id.number(), deps.table.number(id.number())).await;
+    let number = number.map_err(|error| storage_problem(&error))?.ok_or_else(Problem::not_found)?;
+    let mut preferences = Vec::new();
+    for contact in std::iter::once(conversation.id.contact()).chain(conversation.also.iter().copied()) {
+        let wishes = deps.table.preferences(contact, &number.waba).await.map_err(|error| storage_problem(&error))?;
+        preferences.extend(wishes.into_iter().map(|(preference, at)| PreferenceJson {
+            category: preference.category,
+            value: preference.value,
+            detail: preference.detail,
+            at: time(at),
+        }));
+    }
+    Ok(Json(ConversationDetailJson {
+        conversation: ConversationJson::new(conversation, deps.clock.now()),
+        preferences,
     }))
 }

@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Timestamp;
+use shared::domain::content::Content;
 use shared::domain::conversation::Conversation;
 use shared::domain::event::ProviderError;
-use shared::domain::message::Content;
+use shared::domain::message::{Forwarded, MessageContext};
 use shared::domain::outbound::{SendFacts, SendState, ShownState};
 use shared::domain::status::Status;
 use shared::provider::meta::error::remedy;
@@ -26,6 +27,9 @@ pub(crate) struct ConversationJson {
     last_activity_at: String,
     last_inbound_at: Option<String>,
     customer_service_window: WindowJson,
+    free_entry_point: EntryPointJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_call_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -34,12 +38,33 @@ struct ContactJson {
     phone: Option<String>,
     user_id: Option<String>,
     profile_name: Option<String>,
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_book: Option<AddressBookJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    merged_contact_ids: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct AddressBookJson {
+    full_name: Option<String>,
+    first_name: Option<String>,
 }
 
 #[derive(Serialize)]
 struct WindowJson {
     open: bool,
     closes_at: Option<String>,
+}
+
+/// What is known of a free entry point: when the customer last came from an advertisement, and until when Meta said
+/// that it is open.
+#[derive(Serialize)]
+struct EntryPointJson {
+    last_referral_at: Option<String>,
+    open_until: Option<String>,
 }
 
 impl ConversationJson {
@@ -51,13 +76,24 @@ impl ConversationJson {
                 open: conversation.window_is_open(now),
                 closes_at: conversation.window_closes_at().map(time),
             },
+            free_entry_point: EntryPointJson {
+                last_referral_at: conversation.last_referral_at.map(time),
+                open_until: conversation.entry_point_until.map(time),
+            },
             last_activity_at: time(conversation.last_activity_at),
             last_inbound_at: conversation.last_inbound_at.map(time),
+            last_call_at: conversation.last_call_at.map(time),
             contact: ContactJson {
                 id: conversation.id.contact().to_string(),
                 phone: conversation.phone.map(|phone| phone.e164().to_owned()),
                 user_id: conversation.user_id,
                 profile_name: conversation.profile_name,
+                username: conversation.username,
+                group_id: conversation.group_id,
+                address_book: conversation
+                    .address_book
+                    .map(|book| AddressBookJson { full_name: book.full_name, first_name: book.first_name }),
+                merged_contact_ids: conversation.also.iter().map(ToString::to_string).collect(),
             },
         }
     }
@@ -68,28 +104,60 @@ pub(crate) struct MessageJson {
     id: String,
     conversation_id: String,
     direction: &'static str,
+    origin: &'static str,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(flatten)]
+    content: Option<Content>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<TextJson>,
+    unknown: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    unsupported: Option<Box<RawValue>>,
+    author: Option<AuthorJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<ContextJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referral: Option<Box<RawValue>>,
     timestamp: String,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reactions: Vec<ReactionJson>,
     #[serde(flatten)]
     outbound: Option<OutboundJson>,
 }
 
 #[derive(Serialize)]
-struct TextJson {
-    body: String,
+struct AuthorJson {
+    phone: Option<String>,
+    user_id: Option<String>,
+    profile_name: Option<String>,
 }
 
 #[derive(Serialize)]
 struct ContextJson {
-    message_id: String,
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forwarded: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    frequently_forwarded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referred_product: Option<ProductJson>,
+}
+
+#[derive(Serialize)]
+struct ProductJson {
+    catalog_id: String,
+    product_retailer_id: String,
+}
+
+#[derive(Serialize)]
+struct ReactionJson {
+    by: String,
+    emoji: String,
+    at: String,
 }
 
 #[derive(Serialize)]
@@ -122,28 +190,59 @@ struct ErrorJson {
 impl MessageJson {
     pub(crate) fn new(message: StoredMessage) -> Self {
         let kind = message.content.kind().to_owned();
-        let (text, unsupported) = match message.content {
-            Content::Text(text) => (Some(TextJson { body: text.body }), None),
-            Content::Unsupported(unsupported) => (None, raw(unsupported.raw)),
+        let (content, unknown) = match message.content {
+            Content::Unknown(unknown) => (None, raw(unknown.raw)),
+            content => (Some(content), None),
         };
-        let (direction, status, outbound) = match message.direction {
-            Direction::Inbound => ("inbound", "received", None),
+        let (direction, origin, status, outbound) = match message.direction {
+            Direction::Inbound(origin) => ("inbound", origin.as_str(), "received", None),
+            Direction::Echo(origin, status) => ("outbound", origin.as_str(), status.unwrap_or("sent"), None),
             Direction::Outbound(facts) => {
-                ("outbound", facts.shown().as_str(), Some(OutboundJson::new(*facts, message.pricing)))
+                ("outbound", "api", facts.shown().as_str(), Some(OutboundJson::new(*facts, message.pricing)))
             }
         };
         Self {
             id: message.id.to_text(),
             conversation_id: message.conversation.to_string(),
             direction,
+            origin,
             kind,
-            text,
-            unsupported,
-            context: message.quotes.map(|id| ContextJson { message_id: id.as_str().to_owned() }),
+            content,
+            unknown,
+            author: message.author.map(|author| AuthorJson {
+                phone: author.phone.map(|phone| phone.e164().to_owned()),
+                user_id: author.user_id,
+                profile_name: author.profile_name,
+            }),
+            referral: message.context.referral.clone().and_then(raw),
+            context: ContextJson::new(message.context),
             timestamp: time(message.at),
             status,
+            edited_at: message.edited_at.map(time),
+            revoked_at: message.revoked_at.map(time),
+            reactions: message
+                .reactions
+                .into_iter()
+                .map(|reaction| ReactionJson { by: reaction.by, emoji: reaction.emoji, at: time(reaction.at) })
+                .collect(),
             outbound,
         }
+    }
+}
+
+impl ContextJson {
+    fn new(context: MessageContext) -> Option<Self> {
+        if context.quotes.is_none() && context.forwarded.is_none() && context.product.is_none() {
+            return None;
+        }
+        Some(Self {
+            message_id: context.quotes.map(|id| id.as_str().to_owned()),
+            forwarded: context.forwarded.is_some(),
+            frequently_forwarded: context.forwarded == Some(Forwarded::Often),
+            referred_product: context
+                .product
+                .map(|(catalog_id, product_retailer_id)| ProductJson { catalog_id, product_retailer_id }),
+        })
     }
 }
 
@@ -187,11 +286,11 @@ pub(crate) struct AcceptedJson {
 }
 
 /// RFC 3339, UTC, to the millisecond.
-fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
 /// JSON that a provider wrote, passed on as it is.
-fn raw(json: String) -> Option<Box<RawValue>> {
+pub(crate) fn raw(json: String) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }

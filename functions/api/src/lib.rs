@@ -3,12 +3,22 @@
 //!
 //! * `GET /v1/conversations`: a tenant's conversations, the latest activity first.
 //! * `GET /v1/conversations/{id}/messages`: one conversation, the newest message first.
+//! * `GET /v1/conversations/{id}`: one conversation with what its contact wants to get.
 //! * `POST /v1/messages`: accepts a message to send; 202 once it is stored.
+//! * `GET /v1/numbers`, `/v1/numbers/{id}`, `/v1/numbers/{id}/templates`, `/v1/numbers/{id}/kept`: numbers, the states of
+//!   number, account and templates, and what was kept raw for a number.
+//! * `GET /v1/alerts`: where somebody must act.
+//! * `GET /v1/merges`, `POST /v1/merges/{one}/{other}/undo`: contacts that turned out to be one person.
+//! * `POST /v1/replays`, `GET /v1/replays/{id}`: what was received is read again.
 
+mod alerts;
 mod auth;
 mod conversations;
 mod json;
+mod merges;
 mod messages;
+mod numbers;
+mod replays;
 mod send;
 
 use std::sync::Arc;
@@ -42,10 +52,12 @@ pub struct Config {
     pub key_id: String,
     /// The outbound queue.
     pub outbound_queue_url: String,
+    /// The inbound queue: replays are walked there.
+    pub inbound_queue_url: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID` and `OUTBOUND_QUEUE_URL`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `OUTBOUND_QUEUE_URL` and `INBOUND_QUEUE_URL`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -54,6 +66,7 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
             outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
+            inbound_queue_url: config::required("INBOUND_QUEUE_URL")?,
         })
     }
 }
@@ -64,6 +77,7 @@ pub struct Deps {
     table: Table,
     vault: Vault,
     outbound: Queue,
+    inbound: Queue,
     clock: Clock,
     metrics: Metrics,
     keys: Cache<String, ApiKeyRecord>,
@@ -79,6 +93,7 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.kms(), config.key_id.clone()),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
+            inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
             metrics,
             keys: Cache::strict(clock.clone(), API_KEY_CACHE_FOR),
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
@@ -93,7 +108,17 @@ pub fn router(deps: Deps) -> Router {
     Router::new()
         .route("/v1/conversations", get(conversations::list))
         .route("/v1/conversations/{id}/messages", get(messages::list))
+        .route("/v1/conversations/{id}", get(conversations::get))
         .route("/v1/messages", post(send::send))
+        .route("/v1/numbers", get(numbers::list))
+        .route("/v1/numbers/{id}", get(numbers::get))
+        .route("/v1/numbers/{id}/templates", get(numbers::templates))
+        .route("/v1/numbers/{id}/kept", get(numbers::kept))
+        .route("/v1/alerts", get(alerts::list))
+        .route("/v1/merges", get(merges::list))
+        .route("/v1/merges/{one}/{other}/undo", post(merges::undo))
+        .route("/v1/replays", post(replays::start))
+        .route("/v1/replays/{id}", get(replays::get))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
             Problem::new(

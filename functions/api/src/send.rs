@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::ids::{ConversationId, OutboundId, PhoneNumberId, TenantId, Wamid};
-use shared::domain::message::Text;
+use shared::domain::content::Text;
+use shared::domain::ids::{ConversationId, MessageId, OutboundId, PhoneNumberId, TenantId, Wamid};
 use shared::domain::outbound::{Intent, Recipient};
 use shared::domain::phone::PhoneNumber;
 use shared::domain::tenant::Scope;
@@ -23,7 +23,7 @@ use shared::http::Problem;
 use shared::limits::{IDEMPOTENCY_KEY_MAX, SEND_BEFORE_DEFAULT};
 use shared::provider::meta::message::TEXT_BODY_MAX;
 use shared::queue::SendJob;
-use shared::storage::{Accepted, Idempotency, StorageError};
+use shared::storage::{Accepted, Idempotency, Noted, StorageError, Vouched};
 
 use crate::auth::Caller;
 use crate::json::AcceptedJson;
@@ -223,7 +223,8 @@ async fn to_customer(
     let number = deps.numbers.get(&from, deps.table.number(&from)).await.map_err(|error| storage_problem(&error))?;
     let number = number.filter(|number| number.tenant == tenant).ok_or_else(|| Problem::invalid("from", UNKNOWN))?;
     let to = Recipient::Phone(phone);
-    let contact = deps.table.resolve_contact(tenant, &to.card(), now).await.map_err(|error| storage_problem(&error))?;
+    let contact = deps.table.resolve_contact(tenant, &to.card(), &[], Vouched::Typed, now).await;
+    let contact = contact.map_err(|error| storage_problem(&error))?;
     Ok((ConversationId::new(number.id, contact), to))
 }
 
@@ -242,7 +243,11 @@ async fn follow_up(
     if replayed && intent.accepted_at.duration_since(id.made_at()) > SWEEP_COVERS {
         return;
     }
-    if let Err(error) = deps.table.note_outbound(tenant, conversation, &intent.to.card(), id.made_at()).await {
+    let message = MessageId::Outbound(id);
+    // What was typed is only better than nothing: what the provider says of the contact is from a later time.
+    let told_at = Some(Timestamp::UNIX_EPOCH);
+    let noted = Noted { message: Some((&message, id.made_at())), told_at, ..Noted::default() };
+    if let Err(error) = deps.table.note(tenant, conversation, &intent.to.card(), &noted).await {
         tracing::error!(event = "api.conversation_not_noted", message_id = %id, %error);
         return;
     }

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use shared::clock::Timestamp;
-use shared::domain::event::{InboundEvent, Kept, KeptReason, StatusUpdate};
-use shared::domain::ids::{ConversationId, PhoneNumberId};
-use shared::domain::message::InboundMessage;
+use shared::domain::contact::ContactCard;
+use shared::domain::event::{InboundEvent, Kept, KeptReason, Said, StatusUpdate};
+use shared::domain::ids::{ContactId, ConversationId, MessageId, PhoneNumberId};
+use shared::domain::message::{ForeignMessage, HistoryThread};
 use shared::domain::number::Number;
-use shared::limits::TABLE_RAW_MAX;
+use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
 use shared::provider::meta::callback_data::CallbackData;
+use shared::queue::QueueError;
 use shared::secret::Secret;
-use shared::storage::{Applied, ArchiveError, StorageError, Stored};
+use shared::storage::{Applied, ArchiveError, Noted, Put, StorageError, Stored, Vouched};
 use shared::vault::{Context, VaultError};
 
-use crate::Deps;
+use crate::{Deps, account};
 
 /// Why an item is not stored yet: the record must come again.
 #[derive(Debug, thiserror::Error)]
@@ -24,44 +27,51 @@ pub(crate) enum NotStored {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Vault(#[from] VaultError),
-    #[error("the invocation ends soon")]
-    NoTimeLeft,
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     #[error("the callback MAC key was never made: run `operator init`")]
     NoCallbackMac,
 }
 
+/// What came of an item that was understood.
+pub(crate) enum Placed {
+    /// It is in the table.
+    Stored,
+    /// It is for nobody we know, or not to be used: kept raw.
+    Nowhere(KeptReason, String),
+}
+
 /// Merges one item. What DynamoDB refuses for its values is kept raw: trying again would refuse it again.
 pub(crate) async fn apply(deps: &Deps, event: InboundEvent, received_at: Timestamp) -> Result<(), NotStored> {
-    let (number, raw, merged) = match event {
-        InboundEvent::Kept(kept) => return keep(deps, &kept, None, received_at).await,
-        InboundEvent::Message { number, message, raw } => {
-            let merged = match known_number(deps, &number).await? {
-                Some(known) if raw.len() <= TABLE_RAW_MAX => store_message(deps, &known, &message, received_at).await,
-                Some(_) => Err(StorageError::Refused("a message that large").into()),
-                None => return keep_unrouted(deps, &number, "message", raw, received_at).await,
-            };
-            (number, raw, merged)
+    let InboundEvent { said, raw } = event;
+    let number = said.number().cloned();
+    let placed = match said {
+        Said::Kept(reason, what, _) => Ok(Placed::Nowhere(reason, what)),
+        // A part of a past conversation is as large as a hundred messages.
+        _ if raw.len() > TABLE_RAW_MAX && !matches!(said, Said::History(_)) => {
+            Err(StorageError::Refused("an item that large").into())
         }
-        InboundEvent::Status { number, update, raw } => {
-            let merged = match known_number(deps, &number).await? {
-                Some(known) => apply_status(deps, &known, &update).await,
-                None => return keep_unrouted(deps, &number, "status", raw, received_at).await,
-            };
-            (number, raw, merged)
-        }
+        Said::State(change) => account::record(deps, *change).await,
+        said => match (&number, known_number(deps, number.as_ref()).await?) {
+            (_, Some(known)) => of_number(deps, &known, said, received_at).await,
+            (_, None) => Ok(Placed::Nowhere(KeptReason::UnknownNumber, said.what().to_owned())),
+        },
     };
-    match merged {
+    let kept = match placed {
+        Ok(Placed::Stored) => return Ok(()),
+        Ok(Placed::Nowhere(reason, what)) => Kept { reason, what, raw },
         Err(NotStored::Storage(StorageError::Refused(what))) => {
-            let kept = Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw: raw.into_bytes() };
-            keep(deps, &kept, Some(&number), received_at).await
+            Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw }
         }
-        merged => merged,
-    }
+        Err(error) => return Err(error),
+    };
+    keep(deps, &kept, number.as_ref(), received_at).await
 }
 
 /// The number, from memory for five minutes. That it is unknown is not remembered: it may be connected any moment, and
 /// what was said to it meanwhile must not be missed.
-async fn known_number(deps: &Deps, id: &PhoneNumberId) -> Result<Option<Number>, StorageError> {
+pub(crate) async fn known_number(deps: &Deps, id: Option<&PhoneNumberId>) -> Result<Option<Number>, StorageError> {
+    let Some(id) = id else { return Ok(None) };
     let known = deps.numbers.get(id, deps.table.number(id)).await?;
     if known.is_none() {
         deps.numbers.forget(id);
@@ -69,34 +79,133 @@ async fn known_number(deps: &Deps, id: &PhoneNumberId) -> Result<Option<Number>,
     Ok(known)
 }
 
-async fn keep_unrouted(
+async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timestamp) -> Result<Placed, NotStored> {
+    match said {
+        Said::Message(_, message) => return store_message(deps, number, &message, received_at).await,
+        Said::Amendment(_, amendment) => {
+            let contact = contact_of(deps, number, &amendment.contact, &[], received_at).await?;
+            let conversation = ConversationId::new(number.id.clone(), contact);
+            let stored = deps.table.amend(&conversation, &amendment).await?;
+            count(deps, stored == Stored::New, amendment.change.kind());
+        }
+        Said::Status(_, update) => apply_status(deps, number, &update).await?,
+        Said::Call(_, caller, at) => {
+            let contact = contact_of(deps, number, &caller, &[], received_at).await?;
+            let conversation = ConversationId::new(number.id.clone(), contact);
+            let when = Some(at);
+            let noted = Noted { opens_window_at: when, called_at: when, told_at: when, ..Noted::default() };
+            deps.table.note(number.tenant, &conversation, &caller, &noted).await?;
+        }
+        Said::History(thread) => store_history(deps, number, &thread, received_at).await?,
+        Said::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
+        Said::AddressBook(_, card, entry, at) => {
+            // The owner typed the number, so it may be spelled as people do.
+            let contact = deps.table.resolve_contact(number.tenant, &card, &[], Vouched::Typed, received_at).await?;
+            let conversation = ConversationId::new(number.id.clone(), contact);
+            deps.table.note_address_book(number.tenant, &conversation, &card, &entry, at).await?;
+            deps.metrics.count("address_book", "entry", 1);
+        }
+        Said::Preference(_, card, preference, at) => {
+            let contact = contact_of(deps, number, &card, &[], received_at).await?;
+            deps.table.put_preference(contact, &number.waba, &preference, at).await?;
+            deps.metrics.count("preference", &preference.value, 1);
+        }
+        Said::State(_) | Said::Kept(..) => {}
+    }
+    Ok(Placed::Stored)
+}
+
+/// The contact of a card that the provider vouches for. An alias never leads elsewhere, so memory is always right.
+async fn contact_of(
     deps: &Deps,
-    number: &PhoneNumberId,
-    what: &str,
-    raw: String,
+    number: &Number,
+    card: &ContactCard,
+    linked: &[ContactCard],
     received_at: Timestamp,
-) -> Result<(), NotStored> {
-    let kept = Kept { reason: KeptReason::UnknownNumber, what: what.to_owned(), raw: raw.into_bytes() };
-    keep(deps, &kept, Some(number), received_at).await
+) -> Result<ContactId, StorageError> {
+    let resolve = deps.table.resolve_contact(number.tenant, card, linked, Vouched::ByProvider, received_at);
+    if !linked.is_empty() {
+        return resolve.await;
+    }
+    let fetch = async { resolve.await.map(Some) };
+    let contact = deps.contacts.get(&(number.tenant, card.aliases()), fetch).await?;
+    contact.ok_or(StorageError::Corrupt("alias"))
 }
 
 async fn store_message(
     deps: &Deps,
     number: &Number,
-    message: &InboundMessage,
+    message: &ForeignMessage,
+    received_at: Timestamp,
+) -> Result<Placed, NotStored> {
+    let (origin, kind) = (message.origin, message.content.kind());
+    let live = !origin.is_history();
+    if live && origin.is_inbound() && received_at.duration_since(message.at) > MESSAGE_AGE_MAX {
+        return Ok(Placed::Nowhere(KeptReason::TooOld, "message".to_owned()));
+    }
+    let contact = contact_of(deps, number, &message.contact, &message.linked, received_at).await?;
+    let conversation = ConversationId::new(number.id.clone(), contact);
+    let put = deps.table.put_message(&conversation, message, Some(number.tenant), received_at).await?;
+    if put != Put::Ours {
+        // Noted for a repetition too: the first time may have stopped right here.
+        let id = MessageId::Inbound(message.id.clone());
+        let opens = live && origin.is_inbound() && message.content.opens_window();
+        let referred = live && origin.is_inbound() && message.context.referral.is_some();
+        let noted = Noted {
+            message: Some((&id, message.at)),
+            opens_window_at: opens.then_some(message.at),
+            referred_at: referred.then_some(message.at),
+            called_at: None,
+            told_at: Some(message.at),
+        };
+        deps.table.note(number.tenant, &conversation, &as_now_known(message), &noted).await?;
+    }
+    count(deps, put == Put::New, kind);
+    Ok(Placed::Stored)
+}
+
+/// The sender's card with the names that the message itself brings, such as a new number.
+fn as_now_known(message: &ForeignMessage) -> ContactCard {
+    let mut card = message.contact.clone();
+    for linked in &message.linked {
+        card.phone = linked.phone.clone().or(card.phone);
+        card.user_id = linked.user_id.clone().or(card.user_id);
+    }
+    card
+}
+
+/// A part of a past conversation: its contact is looked up once, and the conversation noted once. It opens nothing.
+async fn store_history(
+    deps: &Deps,
+    number: &Number,
+    thread: &HistoryThread,
     received_at: Timestamp,
 ) -> Result<(), NotStored> {
-    let contact = deps.table.resolve_contact(number.tenant, &message.from, received_at).await?;
+    let contact = contact_of(deps, number, &thread.contact, &[], received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
-    let stored = deps.table.put_inbound(&conversation, message, received_at).await?;
-    // Noted for a repetition too: the first time may have stopped right here.
-    let opens_window = message.content.opens_window();
-    deps.table.note_inbound(number.tenant, &conversation, &message.from, message.at, opens_window).await?;
-    match stored {
-        Stored::New => deps.metrics.count("inbound_stored", message.content.kind(), 1),
-        Stored::Known => deps.metrics.count("inbound_duplicate", message.content.kind(), 1),
+    let newest = thread.messages.iter().max_by_key(|message| (message.at, message.id.clone()));
+    let put = |message: ForeignMessage| {
+        let conversation = &conversation;
+        // Only the newest can stand for the conversation in the inbox.
+        let inbox = newest.is_some_and(|newest| newest.id == message.id).then_some(number.tenant);
+        async move {
+            let put = deps.table.put_message(conversation, &message, inbox, received_at).await?;
+            count(deps, put == Put::New, "history");
+            Ok::<_, StorageError>(put)
+        }
+    };
+    let puts: Vec<Put> =
+        stream::iter(thread.messages.clone()).map(put).buffer_unordered(BATCH_CONCURRENCY).try_collect().await?;
+    if let Some(newest) = newest.filter(|_| puts.iter().any(|put| *put != Put::Ours)) {
+        let id = MessageId::Inbound(newest.id.clone());
+        let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
+        deps.table.note(number.tenant, &conversation, &thread.contact, &noted).await?;
     }
     Ok(())
+}
+
+fn count(deps: &Deps, new: bool, kind: &str) {
+    deps.metrics.count(if new { "inbound_stored" } else { "inbound_duplicate" }, kind, 1);
 }
 
 async fn apply_status(deps: &Deps, number: &Number, update: &StatusUpdate) -> Result<(), NotStored> {
@@ -110,6 +219,9 @@ async fn apply_status(deps: &Deps, number: &Number, update: &StatusUpdate) -> Re
         deps.metrics.count("status_foreign", "not_ours", 1);
         return Ok(());
     };
+    if let Some(until) = update.entry_point_until {
+        deps.table.note_entry_point(number.tenant, &data.conversation, until).await?;
+    }
     match deps.table.apply_status(&data.conversation, data.message, update).await? {
         Applied::New { settled_doubt, duplicate_send } => {
             deps.metrics.count("status_applied", update.status.as_str(), 1);
@@ -145,9 +257,9 @@ pub(crate) async fn keep(
     };
     deps.table.keep(kept, number, stored_at.as_deref(), received_at).await?;
     let metric = match kept.reason {
-        KeptReason::Malformed => "inbound_quarantined",
+        KeptReason::Malformed | KeptReason::TooOld => "inbound_quarantined",
         KeptReason::Unsupported => "inbound_unsupported",
-        KeptReason::UnknownNumber => "inbound_unrouted",
+        KeptReason::UnknownNumber | KeptReason::UnknownAccount => "inbound_unrouted",
     };
     deps.metrics.count(metric, &kept.what, 1);
     Ok(())

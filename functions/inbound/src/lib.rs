@@ -3,8 +3,10 @@
 //! A batch is archived as it came, then each record is read leniently and every item of it is merged into the table.
 //! A record is acknowledged only when everything it says is stored; doing it again changes nothing.
 
+mod account;
 mod apply;
 mod record;
+mod replay;
 
 use std::sync::Arc;
 
@@ -13,10 +15,11 @@ use shared::aws::AwsConfig;
 use shared::cache::Cache;
 use shared::clock::{Clock, Timestamp};
 use shared::config::{self, ConfigError};
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::contact::Alias;
+use shared::domain::ids::{ContactId, PhoneNumberId, TenantId};
 use shared::domain::number::Number;
 use shared::limits::CACHE_FOR;
-use shared::queue::{Outcome, run_standard};
+use shared::queue::{Outcome, Queue, run_standard};
 use shared::secret::Secret;
 use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
@@ -31,10 +34,14 @@ pub struct Config {
     pub key_id: String,
     /// The bucket of the raw archive.
     pub bucket: String,
+    /// The inbound queue: what one invocation cannot end, and what is read again.
+    pub inbound_queue_url: String,
+    /// Where its records go that failed too often.
+    pub dead_letters_url: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID` and `BUCKET_NAME`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, `INBOUND_QUEUE_URL` and `INBOUND_DEAD_LETTERS_URL`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -43,6 +50,8 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
             bucket: config::required("BUCKET_NAME")?,
+            inbound_queue_url: config::required("INBOUND_QUEUE_URL")?,
+            dead_letters_url: config::required("INBOUND_DEAD_LETTERS_URL")?,
         })
     }
 }
@@ -53,9 +62,12 @@ pub struct Deps {
     table: Table,
     vault: Vault,
     archive: Archive,
+    inbound: Queue,
+    dead_letters: Queue,
     clock: Clock,
     metrics: Metrics,
     numbers: Cache<PhoneNumberId, Number>,
+    contacts: Cache<(TenantId, Vec<Alias>), ContactId>,
     callback_mac: Cache<(), Arc<Secret>>,
 }
 
@@ -67,7 +79,10 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.kms(), config.key_id.clone()),
             archive: Archive::new(aws.s3(), config.bucket.clone()),
+            inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
+            dead_letters: Queue::new(aws.sqs(), config.dead_letters_url.clone()),
             metrics,
+            contacts: Cache::strict(clock.clone(), CACHE_FOR),
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
             callback_mac: Cache::keeping_stale(clock.clone(), CACHE_FOR),
             clock,

@@ -1,74 +1,129 @@
 //! One record: unpack, read, merge every item. An item that fails does not stop the others.
 
+use std::collections::BTreeMap;
+
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
 use shared::clock::{SignedDuration, Timestamp, at_millis};
-use shared::domain::event::{Kept, KeptReason};
+use shared::domain::event::{InboundEvent, Kept, KeptReason, Said};
 use shared::limits::BATCH_CONCURRENCY;
 use shared::provider::meta::webhook;
-use shared::queue::{InboundJob, Outcome, Payload};
+use shared::queue::{InboundJob, InboundWork, Outcome, Payload};
 use shared::storage::ArchiveError;
 
 use crate::apply::NotStored;
-use crate::{Deps, apply};
+use crate::{Deps, apply, replay};
 
-/// Time left that an item needs to be begun: its few writes, each with its repeats.
-const ITEM_NEEDS: SignedDuration = SignedDuration::from_secs(10);
+/// Time left that a slice of items needs to be begun: its few hundred writes, each with its repeats.
+pub(crate) const SLICE_NEEDS: SignedDuration = SignedDuration::from_secs(10);
+/// Messages between two looks at the clock.
+const SLICE: usize = 256;
 
-/// Writes the batch to the archive as it came, one line a record. `false` when S3 does not take it: then nothing may
-/// be acknowledged.
+/// The folder of the raw archive for what came in the hour of `at`.
+pub(crate) fn archive_folder(at: Timestamp) -> String {
+    format!("raw/{}", at.strftime("%Y-%m-%dT%H"))
+}
+
+/// Writes the batch to the archive as it came, one line a record, by the hour of receipt. `false` when S3 does not
+/// take it: then nothing may be acknowledged. What was archived before, or is no webhook, is not.
 pub(crate) async fn archive(deps: &Deps, event: &SqsEvent) -> bool {
-    let lines: Vec<&str> = event.records.iter().filter_map(|record| record.body.as_deref()).collect();
-    match deps.archive.put("raw", lines.join("\n").into()).await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::error!(event = "inbound.not_archived", %error);
-            false
+    let mut folders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for line in event.records.iter().filter_map(|record| record.body.as_deref()) {
+        if let Ok(InboundWork::Webhook(job)) = InboundWork::decode(line)
+            && !job.replayed
+            && job.done == 0
+        {
+            folders.entry(archive_folder(job.received_at)).or_default().push(line);
         }
     }
+    for (folder, lines) in folders {
+        if let Err(error) = deps.archive.put(&folder, lines.join("\n").into()).await {
+            tracing::error!(event = "inbound.not_archived", %error);
+            return false;
+        }
+    }
+    true
 }
 
 /// Merges everything a record says. `Retry` when any of it could not be stored; the rest is stored all the same.
 pub(crate) async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcome {
     let text = record.body.unwrap_or_default();
-    let Ok(job) = InboundJob::decode(&text) else {
-        // The same in every receive, so that a repetition is identical.
-        let sent_at = record.attributes.get("SentTimestamp").and_then(|millis| millis.parse().ok());
-        return quarantine(deps, "job", text.into_bytes(), sent_at.map_or(Timestamp::UNIX_EPOCH, at_millis)).await;
+    let job = match InboundWork::decode(&text) {
+        Ok(InboundWork::Webhook(job)) => job,
+        Ok(InboundWork::Replay(job)) => return replay::run(deps, job, deadline).await,
+        Err(_) => {
+            // The same in every receive, so that a repetition is identical.
+            let sent_at = record.attributes.get("SentTimestamp").and_then(|millis| millis.parse().ok());
+            let sent_at = sent_at.map_or(Timestamp::UNIX_EPOCH, at_millis);
+            return quarantine(deps, "job", text.into_bytes(), sent_at).await;
+        }
     };
     let body = match body(deps, &job.payload).await {
         Ok(body) => body,
         Err(Unreadable::Later) => return Outcome::Retry,
         Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes(), job.received_at).await,
     };
-    let events = webhook::parse(&body, job.received_at);
-    let failures = stream::iter(events)
-        .map(|event| async {
-            let time_left = deadline.duration_since(deps.clock.now());
-            if time_left < ITEM_NEEDS {
-                return Err(NotStored::NoTimeLeft);
+    merge(deps, &job, webhook::parse(&body, job.received_at), deadline).await
+}
+
+/// Merges the items in slices. When the time is up, the rest goes back to the queue as a job of its own, so that any
+/// body ends in some number of invocations.
+async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadline: Timestamp) -> Outcome {
+    let mut failures = Vec::new();
+    let mut done = job.done;
+    // How far a past has come is said when the messages before it are stored.
+    let (progress, items): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| matches!(event.said, Said::HistoryProgress(..)));
+    let mut items = items.into_iter().skip(done).chain(progress).peekable();
+    while items.peek().is_some() {
+        if deadline.duration_since(deps.clock.now()) < SLICE_NEEDS {
+            if done == job.done || !failures.is_empty() {
+                return not_stored(&failures);
             }
-            apply::apply(deps, event, job.received_at).await
-        })
-        .buffer_unordered(BATCH_CONCURRENCY)
-        .filter_map(|result| async move { result.err() })
-        .collect::<Vec<_>>()
-        .await;
-    // One line a record: an outage would write thousands.
+            let rest = InboundJob { done, ..job.clone() };
+            return hand_on(deps, &rest).await;
+        }
+        let (mut slice, mut weight) = (Vec::new(), 0);
+        while let Some(item) = items.next_if(|_| weight < SLICE) {
+            weight += item.said.weight();
+            slice.push(item);
+        }
+        done += slice.len();
+        let results = stream::iter(slice).map(|event| apply::apply(deps, event, job.received_at));
+        let failed = results.buffer_unordered(BATCH_CONCURRENCY).filter_map(|result| async move { result.err() });
+        failures.extend(failed.collect::<Vec<_>>().await);
+    }
+    if failures.is_empty() { Outcome::Done } else { not_stored(&failures) }
+}
+
+/// One line a record: an outage would write thousands.
+fn not_stored(failures: &[NotStored]) -> Outcome {
     if let Some(error) = failures.first() {
         tracing::error!(event = "inbound.not_stored", items = failures.len(), %error);
     }
-    if failures.is_empty() { Outcome::Done } else { Outcome::Retry }
+    Outcome::Retry
 }
 
-enum Unreadable {
+async fn hand_on(deps: &Deps, rest: &InboundJob) -> Outcome {
+    let Ok(body) = rest.encode() else { return Outcome::Retry };
+    match deps.inbound.send(body, rest.app.as_str()).await {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            tracing::error!(event = "inbound.not_handed_on", %error);
+            Outcome::Retry
+        }
+    }
+}
+
+pub(crate) enum Unreadable {
     /// S3 did not answer.
     Later,
     /// It is gone or damaged: trying again cannot help.
     Never,
 }
 
-async fn body(deps: &Deps, payload: &Payload) -> Result<Vec<u8>, Unreadable> {
+/// The body of a webhook, from the job or from the archive.
+pub(crate) async fn body(deps: &Deps, payload: &Payload) -> Result<Vec<u8>, Unreadable> {
     let gzip = match payload {
         Payload::Inline(gzip_base64) => Payload::decode(gzip_base64).map_err(|_| Unreadable::Never)?,
         Payload::Stored(key) => match deps.archive.get(key).await {

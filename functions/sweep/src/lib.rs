@@ -6,9 +6,10 @@ use shared::aws::AwsConfig;
 use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
+use shared::domain::ids::MessageId;
 use shared::domain::outbound::{Intent, NextStep, SendFacts, SendState};
 use shared::queue::{Queue, QueueError, SendJob};
-use shared::storage::{Due, StorageError, Table};
+use shared::storage::{Due, Noted, StorageError, Table};
 use shared::telemetry::Metrics;
 
 /// Intents of one shard looked at in one run: a bound on its time; the rest comes a minute later.
@@ -114,7 +115,10 @@ async fn repair(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError
 /// Does again what accepting a message causes: the conversation shows it, the sender hears of it.
 async fn put_back(deps: &Deps, due: &Due, intent: &Intent, now: Timestamp) -> Result<(), SweepError> {
     let card = intent.to.card();
-    deps.table.note_outbound(intent.tenant, &intent.conversation, &card, intent.accepted_at).await?;
+    let message = MessageId::Outbound(intent.id);
+    let told_at = Some(Timestamp::UNIX_EPOCH);
+    let noted = Noted { message: Some((&message, intent.accepted_at)), told_at, ..Noted::default() };
+    deps.table.note(intent.tenant, &intent.conversation, &card, &noted).await?;
     let job = SendJob { conversation: due.conversation.clone(), message: due.message };
     deps.outbound.send_job(&job, now).await?;
     deps.table.look_again(due, after(now, AFTER_PUTTING_BACK)).await?;

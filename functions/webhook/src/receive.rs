@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use shared::domain::ids::MetaAppId;
-use shared::limits::{QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
+use shared::limits::WEBHOOK_BODY_MAX;
 use shared::provider::meta::signature::{self, AuthenticBody, UnverifiedSignature};
 use shared::queue::{InboundJob, Payload};
 
@@ -82,14 +82,13 @@ async fn enqueue(deps: &Deps, app: MetaAppId, body: &AuthenticBody) -> Result<()
     let body = body.bytes();
     let group = group_of(body, &app);
     let gzip = Payload::gzip(body).map_err(|error| Unavailable::log("gzip", &error))?;
-    // Base 64 makes four characters of three bytes.
-    let payload = if gzip.len() / 3 * 4 < QUEUE_BODY_MAX {
+    let payload = if Payload::fits(&gzip) {
         Payload::inline(&gzip)
     } else {
         let stored = deps.archive.put("large", Bytes::from(gzip)).await;
         Payload::Stored(stored.map_err(|error| Unavailable::log("archive", &error))?)
     };
-    let job = InboundJob { app, received_at: deps.clock.now(), payload };
+    let job = InboundJob { app, received_at: deps.clock.now(), payload, done: 0, replayed: false };
     let job = job.encode().map_err(|error| Unavailable::log("job", &error))?;
     deps.inbound.send(job, &group).await.map_err(|error| Unavailable::log("queue", &error))
 }

@@ -121,8 +121,15 @@ impl Stack {
             table: table.clone(),
             key_id: key_id.clone(),
             outbound_queue_url: outbound_queue_url.clone(),
+            inbound_queue_url: Sqs::url(INBOUND),
         };
-        let inbound = inbound::Config { table: table.clone(), key_id: key_id.clone(), bucket: BUCKET.to_owned() };
+        let inbound = inbound::Config {
+            table: table.clone(),
+            key_id: key_id.clone(),
+            bucket: BUCKET.to_owned(),
+            inbound_queue_url: Sqs::url(INBOUND),
+            dead_letters_url: Sqs::url(INBOUND_DEAD),
+        };
         let sweep = sweep::Config { table: table.clone(), outbound_queue_url: outbound_queue_url.clone() };
         let send_message = send_message::Config {
             table,

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::ids::{ConversationId, TenantId};
+use super::contact::AddressBookEntry;
+use super::ids::{ContactId, ConversationId, TenantId};
 use super::phone::PhoneNumber;
 
 /// How long a customer's message keeps the window open (Meta: 24 hours).
@@ -19,12 +20,26 @@ pub struct Conversation {
     pub phone: Option<PhoneNumber>,
     /// The contact's business-scoped user id, if it is known.
     pub user_id: Option<String>,
+    /// The group, if the other side is one.
+    pub group_id: Option<String>,
     /// The name the contact chose in WhatsApp.
     pub profile_name: Option<String>,
+    /// The user name the contact chose, without `@`.
+    pub username: Option<String>,
+    /// What the address book of the business's phone says.
+    pub address_book: Option<AddressBookEntry>,
     /// The latest message, in either direction.
     pub last_activity_at: Timestamp,
-    /// The latest message of the customer: what opens the window.
+    /// The latest message or call of the customer: what opens the window.
     pub last_inbound_at: Option<Timestamp>,
+    /// When the customer last came from an advertisement or a post.
+    pub last_referral_at: Option<Timestamp>,
+    /// When the customer last called.
+    pub last_call_at: Option<Timestamp>,
+    /// Until when the provider says that a free entry point is open.
+    pub entry_point_until: Option<Timestamp>,
+    /// Other contacts that turned out to be the same person.
+    pub also: Vec<ContactId>,
 }
 
 impl Conversation {

@@ -2,33 +2,103 @@
 
 use jiff::Timestamp;
 
+use super::account::{StateChange, Subject};
+use super::contact::{AddressBookEntry, ContactCard, Preference};
 use super::ids::{PhoneNumberId, Wamid};
-use super::message::InboundMessage;
+use super::message::{Amendment, ForeignMessage, HistoryChunk, HistoryThread};
 use super::status::Status;
 
-/// One item of a webhook. An item is for us, or it is kept with the reason why it is not.
+/// One item of a webhook, and a webhook that holds only it: what is kept when it cannot be placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InboundEvent {
-    /// A customer wrote to a number.
-    Message {
-        /// The number.
-        number: PhoneNumberId,
-        /// The message; boxed because it is far larger than the other variants.
-        message: Box<InboundMessage>,
-        /// A webhook that holds only this, JSON: what is kept when it cannot be placed.
-        raw: String,
-    },
+pub struct InboundEvent {
+    /// What it says.
+    pub said: Said,
+    /// The same, JSON; or the bytes, where they are no webhook.
+    pub raw: Vec<u8>,
+}
+
+/// What an item says, in our words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// Somebody else than we wrote: the customer to a number, or the business on its phone.
+    Message(PhoneNumberId, Box<ForeignMessage>),
+    /// Something was said about an earlier message.
+    Amendment(PhoneNumberId, Box<Amendment>),
     /// A message we sent, or another system sent from the same number, took a step.
-    Status {
-        /// The number.
-        number: PhoneNumberId,
-        /// The step.
-        update: Box<StatusUpdate>,
-        /// A webhook that holds only this, JSON: what is kept when nobody has the number.
-        raw: String,
-    },
-    /// Not understood, or not understood yet: kept raw.
-    Kept(Kept),
+    Status(PhoneNumberId, Box<StatusUpdate>),
+    /// The customer called: that opens the window like a message.
+    Call(PhoneNumberId, Box<ContactCard>, Timestamp),
+    /// Messages from before the number was connected.
+    History(Box<HistoryThread>),
+    /// How far the past has come in.
+    HistoryProgress(PhoneNumberId, HistoryChunk),
+    /// The address book of the business's phone changed.
+    AddressBook(PhoneNumberId, Box<ContactCard>, AddressBookEntry, Timestamp),
+    /// A person says what they want to get.
+    Preference(PhoneNumberId, Box<ContactCard>, Preference, Timestamp),
+    /// Something about a number, an account, a template or a token.
+    State(Box<StateChange>),
+    /// Not understood, or not for us: kept raw. The second part is the number it is about, where that is known.
+    Kept(KeptReason, String, Option<PhoneNumberId>),
+}
+
+impl Said {
+    /// The number it is about, where one is.
+    #[must_use]
+    pub fn number(&self) -> Option<&PhoneNumberId> {
+        match self {
+            Self::Message(number, _)
+            | Self::Amendment(number, _)
+            | Self::Status(number, _)
+            | Self::Call(number, ..)
+            | Self::HistoryProgress(number, _)
+            | Self::AddressBook(number, ..)
+            | Self::Preference(number, ..) => Some(number),
+            Self::History(thread) => Some(&thread.number),
+            Self::State(change) => match &change.subject {
+                Subject::Number(number) => Some(number),
+                _ => None,
+            },
+            Self::Kept(_, _, number) => number.as_ref(),
+        }
+    }
+
+    /// What kind of item it is, in a word.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        match self {
+            Self::Message(..) => "message",
+            Self::Amendment(_, amendment) => amendment.change.kind(),
+            Self::Status(..) => "status",
+            Self::Call(..) => "call",
+            Self::History(_) | Self::HistoryProgress(..) => "history",
+            Self::AddressBook(..) => "state_sync",
+            Self::Preference(..) => "user_preferences",
+            Self::State(change) => change.aspect.as_str(),
+            Self::Kept(_, what, _) => what,
+        }
+    }
+
+    /// How many messages it holds: what it costs to store.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::History(thread) => thread.messages.len(),
+            _ => 1,
+        }
+    }
+
+    /// Whether it speaks of the message with this id.
+    #[must_use]
+    pub fn mentions(&self, wamid: &Wamid) -> bool {
+        match self {
+            Self::Message(_, message) => message.id == *wamid,
+            Self::Amendment(_, amendment) => amendment.id == *wamid || amendment.target == *wamid,
+            Self::Status(_, update) => update.wamid == *wamid,
+            Self::History(thread) => thread.messages.iter().any(|message| message.id == *wamid),
+            _ => false,
+        }
+    }
 }
 
 /// A step of a sent message.
@@ -46,6 +116,8 @@ pub struct StatusUpdate {
     pub error: Option<ProviderError>,
     /// The provider's price facts, JSON, kept verbatim.
     pub pricing: Option<String>,
+    /// Until when a free entry point is open, where the provider says so.
+    pub entry_point_until: Option<Timestamp>,
 }
 
 /// A failure in the provider's words.
@@ -102,9 +174,24 @@ pub enum KeptReason {
     Unsupported,
     /// For a number that no tenant has.
     UnknownNumber,
+    /// For an account that no tenant has.
+    UnknownAccount,
+    /// A message written more than eight days before it came: Meta repeats for seven, so this is no repetition of
+    /// hers. Stored nowhere else, because a reply to it would be absurd (`reliability.md` I4).
+    TooOld,
 }
 
 impl KeptReason {
+    /// All reasons.
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::Unsupported, Self::UnknownNumber, Self::UnknownAccount, Self::TooOld];
+
+    /// The reason of that name.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The reason's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -112,6 +199,8 @@ impl KeptReason {
             Self::Malformed => "malformed",
             Self::Unsupported => "unsupported",
             Self::UnknownNumber => "unknown_number",
+            Self::UnknownAccount => "unknown_account",
+            Self::TooOld => "too_old",
         }
     }
 }

@@ -79,6 +79,12 @@ our_id!(
     "clm_"
 );
 
+our_id!(
+    /// One replay of what was received before.
+    ReplayId,
+    "rpl_"
+);
+
 impl OutboundId {
     /// The moment the id was made, to the millisecond.
     #[must_use]

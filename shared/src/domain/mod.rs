@@ -1,11 +1,13 @@
-//! Our nouns and rules: no I/O, no serialisation, no AWS, no vendor.
+//! Our nouns and rules: no I/O, no AWS, no vendor; only `content` serialises.
 //!
 //! A **tenant** owns **numbers**. A **contact** writes to a number: that pair is a **conversation**, and it holds
 //! **messages**, inbound and outbound. Everything stored about a message is a write-once fact; what we show is derived
 //! from the facts by the pure functions here, so order and repetition cannot matter.
 
+pub mod account;
 pub mod app;
 pub mod contact;
+pub mod content;
 pub mod conversation;
 pub mod event;
 pub mod ids;

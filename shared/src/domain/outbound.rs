@@ -6,9 +6,9 @@
 use jiff::Timestamp;
 
 use super::contact::ContactCard;
+use super::content::Text;
 use super::event::ProviderError;
 use super::ids::{ClaimId, ConversationId, OutboundId, TenantId, Wamid};
-use super::message::Text;
 use super::status::{Status, StatusTimes};
 
 /// What our side recorded last.

@@ -8,7 +8,7 @@ const DIGITS_MIN: usize = 7;
 const DIGITS_MAX: usize = 15;
 
 /// An international phone number, `+` and 7 to 15 digits. Personal data: it has no `Display`, and `Debug` hides it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PhoneNumber(String);
 
 /// Why a text is no [`PhoneNumber`].
@@ -67,6 +67,39 @@ impl PhoneNumber {
         &self.0
     }
 
+    /// The one spelling of numbers that a numbering plan makes the same, and nothing else.
+    ///
+    /// * Brazil: mobile numbers have got a ninth digit, `9`, in front. A number of eight that begins with 2 to 5 is a
+    ///   landline and never gets one, and a mobile number of nine whose rest looks like a landline never loses it.
+    /// * Mexico: the `1` once dialled before mobile numbers is gone; national numbers have ten digits either way.
+    ///
+    /// Argentina's `9` is not among them: without it the number may be a landline of somebody else
+    /// ([`PhoneNumber::other_spelling`]).
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        let digits = self.digits();
+        match (digits.get(..2), digits.len()) {
+            (Some("55"), 12) if matches!(digits.as_bytes()[4], b'6'..=b'9') => {
+                Self(format!("+{}9{}", &digits[..4], &digits[4..]))
+            }
+            (Some("52"), 13) if digits.as_bytes()[2] == b'1' => Self(format!("+52{}", &digits[3..])),
+            _ => self.clone(),
+        }
+    }
+
+    /// A spelling that people use for the same number, which may yet be another subscriber's: Argentina's mobile
+    /// numbers with and without `9`. Good for finding somebody whose number was typed, never for joining two whom Meta
+    /// tells apart.
+    #[must_use]
+    pub fn other_spelling(&self) -> Option<Self> {
+        let digits = self.digits();
+        match (digits.strip_prefix("54")?, digits.len()) {
+            (rest, 13) if rest.starts_with('9') => Some(Self(format!("+54{}", &rest[1..]))),
+            (rest, 12) if !rest.starts_with('9') => Some(Self(format!("+549{rest}"))),
+            _ => None,
+        }
+    }
+
     /// The digits alone, as a `wa_id` has them.
     #[must_use]
     pub fn digits(&self) -> &str {
@@ -90,6 +123,31 @@ mod tests {
             assert_eq!(PhoneNumber::parse(text).unwrap().e164(), "+15550002222");
         }
         assert_eq!(PhoneNumber::parse_wa_id("15550002222").unwrap().digits(), "15550002222");
+    }
+
+    #[test]
+    fn national_variants_have_one_canonical_form_and_landlines_keep_theirs() {
+        let canonical = |text: &str| PhoneNumber::parse_wa_id(text).unwrap().canonical().digits().to_owned();
+        for (spelled, meant) in [
+            ("551187654321", "5511987654321"),
+            ("5511987654321", "5511987654321"),
+            ("551132654321", "551132654321"),
+            ("5511932654321", "5511932654321"),
+            ("5215512345678", "525512345678"),
+            ("525512345678", "525512345678"),
+            ("541144445555", "541144445555"),
+            ("5491144445555", "5491144445555"),
+            ("15550002222", "15550002222"),
+        ] {
+            assert_eq!(canonical(spelled), meant, "{spelled}");
+            assert_eq!(canonical(meant), meant, "canonical twice is canonical once");
+        }
+        let other = |text: &str| PhoneNumber::parse_wa_id(text).unwrap().other_spelling();
+        let digits = |phone: Option<PhoneNumber>| phone.map(|phone| phone.digits().to_owned());
+        assert_eq!(digits(other("5491144445555")).as_deref(), Some("541144445555"));
+        assert_eq!(digits(other("541144445555")).as_deref(), Some("5491144445555"));
+        assert_eq!(other("551187654321"), None);
+        assert_eq!(other("54114444555"), None);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::at_millis;
-use crate::domain::ids::{ConversationId, MetaAppId, OutboundId};
-use crate::limits::WEBHOOK_BODY_MAX;
+use crate::domain::ids::{ConversationId, MetaAppId, OutboundId, PhoneNumberId, ReplayId, TenantId, Wamid};
+use crate::limits::{QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
 
 /// A webhook to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,56 @@ pub struct InboundJob {
     pub received_at: Timestamp,
     /// The body.
     pub payload: Payload,
+    /// Items of it that are stored already: an earlier invocation had no time for the rest.
+    pub done: usize,
+    /// Whether it was archived before: it is read again, not received.
+    pub replayed: bool,
+}
+
+/// What the inbound queue holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InboundWork {
+    /// A webhook to be read.
+    Webhook(InboundJob),
+    /// Webhooks to be queued again.
+    Replay(ReplayJob),
+}
+
+/// Webhooks that were received once and are to be read again. It changes nothing that is stored already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayJob {
+    /// The replay.
+    pub id: ReplayId,
+    /// Only what concerns this tenant.
+    pub tenant: Option<TenantId>,
+    /// Only what concerns this number.
+    pub number: Option<PhoneNumberId>,
+    /// Only webhooks that speak of this message.
+    pub message: Option<Wamid>,
+    /// Received from then on.
+    pub from: Timestamp,
+    /// Received before.
+    pub until: Timestamp,
+    /// Where they are.
+    pub source: ReplaySource,
+    /// Where to go on: a folder or a list, and a position in it.
+    pub at: (i64, Option<String>),
+    /// Objects and items read so far.
+    pub read: i64,
+    /// Webhooks queued again so far.
+    pub queued: i64,
+}
+
+/// Where webhooks of the past are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplaySource {
+    /// Everything received in the last eight days.
+    Archive,
+    /// What could not be used.
+    Quarantine,
+    /// What failed five times.
+    DeadLetters,
 }
 
 /// Where a body is.
@@ -60,7 +110,32 @@ enum InboundWire {
         gzip_base64: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stored_at: Option<String>,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        done: usize,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        replayed: bool,
     },
+    #[serde(rename = "replay.v1")]
+    ReplayV1 {
+        id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        from: i64,
+        until: i64,
+        source: ReplaySource,
+        at: (i64, Option<String>),
+        read: i64,
+        queued: i64,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +154,12 @@ impl Payload {
         let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2 + 64), Compression::fast());
         encoder.write_all(body)?;
         encoder.finish()
+    }
+
+    /// Whether a packed body fits into a job: base 64 makes four characters of three bytes.
+    #[must_use]
+    pub fn fits(gzip: &[u8]) -> bool {
+        gzip.len() / 3 * 4 < QUEUE_BODY_MAX
     }
 
     /// A packed body that travels in the job.
@@ -122,22 +203,64 @@ impl InboundJob {
             received_at: self.received_at.as_millisecond(),
             gzip_base64,
             stored_at,
+            done: self.done,
+            replayed: self.replayed,
         })
     }
+}
 
+impl ReplayJob {
+    /// The job as a queue message.
+    ///
+    /// # Errors
+    /// Never for values of these types; the signature is JSON's.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&InboundWire::ReplayV1 {
+            id: self.id.to_string(),
+            tenant: self.tenant.map(|tenant| tenant.to_string()),
+            number: self.number.as_ref().map(|number| number.to_string()),
+            message: self.message.as_ref().map(|message| message.as_str().to_owned()),
+            from: self.from.as_millisecond(),
+            until: self.until.as_millisecond(),
+            source: self.source,
+            at: self.at.clone(),
+            read: self.read,
+            queued: self.queued,
+        })
+    }
+}
+
+impl InboundWork {
     /// Reads a queue message.
     ///
     /// # Errors
     /// [`BadJob`] when it is none.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
-        let InboundWire::MetaWebhookV1 { app, received_at, gzip_base64, stored_at } =
-            serde_json::from_str(body).map_err(|_| BadJob)?;
-        let payload = match (gzip_base64, stored_at) {
-            (Some(gzip_base64), None) => Payload::Inline(gzip_base64),
-            (None, Some(key)) => Payload::Stored(key),
-            _ => return Err(BadJob),
-        };
-        Ok(Self { app: MetaAppId::parse(&app).map_err(|_| BadJob)?, received_at: at_millis(received_at), payload })
+        match serde_json::from_str(body).map_err(|_| BadJob)? {
+            InboundWire::MetaWebhookV1 { app, received_at, gzip_base64, stored_at, done, replayed } => {
+                let payload = match (gzip_base64, stored_at) {
+                    (Some(gzip_base64), None) => Payload::Inline(gzip_base64),
+                    (None, Some(key)) => Payload::Stored(key),
+                    _ => return Err(BadJob),
+                };
+                let app = MetaAppId::parse(&app).map_err(|_| BadJob)?;
+                Ok(Self::Webhook(InboundJob { app, received_at: at_millis(received_at), payload, done, replayed }))
+            }
+            InboundWire::ReplayV1 { id, tenant, number, message, from, until, source, at, read, queued } => {
+                Ok(Self::Replay(ReplayJob {
+                    id: ReplayId::parse(&id).map_err(|_| BadJob)?,
+                    tenant: tenant.map(|id| TenantId::parse(&id)).transpose().map_err(|_| BadJob)?,
+                    number: number.map(|id| PhoneNumberId::parse(&id)).transpose().map_err(|_| BadJob)?,
+                    message: message.map(|id| Wamid::parse(&id)).transpose().map_err(|_| BadJob)?,
+                    from: at_millis(from),
+                    until: at_millis(until),
+                    source,
+                    at,
+                    read,
+                    queued,
+                }))
+            }
+        }
     }
 }
 
@@ -178,10 +301,12 @@ mod tests {
             app: MetaAppId::parse("main").unwrap(),
             received_at: at_millis(5),
             payload: Payload::inline(&gzip),
+            done: 0,
+            replayed: false,
         };
         let text = job.encode().unwrap();
         assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "SQS takes every character");
-        let read = InboundJob::decode(&text).unwrap();
+        let InboundWork::Webhook(read) = InboundWork::decode(&text).unwrap() else { panic!() };
         assert_eq!(read, job);
         let Payload::Inline(inline) = read.payload else { panic!() };
         assert_eq!(Payload::gunzip(&Payload::decode(&inline).unwrap()).unwrap(), body);
@@ -192,7 +317,7 @@ mod tests {
         for text in
             ["", "{}", "[]", r#"{"job":"meta_webhook.v9"}"#, r#"{"job":"meta_webhook.v1","app":"a","received_at":1}"#]
         {
-            assert_eq!(InboundJob::decode(text), Err(BadJob), "{text}");
+            assert_eq!(InboundWork::decode(text), Err(BadJob), "{text}");
             assert_eq!(SendJob::decode(text), Err(BadJob), "{text}");
         }
         let bomb = Payload::gzip(&vec![0; WEBHOOK_BODY_MAX + 1]).unwrap();

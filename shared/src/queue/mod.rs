@@ -5,5 +5,5 @@ mod job;
 mod sender;
 
 pub use batch::{Outcome, run_fifo, run_standard};
-pub use job::{BadJob, InboundJob, Payload, SendJob};
-pub use sender::{Queue, QueueError};
+pub use job::{BadJob, InboundJob, InboundWork, Payload, ReplayJob, ReplaySource, SendJob};
+pub use sender::{Queue, QueueError, Received};

@@ -16,6 +16,17 @@ pub struct Queue {
     url: String,
 }
 
+/// A message that waits in a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its body.
+    pub body: String,
+    /// Its group; empty if it has none.
+    pub group: String,
+    /// What it is deleted by.
+    pub receipt: String,
+}
+
 /// SQS did not take the message: nothing may be acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the queue did not take the message: {0}")]
@@ -48,6 +59,31 @@ impl Queue {
     pub async fn send(&self, body: String, group: &str) -> Result<(), QueueError> {
         let send = self.client.send_message().queue_url(&self.url).message_body(body).message_group_id(group);
         send.send().await.map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    /// Up to ten messages that wait: each one's body, group and receipt.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub async fn receive(&self) -> Result<Vec<Received>, QueueError> {
+        let group = aws_sdk_sqs::types::MessageSystemAttributeName::MessageGroupId;
+        let ask = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
+        let answer = ask.message_system_attribute_names(group.clone()).send().await.map_err(|error| failed(&error))?;
+        let read = |message: aws_sdk_sqs::types::Message| {
+            let group = message.attributes.as_ref().and_then(|attributes| attributes.get(&group).cloned());
+            Some(Received { body: message.body?, group: group.unwrap_or_default(), receipt: message.receipt_handle? })
+        };
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
+    }
+
+    /// Forgets a received message.
+    ///
+    /// # Errors
+    /// When SQS does not answer: the message comes again.
+    pub async fn delete(&self, receipt: &str) -> Result<(), QueueError> {
+        let delete = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt);
+        delete.send().await.map_err(|error| failed(&error))?;
         Ok(())
     }
 

@@ -48,6 +48,17 @@ impl Archive {
         Ok(key)
     }
 
+    /// The keys of up to `limit` objects of a folder in their order, beginning behind `after`.
+    ///
+    /// # Errors
+    /// When S3 does not answer.
+    pub async fn list(&self, folder: &str, after: Option<&str>, limit: i32) -> Result<Vec<String>, ArchiveError> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{folder}/"));
+        let answer = list.set_start_after(after.map(str::to_owned)).max_keys(limit).send().await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
+        Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+    }
+
     /// Reads an object back.
     ///
     /// # Errors

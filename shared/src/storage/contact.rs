@@ -1,51 +1,132 @@
-//! Aliases: the names one contact goes by, each pointing to the same contact id.
+//! Contacts: aliases, each of which points to one contact for ever, and the knowledge that two contacts are one person.
+//!
+//! An alias is never pointed elsewhere: what is received again lands where it landed before. That two contacts are one
+//! person is a fact beside them, so it can be taken back, and is joined when a conversation is read.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::facts::Fact;
 use super::item::{Item, text, time};
+use super::page::{self, LIST};
 use super::update::Updated;
-use super::{StorageError, Table, keys};
-use crate::domain::contact::{Alias, ContactCard};
-use crate::domain::ids::{ContactId, TenantId};
+use super::{Page, StorageError, Stored, Table, keys};
+use crate::domain::contact::{Alias, ContactCard, Preference};
+use crate::domain::ids::{ContactId, TenantId, WabaId};
+
+/// Most contacts that one person may be known as: a bound on what one reading costs.
+const GROUP_MAX: usize = 20;
+
+/// How a name became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Vouched {
+    /// The provider wrote it: it is exactly this account's.
+    ByProvider,
+    /// A person or a program typed it: it may be spelled as people do.
+    Typed,
+}
+
+/// Two contacts that turned out to be one person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    /// One of them.
+    pub one: ContactId,
+    /// The other.
+    pub other: ContactId,
+    /// When that was found.
+    pub at: Timestamp,
+    /// What named both: the kinds of the two aliases.
+    pub because: String,
+    /// When somebody took it back.
+    pub undone_at: Option<Timestamp>,
+}
+
+struct Known {
+    contact: ContactId,
+    typed: bool,
+}
 
 impl Table {
-    /// The contact behind a card; made if none of its aliases is known. Two callers at once get the same contact,
-    /// because the first alias is written conditionally and the loser reads the winner's.
+    /// The contact behind the aliases of a card; made if none is known. Two callers at once get the same contact,
+    /// because the strongest alias is written conditionally and the loser reads the winner's. The strongest alias
+    /// decides; where a weaker one leads to another contact, the two are recorded as one person.
     ///
-    /// A card that names two contacts already known apart is not merged here: the phone number decides. Nothing known:
-    /// 1 WRU an alias. All known: 1 read unit an alias.
+    /// Nothing known: 1 WRU an alias. All known: 1 read unit an alias.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or the card has no alias at all ([`StorageError::Corrupt`]).
+    /// When DynamoDB does not answer, or there is no alias at all ([`StorageError::Corrupt`]).
     pub async fn resolve_contact(
         &self,
         tenant: TenantId,
         card: &ContactCard,
+        linked: &[ContactCard],
+        vouched: Vouched,
         now: Timestamp,
     ) -> Result<ContactId, StorageError> {
-        let aliases = card.aliases();
-        let mut known = None;
-        let mut unknown = Vec::new();
-        for alias in aliases {
-            match self.contact_of(tenant, &alias).await? {
-                Some(contact) => known = known.or(Some(contact)),
-                None => unknown.push(alias),
+        let mut aliases = card.aliases();
+        for alias in linked.iter().flat_map(ContactCard::aliases) {
+            if !aliases.contains(&alias) {
+                aliases.push(alias);
             }
         }
-        for alias in unknown {
-            let candidate = match known {
-                Some(contact) => contact,
-                None => ContactId::generate(now)?,
+        let known = self.known_aliases(tenant, &aliases).await?;
+        let (Some(strongest), Some(strongest_known)) = (aliases.first(), known.first()) else {
+            return Err(StorageError::Corrupt("alias"));
+        };
+        let chosen = match strongest_known {
+            Some(known) => known.contact,
+            None => {
+                let candidate = match known.iter().flatten().next() {
+                    Some(known) => Some(known.contact),
+                    None => self.spelled_otherwise(tenant, strongest, vouched).await?,
+                };
+                let candidate = candidate.map_or_else(|| ContactId::generate(now), Ok)?;
+                self.put_alias(tenant, strongest, candidate, vouched, now).await?
+            }
+        };
+        for (alias, known) in aliases.iter().zip(&known) {
+            if vouched == Vouched::ByProvider && known.as_ref().is_some_and(|known| known.typed) {
+                self.update(keys::alias(tenant, alias)).remove(&["typed"]).run().await?;
+            }
+            let contact = match known {
+                Some(known) => known.contact,
+                None if alias == strongest => chosen,
+                None => self.put_alias(tenant, alias, chosen, vouched, now).await?,
             };
-            let winner = self.put_alias(tenant, &alias, candidate, now).await?;
-            known = known.or(Some(winner));
+            if contact != chosen {
+                self.note_same(tenant, chosen, contact, &format!("{}+{}", kind(strongest), kind(alias)), now).await?;
+            }
         }
-        known.ok_or(StorageError::Corrupt("alias"))
+        Ok(chosen)
     }
 
-    async fn contact_of(&self, tenant: TenantId, alias: &Alias) -> Result<Option<ContactId>, StorageError> {
-        let item = self.read(&keys::alias(tenant, alias)).await?;
-        item.map(|item| contact(&item)).transpose()
+    async fn known_aliases(&self, tenant: TenantId, aliases: &[Alias]) -> Result<Vec<Option<Known>>, StorageError> {
+        let wanted: Vec<keys::Key> = aliases.iter().map(|alias| keys::alias(tenant, alias)).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.read_all(&wanted).await?;
+        let known = |key: &keys::Key| {
+            let item = found.iter().find(|item| item.text("pk") == Some(key.pk.as_str()));
+            item.map(|item| Ok(Known { contact: contact(item)?, typed: item.number("typed").is_some() })).transpose()
+        };
+        wanted.iter().map(known).collect()
+    }
+
+    /// Who is known under the number as people spell it too. What the provider tells apart stays apart: one of the two
+    /// spellings must have been typed.
+    async fn spelled_otherwise(
+        &self,
+        tenant: TenantId,
+        alias: &Alias,
+        vouched: Vouched,
+    ) -> Result<Option<ContactId>, StorageError> {
+        let Alias::Phone(phone) = alias else { return Ok(None) };
+        let Some(other) = phone.other_spelling() else { return Ok(None) };
+        let Some(item) = self.read(&keys::alias(tenant, &Alias::Phone(other))).await? else { return Ok(None) };
+        let typed = vouched == Vouched::Typed || item.number("typed").is_some();
+        if typed { contact(&item).map(Some) } else { Ok(None) }
     }
 
     async fn put_alias(
@@ -53,12 +134,15 @@ impl Table {
         tenant: TenantId,
         alias: &Alias,
         candidate: ContactId,
+        vouched: Vouched,
         now: Timestamp,
     ) -> Result<ContactId, StorageError> {
+        let typed = (vouched == Vouched::Typed).then(|| super::item::number(1));
         let written = self
             .update(keys::alias(tenant, alias))
             .set("contact", text(candidate.to_string()))
             .set("created_at", time(now))
+            .set_once_if("typed", typed)
             .when("attribute_not_exists(#pk)")
             .run()
             .await?;
@@ -66,6 +150,163 @@ impl Table {
             Updated::Done(_) => Ok(candidate),
             Updated::Refused(item) => contact(&item),
         }
+    }
+
+    /// Records that two contacts are one person, once; not again after somebody took it back. 3 WRU and 1 for the list
+    /// the first time.
+    async fn note_same(
+        &self,
+        tenant: TenantId,
+        one: ContactId,
+        other: ContactId,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let known = self.read(&keys::contact(other)).await?.unwrap_or_default();
+        if known.set("same_as").contains(&one.to_string()) {
+            return Ok(());
+        }
+        self.update(keys::merge(one, other))
+            .set_once("tenant", text(tenant.to_string()))
+            .set_once("one", text(one.min(other).to_string()))
+            .set_once("other", text(one.max(other).to_string()))
+            .set_once("because", text(because))
+            .set_once("list", text(keys::merges(tenant)))
+            .set_once("list_at", time(now))
+            .run()
+            .await?;
+        // The one that is asked above is written last: until then the whole is done again.
+        self.update(keys::contact(one)).add("same_as", other.to_string()).run().await?;
+        self.update(keys::contact(other)).add("same_as", one.to_string()).run().await?;
+        Ok(())
+    }
+
+    /// All contacts that are this person, itself included, the oldest first: that one names the conversation.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn same_person(&self, contact: ContactId) -> Result<Vec<ContactId>, StorageError> {
+        let Some(item) = self.read(&keys::contact(contact)).await? else { return Ok(vec![contact]) };
+        let mut group = BTreeSet::from([contact]);
+        let mut to_read: Vec<ContactId> = linked_to(&item)?;
+        while let Some(next) = to_read.pop() {
+            if group.len() < GROUP_MAX
+                && group.insert(next)
+                && let Some(item) = self.read(&keys::contact(next)).await?
+            {
+                to_read.extend(linked_to(&item)?);
+            }
+        }
+        Ok(group.into_iter().collect())
+    }
+
+    /// Merged contacts of a tenant, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn merges(
+        &self,
+        tenant: TenantId,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<Merge>, StorageError> {
+        let list = keys::merges(tenant);
+        let accepts = |pk: &str, sk: &str| pk.starts_with("MERGE#") && sk == "MERGE";
+        let start = cursor.map(|cursor| page::decode(cursor, LIST, &list, accepts)).transpose()?;
+        let (found, next) = self.index_page(LIST, &list, limit, start).await?;
+        let items = self.read_all(&page::keys_of(&found)?).await?;
+        let items = items.iter().map(read_merge).collect::<Result<_, _>>()?;
+        Ok(Page { items, next: next.and_then(|next| page::encode(&next, LIST)) })
+    }
+
+    /// Takes back that two contacts are one person; it is not found out again. `Known` if there is no such merge.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn undo_merge(
+        &self,
+        tenant: TenantId,
+        one: ContactId,
+        other: ContactId,
+        now: Timestamp,
+    ) -> Result<Stored, StorageError> {
+        let undone = self
+            .update(keys::merge(one, other))
+            .set_once("undone_at", time(now))
+            .when("#tenant = :tenant")
+            .value("tenant", text(tenant.to_string()));
+        if let Updated::Refused(_) = undone.run().await? {
+            return Ok(Stored::Known);
+        }
+        for (of, from) in [(one, other), (other, one)] {
+            self.update(keys::contact(of)).add("apart_from", from.to_string()).run().await?;
+        }
+        Ok(Stored::New)
+    }
+
+    /// Records what a contact wants from an account; of two wishes the later counts. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_preference(
+        &self,
+        contact: ContactId,
+        waba: &WabaId,
+        preference: &Preference,
+        at: Timestamp,
+    ) -> Result<(), StorageError> {
+        let key = keys::wants(contact, waba, &preference.category);
+        let once = [("category", text(&preference.category))];
+        let detail = preference.detail.clone().unwrap_or_default();
+        let facts = [Fact::latest("wish", &preference.value, at), Fact::latest("detail", detail, at)];
+        self.merge(&key, &once, &facts).await?;
+        Ok(())
+    }
+
+    /// What a contact wants from an account, by category, with the time it was said.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn preferences(
+        &self,
+        contact: ContactId,
+        waba: &WabaId,
+    ) -> Result<Vec<(Preference, Timestamp)>, StorageError> {
+        let items = self.partition(&keys::contact_partition(contact), &keys::wants_prefix(waba)).await?;
+        let read = |item: &Item| {
+            let preference = Preference {
+                category: item.required("category")?.to_owned(),
+                value: item.required("wish")?.to_owned(),
+                detail: item.owned("detail").filter(|detail| !detail.is_empty()),
+            };
+            Ok((preference, item.required_time("wish_at")?))
+        };
+        items.iter().map(read).collect()
+    }
+}
+
+fn linked_to(item: &Item) -> Result<Vec<ContactId>, StorageError> {
+    let apart = item.set("apart_from");
+    let linked = item.set("same_as").into_iter().filter(|id| !apart.contains(id));
+    linked.map(|id| ContactId::parse(&id).map_err(|_| StorageError::Corrupt("same_as"))).collect()
+}
+
+fn read_merge(item: &Item) -> Result<Merge, StorageError> {
+    Ok(Merge {
+        one: item.parsed("one", ContactId::parse)?,
+        other: item.parsed("other", ContactId::parse)?,
+        at: item.required_time("list_at")?,
+        because: item.required("because")?.to_owned(),
+        undone_at: item.time("undone_at"),
+    })
+}
+
+fn kind(alias: &Alias) -> &'static str {
+    match alias {
+        Alias::Phone(_) => "phone",
+        Alias::UserId(_) => "user_id",
+        Alias::ParentUserId(_) => "parent_user_id",
+        Alias::Group(_) => "group",
     }
 }
 

@@ -1,81 +1,128 @@
 //! Conversations: who, and the latest moments. Every moment only moves forward, by condition, so order cannot matter.
+//!
+//! A person known as several contacts has a conversation item for each; they are shown as one, under the oldest.
+
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::item::{Item, text, time};
-use super::update::{Update, Updated};
+use super::facts::Fact;
+use super::item::{Item, text};
+use super::message::{self, StoredMessage};
+use super::page::{self, BY_TIME, FEED};
 use super::{Page, StorageError, Table, keys};
-use crate::domain::contact::ContactCard;
+use crate::domain::contact::{AddressBookEntry, ContactCard};
 use crate::domain::conversation::Conversation;
-use crate::domain::ids::{ConversationId, TenantId};
+use crate::domain::ids::{ConversationId, MessageId, TenantId};
 use crate::domain::phone::PhoneNumber;
 
+/// Feed entries read for one page of conversations: a busy conversation has many and stands in the list once.
+const ENTRIES_MAX: usize = 2_000;
+/// Feed entries read at once.
+const ENTRIES_AT_ONCE: u16 = 200;
+
+/// Something that moves a conversation.
+#[derive(Debug, Clone, Default)]
+pub struct Noted<'a> {
+    /// A message that may now be the latest, and when it was written.
+    pub message: Option<(&'a MessageId, Timestamp)>,
+    /// The customer wrote or called: the window opens or stays open from then.
+    pub opens_window_at: Option<Timestamp>,
+    /// The customer came from an advertisement: a free entry point may open from then.
+    pub referred_at: Option<Timestamp>,
+    /// The customer called.
+    pub called_at: Option<Timestamp>,
+    /// When what `card` says was true.
+    pub told_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BookWire {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    full_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_name: Option<String>,
+}
+
 impl Table {
-    /// Notes that the customer wrote at `at`; `opens_window` unless it is a kind that does not.
-    ///
-    /// 1 WRU and 2 for the inbox index; a moment older than the latest costs up to two refused writes instead.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn note_inbound(
-        &self,
-        tenant: TenantId,
-        id: &ConversationId,
-        card: &ContactCard,
-        at: Timestamp,
-        opens_window: bool,
-    ) -> Result<(), StorageError> {
-        self.note(tenant, id, card, at, opens_window).await
-    }
-
-    /// Notes that we wrote, or were asked to write, at `at`.
+    /// Notes what moved a conversation. 1 WRU where all of it is newer than what was known; out of order up to one
+    /// more for each moment.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_outbound(
+    pub async fn note(
         &self,
         tenant: TenantId,
         id: &ConversationId,
         card: &ContactCard,
-        at: Timestamp,
+        noted: &Noted<'_>,
     ) -> Result<(), StorageError> {
-        self.note(tenant, id, card, at, false).await
-    }
-
-    async fn note(
-        &self,
-        tenant: TenantId,
-        id: &ConversationId,
-        card: &ContactCard,
-        at: Timestamp,
-        opens_window: bool,
-    ) -> Result<(), StorageError> {
-        const NEWEST: &str = "attribute_not_exists(#last_activity_at) OR #last_activity_at < :last_activity_at";
-        const NEWEST_INBOUND: &str = "attribute_not_exists(#last_inbound_at) OR #last_inbound_at < :last_inbound_at";
-        let base = || self.update(keys::conversation(id)).set_once("tenant", text(tenant.to_string()));
-        let active = || activity(named(base(), card), tenant, at).when(NEWEST);
-        if !opens_window {
-            active().run().await?;
-            return Ok(());
+        let mut facts = Vec::with_capacity(8);
+        if let Some((message, at)) = noted.message {
+            facts.push(Fact::latest("last_message", message.to_text(), at));
         }
-        let both = activity(named(base(), card), tenant, at)
-            .set("last_inbound_at", time(at))
-            .when(&format!("({NEWEST}) AND ({NEWEST_INBOUND})"));
-        if let Updated::Refused(item) = both.run().await? {
-            let later_than = |name| item.time(name).is_none_or(|known| known < at);
-            if later_than("last_inbound_at") {
-                let inbound = named(base(), card).set("last_inbound_at", time(at)).when(NEWEST_INBOUND);
-                inbound.run().await?;
-            }
-            if later_than("last_activity_at") {
-                active().run().await?;
-            }
+        let moments = [
+            ("last_inbound_at", noted.opens_window_at),
+            ("last_referral_at", noted.referred_at),
+            ("last_call_at", noted.called_at),
+        ];
+        facts.extend(moments.into_iter().filter_map(|(name, at)| Some(Fact::moment(name, at?))));
+        if let Some(at) = noted.told_at {
+            let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
+            let told = [
+                ("phone", phone),
+                ("user_id", card.user_id.clone()),
+                ("profile_name", card.profile_name.clone()),
+                ("username", card.username.clone()),
+                ("group_id", card.group_id.clone()),
+            ];
+            facts.extend(told.into_iter().filter_map(|(name, value)| Some(Fact::latest(name, value?, at))));
         }
+        self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
         Ok(())
     }
 
-    /// One conversation of this tenant; another tenant's is as if it did not exist.
+    /// Notes until when a free entry point is open. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_entry_point(
+        &self,
+        tenant: TenantId,
+        id: &ConversationId,
+        until: Timestamp,
+    ) -> Result<(), StorageError> {
+        let facts = [Fact::moment("entry_point_until", until)];
+        self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        Ok(())
+    }
+
+    /// Notes what the address book of the business's phone says about the contact; the latest word counts. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_address_book(
+        &self,
+        tenant: TenantId,
+        id: &ConversationId,
+        card: &ContactCard,
+        entry: &AddressBookEntry,
+        at: Timestamp,
+    ) -> Result<(), StorageError> {
+        let wire = BookWire { full_name: entry.full_name.clone(), first_name: entry.first_name.clone() };
+        let json = serde_json::to_string(&wire).map_err(|_| StorageError::Refused("an address book entry"))?;
+        let mut facts = vec![Fact::latest("address_book", json, at)];
+        let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
+        // A typed number is only better than none: what the provider says is from a later time.
+        facts.extend(phone.map(|phone| Fact::latest("phone", phone, Timestamp::UNIX_EPOCH)));
+        self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        Ok(())
+    }
+
+    /// One conversation of this tenant, whichever of a person's contacts names it; another tenant's is as if it did not
+    /// exist.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -84,12 +131,27 @@ impl Table {
         tenant: TenantId,
         id: &ConversationId,
     ) -> Result<Option<Conversation>, StorageError> {
-        let Some(item) = self.read(&keys::conversation(id)).await? else { return Ok(None) };
-        let conversation = read(id.clone(), &item)?;
-        Ok(Some(conversation).filter(|conversation| conversation.tenant == tenant))
+        let parts = self.parts(id).await?;
+        let wanted: Vec<keys::Key> = parts.iter().map(keys::conversation).collect();
+        let items = self.read_all(&wanted).await?;
+        let mut found = Vec::with_capacity(items.len());
+        for item in &items {
+            let one = read(keys::parse_conversation(item.required("pk")?)?, item)?;
+            if one.conversation.tenant == tenant {
+                found.push(one);
+            }
+        }
+        Ok(join(found).map(|one| one.conversation))
     }
 
-    /// A tenant's conversations, the latest activity first. One index query and one batch read a page.
+    /// The conversations of one number with all contacts that are the person of `id`.
+    async fn parts(&self, id: &ConversationId) -> Result<Vec<ConversationId>, StorageError> {
+        let group = self.same_person(id.contact()).await?;
+        Ok(group.into_iter().map(|contact| ConversationId::new(id.number().clone(), contact)).collect())
+    }
+
+    /// A tenant's conversations, the latest activity first. A page may be shorter than `limit` although there are
+    /// more. Reads the feed, the conversations of a page in one batch, and each merged person on its own.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -99,40 +161,222 @@ impl Table {
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<Conversation>, StorageError> {
-        let (found, next) = self.list_page(&keys::inbox(tenant), limit, cursor).await?;
-        let mut items = Vec::with_capacity(found.len());
-        for item in self.read_all(&found).await? {
-            let conversation = read(keys::parse_conversation(item.required("pk")?)?, &item)?;
-            if conversation.tenant == tenant {
-                items.push(conversation);
+        let feed = keys::inbox(tenant);
+        let accepts = |pk: &str, sk: &str| keys::parse_feed_entry(pk, sk).is_ok();
+        let mut start = cursor.map(|cursor| page::decode(cursor, FEED, &feed, accepts)).transpose()?;
+        let (mut items, mut seen) = (Vec::new(), 0);
+        loop {
+            let (entries, next) = self.index_page(FEED, &feed, ENTRIES_AT_ONCE, start).await?;
+            seen += entries.len();
+            let known = self.parts_behind(tenant, &entries).await?;
+            for entry in &entries {
+                let (conversation, message) = keys::parse_feed_entry(entry.required("pk")?, entry.required("sk")?)?;
+                let parts = known.iter().find(|parts| parts.iter().any(|one| one.conversation.id == conversation));
+                let Some(whole) = parts.and_then(|parts| join(parts.clone())) else { continue };
+                // The latest message of all parts stands for the conversation; the others are passed over.
+                if whole.last == Some((conversation, message.to_text())) {
+                    items.push(whole.conversation);
+                }
+                if items.len() == usize::from(limit) {
+                    let last = page::position_of(entry, FEED, &feed)?;
+                    return Ok(Page { items, next: page::encode(&last, FEED) });
+                }
             }
+            start = next;
+            if start.is_none() || seen >= ENTRIES_MAX {
+                return Ok(Page { items, next: start.and_then(|start| page::encode(&start, FEED)) });
+            }
+        }
+    }
+
+    /// The conversations that entries belong to, those of one person together.
+    async fn parts_behind(&self, tenant: TenantId, entries: &[Item]) -> Result<Vec<Vec<Part>>, StorageError> {
+        let mut ids = Vec::new();
+        let mut seen = BTreeSet::new();
+        for entry in entries {
+            let pk = entry.required("pk")?;
+            if seen.insert(pk.to_owned()) {
+                ids.push(keys::parse_conversation(pk)?);
+            }
+        }
+        let wanted = ids.iter().flat_map(|id| [keys::conversation(id), keys::contact(id.contact())]);
+        let items = self.read_all(&wanted.collect::<Vec<_>>()).await?;
+        let find = |key: &keys::Key| items.iter().find(|item| item.text("pk") == Some(key.pk.as_str()));
+        let mut groups: Vec<Vec<Part>> = Vec::with_capacity(ids.len());
+        for id in &ids {
+            if groups.iter().flatten().any(|part| part.conversation.id == *id) {
+                continue;
+            }
+            let merged = find(&keys::contact(id.contact())).is_some_and(|item| !item.set("same_as").is_empty());
+            let mut parts = Vec::new();
+            if merged {
+                let wanted: Vec<keys::Key> = self.parts(id).await?.iter().map(keys::conversation).collect();
+                for item in self.read_all(&wanted).await? {
+                    parts.push(read(keys::parse_conversation(item.required("pk")?)?, &item)?);
+                }
+            } else if let Some(item) = find(&keys::conversation(id)) {
+                parts.push(read(id.clone(), item)?);
+            }
+            parts.retain(|part| part.conversation.tenant == tenant);
+            groups.push(parts);
+        }
+        Ok(groups)
+    }
+
+    /// A conversation's messages, the newest first: of all contacts that are this person. One index query and one batch
+    /// read a page, for each of them.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn messages(
+        &self,
+        conversation: &ConversationId,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<StoredMessage>, StorageError> {
+        let parts = self.parts(conversation).await?;
+        let partitions: Vec<String> = parts.iter().map(keys::conversation_partition).collect();
+        let accepts = |pk: &str, sk: &str| partitions.iter().any(|part| part == pk) && keys::parse_message(sk).is_ok();
+        let after = match cursor {
+            Some(cursor) => Some(Item(page::decode(cursor, BY_TIME, &partitions[0], accepts)?)),
+            None => None,
+        };
+        let mut entries = Vec::new();
+        for (place, partition) in partitions.iter().enumerate() {
+            let start = after.as_ref().map(|after| start_in(after, &partitions, place)).transpose()?;
+            let (found, _) = self.index_page(BY_TIME, partition, limit.saturating_add(1), start).await?;
+            entries.extend(found);
+        }
+        // Stable: of one moment the first part's come first, in the index's own order.
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.number("at")));
+        let more = entries.len() > usize::from(limit);
+        entries.truncate(usize::from(limit));
+        let next = entries.last().filter(|_| more).and_then(|last| page::encode(&last.0, BY_TIME));
+        let id = parts.first().unwrap_or(conversation).clone();
+        let mut items = Vec::with_capacity(entries.len());
+        for item in self.united(&entries, &parts).await? {
+            items.extend(message::read(id.clone(), &item)?);
         }
         Ok(Page { items, next })
     }
-}
 
-fn activity<'a>(update: Update<'a>, tenant: TenantId, at: Timestamp) -> Update<'a> {
-    update.set("last_activity_at", time(at)).set("list", text(keys::inbox(tenant))).set("list_at", time(at))
-}
-
-/// Adds what the card tells. A name may change; who it is may not.
-fn named<'a>(update: Update<'a>, card: &ContactCard) -> Update<'a> {
-    let phone: Option<AttributeValue> = card.phone.as_ref().map(|phone| text(phone.e164()));
-    let update = update.set_once_if("phone", phone).set_once_if("user_id", card.user_id.as_ref().map(text));
-    match &card.profile_name {
-        Some(name) => update.set("profile_name", text(name)),
-        None => update,
+    /// The items behind entries. What is said about a message may stand under another contact of the same person: the
+    /// parts of one message are one message.
+    async fn united(&self, entries: &[Item], parts: &[ConversationId]) -> Result<Vec<Item>, StorageError> {
+        let mut items = self.read_all(&page::keys_of(entries)?).await?;
+        if parts.len() < 2 {
+            return Ok(items);
+        }
+        let mut elsewhere = Vec::new();
+        for item in &items {
+            let id = keys::parse_message(item.required("sk")?)?;
+            let wamid = item.text("wamid").and_then(|id| crate::domain::ids::Wamid::parse(id).ok());
+            for id in [Some(id), wamid.map(MessageId::Inbound)].into_iter().flatten() {
+                elsewhere.extend(parts.iter().map(|part| keys::message(part, &id)));
+            }
+        }
+        let others = self.read_all(&elsewhere).await?;
+        let mut united: Vec<Item> = Vec::with_capacity(items.len());
+        for mut item in items.drain(..) {
+            let wamid = item.owned("wamid").map(|wamid| format!("MSG#{wamid}"));
+            let key = item.key()?;
+            let speaks_of_it = |other: &&Item| {
+                let sk = other.text("sk");
+                other.text("pk") != Some(&key.pk)
+                    && (sk == Some(&key.sk) || (wamid.is_some() && sk == wamid.as_deref()))
+            };
+            for other in others.iter().filter(speaks_of_it) {
+                message::unite(&mut item, other);
+            }
+            if !united.iter().any(|known| known.text("sk") == item.text("sk")) {
+                united.push(item);
+            }
+        }
+        Ok(united)
     }
 }
 
-fn read(id: ConversationId, item: &Item) -> Result<Conversation, StorageError> {
-    Ok(Conversation {
-        id,
-        tenant: item.parsed("tenant", TenantId::parse)?,
-        phone: item.parsed_optional("phone", PhoneNumber::parse)?,
-        user_id: item.owned("user_id"),
-        profile_name: item.owned("profile_name"),
-        last_activity_at: item.time("last_activity_at").or(item.time("last_inbound_at")).unwrap_or_default(),
-        last_inbound_at: item.time("last_inbound_at"),
+/// Where the entries of one part continue after a position that may be in another part: of the position's moment the
+/// parts before are through, the parts behind have all to come.
+fn start_in(after: &Item, partitions: &[String], place: usize) -> Result<page::Position, StorageError> {
+    let position = partitions.iter().position(|partition| after.text("pk") == Some(partition));
+    let sk = match position.ok_or(StorageError::BadCursor)?.cmp(&place) {
+        std::cmp::Ordering::Equal => after.required("sk")?.to_owned(),
+        std::cmp::Ordering::Greater => keys::BEFORE_MESSAGES.to_owned(),
+        std::cmp::Ordering::Less => keys::BEHIND_MESSAGES.to_owned(),
+    };
+    let at = after.number("at").ok_or(StorageError::BadCursor)?;
+    let mut start = keys::Key { pk: partitions[place].clone(), sk }.attributes();
+    start.insert("at".to_owned(), super::item::number(at));
+    Ok(start)
+}
+
+fn owner(tenant: TenantId) -> [(&'static str, AttributeValue); 1] {
+    [("tenant", text(tenant.to_string()))]
+}
+
+/// One item of a conversation and the message that stands for it in the feed.
+#[derive(Debug, Clone)]
+struct Part {
+    conversation: Conversation,
+    last: Option<(ConversationId, String)>,
+    phone_at: Option<Timestamp>,
+}
+
+/// The parts of one person as one conversation: under the oldest contact, each moment the latest of all.
+fn join(mut parts: Vec<Part>) -> Option<Part> {
+    parts.sort_by_key(|part| part.conversation.id.contact());
+    let mut parts = parts.into_iter();
+    let mut whole = parts.next()?;
+    for part in parts {
+        let (one, other) = (&mut whole.conversation, part.conversation);
+        let newer = other.last_activity_at > one.last_activity_at
+            || (other.last_activity_at == one.last_activity_at
+                && part.last.as_ref().map(|last| &last.1) > whole.last.as_ref().map(|last| &last.1));
+        if part.last.is_some() && (newer || whole.last.is_none()) {
+            whole.last = part.last;
+        }
+        one.last_activity_at = one.last_activity_at.max(other.last_activity_at);
+        one.last_inbound_at = one.last_inbound_at.max(other.last_inbound_at);
+        one.last_referral_at = one.last_referral_at.max(other.last_referral_at);
+        one.last_call_at = one.last_call_at.max(other.last_call_at);
+        one.entry_point_until = one.entry_point_until.max(other.entry_point_until);
+        if part.phone_at > whole.phone_at || one.phone.is_none() {
+            one.phone = other.phone.or(one.phone.take());
+            whole.phone_at = part.phone_at;
+        }
+        one.user_id = one.user_id.take().or(other.user_id);
+        one.profile_name = one.profile_name.take().or(other.profile_name);
+        one.username = one.username.take().or(other.username);
+        one.address_book = one.address_book.take().or(other.address_book);
+        one.also.push(other.id.contact());
+    }
+    Some(whole)
+}
+
+fn read(id: ConversationId, item: &Item) -> Result<Part, StorageError> {
+    let book: Option<BookWire> = item.text("address_book").and_then(|json| serde_json::from_str(json).ok());
+    let last = item.owned("last_message").map(|message| (id.clone(), message));
+    Ok(Part {
+        last,
+        phone_at: item.time("phone_at"),
+        conversation: Conversation {
+            tenant: item.parsed("tenant", TenantId::parse)?,
+            phone: item.parsed_optional("phone", PhoneNumber::parse)?,
+            user_id: item.owned("user_id"),
+            group_id: item.owned("group_id"),
+            profile_name: item.owned("profile_name"),
+            username: item.owned("username"),
+            address_book: book
+                .map(|book| AddressBookEntry { full_name: book.full_name, first_name: book.first_name })
+                .filter(|book| book.full_name.is_some() || book.first_name.is_some()),
+            last_activity_at: item.time("last_message_at").or(item.time("last_inbound_at")).unwrap_or_default(),
+            last_inbound_at: item.time("last_inbound_at"),
+            last_referral_at: item.time("last_referral_at"),
+            last_call_at: item.time("last_call_at"),
+            entry_point_until: item.time("entry_point_until"),
+            also: Vec::new(),
+            id,
+        },
     })
 }

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 
 use super::due::CHECK_ACCEPTED_AFTER;
 use super::item::{Item, expiry, number, text, time};
-use super::message::read_content;
+use super::message::{encode, read_content};
 use super::update::Updated;
 use super::{StorageError, Table, keys, unavailable};
+use crate::domain::content::Content;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{ClaimId, ConversationId, MessageId, OutboundId, TenantId, Wamid};
-use crate::domain::message::Content;
 use crate::domain::outbound::{Claim, Intent, Recipient, SendFacts, SendState};
 use crate::domain::phone::PhoneNumber;
 use crate::domain::status::{Status, StatusTimes};
@@ -91,7 +91,7 @@ pub enum Recorded {
 impl Table {
     /// Stores an intent, and with it the idempotency record, in one transaction.
     ///
-    /// With a key: 4 WRU (a transaction doubles them) and 2 for the indexes; without: 1 and 2.
+    /// With a key: 4 WRU (a transaction doubles them) and 3 for the indexes; without: 1 and 3.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -117,7 +117,7 @@ impl Table {
     }
 
     async fn put_intent(&self, intent: &Intent) -> Result<(), StorageError> {
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(intent_item(intent).0));
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(intent_item(intent)?.0));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(()),
             // The id is fresh: what stands there is our own write, repeated by the SDK after a lost answer.
@@ -142,7 +142,7 @@ impl Table {
         let invalid = |_| StorageError::Corrupt("intent");
         let record = idempotency_item(intent, idempotency, now);
         let record = put(record, "attribute_not_exists(pk) OR valid_until <= :now").map_err(invalid)?;
-        let intent = put(intent_item(intent), "attribute_not_exists(pk)").map_err(invalid)?;
+        let intent = put(intent_item(intent)?, "attribute_not_exists(pk)").map_err(invalid)?;
         let answer = self
             .client
             .transact_write_items()
@@ -216,7 +216,8 @@ impl Table {
     }
 
     /// Records what the holder of `claim` found out. A provider id is proof and is recorded whoever holds the claim
-    /// by now; anything else only while the claim stands and no evidence has come. 1 WRU and 1 for the due list.
+    /// by now; anything else only while the claim stands and no evidence has come. 1 WRU and 1 for the due list; 1 more
+    /// for the signpost from the provider's id.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -224,7 +225,10 @@ impl Table {
         let update = self.update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)));
         let (update, overtaken) = match result {
             SendResult::Sent(wamid) => {
+                // The record counts more than the signpost: the first status puts up what is missing.
+                let pointed = self.point_to(&intent.conversation, wamid, intent.id).await.is_ok();
                 let update = update
+                    .set_once_if("pointed", pointed.then(|| number(1)))
                     .set("state", text(SendState::Sent.as_str()))
                     .set("wamid", text(wamid.as_str()))
                     .remove(&["list", "list_at"])
@@ -306,7 +310,7 @@ fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     }
 }
 
-fn intent_item(intent: &Intent) -> Item {
+fn intent_item(intent: &Intent) -> Result<Item, StorageError> {
     let key = keys::message(&intent.conversation, &MessageId::Outbound(intent.id));
     let mut item = key.attributes();
     let recipient = match &intent.to {
@@ -319,8 +323,7 @@ fn intent_item(intent: &Intent) -> Item {
         ("tenant", text(intent.tenant.to_string())),
         ("at", time(intent.accepted_at)),
         ("kind", text("text")),
-        ("body", text(&intent.text.body)),
-        ("preview_url", number(i64::from(intent.text.preview_url))),
+        ("feed", text(keys::inbox(intent.tenant))),
         ("state", text(SendState::Queued.as_str())),
         ("attempt", number(0)),
         ("not_before", time(intent.not_before)),
@@ -333,7 +336,9 @@ fn intent_item(intent: &Intent) -> Item {
     if let Some(quoted) = &intent.quotes {
         item.insert("quotes".to_owned(), text(quoted.as_str()));
     }
-    Item(item)
+    let content = encode(&Content::Text(intent.text.clone()))?;
+    item.insert("content".to_owned(), text(content));
+    Ok(Item(item))
 }
 
 fn idempotency_item(intent: &Intent, idempotency: &Idempotency, now: Timestamp) -> Item {
@@ -355,7 +360,7 @@ fn read_intent(conversation: ConversationId, id: OutboundId, item: &Item) -> Res
         Some(phone) => Recipient::Phone(phone),
         None => Recipient::UserId(item.required("to_user_id")?.to_owned()),
     };
-    let Content::Text(text) = read_content(item)? else { return Err(StorageError::Corrupt("kind")) };
+    let Some(Content::Text(text)) = read_content(item, "content") else { return Err(StorageError::Corrupt("content")) };
     Ok(Intent {
         id,
         conversation,

@@ -17,6 +17,16 @@ impl Item {
         self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
     }
 
+    /// The primary key it was read with.
+    pub(super) fn key(&self) -> Result<keys::Key, StorageError> {
+        Ok(keys::Key { pk: self.required("pk")?.to_owned(), sk: self.required("sk")?.to_owned() })
+    }
+
+    /// A set of texts; empty if there is none.
+    pub(super) fn set(&self, name: &str) -> Vec<String> {
+        self.0.get(name).and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default()
+    }
+
     pub(super) fn owned(&self, name: &str) -> Option<String> {
         self.text(name).map(str::to_owned)
     }

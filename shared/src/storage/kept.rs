@@ -1,17 +1,38 @@
 //! Items kept raw because they could not be used: nothing that Meta signed is lost. One item for one content, so a
 //! repetition changes nothing.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
-use super::item::{expiry, text, time};
-use super::{StorageError, Table, keys};
-use crate::domain::event::Kept;
+use super::item::{Item, expiry, text, time};
+use super::page::{self, FEED, Index, LIST};
+use super::{Page, StorageError, Table, keys, unavailable};
+use crate::domain::event::{Kept, KeptReason};
 use crate::domain::ids::PhoneNumberId;
 use crate::limits::{KEPT_FOR, TABLE_RAW_MAX};
 
+/// A kept item as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredKept {
+    /// Its id: the hash of its content.
+    pub id: String,
+    /// Why it is kept.
+    pub reason: KeptReason,
+    /// The webhook field, the status word or the name of the level that did not parse.
+    pub what: String,
+    /// The number it is about, where that is known.
+    pub number: Option<PhoneNumberId>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Its bytes, unless they are in the archive.
+    pub raw: Option<Vec<u8>>,
+    /// Where in the archive its bytes are.
+    pub stored_at: Option<String>,
+}
+
 impl Table {
     /// Keeps an item. `stored_at` names the archive object that holds it when it is too large for the table.
-    /// 1 WRU for each KB and 1 for the index.
+    /// 1 WRU for each KB and 1 for the list; 2 more for the feed of its number.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -23,8 +44,7 @@ impl Table {
         received_at: Timestamp,
     ) -> Result<(), StorageError> {
         let expires = received_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
-        let raw = (kept.raw.len() <= TABLE_RAW_MAX)
-            .then(|| aws_sdk_dynamodb::types::AttributeValue::B(kept.raw.clone().into()));
+        let raw = (kept.raw.len() <= TABLE_RAW_MAX).then(|| AttributeValue::B(kept.raw.clone().into()));
         self.update(keys::kept(&kept.raw))
             .set_once("reason", text(kept.reason.as_str()))
             .set_once("what", text(&kept.what))
@@ -35,8 +55,74 @@ impl Table {
             .set_once_if("raw", raw)
             .set_once_if("stored_at", stored_at.map(text))
             .set_once_if("number", number.map(|number| text(number.as_str())))
+            .set_once_if("feed", number.map(|number| text(keys::kept_feed(number))))
+            .set_once_if("at", number.map(|_| time(received_at)))
             .run()
             .await?;
         Ok(())
     }
+
+    /// Items kept for a reason, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn kept(
+        &self,
+        reason: KeptReason,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<StoredKept>, StorageError> {
+        self.kept_page(LIST, &keys::kept_list(reason), limit, cursor).await
+    }
+
+    /// Items kept for a number, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn kept_for(
+        &self,
+        number: &PhoneNumberId,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<StoredKept>, StorageError> {
+        self.kept_page(FEED, &keys::kept_feed(number), limit, cursor).await
+    }
+
+    async fn kept_page(
+        &self,
+        index: Index,
+        hash: &str,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<StoredKept>, StorageError> {
+        let accepts = |pk: &str, sk: &str| pk.starts_with("KEPT#") && sk == "KEPT";
+        let start = cursor.map(|cursor| page::decode(cursor, index, hash, accepts)).transpose()?;
+        let (found, next) = self.index_page(index, hash, limit, start).await?;
+        let items = self.read_all(&page::keys_of(&found)?).await?;
+        let items = items.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Page { items, next: next.and_then(|next| page::encode(&next, index)) })
+    }
+
+    /// Forgets a kept item: it waits in the queue again, and is kept again if it still cannot be used.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn forget_kept(&self, id: &str) -> Result<(), StorageError> {
+        let key = keys::kept_of(id);
+        let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
+        delete.send().await.map_err(|error| unavailable("DeleteItem", &error))?;
+        Ok(())
+    }
+}
+
+fn read(item: &Item) -> Result<StoredKept, StorageError> {
+    Ok(StoredKept {
+        id: item.required("pk")?.trim_start_matches("KEPT#").to_owned(),
+        reason: item.parsed("reason", |word| KeptReason::from_word(word).ok_or(()))?,
+        what: item.required("what")?.to_owned(),
+        number: item.parsed_optional("number", PhoneNumberId::parse)?,
+        received_at: item.required_time("received_at")?,
+        raw: item.bytes("raw").ok(),
+        stored_at: item.owned("stored_at"),
+    })
 }

@@ -7,15 +7,29 @@
 //! | Meta app | `APP#id` | `APP` |
 //! | system secret | `SECRET#name` | `SECRET` |
 //! | number | `NUMBER#id` | `NUMBER` |
+//! | how far a number's past has come in | `NUMBER#id` | `HISTORY#phase` |
 //! | token | `WABA#id` | `TOKEN#purpose` |
+//! | an account's number by its digits | `WABA#id` | `NUMBER#digits` |
+//! | state of a number, an account, a portfolio | `NUMBER#id`, `WABA#id`, `PORTFOLIO#id` | `STATE#aspect#key` |
+//! | state of a template | `WABA#id` | `TEMPLATE#id#aspect` |
+//! | alert | `ALERT#hash` | `ALERT` |
 //! | contact alias | `ALIAS#tenant#kind#alias` | `ALIAS` |
+//! | contact: who else it is | `CONTACT#id` | `CONTACT` |
+//! | what a contact wants from an account | `CONTACT#id` | `WANTS#account#category` |
+//! | merge of two contacts | `MERGE#one#other` | `MERGE` |
 //! | conversation | `CONV#number#contact` | `CONV` |
 //! | message | `CONV#number#contact` | `MSG#id` |
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
 //! | kept raw item | `KEPT#hash` | `KEPT` |
+//! | replay | `REPLAY#id` | `REPLAY` |
 //!
-//! Two sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders the messages of a conversation; `list` (global,
-//! `list` + `list_at`) holds every list that crosses partitions: `INBOX#tenant`, `DUE#shard`, `KEPT#reason`.
+//! A message that we sent is `MSG#msg_…`; under its wamid stands a signpost to it (`sent_as`), which also collects what is
+//! said about the wamid before we know whose it is.
+//!
+//! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders the messages of a conversation; `feed` (global,
+//! `feed` + `at`) holds what is only ever added: `INBOX#tenant` (one entry a message; the conversation decides which one
+//! stands for it) and `KEPT#number`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
+//! `KEPT#reason`, and short lists: `NUMBERS#tenant`, `ALERTS#tenant`, `MERGES#tenant`.
 
 use std::collections::HashMap;
 
@@ -26,18 +40,35 @@ use aws_sdk_dynamodb::types::{
 use sha2::{Digest, Sha256};
 
 use super::StorageError;
+use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
 use crate::domain::event::KeptReason;
-use crate::domain::ids::{ConversationId, MessageId, MetaAppId, OutboundId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{
+    ContactId, ConversationId, MessageId, MetaAppId, OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
+};
 
 /// The local index that orders a conversation's messages.
 pub(super) const BY_TIME: &str = "by_time";
-/// The global index of every list that crosses partitions.
+/// The global index of what is only ever added.
+pub(super) const FEED: &str = "feed";
+/// The global index of lists whose entries move or leave.
 pub(super) const LIST: &str = "list";
 /// Partitions of the due list: one would be a hot key at a few hundred sends a second.
 pub(super) const DUE_SHARDS: u64 = 4;
 
 const MESSAGE_PREFIX: &str = "MSG#";
+/// Sorts before every message.
+pub(super) const BEFORE_MESSAGES: &str = "MSG";
+/// Sorts behind every message.
+pub(super) const BEHIND_MESSAGES: &str = "MSH";
+/// What the states of a number or an account begin with.
+pub(super) const STATE_PREFIX: &str = "STATE#";
+/// What the states of an account's templates begin with.
+pub(super) const TEMPLATE_PREFIX: &str = "TEMPLATE#";
+/// What the phases of a number's past begin with.
+pub(super) const HISTORY_PREFIX: &str = "HISTORY#";
+/// Longest part of a key that a provider names, in bytes; a longer one stands there as its hash.
+const NAMED_MAX: usize = 100;
 
 /// The primary key of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,9 +117,77 @@ pub(super) fn graph_token(waba: &WabaId) -> Key {
 pub(super) fn alias(tenant: TenantId, alias: &Alias) -> Key {
     let name = match alias {
         Alias::Phone(phone) => format!("PHONE#{}", phone.digits()),
-        Alias::UserId(user_id) => format!("USER#{user_id}"),
+        Alias::UserId(user_id) => format!("USER#{}", short(user_id)),
+        Alias::ParentUserId(user_id) => format!("PARENT#{}", short(user_id)),
+        Alias::Group(group) => format!("GROUP#{}", short(group)),
     };
     Key::new(format!("ALIAS#{tenant}#{name}"), "ALIAS")
+}
+
+fn short(name: &str) -> String {
+    if name.len() <= NAMED_MAX { name.to_owned() } else { digest(name.as_bytes()) }
+}
+
+pub(super) fn account_number(waba: &WabaId, digits: &str) -> Key {
+    Key::new(format!("WABA#{waba}"), &format!("NUMBER#{digits}"))
+}
+
+pub(super) fn state(subject: &Subject, aspect: Aspect, key: Option<&str>) -> Key {
+    let (pk, digits) = match subject {
+        Subject::Number(id) => (format!("NUMBER#{id}"), None),
+        Subject::NumberNamed(waba, digits) => (format!("WABA#{waba}"), Some(digits.as_str())),
+        Subject::Waba(id) => (format!("WABA#{id}"), None),
+        Subject::Template(waba, id) => {
+            let sk = format!("{TEMPLATE_PREFIX}{}#{}", short(id), aspect.as_str());
+            return Key::new(format!("WABA#{waba}"), &sk);
+        }
+        Subject::Portfolio(id) => (format!("PORTFOLIO#{}", short(id)), None),
+    };
+    let parts = [digits, key].into_iter().flatten().map(|part| format!("#{}", short(part))).collect::<String>();
+    Key::new(pk, &format!("{STATE_PREFIX}{}{parts}", aspect.as_str()))
+}
+
+pub(super) fn number_partition(id: &PhoneNumberId) -> String {
+    format!("NUMBER#{id}")
+}
+
+pub(super) fn account_partition(id: &WabaId) -> String {
+    format!("WABA#{id}")
+}
+
+pub(super) fn history(number: &PhoneNumberId, phase: i64) -> Key {
+    Key::new(format!("NUMBER#{number}"), &format!("{HISTORY_PREFIX}{phase}"))
+}
+
+pub(super) fn alert(hash: &str) -> Key {
+    Key::new(format!("ALERT#{hash}"), "ALERT")
+}
+
+pub(super) fn contact(id: ContactId) -> Key {
+    Key::new(format!("CONTACT#{id}"), "CONTACT")
+}
+
+pub(super) fn contact_partition(id: ContactId) -> String {
+    format!("CONTACT#{id}")
+}
+
+/// What the wishes of a contact towards an account begin with.
+pub(super) fn wants_prefix(waba: &WabaId) -> String {
+    format!("WANTS#{waba}#")
+}
+
+pub(super) fn wants(contact: ContactId, waba: &WabaId, category: &str) -> Key {
+    Key::new(format!("CONTACT#{contact}"), &format!("{}{}", wants_prefix(waba), short(category)))
+}
+
+/// The same for both orders of the two.
+pub(super) fn merge(one: ContactId, other: ContactId) -> Key {
+    let (first, second) = if one < other { (one, other) } else { (other, one) };
+    Key::new(format!("MERGE#{first}#{second}"), "MERGE")
+}
+
+pub(super) fn replay(id: ReplayId) -> Key {
+    Key::new(format!("REPLAY#{id}"), "REPLAY")
 }
 
 pub(super) fn conversation(id: &ConversationId) -> Key {
@@ -123,10 +222,14 @@ pub(super) fn idempotency(tenant: TenantId, key: &str) -> Key {
 }
 
 pub(super) fn kept(raw: &[u8]) -> Key {
-    Key::new(format!("KEPT#{}", digest(raw)), "KEPT")
+    kept_of(&digest(raw))
 }
 
-/// The list of a tenant's conversations by last activity.
+pub(super) fn kept_of(hash: &str) -> Key {
+    Key::new(format!("KEPT#{hash}"), "KEPT")
+}
+
+/// The feed of a tenant's messages, from which its conversations are listed.
 pub(super) fn inbox(tenant: TenantId) -> String {
     format!("INBOX#{tenant}")
 }
@@ -146,6 +249,31 @@ pub(super) fn kept_list(reason: KeptReason) -> String {
     format!("KEPT#{}", reason.as_str())
 }
 
+/// The feed of items kept for a number.
+pub(super) fn kept_feed(number: &PhoneNumberId) -> String {
+    format!("KEPT#{number}")
+}
+
+/// The list of a tenant's numbers.
+pub(super) fn numbers(tenant: TenantId) -> String {
+    format!("NUMBERS#{tenant}")
+}
+
+/// The list of a tenant's alerts; of those that concern no tenant yet without one.
+pub(super) fn alerts(tenant: Option<TenantId>) -> String {
+    tenant.map_or_else(|| "ALERTS#operator".to_owned(), |tenant| format!("ALERTS#{tenant}"))
+}
+
+/// The list of a tenant's merged contacts.
+pub(super) fn merges(tenant: TenantId) -> String {
+    format!("MERGES#{tenant}")
+}
+
+/// Reads a message's conversation and id back out of an index entry.
+pub(super) fn parse_feed_entry(pk: &str, sk: &str) -> Result<(ConversationId, MessageId), StorageError> {
+    Ok((parse_conversation(pk)?, parse_message(sk)?))
+}
+
 pub(super) fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
@@ -158,6 +286,14 @@ pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<()
     let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
     let part = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
     let keys_only = || Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+    let global = |name: &str, hash: &str, range: &str| {
+        GlobalSecondaryIndex::builder()
+            .index_name(name)
+            .key_schema(part(hash, KeyType::Hash)?)
+            .key_schema(part(range, KeyType::Range)?)
+            .projection(keys_only())
+            .build()
+    };
     client
         .create_table()
         .table_name(table)
@@ -165,6 +301,7 @@ pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<()
         .attribute_definitions(attribute("pk", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("sk", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("at", ScalarAttributeType::N)?)
+        .attribute_definitions(attribute("feed", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("list", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("list_at", ScalarAttributeType::N)?)
         .key_schema(part("pk", KeyType::Hash)?)
@@ -177,14 +314,8 @@ pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<()
                 .projection(keys_only())
                 .build()?,
         )
-        .global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name(LIST)
-                .key_schema(part("list", KeyType::Hash)?)
-                .key_schema(part("list_at", KeyType::Range)?)
-                .projection(keys_only())
-                .build()?,
-        )
+        .global_secondary_indexes(global(FEED, "feed", "at")?)
+        .global_secondary_indexes(global(LIST, "list", "list_at")?)
         .send()
         .await?;
     Ok(())

@@ -1,32 +1,47 @@
-//! Messages: each a set of write-once facts under the provider's id (theirs) or ours (ours).
+//! Messages: each a set of facts under the provider's id (what others wrote) or ours (what we sent). Edits, revocations
+//! and reactions are facts of the message they speak of, and may come before it.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::facts::Fact;
 use super::intent::read_facts;
 use super::item::{Item, number, text, time};
 use super::update::Updated;
-use super::{Page, StorageError, Stored, Table, keys, unavailable};
-use crate::domain::ids::{ConversationId, MessageId, Wamid};
-use crate::domain::message::{Content, InboundMessage, Text, Unsupported};
+use super::{StorageError, Stored, Table, keys};
+use crate::domain::contact::ContactCard;
+use crate::domain::content::{Content, Unknown};
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, TenantId, Wamid};
+use crate::domain::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
 use crate::domain::outbound::SendFacts;
+use crate::domain::phone::PhoneNumber;
 
-/// Items that DynamoDB reads in one batch.
-const BATCH_READ_MAX: usize = 100;
-/// Repeats of a batch read that DynamoDB answered in part.
-const BATCH_READ_ROUNDS: u32 = 5;
+const REACTION: &str = "reaction_";
+const EDITED: &str = "edited";
+const REVOKED: &str = "revoked";
+/// Words that the phone of a coexistence number has for the fate of a past message, the furthest last.
+const PAST_STATUSES: [&str; 6] = ["error", "pending", "sent", "delivered", "read", "played"];
 
 /// Who wrote a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Direction {
     /// The customer.
-    Inbound,
+    Inbound(Origin),
+    /// The business, but not by us; with the furthest step that its phone knew of, for past messages.
+    Echo(Origin, Option<&'static str>),
     /// Us; with what became of it.
     Outbound(Box<SendFacts>),
+}
+
+/// What became of a message that was to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It was not known before.
+    New,
+    /// It was known.
+    Known,
+    /// We sent it ourselves: it stands under our own id.
+    Ours,
 }
 
 /// A message as it is shown.
@@ -38,206 +53,270 @@ pub struct StoredMessage {
     pub conversation: ConversationId,
     /// When it was written (theirs) or accepted (ours).
     pub at: Timestamp,
-    /// What it says.
+    /// What it says, after the last edit.
     pub content: Content,
-    /// The message it answers.
-    pub quotes: Option<Wamid>,
+    /// Who wrote it, in a group.
+    pub author: Option<ContactCard>,
+    /// What it refers to.
+    pub context: MessageContext,
     /// Who wrote it.
     pub direction: Direction,
     /// The provider's price facts, JSON.
     pub pricing: Option<String>,
+    /// When it was last edited.
+    pub edited_at: Option<Timestamp>,
+    /// When it was deleted for everyone.
+    pub revoked_at: Option<Timestamp>,
+    /// Who reacted how: each person's last reaction.
+    pub reactions: Vec<Reaction>,
+}
+
+/// A person's reaction to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    /// `customer`, `business`, or in a group a stable name of the member.
+    pub by: String,
+    /// The emoji.
+    pub emoji: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuthorWire {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile_name: Option<String>,
 }
 
 impl Table {
-    /// Stores a customer's message once. 1 WRU for each KB and 1 for the time index; a repetition costs as much.
+    /// Stores a message that somebody else wrote, once. 1 WRU for each KB, 1 for the time index and, with `inbox`, 1 for
+    /// the inbox feed; a repetition costs 1 for each KB. What we sent ourselves is not stored a second time.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_inbound(
+    pub async fn put_message(
         &self,
         conversation: &ConversationId,
-        message: &InboundMessage,
+        message: &ForeignMessage,
+        inbox: Option<TenantId>,
         received_at: Timestamp,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<Put, StorageError> {
         let key = keys::message(conversation, &MessageId::Inbound(message.id.clone()));
-        let update = self
+        let (origin, context) = (message.origin, &message.context);
+        let origin_name = if origin.is_history() { "past_origin" } else { "origin" };
+        let mut update = self
             .update(key)
-            .set_once("direction", text("inbound"))
+            .set_once(origin_name, text(origin.as_str()))
             .set_once("at", time(message.at))
             .set_once("received_at", time(received_at))
-            .set_once("kind", text(message.content.kind()))
-            .set_once_if("quotes", message.quotes.as_ref().map(|id| text(id.as_str())));
-        let update = match &message.content {
-            Content::Text(content) => update.set_once("body", text(&content.body)),
-            Content::Unsupported(content) => update.set_once("raw", text(&content.raw)),
-        };
-        match update.run().await? {
-            Updated::Done(old) if old.text("direction").is_some() => Ok(Stored::Known),
-            Updated::Done(_) | Updated::Refused(_) => Ok(Stored::New),
+            .set_once_if("feed", inbox.map(|tenant| text(keys::inbox(tenant))))
+            .set_once_if("quotes", context.quotes.as_ref().map(|id| text(id.as_str())))
+            .set_once_if(
+                "forwarded",
+                context.forwarded.map(|often| number(if often == Forwarded::Often { 2 } else { 1 })),
+            )
+            .set_once_if("product_catalog", context.product.as_ref().map(|(catalog, _)| text(catalog)))
+            .set_once_if("product", context.product.as_ref().map(|(_, product)| text(product)))
+            .set_once_if("referral", context.referral.as_ref().map(text))
+            .set_once_if("author", message.author.as_ref().and_then(author_json).map(text));
+        if let Some(word) = past_status(context.history_status.as_deref()) {
+            update = update.set_once(&format!("past_{word}"), number(1));
+        }
+        if message.content != (Content::MediaPlaceholder {}) {
+            update = with_content(update, &message.content)?;
+        }
+        match update.when("attribute_not_exists(#sent_as)").run().await? {
+            Updated::Done(old) if old.text("origin").is_none() && old.text("past_origin").is_none() => Ok(Put::New),
+            Updated::Done(_) => Ok(Put::Known),
+            Updated::Refused(_) => Ok(Put::Ours),
         }
     }
 
-    /// A conversation's messages, the newest first. One index query and one batch read a page.
+    /// Merges what was said about a message; the message itself may come later. 1 WRU, and again as much where the
+    /// message is one that we sent.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn messages(
+    /// When DynamoDB does not answer.
+    pub async fn amend(&self, conversation: &ConversationId, amendment: &Amendment) -> Result<Stored, StorageError> {
+        let (name, value) = match &amendment.change {
+            Change::Edited(content) => (EDITED.to_owned(), encode(content)?),
+            Change::Revoked => (REVOKED.to_owned(), String::new()),
+            Change::Reacted(emoji) => (format!("{REACTION}{}", reactor(amendment)), emoji.clone().unwrap_or_default()),
+        };
+        let fact = Fact::latest(&name, value, amendment.at);
+        let key = keys::message(conversation, &MessageId::Inbound(amendment.target.clone()));
+        let merged = self.merge(&key, &[], std::slice::from_ref(&fact)).await?;
+        if let Some(ours) = merged.before.parsed_optional("sent_as", OutboundId::parse)? {
+            let key = keys::message(conversation, &MessageId::Outbound(ours));
+            self.merge(&key, &[], &[fact]).await?;
+        }
+        Ok(if merged.changed { Stored::New } else { Stored::Known })
+    }
+
+    /// Puts up the signpost from the provider's id to the message that we sent under it, and hands on what was said
+    /// about that id before. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn point_to(
         &self,
         conversation: &ConversationId,
-        limit: u16,
-        cursor: Option<&str>,
-    ) -> Result<Page<StoredMessage>, StorageError> {
-        let partition = keys::conversation_partition(conversation);
-        let start = cursor.map(|cursor| decode_cursor(cursor, "pk", "at", &partition)).transpose()?;
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(keys::BY_TIME)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(partition))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(i32::from(limit))
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| unavailable("Query", &error))?;
-        let next = answer.last_evaluated_key.as_ref().and_then(|key| encode_cursor(key, "at"));
-        let found: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).collect();
-        let mut items = Vec::with_capacity(found.len());
-        for item in self.read_all(&found).await? {
-            items.push(read(conversation.clone(), &item)?);
+        wamid: &Wamid,
+        ours: OutboundId,
+    ) -> Result<(), StorageError> {
+        let key = keys::message(conversation, &MessageId::Inbound(wamid.clone()));
+        let Updated::Done(before) = self.update(key).set_once("sent_as", text(ours.to_string())).run().await? else {
+            return Ok(());
+        };
+        let key = keys::message(conversation, &MessageId::Outbound(ours));
+        for (name, at) in amendments(&before) {
+            let fact = Fact::latest(&name, before.owned(&name).unwrap_or_default(), at);
+            self.merge(&key, &[], &[fact]).await?;
         }
-        Ok(Page { items, next })
-    }
-
-    /// One page of the `list` index, newest first: the keys found and the next cursor.
-    pub(super) async fn list_page(
-        &self,
-        list: &str,
-        limit: u16,
-        cursor: Option<&str>,
-    ) -> Result<(Vec<Item>, Option<String>), StorageError> {
-        let start = cursor.map(|cursor| decode_cursor(cursor, "list", "list_at", list)).transpose()?;
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(keys::LIST)
-            .key_condition_expression("#list = :list")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", text(list))
-            .scan_index_forward(false)
-            .limit(i32::from(limit))
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| unavailable("Query", &error))?;
-        let next = answer.last_evaluated_key.as_ref().and_then(|key| encode_cursor(key, "list_at"));
-        Ok((answer.items.unwrap_or_default().into_iter().map(Item).collect(), next))
-    }
-
-    /// The whole items behind index entries, in the entries' order. An entry whose item is gone is left out.
-    pub(super) async fn read_all(&self, entries: &[Item]) -> Result<Vec<Item>, StorageError> {
-        let mut wanted = Vec::with_capacity(entries.len());
-        for entry in entries {
-            wanted.push((entry.required("pk")?.to_owned(), entry.required("sk")?.to_owned()));
-        }
-        let mut read: HashMap<(String, String), Item> = HashMap::with_capacity(wanted.len());
-        for chunk in wanted.chunks(BATCH_READ_MAX) {
-            for item in self.read_batch(chunk).await? {
-                read.insert((item.required("pk")?.to_owned(), item.required("sk")?.to_owned()), item);
-            }
-        }
-        Ok(wanted.iter().filter_map(|key| read.remove(key)).collect())
-    }
-
-    async fn read_batch(&self, wanted: &[(String, String)]) -> Result<Vec<Item>, StorageError> {
-        let refused = |code: &str| StorageError::Unavailable { operation: "BatchGetItem", code: code.to_owned() };
-        let mut request = KeysAndAttributes::builder().consistent_read(true);
-        for (pk, sk) in wanted {
-            let key = keys::Key { pk: pk.clone(), sk: sk.clone() };
-            request = request.keys(key.attributes());
-        }
-        let mut pending = Some(request.build().map_err(|_| refused("no keys"))?);
-        let mut items = Vec::with_capacity(wanted.len());
-        for _ in 0..BATCH_READ_ROUNDS {
-            let Some(request) = pending.take() else { break };
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(&self.name, request)
-                .send()
-                .await
-                .map_err(|error| unavailable("BatchGetItem", &error))?;
-            let found = answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default();
-            items.extend(found.into_iter().map(Item));
-            pending = answer.unprocessed_keys.and_then(|mut keys| keys.remove(&self.name));
-        }
-        if pending.is_some() { Err(refused("unprocessed keys")) } else { Ok(items) }
+        Ok(())
     }
 }
 
-fn read(conversation: ConversationId, item: &Item) -> Result<StoredMessage, StorageError> {
-    let id = keys::parse_message(item.required("sk")?)?;
-    let direction = match &id {
-        MessageId::Inbound(_) => Direction::Inbound,
-        MessageId::Outbound(_) => Direction::Outbound(Box::new(read_facts(item)?)),
+/// Sets the content once: its kind and its JSON.
+pub(super) fn with_content<'a>(
+    update: super::update::Update<'a>,
+    content: &Content,
+) -> Result<super::update::Update<'a>, StorageError> {
+    Ok(update.set_once("kind", text(content.kind())).set_once("content", text(encode(content)?)))
+}
+
+pub(super) fn encode(content: &Content) -> Result<String, StorageError> {
+    serde_json::to_string(content).map_err(|_| StorageError::Refused("a content that is no JSON"))
+}
+
+pub(super) fn read_content(item: &Item, name: &str) -> Option<Content> {
+    let json = item.text(name)?;
+    // What a later version wrote is shown as it stands.
+    let unknown = || Content::Unknown(Unknown { kind: "unknown".to_owned(), raw: json.to_owned() });
+    Some(serde_json::from_str(json).unwrap_or_else(|_| unknown()))
+}
+
+fn reactor(amendment: &Amendment) -> String {
+    let member = amendment.author.as_ref().and_then(|author| author.aliases().into_iter().next());
+    match (amendment.by_business, member) {
+        (true, _) => "business".to_owned(),
+        (false, None) => "customer".to_owned(),
+        (false, Some(alias)) => {
+            let name = match alias {
+                crate::domain::contact::Alias::Phone(phone) => phone.e164().to_owned(),
+                crate::domain::contact::Alias::UserId(id)
+                | crate::domain::contact::Alias::ParentUserId(id)
+                | crate::domain::contact::Alias::Group(id) => id,
+            };
+            format!("member_{}", &keys::digest(name.as_bytes())[..16])
+        }
+    }
+}
+
+fn past_status(word: Option<&str>) -> Option<&'static str> {
+    PAST_STATUSES.into_iter().find(|known| Some(*known) == word)
+}
+
+fn author_json(card: &ContactCard) -> Option<String> {
+    let wire = AuthorWire {
+        phone: card.phone.as_ref().map(|phone| phone.e164().to_owned()),
+        user_id: card.user_id.clone(),
+        profile_name: card.profile_name.clone(),
     };
-    Ok(StoredMessage {
-        id,
-        conversation,
-        at: item.required_time("at")?,
-        content: read_content(item)?,
-        quotes: item.parsed_optional("quotes", Wamid::parse)?,
-        direction,
-        pricing: item.owned("pricing"),
+    serde_json::to_string(&wire).ok()
+}
+
+fn read_author(item: &Item) -> Option<ContactCard> {
+    let wire: AuthorWire = serde_json::from_str(item.text("author")?).ok()?;
+    Some(ContactCard {
+        phone: wire.phone.and_then(|phone| PhoneNumber::parse(&phone).ok()),
+        user_id: wire.user_id,
+        profile_name: wire.profile_name,
+        ..ContactCard::default()
     })
 }
 
-pub(super) fn read_content(item: &Item) -> Result<Content, StorageError> {
-    match item.required("kind")? {
-        "text" if item.text("body").is_some() => Ok(Content::Text(Text {
-            body: item.owned("body").unwrap_or_default(),
-            preview_url: item.number("preview_url") == Some(1),
-        })),
-        kind => Ok(Content::Unsupported(Unsupported {
-            kind: kind.to_owned(),
-            raw: item.owned("raw").unwrap_or_else(|| "{}".to_owned()),
-        })),
+/// The names and times of the amendments an item holds.
+fn amendments(item: &Item) -> Vec<(String, Timestamp)> {
+    let is_amendment = |name: &str| name == EDITED || name == REVOKED || name.starts_with(REACTION);
+    let names = item.0.keys().filter_map(|name| name.strip_suffix("_at")).filter(|name| is_amendment(name));
+    names.filter_map(|name| Some((name.to_owned(), item.time(&format!("{name}_at"))?))).collect()
+}
+
+/// Takes over what `other` knows better about the same message: of two merged contacts each may have a part.
+pub(super) fn unite(item: &mut Item, other: &Item) {
+    for (name, at) in amendments(other) {
+        let at_name = format!("{name}_at");
+        if item.time(&at_name).is_none_or(|known| known < at) {
+            for attribute in [&name, &at_name] {
+                if let Some(value) = other.0.get(attribute) {
+                    item.0.insert(attribute.clone(), value.clone());
+                }
+            }
+        }
+    }
+    for (name, value) in &other.0 {
+        if !item.0.contains_key(name) {
+            item.0.insert(name.clone(), value.clone());
+        }
     }
 }
 
-/// A cursor is a position (`sort key`, `pk`, `sk`), so it stays right while the list moves under it.
-fn encode_cursor(key: &HashMap<String, AttributeValue>, sort: &str) -> Option<String> {
-    let key = Item(key.clone());
-    Some(URL_SAFE_NO_PAD.encode(format!("{}\n{}\n{}", key.number(sort)?, key.text("pk")?, key.text("sk")?)))
+/// A message of a page; `None` for an echo of what we sent ourselves.
+pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<Option<StoredMessage>, StorageError> {
+    if item.text("sent_as").is_some() {
+        return Ok(None);
+    }
+    let id = keys::parse_message(item.required("sk")?)?;
+    let direction = match &id {
+        MessageId::Outbound(_) => Direction::Outbound(Box::new(read_facts(item)?)),
+        MessageId::Inbound(_) => foreign_direction(item)?,
+    };
+    let mut reactions: Vec<Reaction> = amendments(item)
+        .into_iter()
+        .filter_map(|(name, at)| {
+            let emoji = item.owned(&name).filter(|emoji| !emoji.is_empty())?;
+            Some(Reaction { by: name.strip_prefix(REACTION)?.to_owned(), emoji, at })
+        })
+        .collect();
+    reactions.sort_by(|one, other| one.by.cmp(&other.by));
+    let content = read_content(item, EDITED).or_else(|| read_content(item, "content"));
+    Ok(Some(StoredMessage {
+        id,
+        conversation,
+        at: item.required_time("at")?,
+        content: content.unwrap_or(Content::MediaPlaceholder {}),
+        author: read_author(item),
+        context: MessageContext {
+            quotes: item.parsed_optional("quotes", Wamid::parse)?,
+            forwarded: match item.number("forwarded") {
+                Some(2) => Some(Forwarded::Often),
+                Some(_) => Some(Forwarded::Once),
+                None => None,
+            },
+            product: item.owned("product_catalog").zip(item.owned("product")),
+            referral: item.owned("referral"),
+            history_status: None,
+        },
+        direction,
+        // The charge is decided on delivery; `sent` may say it first.
+        pricing: item.owned("pricing").or_else(|| item.owned("pricing_sent")),
+        edited_at: item.time("edited_at"),
+        revoked_at: item.time("revoked_at"),
+        reactions,
+    }))
 }
 
-fn decode_cursor(
-    cursor: &str,
-    partition: &str,
-    sort: &str,
-    value: &str,
-) -> Result<HashMap<String, AttributeValue>, StorageError> {
-    let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let position = position.ok_or(StorageError::BadCursor)?;
-    let mut parts = position.split('\n');
-    let (Some(at), Some(pk), Some(sk), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(StorageError::BadCursor);
-    };
-    let at: i64 = at.parse().map_err(|_| StorageError::BadCursor)?;
-    let in_list = if partition == "pk" {
-        pk == value && keys::parse_message(sk).is_ok()
-    } else {
-        keys::parse_conversation(pk).is_ok() && sk == "CONV"
-    };
-    if !in_list {
-        return Err(StorageError::BadCursor);
+fn foreign_direction(item: &Item) -> Result<Direction, StorageError> {
+    let word = item.text("origin").or_else(|| item.text("past_origin")).ok_or(StorageError::Corrupt("origin"))?;
+    let origin = Origin::from_word(word).ok_or(StorageError::Corrupt("origin"))?;
+    if origin.is_inbound() {
+        return Ok(Direction::Inbound(origin));
     }
-    let mut key = keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes();
-    key.insert(partition.to_owned(), text(value));
-    key.insert(sort.to_owned(), number(at));
-    Ok(key)
+    let furthest = PAST_STATUSES.into_iter().rev().find(|word| item.number(&format!("past_{word}")).is_some());
+    Ok(Direction::Echo(origin, furthest))
 }

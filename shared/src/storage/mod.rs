@@ -8,22 +8,31 @@ mod archive;
 mod contact;
 mod conversation;
 mod due;
+mod facts;
 mod intent;
 mod item;
 mod kept;
 mod keys;
 mod message;
+mod page;
 mod registry;
+mod replay;
+mod state;
 mod status;
 mod update;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 pub use archive::{Archive, ArchiveError};
+pub use contact::{Merge, Vouched};
+pub use conversation::Noted;
 pub use due::Due;
 pub use intent::{Accepted, Claimed, Idempotency, Recorded, SendResult};
+pub use kept::StoredKept;
 pub use keys::schema;
-pub use message::{Direction, StoredMessage};
+pub use message::{Direction, Put, Reaction, StoredMessage};
+pub use replay::ReplayProgress;
+pub use state::HistoryPhase;
 pub use status::Applied;
 
 /// A page of a list and where the next one begins.

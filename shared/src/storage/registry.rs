@@ -4,9 +4,10 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
-use super::item::{text, time};
+use super::item::{Item, text, time};
+use super::page::{self, LIST};
 use super::update::Updated;
-use super::{StorageError, Stored, Table, keys};
+use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::number::Number;
 use crate::domain::tenant::{ApiKeyRecord, Scope};
@@ -113,10 +114,58 @@ impl Table {
             .set("tenant", text(number.tenant.to_string()))
             .set("waba", text(number.waba.as_str()))
             .set("display_phone_number", text(&number.display_phone_number))
+            .set("list", text(keys::numbers(number.tenant)))
+            .set("list_at", super::item::number(0))
             .when("attribute_not_exists(#pk) OR #tenant = :tenant")
             .run()
             .await?;
-        Ok(if matches!(written, Updated::Done(_)) { Stored::New } else { Stored::Known })
+        if !matches!(written, Updated::Done(_)) {
+            return Ok(Stored::Known);
+        }
+        let digits: String = number.display_phone_number.chars().filter(char::is_ascii_digit).collect();
+        let by_digits = self.update(keys::account_number(&number.waba, &digits));
+        by_digits.set("number", text(number.id.as_str())).run().await?;
+        Ok(Stored::New)
+    }
+
+    /// The number of an account that has these digits.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn account_number(&self, waba: &WabaId, digits: &str) -> Result<Option<PhoneNumberId>, StorageError> {
+        let item = self.read(&keys::account_number(waba, digits)).await?;
+        item.map(|item| item.parsed("number", PhoneNumberId::parse)).transpose()
+    }
+
+    /// The tenant of an account.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn account_tenant(&self, waba: &WabaId) -> Result<Option<TenantId>, StorageError> {
+        let item = self.read(&keys::graph_token(waba)).await?;
+        item.map(|item| item.parsed("tenant", TenantId::parse)).transpose()
+    }
+
+    /// A tenant's numbers.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn numbers(
+        &self,
+        tenant: TenantId,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<Number>, StorageError> {
+        let list = keys::numbers(tenant);
+        let accepts = |pk: &str, sk: &str| pk.starts_with("NUMBER#") && sk == "NUMBER";
+        let start = cursor.map(|cursor| page::decode(cursor, LIST, &list, accepts)).transpose()?;
+        let (found, next) = self.index_page(LIST, &list, limit, start).await?;
+        let mut items = Vec::with_capacity(found.len());
+        for item in self.read_all(&page::keys_of(&found)?).await? {
+            let id = item.required("pk")?.trim_start_matches("NUMBER#").to_owned();
+            items.push(read_number(&PhoneNumberId::parse(&id).map_err(|_| StorageError::Corrupt("pk"))?, &item)?);
+        }
+        Ok(Page { items, next: next.and_then(|next| page::encode(&next, LIST)) })
     }
 
     /// The number of this id.
@@ -124,13 +173,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
     pub async fn number(&self, id: &PhoneNumberId) -> Result<Option<Number>, StorageError> {
-        let Some(item) = self.read(&keys::number(id)).await? else { return Ok(None) };
-        Ok(Some(Number {
-            id: id.clone(),
-            tenant: item.parsed("tenant", TenantId::parse)?,
-            waba: item.parsed("waba", WabaId::parse)?,
-            display_phone_number: item.required("display_phone_number")?.to_owned(),
-        }))
+        self.read(&keys::number(id)).await?.map(|item| read_number(id, &item)).transpose()
     }
 
     /// Records the sealed token that sends for an account, replacing an older one of the same tenant. Another tenant's
@@ -168,4 +211,13 @@ impl Table {
         let Some(item) = self.read(key).await? else { return Ok(None) };
         item.bytes("sealed").map(Sealed::from_bytes).map(Some)
     }
+}
+
+fn read_number(id: &PhoneNumberId, item: &Item) -> Result<Number, StorageError> {
+    Ok(Number {
+        id: id.clone(),
+        tenant: item.parsed("tenant", TenantId::parse)?,
+        waba: item.parsed("waba", WabaId::parse)?,
+        display_phone_number: item.required("display_phone_number")?.to_owned(),
+    })
 }

@@ -6,6 +6,7 @@ use super::{StorageError, Table, keys};
 use crate::domain::event::StatusUpdate;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId};
 use crate::domain::outbound::SendState;
+use crate::domain::status::Status;
 
 /// What a status changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub enum Applied {
 
 impl Table {
     /// Merges a status whose callback data was proven ours. It proves that the provider took the message, so it ends
-    /// every doubt, whatever our own record says. 1 WRU and 1 for leaving the due list.
+    /// every doubt, whatever our own record says. 1 WRU; 3 more for leaving the due list and the signpost, where the worker
+    /// did not record the id first.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -43,7 +45,7 @@ impl Table {
             .set("state", text(SendState::Sent.as_str()))
             .set_once("wamid", text(update.wamid.as_str()))
             .set_once(&step, time(update.at))
-            .set_once_if("pricing", update.pricing.as_ref().map(text))
+            .set_once_if(pricing_name(update.status), update.pricing.as_ref().map(text))
             .set_once_if("error_code", error.map(|error| number(error.code)))
             .set_once_if("error_title", error.map(|error| text(&error.title)))
             .set_once_if("error_details", error.and_then(|error| error.details.as_ref()).map(text))
@@ -55,10 +57,15 @@ impl Table {
         let known = old.time(&step);
         if known.is_some_and(|known| known > update.at) {
             let earlier = self
-                .update(key)
+                .update(key.clone())
                 .set(&step, time(update.at))
                 .when(&format!("attribute_not_exists(#{step}) OR #{step} > :{step}"));
             earlier.run().await?;
+        }
+        if old.number("pointed").is_none() {
+            // The worker has not put up the signpost yet, or never will.
+            self.point_to(conversation, &update.wamid, message).await?;
+            self.update(key.clone()).set_once("pointed", number(1)).run().await?;
         }
         if known.is_some_and(|known| known <= update.at) {
             return Ok(Applied::Repeated);
@@ -68,6 +75,11 @@ impl Table {
             duplicate_send: old.text("wamid").is_some_and(|wamid| wamid != update.wamid.as_str()),
         })
     }
+}
+
+/// `sent` may name a price before the charge is decided; what comes with a delivery counts more.
+fn pricing_name(status: Status) -> &'static str {
+    if status == Status::Sent { "pricing_sent" } else { "pricing" }
 }
 
 fn in_doubt(item: &Item) -> bool {

@@ -24,6 +24,7 @@ pub(super) struct Update<'a> {
     key: Key,
     sets: Vec<String>,
     removes: Vec<String>,
+    adds: Vec<String>,
     condition: Option<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
@@ -36,6 +37,7 @@ impl Table {
             key,
             sets: Vec::new(),
             removes: Vec::new(),
+            adds: Vec::new(),
             condition: None,
             names: HashMap::new(),
             values: HashMap::new(),
@@ -64,6 +66,13 @@ impl Update<'_> {
             Some(value) => self.set_once(name, value),
             None => self,
         }
+    }
+
+    /// Adds an element to a set of texts: a fact among facts.
+    pub(super) fn add(mut self, name: &str, element: String) -> Self {
+        self.adds.push(format!("#{name} :{name}"));
+        self.name(name);
+        self.value(name, AttributeValue::Ss(vec![element]))
     }
 
     /// Removes attributes.
@@ -102,7 +111,7 @@ impl Update<'_> {
             [] => String::new(),
             parts => format!("{verb} {} ", parts.join(", ")),
         };
-        let expression = clause("SET", &self.sets) + &clause("REMOVE", &self.removes);
+        let expression = clause("SET", &self.sets) + &clause("REMOVE", &self.removes) + &clause("ADD", &self.adds);
         let values = Some(self.values).filter(|values| !values.is_empty());
         let answer = self
             .table

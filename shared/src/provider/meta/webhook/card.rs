@@ -6,20 +6,29 @@ use crate::domain::phone::PhoneNumber;
 
 /// What `contacts[]` tells about one person.
 pub(super) struct Card<'a> {
-    wa_id: Option<PhoneNumber>,
-    user_id: Option<String>,
-    name: Option<String>,
+    told: ContactCard,
     raw: &'a str,
 }
 
 impl<'a> Card<'a> {
     pub(super) fn read(node: &Node<'a>) -> Self {
-        Self {
+        let profile = node.get("profile");
+        let in_profile = |key| profile.as_ref().and_then(|profile| profile.filled(key));
+        let told = ContactCard {
             wa_id: phone(node, "wa_id"),
-            user_id: text(node, "user_id"),
-            name: node.get("profile").and_then(|profile| text(&profile, "name")),
-            raw: node.raw(),
-        }
+            user_id: node.filled("user_id"),
+            parent_user_id: node.filled("parent_user_id"),
+            profile_name: in_profile("name"),
+            username: in_profile("username").or_else(|| node.filled("username")).map(|name| without_at(&name)),
+            ..ContactCard::default()
+        };
+        Self { told, raw: node.raw() }
+    }
+
+    /// All cards of a webhook's value.
+    pub(super) fn all(value: &Node<'a>) -> Vec<Self> {
+        let cards = value.get("contacts").and_then(|contacts| contacts.items()).unwrap_or_default();
+        cards.iter().map(Self::read).collect()
     }
 
     pub(super) fn raw(&self) -> &'a str {
@@ -27,30 +36,52 @@ impl<'a> Card<'a> {
     }
 }
 
-/// The card of a message's sender: the one that names the same person, or the only one beside the only message, in
-/// whatever national form its `wa_id` is spelled. Position proves nothing.
-pub(super) fn card_of<'c, 'a>(message: &Node<'_>, cards: &'c [Card<'a>], only_message: bool) -> Option<&'c Card<'a>> {
-    let (from, user_id) = (phone(message, "from"), text(message, "from_user_id"));
-    let same_person =
-        |card: &&Card<'_>| (from.is_some() && card.wa_id == from) || (user_id.is_some() && card.user_id == user_id);
-    cards.iter().find(same_person).or(cards.first().filter(|_| only_message && cards.len() == 1))
+/// Meta's samples write user names with `@`, people do not.
+pub(super) fn without_at(name: &str) -> String {
+    name.trim_start_matches('@').to_owned()
 }
 
-/// Who wrote: the message's own keys, completed by the sender's card.
-pub(super) fn sender(message: &Node<'_>, card: Option<&Card<'_>>) -> ContactCard {
-    let wa_id = card.and_then(|card| card.wa_id.clone());
-    ContactCard {
-        phone: phone(message, "from").or_else(|| wa_id.clone()),
-        wa_id,
-        user_id: text(message, "from_user_id").or_else(|| card.and_then(|card| card.user_id.clone())),
-        profile_name: card.and_then(|card| card.name.clone()),
-    }
+/// The names under which an item itself knows a person: for an inbound message `from`, for an echo `to`.
+#[derive(Clone, Copy)]
+pub(super) struct Keys {
+    pub(super) phone: &'static str,
+    pub(super) user_id: &'static str,
+    pub(super) parent_user_id: &'static str,
 }
 
-fn text(node: &Node<'_>, key: &str) -> Option<String> {
-    node.get(key).and_then(|value| value.text()).filter(|text| !text.is_empty())
+/// An inbound message's sender.
+pub(super) const FROM: Keys = Keys { phone: "from", user_id: "from_user_id", parent_user_id: "from_parent_user_id" };
+/// An echo's recipient.
+pub(super) const TO: Keys = Keys { phone: "to", user_id: "to_user_id", parent_user_id: "to_parent_user_id" };
+/// A person who is named by the usual words.
+pub(super) const SELF: Keys = Keys { phone: "wa_id", user_id: "user_id", parent_user_id: "parent_user_id" };
+
+/// The person of `item`: its own keys, completed by the card that names the same person, or by the only card beside
+/// the only item, in whatever national form its `wa_id` is spelled. Position proves nothing.
+pub(super) fn person<'c, 'a>(
+    item: &Node<'_>,
+    keys: Keys,
+    cards: &'c [Card<'a>],
+    only_item: bool,
+) -> (ContactCard, Option<&'c Card<'a>>) {
+    let (own_phone, user_id) = (phone(item, keys.phone), item.filled(keys.user_id));
+    let same_person = |card: &&Card<'_>| {
+        (own_phone.is_some() && card.told.wa_id == own_phone) || (user_id.is_some() && card.told.user_id == user_id)
+    };
+    let card = cards.iter().find(same_person).or(cards.first().filter(|_| only_item && cards.len() == 1));
+    let told = card.map(|card| card.told.clone()).unwrap_or_default();
+    let person = ContactCard {
+        phone: own_phone.or_else(|| told.wa_id.clone()),
+        user_id: user_id.or(told.user_id),
+        parent_user_id: item.filled(keys.parent_user_id).or(told.parent_user_id),
+        wa_id: told.wa_id,
+        profile_name: told.profile_name,
+        username: told.username,
+        group_id: None,
+    };
+    (person, card)
 }
 
-fn phone(node: &Node<'_>, key: &str) -> Option<PhoneNumber> {
-    text(node, key).and_then(|text| PhoneNumber::parse_wa_id(&text).ok())
+pub(super) fn phone(node: &Node<'_>, key: &str) -> Option<PhoneNumber> {
+    node.filled(key).and_then(|text| PhoneNumber::parse_wa_id(&text).ok())
 }

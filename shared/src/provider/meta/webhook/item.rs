@@ -1,20 +1,27 @@
 //! One message, one status.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::card::{Card, sender};
+use super::card::{Card, FROM, Keys, SELF, person, phone};
+use super::content::{content, errors};
 use super::json::Node;
+use crate::domain::contact::ContactCard;
+use crate::domain::content::{Content, System};
 use crate::domain::event::{ProviderError, StatusUpdate};
 use crate::domain::ids::Wamid;
-use crate::domain::message::{Content, InboundMessage, Text, Unsupported};
+use crate::domain::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
 use crate::domain::status::Status;
+
+/// A time further ahead than this is no time: it would keep a conversation on top for ever.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// From here on a timestamp is in milliseconds: as seconds it would be the year 5138.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 /// A message as far as it was understood.
 pub(super) enum MessageItem {
-    Read(Box<InboundMessage>),
-    /// Written in a group: it belongs to no conversation of two.
-    InGroup,
-    /// Without an identity or a sender it cannot be placed.
+    Message(Box<ForeignMessage>),
+    Amendment(Box<Amendment>),
+    /// Without an identity or another side it cannot be placed.
     Broken,
 }
 
@@ -25,72 +32,182 @@ pub(super) enum StatusItem {
     Broken,
 }
 
-/// A message, and the card of its sender if there is one.
-pub(super) fn message(node: &Node<'_>, card: Option<&Card<'_>>, received_at: Timestamp) -> MessageItem {
-    let Some(id) = node.get("id").and_then(|id| id.text()).and_then(|id| Wamid::parse(&id).ok()) else {
-        return MessageItem::Broken;
-    };
-    if node.get("group_id").is_some() {
-        return MessageItem::InGroup;
+/// Reads a message. `contact` is the other side of the conversation, as far as it is known.
+pub(super) fn message(
+    node: &Node<'_>,
+    mut contact: ContactCard,
+    origin: Origin,
+    received_at: Timestamp,
+) -> MessageItem {
+    let Some(id) = wamid(node, "id") else { return MessageItem::Broken };
+    let at = timestamp(node, received_at).unwrap_or(received_at);
+    let content = content(node);
+    let mut linked = Vec::new();
+    match &content {
+        Content::System(system) => linked.extend(after_a_change(node, system, &mut contact)),
+        Content::Contacts(cards) => linked.extend(cards.iter().filter_map(own_phone)),
+        _ => {}
     }
-    let from = sender(node, card);
-    if from.aliases().is_empty() {
+    let mut author = None;
+    if let Some(group) = node.filled("group_id") {
+        let sender = std::mem::replace(&mut contact, ContactCard { group_id: Some(group), ..ContactCard::default() });
+        author = Some(sender);
+    }
+    if contact.aliases().is_empty() {
         return MessageItem::Broken;
     }
-    MessageItem::Read(Box::new(InboundMessage {
+    if let Some((target, change)) = amendment(node) {
+        let by_business = !origin.is_inbound();
+        return MessageItem::Amendment(Box::new(Amendment { id, target, contact, author, by_business, at, change }));
+    }
+    MessageItem::Message(Box::new(ForeignMessage {
         id,
-        from,
-        at: timestamp(node).unwrap_or(received_at),
-        content: content(node),
-        quotes: node
-            .get("context")
-            .and_then(|context| context.get("id"))
-            .and_then(|id| id.text())
-            .and_then(|id| Wamid::parse(&id).ok()),
+        contact,
+        author,
+        origin,
+        at,
+        content,
+        context: context(node),
+        linked,
     }))
 }
 
-fn content(node: &Node<'_>) -> Content {
-    let kind = node.get("type").and_then(|kind| kind.text());
-    let body = || node.get("text").and_then(|text| text.get("body")).and_then(|body| body.text());
-    match (kind.as_deref(), body()) {
-        (Some("text"), Some(body)) => Content::Text(Text { body, preview_url: false }),
-        _ => Content::Unsupported(Unsupported {
-            kind: kind.unwrap_or_else(|| "unknown".to_owned()),
-            raw: node.raw().to_owned(),
-        }),
+/// An inbound message's sender and the card it was completed from.
+pub(super) fn sender<'c, 'a>(
+    node: &Node<'_>,
+    cards: &'c [Card<'a>],
+    only_message: bool,
+) -> (ContactCard, Option<&'c Card<'a>>) {
+    person(node, FROM, cards, only_message)
+}
+
+fn amendment(node: &Node<'_>) -> Option<(Wamid, Change)> {
+    let kind = node.text_of("type")?;
+    let object = node.get(&kind)?;
+    match kind.as_str() {
+        // A removal is the missing key; older traffic writes an empty text.
+        "reaction" => Some((wamid(&object, "message_id")?, Change::Reacted(object.filled("emoji")))),
+        "edit" => {
+            let edited = content(&object.get("message")?);
+            Some((wamid(&object, "original_message_id")?, Change::Edited(edited)))
+        }
+        "revoke" => Some((wamid(&object, "original_message_id")?, Change::Revoked)),
+        _ => None,
+    }
+}
+
+/// A system message connects the old names with the new ones. The conversation is that of the old ones.
+fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactCard) -> Option<ContactCard> {
+    let object = node.get("system")?;
+    let wa_id = phone(&object, "wa_id").or_else(|| phone(&object, "new_wa_id"));
+    let new = ContactCard {
+        phone: wa_id,
+        user_id: system.user_id.clone(),
+        parent_user_id: object.filled(SELF.parent_user_id),
+        ..ContactCard::default()
+    };
+    if let Some(previous) = &system.previous_user_id {
+        contact.user_id = Some(previous.clone());
+    }
+    if contact.phone.is_none() {
+        contact.phone = phone(&object, "customer");
+    }
+    if contact.aliases().is_empty() {
+        *contact = new;
+        return None;
+    }
+    Some(new).filter(|new| !new.aliases().is_empty())
+}
+
+/// The phone number that a customer gave when asked for it: WhatsApp itself vouches for it.
+fn own_phone(card: &crate::domain::content::SharedContact) -> Option<ContactCard> {
+    let given = card.phones.first().filter(|_| card.origin.as_deref() == Some("contact_request"))?;
+    let phone = given.wa_id.as_ref().or(given.phone.as_ref())?;
+    let phone = crate::domain::phone::PhoneNumber::parse_wa_id(phone).ok()?;
+    Some(ContactCard { phone: Some(phone), ..ContactCard::default() })
+}
+
+fn context(node: &Node<'_>) -> MessageContext {
+    let context = node.get("context");
+    let says = |key: &str| context.as_ref().and_then(|context| context.flag(key)) == Some(true);
+    let product = context.as_ref().and_then(|context| context.get("referred_product"));
+    MessageContext {
+        quotes: context.as_ref().and_then(|context| wamid(context, "id")),
+        forwarded: match (says("frequently_forwarded"), says("forwarded")) {
+            (true, _) => Some(Forwarded::Often),
+            (false, true) => Some(Forwarded::Once),
+            (false, false) => None,
+        },
+        product: product
+            .and_then(|product| Some((product.text_of("catalog_id")?, product.text_of("product_retailer_id")?))),
+        referral: node.get("referral").and_then(|referral| referral.value()).map(|value| value.to_string()),
+        history_status: node
+            .get("history_context")
+            .and_then(|past| past.filled("status"))
+            .map(|word| word.to_lowercase()),
     }
 }
 
 /// A status, a word that is new to us, or something that is no status.
 pub(super) fn status(node: &Node<'_>, received_at: Timestamp) -> StatusItem {
-    let wamid = node.get("id").and_then(|id| id.text()).and_then(|id| Wamid::parse(&id).ok());
-    let word = node.get("status").and_then(|status| status.text());
-    let (Some(wamid), Some(word)) = (wamid, word) else {
+    let (Some(wamid), Some(word)) = (wamid(node, "id"), node.text_of("status")) else {
         return StatusItem::Broken;
     };
-    let Some(status) = Status::from_word(&word) else {
+    let Some(status) = Status::from_word(&word.to_lowercase()) else {
         return StatusItem::NewWord;
     };
+    let conversation = node.get("conversation");
+    let error = errors(node).into_iter().next();
     StatusItem::Known(Box::new(StatusUpdate {
         wamid,
         status,
-        at: timestamp(node).unwrap_or(received_at),
-        unverified_callback_data: node.get("biz_opaque_callback_data").and_then(|data| data.text()),
-        error: node.get("errors").and_then(|errors| errors.items()?.into_iter().next()).map(|error| problem(&error)),
-        pricing: node.get("pricing").map(|pricing| pricing.raw().to_owned()),
+        at: timestamp(node, received_at).unwrap_or(received_at),
+        unverified_callback_data: node.text_of("biz_opaque_callback_data"),
+        error: error.map(|error| ProviderError { code: error.code, title: error.title, details: error.details }),
+        pricing: node.get("pricing").and_then(|pricing| pricing.value()).map(|value| value.to_string()),
+        entry_point_until: conversation.and_then(|conversation| entry_point_until(&conversation)),
     }))
 }
 
-fn problem(error: &Node<'_>) -> ProviderError {
-    ProviderError {
-        code: error.get("code").and_then(|code| code.text()).and_then(|code| code.parse().ok()).unwrap_or(-1),
-        title: error.get("title").and_then(|title| title.text()).unwrap_or_default(),
-        details: error.get("error_data").and_then(|data| data.get("details")).and_then(|details| details.text()),
+/// Since v24 Meta sends `conversation` only for free entry points; before, its origin tells.
+fn entry_point_until(conversation: &Node<'_>) -> Option<Timestamp> {
+    let origin = conversation.get("origin").and_then(|origin| origin.text_of("type"))?;
+    if origin != "referral_conversion" && origin != "free_entry_point" {
+        return None;
+    }
+    moment(&conversation.text_of("expiration_timestamp")?)
+}
+
+pub(super) fn wamid(node: &Node<'_>, key: &str) -> Option<Wamid> {
+    node.text_of(key).and_then(|id| Wamid::parse(&id).ok())
+}
+
+/// `timestamp`, as text or number. None if it is no moment that has been.
+pub(super) fn timestamp(node: &Node<'_>, received_at: Timestamp) -> Option<Timestamp> {
+    let at = moment(&node.text_of("timestamp")?)?;
+    (at <= received_at.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX)).then_some(at)
+}
+
+/// Unix seconds, or milliseconds where they can be nothing else.
+pub(super) fn moment(text: &str) -> Option<Timestamp> {
+    let value: i64 = text.parse().ok()?;
+    if value <= 0 {
+        return None;
+    }
+    if value >= MILLISECONDS_FROM {
+        Timestamp::from_millisecond(value).ok()
+    } else {
+        Timestamp::from_second(value).ok()
     }
 }
 
-fn timestamp(node: &Node<'_>) -> Option<Timestamp> {
-    let seconds: i64 = node.get("timestamp")?.text()?.parse().ok()?;
-    Timestamp::from_second(seconds).ok()
+/// A person who stands in an item by these keys alone.
+pub(super) fn named(node: &Node<'_>, keys: Keys) -> ContactCard {
+    ContactCard {
+        phone: phone(node, keys.phone),
+        user_id: node.filled(keys.user_id),
+        parent_user_id: node.filled(keys.parent_user_id),
+        username: node.filled("username").map(|name| super::card::without_at(&name)),
+        ..ContactCard::default()
+    }
 }

@@ -45,6 +45,26 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The text of a key ([`Node::text`]).
+    pub(super) fn text_of(&self, key: &str) -> Option<String> {
+        self.get(key).and_then(|value| value.text())
+    }
+
+    /// The text of a key, unless it is empty.
+    pub(super) fn filled(&self, key: &str) -> Option<String> {
+        self.text_of(key).filter(|text| !text.is_empty())
+    }
+
+    /// A key that says yes or no.
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        self.text_of(key).and_then(|text| text.parse().ok())
+    }
+
+    /// The value as plain JSON, if it is that: keys sorted, so that one content has one form.
+    pub(super) fn value(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(self.raw.get()).ok()
+    }
+
     /// The value as it was written.
     pub(super) fn raw(&self) -> &'a str {
         self.raw.get()

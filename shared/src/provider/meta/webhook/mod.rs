@@ -2,23 +2,37 @@
 //!
 //! The ten rules of `facts/webhooks.md` §0 bind. Every level is read as raw JSON first and only then looked into, so a
 //! broken message is kept raw while its neighbours are read.
+//!
+//! * [`parse`]: envelope, entries, changes; which field is read by whom.
+//! * `messages`: message-type values: messages, statuses, errors, echoes, calls.
+//! * `history`: past chats. `address_book`: contacts of the phone, preferences.
+//! * `account`: everything about numbers and accounts. `template`: templates and flows.
+//! * `item`, `content`, `card`, `json`: a single message, what it says, who wrote it, and how JSON is read.
 
+mod account;
+mod address_book;
 mod card;
+mod content;
+mod history;
 mod item;
 mod json;
+mod messages;
+mod template;
 
 use jiff::Timestamp;
 
-use crate::domain::event::{InboundEvent, Kept, KeptReason};
-use crate::domain::ids::PhoneNumberId;
-use card::{Card, card_of};
+use crate::domain::event::{InboundEvent, KeptReason, Said};
+use crate::domain::ids::{PhoneNumberId, WabaId};
+use crate::domain::message::Origin;
+use card::Card;
 use json::Node;
 
 const OBJECT: &str = "whatsapp_business_account";
-/// Longest `id` or `time` of an entry that is kept with its items, in bytes: Meta's have twenty.
-const ENTRY_KEY_MAX: usize = 100;
+/// Longest `id` or `time` of an entry, or `metadata` of a value, that is kept with each item, in bytes: Meta's have a
+/// hundred at most.
+const SMALL_MAX: usize = 200;
 
-/// Everything `body` says. `received_at` stands in for a timestamp that is missing.
+/// Everything `body` says, in the order it says it. `received_at` stands in for a timestamp that is missing.
 #[must_use]
 pub fn parse(body: &[u8], received_at: Timestamp) -> Vec<InboundEvent> {
     let text = String::from_utf8_lossy(body);
@@ -26,120 +40,155 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Vec<InboundEvent> {
     let mut events = Vec::new();
     match Node::parse(text) {
         Some(root) => envelope(&root, received_at, &mut events),
-        None => events.push(malformed("body", body)),
+        None => events.push(malformed("body", body.to_vec())),
     }
     events
 }
 
 fn envelope(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
-    let whole = root.raw().as_bytes();
-    if root.get("object").and_then(|object| object.text()).is_some_and(|object| object != OBJECT) {
-        events.push(kept(KeptReason::Unsupported, "object", whole));
+    let whole = || root.raw().as_bytes().to_vec();
+    if root.text_of("object").is_some_and(|object| object != OBJECT) {
+        events.push(kept(KeptReason::Unsupported, "object", None, whole()));
         return;
     }
-    let Some(entries) = root.get("entry").and_then(|entry| entry.items()) else {
-        events.push(malformed("entry", whole));
+    let Some(entries) = root.get("entry") else {
+        bare_value(root, received_at, events);
+        return;
+    };
+    let Some(entries) = entries.items() else {
+        events.push(malformed("entry", whole()));
         return;
     };
     for entry in entries {
+        // Sent instead of `changes` when "Include values" is off for the app.
+        let nothing_told = entry.get("changed_fields").is_some();
         match entry.get("changes").and_then(|changes| changes.items()) {
-            Some(changes) => changes.iter().for_each(|one| change(&entry, one, received_at, events)),
-            None => events.push(malformed("changes", entry.raw().as_bytes())),
+            Some(changes) => {
+                for node in &changes {
+                    Change::read(&entry, node, received_at).tell(events);
+                }
+            }
+            None if nothing_told => {
+                let raw = format!(r#"{{"object":"{OBJECT}","entry":[{}]}}"#, entry.raw());
+                events.push(kept(KeptReason::Malformed, "changed_fields", None, raw.into_bytes()));
+            }
+            None => events.push(malformed("changes", entry.raw().as_bytes().to_vec())),
         }
     }
 }
 
-fn change(entry: &Node<'_>, change: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
-    let field = change.get("field").and_then(|field| field.text());
-    let alone = || webhook_of(entry, change.raw());
-    match (field.as_deref(), change.get("value")) {
-        (Some("messages"), Some(value)) => messages(entry, change, &value, received_at, events),
-        (Some(field), Some(_)) => events.push(kept(KeptReason::Unsupported, field, alone().as_bytes())),
-        _ => events.push(malformed("change", alone().as_bytes())),
-    }
-}
-
-fn messages(
-    entry: &Node<'_>,
-    change: &Node<'_>,
-    value: &Node<'_>,
-    received_at: Timestamp,
-    events: &mut Vec<InboundEvent>,
-) {
-    let number = value
-        .get("metadata")
-        .and_then(|metadata| metadata.get("phone_number_id"))
-        .and_then(|id| id.text())
-        .and_then(|id| PhoneNumberId::parse(&id).ok());
-    let Some(number) = number else {
-        events.push(malformed("phone_number_id", webhook_of(entry, change.raw()).as_bytes()));
+/// Meta's sample of a declined history is a value without its envelope (`facts/webhooks.md` §10).
+fn bare_value(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
+    if root.get("history").is_none() || root.get("metadata").is_none() {
+        events.push(malformed("entry", root.raw().as_bytes().to_vec()));
         return;
-    };
-    let cards = value.get("contacts").and_then(|contacts| contacts.items()).unwrap_or_default();
-    let cards: Vec<Card<'_>> = cards.iter().map(Card::read).collect();
-    let (messages, statuses) = (value.get("messages"), value.get("statuses"));
-    if let Some(messages) = messages.as_ref().and_then(Node::items) {
-        for message in &messages {
-            let card = card_of(message, &cards, messages.len() == 1);
-            let raw = item_alone(entry, &number, card, "messages", message);
-            events.push(match item::message(message, card, received_at) {
-                item::MessageItem::Read(read) => InboundEvent::Message { number: number.clone(), message: read, raw },
-                item::MessageItem::InGroup => kept(KeptReason::Unsupported, "group message", raw.as_bytes()),
-                item::MessageItem::Broken => malformed("message", raw.as_bytes()),
-            });
+    }
+    let change = format!(r#"{{"field":"history","value":{}}}"#, root.raw());
+    let entry = Node::parse("{}");
+    if let (Some(entry), Some(node)) = (entry, Node::parse(&change)) {
+        Change::read(&entry, &node, received_at).tell(events);
+    }
+}
+
+/// One change: a field and its value, in its entry.
+struct Change<'n, 'a> {
+    entry: &'n Node<'a>,
+    node: &'n Node<'a>,
+    field: Option<String>,
+    value: Option<Node<'a>>,
+    received_at: Timestamp,
+}
+
+impl<'n, 'a> Change<'n, 'a> {
+    fn read(entry: &'n Node<'a>, node: &'n Node<'a>, received_at: Timestamp) -> Self {
+        let value = node.get("value");
+        let field = node.filled("field").or_else(|| {
+            // Meta's samples of some account events have lost their field.
+            let event = value.as_ref().and_then(|value| value.text_of("event"))?;
+            account::is_account_event(&event).then(|| "account_update".to_owned())
+        });
+        Self { entry, node, field, value, received_at }
+    }
+
+    fn tell(&self, events: &mut Vec<InboundEvent>) {
+        let (Some(field), Some(value)) = (self.field.as_deref(), self.value.as_ref()) else {
+            events.push(malformed("change", self.alone()));
+            return;
+        };
+        match field {
+            "messages" => messages::tell(self, value, Origin::Customer, events),
+            "standby" => messages::tell(self, value, Origin::Standby, events),
+            "smb_message_echoes" => messages::echoes(self, value, Origin::BusinessApp, events),
+            "message_echoes" => messages::echoes(self, value, Origin::OtherApp, events),
+            "calls" => messages::calls(self, value, events),
+            "history" => history::tell(self, value, events),
+            "smb_app_state_sync" => address_book::tell(self, value, events),
+            "user_preferences" => address_book::preferences(self, value, events),
+            _ if template::tell(self, field, value, events) || account::tell(self, field, value, events) => {}
+            _ => events.push(kept(KeptReason::Unsupported, field, self.number(value), self.alone())),
         }
     }
-    if let Some(statuses) = statuses.as_ref().and_then(Node::items) {
-        for status in &statuses {
-            let raw = item_alone(entry, &number, None, "statuses", status);
-            events.push(match item::status(status, received_at) {
-                item::StatusItem::Known(update) => InboundEvent::Status { number: number.clone(), update, raw },
-                item::StatusItem::NewWord => kept(KeptReason::Unsupported, "status", raw.as_bytes()),
-                item::StatusItem::Broken => malformed("status", raw.as_bytes()),
-            });
-        }
+
+    /// The number that a message-type value is about.
+    fn number(&self, value: &Node<'_>) -> Option<PhoneNumberId> {
+        let id = value.get("metadata").and_then(|metadata| metadata.text_of("phone_number_id"));
+        id.and_then(|id| PhoneNumberId::parse(&id).ok())
     }
-    let no_list = |list: &Option<Node<'_>>| list.as_ref().is_some_and(|list| list.items().is_none());
-    if no_list(&messages) || no_list(&statuses) {
-        events.push(malformed("messages", webhook_of(entry, change.raw()).as_bytes()));
-    } else if (messages.is_none() && statuses.is_none())
-        || value.get("errors").is_some()
-        || value.get("user_actions").is_some()
-    {
-        events.push(kept(KeptReason::Unsupported, "messages", webhook_of(entry, change.raw()).as_bytes()));
+
+    /// The account whose entry this is.
+    fn waba(&self) -> Option<WabaId> {
+        self.entry.text_of("id").and_then(|id| WabaId::parse(&id).ok())
+    }
+
+    /// When the provider sent it; account-type events have no other time.
+    fn sent_at(&self) -> Timestamp {
+        self.entry.text_of("time").and_then(|time| item::moment(&time)).unwrap_or(self.received_at)
+    }
+
+    /// A webhook that holds only this change.
+    fn alone(&self) -> Vec<u8> {
+        self.webhook_of(self.node.raw())
+    }
+
+    /// A webhook that holds only this item of a list, with its number and its own card. Nothing else of the webhook: a
+    /// thousand items would each carry all of it.
+    fn item_alone(&self, list: &str, item: &str, card: Option<&Card<'_>>) -> Vec<u8> {
+        let metadata = self.value.as_ref().and_then(|value| value.get("metadata"));
+        let metadata = metadata.map(|metadata| metadata.raw()).filter(|raw| raw.len() <= SMALL_MAX);
+        let metadata = metadata.map(|raw| format!(r#""metadata":{raw},"#)).unwrap_or_default();
+        let contacts = card.map(|card| format!(r#""contacts":[{}],"#, card.raw())).unwrap_or_default();
+        let field = self.field.as_deref().unwrap_or_default();
+        self.webhook_of(&format!(r#"{{"field":"{field}","value":{{{metadata}{contacts}"{list}":[{item}]}}}}"#))
+    }
+
+    fn webhook_of(&self, change: &str) -> Vec<u8> {
+        let given = |key: &str| match self.entry.get(key) {
+            Some(value) if value.raw().len() <= SMALL_MAX => format!(r#""{key}":{},"#, value.raw()),
+            _ => String::new(),
+        };
+        let (id, time) = (given("id"), given("time"));
+        format!(r#"{{"object":"{OBJECT}","entry":[{{{id}{time}"changes":[{change}]}}]}}"#).into_bytes()
+    }
+
+    fn malformed(&self, what: &str, number: Option<&PhoneNumberId>, raw: Vec<u8>) -> InboundEvent {
+        kept(KeptReason::Malformed, what, number.cloned(), raw)
+    }
+
+    fn unsupported(&self, what: &str, number: Option<&PhoneNumberId>, raw: Vec<u8>) -> InboundEvent {
+        kept(KeptReason::Unsupported, what, number.cloned(), raw)
     }
 }
 
-/// A webhook that holds only this change, with the identity and time of its entry: what is kept can be processed again.
-fn webhook_of(entry: &Node<'_>, change: &str) -> String {
-    let given = |key: &str| match entry.get(key) {
-        Some(value) if value.raw().len() <= ENTRY_KEY_MAX => format!(r#""{key}":{},"#, value.raw()),
-        _ => String::new(),
-    };
-    format!(r#"{{"object":"{OBJECT}","entry":[{{{}{}"changes":[{change}]}}]}}"#, given("id"), given("time"))
+fn said(said: Said, raw: Vec<u8>) -> InboundEvent {
+    InboundEvent { said, raw }
 }
 
-/// A webhook that holds only this item of a list, with its number and its own card. Nothing else of the webhook: a
-/// thousand items would each carry all of it.
-fn item_alone(
-    entry: &Node<'_>,
-    number: &PhoneNumberId,
-    card: Option<&Card<'_>>,
-    list: &str,
-    item: &Node<'_>,
-) -> String {
-    let contacts = card.map(|card| format!(r#""contacts":[{}],"#, card.raw())).unwrap_or_default();
-    let metadata = format!(r#""metadata":{{"phone_number_id":"{number}"}},"#);
-    let change = format!(r#"{{"field":"messages","value":{{{metadata}{contacts}"{list}":[{}]}}}}"#, item.raw());
-    webhook_of(entry, &change)
+fn kept(reason: KeptReason, what: &str, number: Option<PhoneNumberId>, raw: Vec<u8>) -> InboundEvent {
+    said(Said::Kept(reason, what.to_owned(), number), raw)
 }
 
-fn kept(reason: KeptReason, what: &str, raw: &[u8]) -> InboundEvent {
-    InboundEvent::Kept(Kept { reason, what: what.to_owned(), raw: raw.to_vec() })
-}
-
-fn malformed(what: &str, raw: &[u8]) -> InboundEvent {
-    kept(KeptReason::Malformed, what, raw)
+fn malformed(what: &str, raw: Vec<u8>) -> InboundEvent {
+    kept(KeptReason::Malformed, what, None, raw)
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::clock::at_millis;
-use crate::domain::message::Content;
+use crate::domain::content::Content;
+use crate::domain::event::StatusUpdate;
+use crate::domain::message::ForeignMessage;
 use crate::domain::status::Status;
 
 const METADATA: &str = r#""metadata":{"display_phone_number":"15550001111","phone_number_id":"900100200300501"}"#;
@@ -17,24 +19,49 @@ fn body(changes: &[String]) -> String {
 }
 
 fn read(body: &str) -> Vec<InboundEvent> {
-    parse(body.as_bytes(), at_millis(7_000))
+    parse(body.as_bytes(), at_millis(1_763_800_000_000))
 }
 
 fn text(id: &str, said: &str) -> String {
     format!(r#"{{"from":"15550002222","id":"{id}","timestamp":"1763700001","type":"text","text":{{"body":"{said}"}}}}"#)
 }
 
-fn bodies(events: &[InboundEvent]) -> Vec<String> {
+fn message(event: &InboundEvent) -> Option<&ForeignMessage> {
+    match &event.said {
+        Said::Message(_, message) => Some(message),
+        _ => None,
+    }
+}
+
+fn only_message(events: &[InboundEvent]) -> &ForeignMessage {
+    let [event] = events else { panic!("{events:?}") };
+    message(event).unwrap()
+}
+
+fn only_status(events: &[InboundEvent]) -> &StatusUpdate {
+    match events {
+        [InboundEvent { said: Said::Status(_, update), .. }] => update,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why each kept item is kept, and what it is.
+fn kept_of(events: &[InboundEvent]) -> Vec<(KeptReason, String)> {
     events
         .iter()
-        .filter_map(|event| match event {
-            InboundEvent::Message { message, .. } => match &message.content {
-                Content::Text(text) => Some(text.body.clone()),
-                Content::Unsupported(_) => None,
-            },
+        .filter_map(|event| match &event.said {
+            Said::Kept(reason, what, _) => Some((*reason, what.clone())),
             _ => None,
         })
         .collect()
+}
+
+fn bodies(events: &[InboundEvent]) -> Vec<String> {
+    let texts = events.iter().filter_map(message).filter_map(|message| match &message.content {
+        Content::Text(text) => Some(text.body.clone()),
+        _ => None,
+    });
+    texts.collect()
 }
 
 #[test]
@@ -44,12 +71,12 @@ fn a_text_message_with_its_card() {
            "messages":[{"from":"15550002222","from_user_id":"US.770","id":"wamid.A","timestamp":1763700001,
                         "type":"text","text":{"body":"Hello"},"context":{"from":"1","id":"wamid.Q"}}]"#,
     )]));
-    let [InboundEvent::Message { number, message, .. }] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!(number.as_str(), "900100200300501");
-    assert_eq!(message.from.profile_name.as_deref(), Some("Ada Example"));
-    assert_eq!(message.from.aliases().len(), 2);
+    let message = only_message(&events);
+    assert_eq!(events[0].said.number().unwrap().as_str(), "900100200300501");
+    assert_eq!(message.contact.profile_name.as_deref(), Some("Ada Example"));
+    assert_eq!(message.contact.aliases().len(), 2);
     assert_eq!(message.at.as_second(), 1_763_700_001);
-    assert_eq!(message.quotes.as_ref().map(|id| id.as_str().to_owned()), Some("wamid.Q".to_owned()));
+    assert_eq!(message.context.quotes.as_ref().map(|id| id.as_str().to_owned()), Some("wamid.Q".to_owned()));
     assert_eq!(bodies(&events), ["Hello"]);
 }
 
@@ -62,7 +89,7 @@ fn one_broken_item_spoils_no_other() {
             text("wamid.B", "two")
         ))]));
         assert_eq!(bodies(&events), ["one", "two"], "{broken}");
-        let kept = events.iter().filter(|event| matches!(event, InboundEvent::Kept(_))).count();
+        let kept = kept_of(&events).len();
         assert_eq!((events.len(), kept), (5, 2), "{broken}: {events:?}");
     }
 }
@@ -91,7 +118,7 @@ fn odd_bytes_cost_one_item_at_most() {
 fn what_is_no_webhook_is_kept_whole() {
     for nonsense in ["", "{", "null", "[]", "42", "{}", r#"{"entry":{}}"#, r#"{"entry":[{"changes":7}]}"#] {
         let events = read(nonsense);
-        assert!(matches!(events.as_slice(), [InboundEvent::Kept(_)]), "{nonsense}: {events:?}");
+        assert_eq!((events.len(), kept_of(&events).len()), (1, 1), "{nonsense}: {events:?}");
     }
     assert!(read(r#"{"object":"whatsapp_business_account","entry":[]}"#).is_empty());
 }
@@ -99,23 +126,14 @@ fn what_is_no_webhook_is_kept_whole() {
 #[test]
 fn other_fields_and_kinds_are_kept_raw() {
     let events = read(&body(&[
-        r#"{"field":"account_update","value":{"event":"ACCOUNT_DELETED"}}"#.to_owned(),
+        r#"{"field":"teleports","value":{"event":"ARRIVED"}}"#.to_owned(),
         change(r#""messages":[{"from":"15550002222","id":"wamid.A","timestamp":"1","type":"hologram","hologram":{}}]"#),
         change(r#""statuses":[{"id":"wamid.S","status":"teleported","timestamp":"1"}]"#),
-        change(r#""errors":[{"code":130429}]"#),
+        change(r#""user_actions":[{"action_type":"landing_page_view"}]"#),
     ]));
-    let [
-        InboundEvent::Kept(field),
-        InboundEvent::Message { message, .. },
-        InboundEvent::Kept(word),
-        InboundEvent::Kept(_),
-    ] = events.as_slice()
-    else {
-        panic!("{events:?}")
-    };
-    assert_eq!((field.reason, field.what.as_str()), (KeptReason::Unsupported, "account_update"));
-    assert_eq!(word.reason, KeptReason::Unsupported);
-    let Content::Unsupported(content) = &message.content else { panic!("{message:?}") };
+    let unsupported = |what: &str| (KeptReason::Unsupported, what.to_owned());
+    assert_eq!(kept_of(&events), [unsupported("teleports"), unsupported("status"), unsupported("user_actions")]);
+    let Content::Unknown(content) = &events.iter().find_map(message).unwrap().content else { panic!("{events:?}") };
     assert_eq!(content.kind, "hologram");
     assert!(content.raw.contains("hologram"));
 }
@@ -128,10 +146,9 @@ fn what_is_kept_is_a_webhook_that_says_only_that() {
                "changes":[{{"field":"account_update","value":{{"event":"ACCOUNT_DELETED"}}}}]}}]}}"#
         )
     };
-    let raw = |events: Vec<InboundEvent>| match events.as_slice() {
-        [InboundEvent::Kept(kept)] => String::from_utf8(kept.raw.clone()).unwrap(),
-        [InboundEvent::Message { raw, .. } | InboundEvent::Status { raw, .. }] => raw.clone(),
-        other => panic!("{other:?}"),
+    let raw = |events: Vec<InboundEvent>| {
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        String::from_utf8(event.raw.clone()).unwrap()
     };
     let (one, two) = (raw(read(&update("111"))), raw(read(&update("222"))));
     assert_ne!(one, two, "the same event of two accounts is two events");
@@ -163,8 +180,8 @@ fn a_thousand_messages_beside_a_thousand_cards_stay_small() {
     let kept: usize = events
         .iter()
         .map(|event| match event {
-            InboundEvent::Message { message, raw, .. } => {
-                assert!(message.from.profile_name.is_some());
+            InboundEvent { said: Said::Message(_, message), raw } => {
+                assert!(message.contact.profile_name.is_some());
                 raw.len()
             }
             other => panic!("{other:?}"),
@@ -175,7 +192,7 @@ fn a_thousand_messages_beside_a_thousand_cards_stay_small() {
 }
 
 #[test]
-fn a_list_that_is_none_and_a_group_are_kept() {
+fn a_list_that_is_none_is_kept() {
     let good = text("wamid.A", "x");
     for value in [
         format!(r#""messages":[{good}],"statuses":7"#),
@@ -183,17 +200,32 @@ fn a_list_that_is_none_and_a_group_are_kept() {
         r#""messages":"x","statuses":[{"id":"wamid.S","status":"sent","timestamp":"1"}]"#.to_owned(),
     ] {
         let events = read(&body(&[change(&value)]));
-        assert!(
-            matches!(events.as_slice(), [_, InboundEvent::Kept(Kept { reason: KeptReason::Malformed, .. })]),
-            "{events:?}"
-        );
+        assert_eq!(kept_of(&events), [(KeptReason::Malformed, "messages".to_owned())], "{events:?}");
+        assert_eq!(events.len(), 2);
     }
-    let group = good.replace(r#""type":"text""#, r#""type":"text","group_id":"g1""#);
+}
+
+#[test]
+fn a_group_is_the_other_side_and_its_member_the_author() {
+    let group = text("wamid.A", "x").replace(r#""type":"text""#, r#""type":"text","group_id":"g1""#);
     let events = read(&body(&[change(&format!(r#""messages":[{group}]"#))]));
-    assert!(
-        matches!(events.as_slice(), [InboundEvent::Kept(Kept { reason: KeptReason::Unsupported, .. })]),
-        "{events:?}"
-    );
+    let message = only_message(&events);
+    assert_eq!(message.contact.group_id.as_deref(), Some("g1"));
+    assert_eq!(message.contact.aliases().len(), 1);
+    assert_eq!(message.author.as_ref().unwrap().phone.as_ref().unwrap().digits(), "15550002222");
+}
+
+#[test]
+fn a_time_that_cannot_be_is_the_time_of_receipt() {
+    for wrong in ["\"99999999999\"", "0", "-5", "\"soon\"", "1e400", "null"] {
+        let item = text("wamid.A", "x").replace("\"1763700001\"", wrong);
+        let events =
+            parse(body(&[change(&format!(r#""messages":[{item}]"#))]).as_bytes(), at_millis(1_763_700_500_000));
+        assert_eq!(only_message(&events).at.as_second(), 1_763_700_500, "{wrong}");
+    }
+    let item = text("wamid.A", "x").replace("\"1763700001\"", "1763700001000");
+    let events = parse(body(&[change(&format!(r#""messages":[{item}]"#))]).as_bytes(), at_millis(1_763_700_500_000));
+    assert_eq!(only_message(&events).at.as_second(), 1_763_700_001, "milliseconds");
 }
 
 #[test]
@@ -203,7 +235,7 @@ fn a_failed_status_with_its_reason() {
             "pricing":{"billable":true},"errors":[{"code":131047,"title":"Re-engagement message",
             "error_data":{"details":"more than 24 hours"}}]}]"#,
     )]));
-    let [InboundEvent::Status { update, .. }] = events.as_slice() else { panic!("{events:?}") };
+    let update = only_status(&events);
     assert_eq!(update.status, Status::Failed);
     assert_eq!(update.unverified_callback_data.as_deref(), Some("cmd-42"));
     assert_eq!(update.pricing.as_deref(), Some(r#"{"billable":true}"#));
@@ -217,11 +249,7 @@ fn the_only_card_gives_the_only_sender_a_second_spelling_and_nobody_else() {
     let two = one.replace("15550002222", "15550007777").replace("wamid.A", "wamid.B");
     let card = r#""contacts":[{"wa_id":"5511987654321"}]"#;
     let aliases = |events: &[InboundEvent]| -> Vec<usize> {
-        let messages = events.iter().filter_map(|event| match event {
-            InboundEvent::Message { message, .. } => Some(message.from.aliases().len()),
-            _ => None,
-        });
-        messages.collect()
+        events.iter().filter_map(message).map(|message| message.contact.aliases().len()).collect()
     };
     assert_eq!(aliases(&read(&body(&[change(&format!(r#"{card},"messages":[{one}]"#))]))), [2]);
     let both = read(&body(&[change(&format!(r#"{card},"messages":[{one},{two}]"#))]));
@@ -234,8 +262,8 @@ fn a_sender_without_a_phone_number_is_known_by_user_id() {
         r#""contacts":[{"user_id":"US.770","profile":{"name":"Bo"}}],
            "messages":[{"from_user_id":"US.770","id":"wamid.A","timestamp":"1","type":"text","text":{"body":"hi"}}]"#,
     )]));
-    let [InboundEvent::Message { message, .. }] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!(message.from.phone, None);
-    assert_eq!(message.from.user_id.as_deref(), Some("US.770"));
-    assert_eq!(message.from.profile_name.as_deref(), Some("Bo"));
+    let message = only_message(&events);
+    assert_eq!(message.contact.phone, None);
+    assert_eq!(message.contact.user_id.as_deref(), Some("US.770"));
+    assert_eq!(message.contact.profile_name.as_deref(), Some("Bo"));
 }

@@ -1,0 +1,48 @@
+//! What is said about numbers, accounts and templates: to its subject, and an alert to its tenant.
+
+use shared::domain::account::{Aspect, StateChange, Subject};
+use shared::domain::event::KeptReason;
+use shared::domain::ids::TenantId;
+
+use crate::Deps;
+use crate::apply::{NotStored, Placed, known_number};
+
+/// Aspects that may concern an account before anybody has connected it: onboarding looks for them.
+const BEFORE_CONNECTED: [Aspect; 4] = [Aspect::Partner, Aspect::PartnerApp, Aspect::Certification, Aspect::Token];
+
+/// Records a state and its alert.
+pub(crate) async fn record(deps: &Deps, change: StateChange) -> Result<Placed, NotStored> {
+    let (change, tenant) = located(deps, change).await?;
+    let nobodys = tenant.is_none() && !matches!(change.subject, Subject::Portfolio(_));
+    if nobodys && !BEFORE_CONNECTED.contains(&change.aspect) {
+        let reason = match change.subject {
+            Subject::Number(_) => KeptReason::UnknownNumber,
+            _ => KeptReason::UnknownAccount,
+        };
+        return Ok(Placed::Nowhere(reason, change.aspect.as_str().to_owned()));
+    }
+    deps.table.put_state(&change).await?;
+    deps.table.put_alert(tenant, &change).await?;
+    deps.metrics.count("account_event", change.aspect.as_str(), 1);
+    if let Some(alert) = change.alert {
+        deps.metrics.count("account_alert", alert.severity.as_str(), 1);
+    }
+    Ok(Placed::Stored)
+}
+
+/// Finds the number that is named by its digits, and the tenant.
+async fn located(deps: &Deps, change: StateChange) -> Result<(StateChange, Option<TenantId>), NotStored> {
+    let tenant = match &change.subject {
+        Subject::Number(id) => known_number(deps, Some(id)).await?.map(|number| number.tenant),
+        Subject::NumberNamed(waba, digits) => {
+            let tenant = deps.table.account_tenant(waba).await?;
+            if let Some(id) = deps.table.account_number(waba, digits).await? {
+                return Ok((StateChange { subject: Subject::Number(id), ..change }, tenant));
+            }
+            tenant
+        }
+        Subject::Waba(waba) | Subject::Template(waba, _) => deps.table.account_tenant(waba).await?,
+        Subject::Portfolio(_) => None,
+    };
+    Ok((change, tenant))
+}

@@ -1,0 +1,66 @@
+//! `smb_app_state_sync`: the address book of the business's phone. `user_preferences`: what a person wants to get.
+
+use super::card::{Card, SELF, person};
+use super::item::{moment, named};
+use super::json::Node;
+use super::{Change, said};
+use crate::domain::contact::{AddressBookEntry, Preference};
+use crate::domain::event::{InboundEvent, Said};
+use crate::domain::phone::PhoneNumber;
+
+pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
+    let list = value.get("state_sync").and_then(|list| list.items());
+    let (Some(number), Some(list)) = (change.number(value), list) else {
+        events.push(change.malformed("state_sync", None, change.alone()));
+        return;
+    };
+    for node in &list {
+        let raw = change.item_alone("state_sync", node.raw(), None);
+        let action = node.text_of("action");
+        let entry = match (node.text_of("type").as_deref(), action.as_deref(), node.get("contact")) {
+            (Some("contact"), Some("add" | "remove"), Some(contact)) => contact,
+            (Some("contact"), ..) => {
+                events.push(change.malformed("state_sync", Some(&number), raw));
+                continue;
+            }
+            _ => {
+                events.push(change.unsupported("state_sync", Some(&number), raw));
+                continue;
+            }
+        };
+        let mut card = named(&entry, SELF);
+        let typed = entry.filled("phone_number").and_then(|phone| PhoneNumber::parse_wa_id(&phone).ok());
+        card.phone = typed.or(card.phone);
+        if card.aliases().is_empty() {
+            events.push(change.malformed("state_sync", Some(&number), raw));
+            continue;
+        }
+        let removed = action.as_deref() == Some("remove");
+        let name = |key: &str| entry.filled(key).filter(|_| !removed);
+        let told = AddressBookEntry { full_name: name("full_name"), first_name: name("first_name") };
+        let at = node.get("metadata").and_then(|metadata| moment(&metadata.text_of("timestamp")?));
+        let at = at.unwrap_or(change.received_at);
+        events.push(said(Said::AddressBook(number.clone(), Box::new(card), told, at), raw));
+    }
+}
+
+pub(super) fn preferences(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
+    let list = value.get("user_preferences").and_then(|list| list.items());
+    let (Some(number), Some(list)) = (change.number(value), list) else {
+        events.push(change.malformed("user_preferences", None, change.alone()));
+        return;
+    };
+    let cards = Card::all(value);
+    for node in &list {
+        let (contact, card) = person(node, SELF, &cards, list.len() == 1);
+        let raw = change.item_alone("user_preferences", node.raw(), card);
+        let (category, wish) = (node.filled("category"), node.filled("value"));
+        let (Some(category), Some(wish), false) = (category, wish, contact.aliases().is_empty()) else {
+            events.push(change.malformed("user_preferences", Some(&number), raw));
+            continue;
+        };
+        let preference = Preference { category, value: wish, detail: node.filled("detail") };
+        let at = node.text_of("timestamp").and_then(|text| moment(&text)).unwrap_or(change.received_at);
+        events.push(said(Said::Preference(number.clone(), Box::new(contact), preference, at), raw));
+    }
+}

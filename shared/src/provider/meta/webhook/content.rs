@@ -1,0 +1,169 @@
+//! What a message says, by its `type`. Whatever lacks the part that makes it its kind is kept as it came.
+
+use super::json::Node;
+use crate::domain::content::{
+    Button, Content, ContentError, Interactive, Location, Media, Order, OrderItem, SharedContact, SharedPhone, System,
+    Text, Unknown, Unsupported,
+};
+
+/// Longest list read from one message (cards, basket lines, errors): Meta's limits are far below.
+const LIST_MAX: usize = 500;
+
+/// The content of a message.
+pub(super) fn content(node: &Node<'_>) -> Content {
+    let kind = node.text_of("type");
+    kind.as_deref().and_then(|kind| known(kind, node)).unwrap_or_else(|| {
+        let kind = kind.unwrap_or_else(|| "unknown".to_owned());
+        Content::Unknown(Unknown { kind, raw: node.raw().to_owned() })
+    })
+}
+
+fn known(kind: &str, node: &Node<'_>) -> Option<Content> {
+    let object = node.get(kind);
+    Some(match kind {
+        "text" => Content::Text(Text { body: object?.text_of("body")?, preview_url: false }),
+        "image" => Content::Image(media(&object?, node)),
+        "video" => Content::Video(media(&object?, node)),
+        "audio" => Content::Audio(media(&object?, node)),
+        // A legacy name of the same thing.
+        "voice" => Content::Audio(Media { voice: Some(true), ..media(&object?, node) }),
+        "document" => Content::Document(media(&object?, node)),
+        "sticker" => Content::Sticker(media(&object?, node)),
+        "location" => Content::Location(location(&object?)?),
+        "contacts" => Content::Contacts(contacts(&object?, node)?),
+        "interactive" => Content::Interactive(interactive(&object?)?),
+        "button" => {
+            let (payload, text) = (object.as_ref()?.text_of("payload"), object?.text_of("text"));
+            let label = text.clone().or_else(|| payload.clone())?;
+            Content::Button(Button { payload: payload.unwrap_or_else(|| label.clone()), text: label })
+        }
+        "order" => Content::Order(order(&object?)?),
+        "system" => Content::System(system(&object?, node)),
+        "unsupported" | "unknown" => {
+            let inner = node.get("unsupported").and_then(|inner| inner.text_of("type"));
+            Content::Unsupported(Unsupported { kind: inner, errors: errors(node) })
+        }
+        "media_placeholder" => Content::MediaPlaceholder {},
+        _ => return None,
+    })
+}
+
+fn media(object: &Node<'_>, message: &Node<'_>) -> Media {
+    Media {
+        id: object.filled("id"),
+        mime_type: object.filled("mime_type"),
+        sha256: object.filled("sha256"),
+        url: object.filled("url"),
+        caption: object.filled("caption"),
+        filename: object.filled("filename"),
+        animated: object.flag("animated"),
+        voice: object.flag("voice"),
+        errors: errors(message),
+    }
+}
+
+fn location(object: &Node<'_>) -> Option<Location> {
+    let degrees = |key: &str| object.text_of(key).and_then(|text| serde_json::from_str(&text).ok());
+    Some(Location {
+        latitude: degrees("latitude")?,
+        longitude: degrees("longitude")?,
+        name: object.filled("name"),
+        address: object.filled("address"),
+        url: object.filled("url"),
+    })
+}
+
+fn contacts(list: &Node<'_>, message: &Node<'_>) -> Option<Vec<SharedContact>> {
+    // Meta showed `origin` on the message first and on the card later.
+    let origin = message.filled("origin");
+    let cards = list.items()?;
+    let read = |card: &Node<'_>| SharedContact {
+        formatted_name: card.get("name").and_then(|name| name.filled("formatted_name")),
+        phones: parts(card, "phones", |phone| {
+            Some(SharedPhone {
+                phone: phone.filled("phone"),
+                wa_id: phone.filled("wa_id"),
+                user_id: phone.filled("user_id"),
+            })
+        }),
+        emails: parts(card, "emails", |email| email.filled("email")),
+        vcard: card.filled("vcard"),
+        origin: card.filled("origin").or_else(|| origin.clone()),
+        card: card.value(),
+    };
+    Some(cards.iter().take(LIST_MAX).map(read).collect())
+}
+
+fn interactive(object: &Node<'_>) -> Option<Interactive> {
+    let kind = object.text_of("type")?;
+    let answer = object.get(&kind);
+    let read = match (kind.as_str(), answer) {
+        ("button_reply", Some(answer)) => answer
+            .text_of("id")
+            .map(|id| Interactive::ButtonReply { id, title: answer.text_of("title").unwrap_or_default() }),
+        ("list_reply", Some(answer)) => answer.text_of("id").map(|id| Interactive::ListReply {
+            id,
+            title: answer.text_of("title").unwrap_or_default(),
+            description: answer.filled("description"),
+        }),
+        ("nfm_reply", Some(answer)) => answer.text_of("response_json").map(|json| Interactive::NfmReply {
+            name: answer.filled("name"),
+            body: answer.filled("body"),
+            response: serde_json::from_str(&json).unwrap_or(serde_json::Value::String(json)),
+        }),
+        ("call_permission_reply", Some(answer)) => {
+            answer.text_of("response").map(|response| Interactive::CallPermissionReply {
+                response,
+                expiration_timestamp: answer.text_of("expiration_timestamp").and_then(|text| text.parse().ok()),
+                is_permanent: answer.flag("is_permanent"),
+                response_source: answer.filled("response_source"),
+            })
+        }
+        _ => None,
+    };
+    read.or_else(|| object.value().map(|raw| Interactive::Other { raw }))
+}
+
+fn order(object: &Node<'_>) -> Option<Order> {
+    let line = |item: &Node<'_>| {
+        Some(OrderItem {
+            product_retailer_id: item.text_of("product_retailer_id")?,
+            quantity: item.text_of("quantity").unwrap_or_default(),
+            item_price: item.text_of("item_price").unwrap_or_default(),
+            currency: item.text_of("currency").unwrap_or_default(),
+        })
+    };
+    Some(Order {
+        catalog_id: object.text_of("catalog_id")?,
+        text: object.filled("text"),
+        product_items: parts(object, "product_items", line),
+    })
+}
+
+fn system(object: &Node<'_>, message: &Node<'_>) -> System {
+    let identity = message.get("identity");
+    System {
+        kind: object.filled("type").unwrap_or_else(|| "unknown".to_owned()),
+        body: object.filled("body"),
+        wa_id: object.filled("wa_id").or_else(|| object.filled("new_wa_id")),
+        user_id: object.filled("user_id"),
+        previous_user_id: object.filled("previous_user_id"),
+        identity_hash: identity.and_then(|identity| identity.filled("hash")).or_else(|| object.filled("identity")),
+    }
+}
+
+/// `errors[]` of an item.
+pub(super) fn errors(node: &Node<'_>) -> Vec<ContentError> {
+    parts(node, "errors", |error| {
+        Some(ContentError {
+            code: error.text_of("code").and_then(|code| code.parse().ok())?,
+            title: error.filled("title").or_else(|| error.filled("message")).unwrap_or_default(),
+            details: error.get("error_data").and_then(|data| data.filled("details")),
+        })
+    })
+}
+
+fn parts<T>(node: &Node<'_>, key: &str, read: impl Fn(&Node<'_>) -> Option<T>) -> Vec<T> {
+    let items = node.get(key).and_then(|list| list.items()).unwrap_or_default();
+    items.iter().take(LIST_MAX).filter_map(read).collect()
+}

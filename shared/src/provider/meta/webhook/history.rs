@@ -1,0 +1,129 @@
+//! `history`: past chats of a coexistence number. Chunks come in any order; messages that opened nothing then open
+//! nothing now.
+
+use super::card::Card;
+use super::item::{self, MessageItem};
+use super::json::Node;
+use super::{Change, messages, said};
+use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use crate::domain::contact::ContactCard;
+use crate::domain::event::{InboundEvent, Said};
+use crate::domain::ids::PhoneNumberId;
+use crate::domain::message::{HistoryChunk, HistoryThread, Origin};
+
+/// Messages of one thread stored together: their contact is looked up once.
+const THREAD_SLICE: usize = 100;
+
+/// One of four variants: a chunk, late media, a refusal, an end.
+pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
+    let Some(number) = change.number(value) else {
+        events.push(change.malformed("phone_number_id", None, change.alone()));
+        return;
+    };
+    let Some(history) = value.get("history") else {
+        late_media(change, &number, value, events);
+        return;
+    };
+    let Some(chunks) = history.items() else {
+        events.push(change.malformed("history", Some(&number), change.alone()));
+        return;
+    };
+    let us = value.get("metadata").and_then(|metadata| super::card::phone(&metadata, "display_phone_number"));
+    let us = us.map(|us| us.digits().to_owned()).unwrap_or_default();
+    for chunk in &chunks {
+        if chunk.get("errors").is_some() {
+            events.push(declined(change, &number, chunk));
+            continue;
+        }
+        for thread in chunk.get("threads").and_then(|threads| threads.items()).unwrap_or_default() {
+            one_thread(change, &number, &us, &thread, events);
+        }
+        let part = |key: &str| chunk.get("metadata").and_then(|metadata| metadata.text_of(key)?.parse().ok());
+        if let (Some(phase), Some(progress)) = (part("phase"), part("progress")) {
+            let order = part("chunk_order").unwrap_or(0);
+            let metadata = chunk.get("metadata").map_or("{}", |metadata| metadata.raw());
+            let raw = change.item_alone("history", &format!(r#"{{"metadata":{metadata}}}"#), None);
+            events.push(said(Said::HistoryProgress(number.clone(), HistoryChunk { phase, order, progress }), raw));
+        }
+    }
+}
+
+fn one_thread(
+    change: &Change<'_, '_>,
+    number: &PhoneNumberId,
+    us: &str,
+    thread: &Node<'_>,
+    events: &mut Vec<InboundEvent>,
+) {
+    let contact = messages::thread_contact(thread);
+    let nodes = thread.get("messages").and_then(|messages| messages.items()).unwrap_or_default();
+    for slice in nodes.chunks(THREAD_SLICE) {
+        let (mut read, mut taken) = (Vec::with_capacity(slice.len()), Vec::with_capacity(slice.len()));
+        for node in slice {
+            let raw = || slice_alone(change, thread, &[node.raw()]);
+            match item::message(node, contact.clone(), direction(node, us, &contact), change.received_at) {
+                MessageItem::Message(message) => {
+                    read.push(*message);
+                    taken.push(node.raw());
+                }
+                MessageItem::Amendment(amendment) => {
+                    events.push(said(Said::Amendment(number.clone(), amendment), raw()));
+                }
+                MessageItem::Broken => events.push(change.malformed("message", Some(number), raw())),
+            }
+        }
+        if !read.is_empty() {
+            let thread_read = HistoryThread { number: number.clone(), contact: contact.clone(), messages: read };
+            let raw = slice_alone(change, thread, &taken);
+            events.push(said(Said::History(Box::new(thread_read)), raw));
+        }
+    }
+}
+
+/// `from` tells: our own digits, or else a recipient where the customer would have none.
+fn direction(node: &Node<'_>, us: &str, contact: &ContactCard) -> Origin {
+    let from = super::card::phone(node, "from");
+    let ours = match &from {
+        Some(from) => from.digits() == us || (node.get("to").is_some() && Some(from) != contact.phone.as_ref()),
+        None => node.get("to").is_some() && node.get("from_user_id").is_none(),
+    };
+    if ours { Origin::HistoryBusiness } else { Origin::HistoryCustomer }
+}
+
+fn slice_alone(change: &Change<'_, '_>, thread: &Node<'_>, messages: &[&str]) -> Vec<u8> {
+    let part = |key: &str| thread.get(key).map(|part| format!(r#""{key}":{},"#, part.raw())).unwrap_or_default();
+    let (id, context) = (part("id"), part("context"));
+    let thread = format!(r#"{{"threads":[{{{id}{context}"messages":[{}]}}]}}"#, messages.join(","));
+    change.item_alone("history", &thread, None)
+}
+
+/// The media of a message that came before as a placeholder, or will.
+fn late_media(change: &Change<'_, '_>, number: &PhoneNumberId, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
+    let before = events.len();
+    let cards = Card::all(value);
+    messages::inbound(change, number, value.get("messages").as_ref(), &cards, Origin::HistoryCustomer, events);
+    if value.get("message_echoes").is_some() {
+        messages::echoes(change, value, Origin::HistoryBusiness, events);
+    }
+    if events.len() == before {
+        events.push(change.unsupported("history", Some(number), change.alone()));
+    }
+}
+
+fn declined(change: &Change<'_, '_>, number: &PhoneNumberId, chunk: &Node<'_>) -> InboundEvent {
+    let state = StateChange {
+        subject: Subject::Number(number.clone()),
+        aspect: Aspect::History,
+        key: None,
+        word: "declined".to_owned(),
+        until: None,
+        detail: chunk.value().map_or_else(|| "{}".to_owned(), |value| value.to_string()),
+        at: change.sent_at(),
+        alert: Some(Alert {
+            severity: Severity::Info,
+            title: "The business does not share its past chats.",
+            remedy: "Nothing is wrong. To share them the number must be connected again with history sharing switched on.",
+        }),
+    };
+    said(Said::State(Box::new(state)), change.item_alone("history", chunk.raw(), None))
+}

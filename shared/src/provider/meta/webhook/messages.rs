@@ -1,0 +1,150 @@
+//! Message-type values: messages and statuses, what the business wrote elsewhere, calls.
+
+use super::card::{Card, TO, person};
+use super::item::{self, MessageItem, StatusItem, named, sender, timestamp};
+use super::json::Node;
+use super::{Change, said};
+use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use crate::domain::contact::ContactCard;
+use crate::domain::event::{InboundEvent, Said};
+use crate::domain::ids::PhoneNumberId;
+use crate::domain::message::Origin;
+
+/// `messages` and `standby`: messages of customers, statuses, errors, user actions.
+pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, events: &mut Vec<InboundEvent>) {
+    let Some(number) = change.number(value) else {
+        events.push(change.malformed("phone_number_id", None, change.alone()));
+        return;
+    };
+    let cards = Card::all(value);
+    let (messages, statuses, errors) = (value.get("messages"), value.get("statuses"), value.get("errors"));
+    inbound(change, &number, messages.as_ref(), &cards, origin, events);
+    if let Some(statuses) = statuses.as_ref().and_then(Node::items) {
+        for node in &statuses {
+            let raw = change.item_alone("statuses", node.raw(), None);
+            events.push(match item::status(node, change.received_at) {
+                StatusItem::Known(update) => said(Said::Status(number.clone(), update), raw),
+                StatusItem::NewWord => change.unsupported("status", Some(&number), raw),
+                StatusItem::Broken => change.malformed("status", Some(&number), raw),
+            });
+        }
+    }
+    // Beside messages they explain the message, which then has its own.
+    if let Some(errors) = errors.as_ref().filter(|_| messages.is_none()).and_then(Node::items) {
+        for node in &errors {
+            let raw = change.item_alone("errors", node.raw(), None);
+            events.push(trouble(change, &number, node, raw));
+        }
+    }
+    let no_list = |list: &Option<Node<'_>>| list.as_ref().is_some_and(|list| list.items().is_none());
+    if no_list(&messages) || no_list(&statuses) || no_list(&errors) {
+        events.push(change.malformed("messages", Some(&number), change.alone()));
+    } else if value.get("user_actions").is_some() {
+        events.push(change.unsupported("user_actions", Some(&number), change.alone()));
+    } else if messages.is_none() && statuses.is_none() && errors.is_none() {
+        events.push(change.unsupported("messages", Some(&number), change.alone()));
+    }
+}
+
+/// Messages that customers wrote, of any field.
+pub(super) fn inbound(
+    change: &Change<'_, '_>,
+    number: &PhoneNumberId,
+    messages: Option<&Node<'_>>,
+    cards: &[Card<'_>],
+    origin: Origin,
+    events: &mut Vec<InboundEvent>,
+) {
+    let messages = messages.and_then(Node::items).unwrap_or_default();
+    for node in &messages {
+        let (contact, card) = sender(node, cards, messages.len() == 1);
+        let raw = change.item_alone("messages", node.raw(), card);
+        events.push(one(change, number, node, contact, origin, raw));
+    }
+}
+
+/// Messages that the business wrote, by its phone or another app.
+pub(super) fn echoes(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, events: &mut Vec<InboundEvent>) {
+    let number = change.number(value);
+    let list = value.get("message_echoes").and_then(|list| list.items());
+    let (Some(number), Some(list)) = (number, list) else {
+        events.push(change.malformed("message_echoes", None, change.alone()));
+        return;
+    };
+    let cards = Card::all(value);
+    for node in &list {
+        let (contact, card) = person(node, TO, &cards, list.len() == 1);
+        let raw = change.item_alone("message_echoes", node.raw(), card);
+        events.push(one(change, &number, node, contact, origin, raw));
+    }
+}
+
+fn one(
+    change: &Change<'_, '_>,
+    number: &PhoneNumberId,
+    node: &Node<'_>,
+    contact: ContactCard,
+    origin: Origin,
+    raw: Vec<u8>,
+) -> InboundEvent {
+    match item::message(node, contact, origin, change.received_at) {
+        MessageItem::Message(message) => said(Said::Message(number.clone(), message), raw),
+        MessageItem::Amendment(amendment) => said(Said::Amendment(number.clone(), amendment), raw),
+        MessageItem::Broken => change.malformed("message", Some(number), raw),
+    }
+}
+
+/// Trouble with the number itself, such as 130429.
+fn trouble(change: &Change<'_, '_>, number: &PhoneNumberId, node: &Node<'_>, raw: Vec<u8>) -> InboundEvent {
+    let code = node.text_of("code").filter(|code| code.parse::<i64>().is_ok());
+    let (Some(code), Some(detail)) = (code, node.value()) else {
+        return change.malformed("errors", Some(number), raw);
+    };
+    let state = StateChange {
+        subject: Subject::Number(number.clone()),
+        aspect: Aspect::Trouble,
+        key: Some(code.clone()),
+        word: code,
+        until: None,
+        detail: detail.to_string(),
+        at: change.sent_at(),
+        alert: Some(Alert {
+            severity: Severity::Warning,
+            title: "WhatsApp reports trouble with the number.",
+            remedy: "Look the code up in Meta's list of error codes; 130429 means: send more slowly.",
+        }),
+    };
+    said(Said::State(Box::new(state)), raw)
+}
+
+/// `calls`: kept as they come; a call of the customer opens the window like a message.
+pub(super) fn calls(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
+    let Some(number) = change.number(value) else {
+        events.push(change.malformed("phone_number_id", None, change.alone()));
+        return;
+    };
+    let cards = Card::all(value);
+    let calls = value.get("calls").and_then(|calls| calls.items()).unwrap_or_default();
+    for node in &calls {
+        let direction = node.text_of("direction");
+        if direction.as_deref() != Some("USER_INITIATED") || node.text_of("event").as_deref() != Some("connect") {
+            continue;
+        }
+        let (contact, card) = sender(node, &cards, calls.len() == 1);
+        let at = timestamp(node, change.received_at).unwrap_or(change.received_at);
+        if !contact.aliases().is_empty() {
+            let raw = change.item_alone("calls", node.raw(), card);
+            events.push(said(Said::Call(number.clone(), Box::new(contact), at), raw));
+        }
+    }
+    events.push(change.unsupported("calls", Some(&number), change.alone()));
+}
+
+/// The other side of a past conversation, by the keys of its thread.
+pub(super) fn thread_contact(thread: &Node<'_>) -> ContactCard {
+    let mut contact = thread.get("context").map(|context| named(&context, super::card::SELF)).unwrap_or_default();
+    let id = super::card::phone(thread, "id");
+    contact.wa_id = contact.phone.take();
+    contact.phone = id.or_else(|| contact.wa_id.clone());
+    contact
+}

@@ -1,0 +1,100 @@
+//! Facts of which only the latest, or the greatest, counts. Each is written only over an older one, so any order of
+//! writing ends the same; a tie is decided by the value itself.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+
+use super::item::{Item, number, text, time};
+use super::keys::Key;
+use super::update::{Update, Updated};
+use super::{StorageError, Table};
+
+/// A fact that a later one replaces.
+#[derive(Debug, Clone)]
+pub(super) enum Fact {
+    /// The value said last: attributes `name` and `name_at`.
+    Latest { name: String, value: String, at: Timestamp },
+    /// The greatest number: attribute `name`.
+    Greatest { name: &'static str, value: i64 },
+}
+
+impl Fact {
+    pub(super) fn latest(name: &str, value: impl Into<String>, at: Timestamp) -> Self {
+        Self::Latest { name: name.to_owned(), value: value.into(), at }
+    }
+
+    pub(super) fn moment(name: &'static str, at: Timestamp) -> Self {
+        Self::Greatest { name, value: at.as_millisecond() }
+    }
+
+    fn condition(&self) -> String {
+        match self {
+            Self::Latest { name, .. } => format!(
+                "(attribute_not_exists(#{name}_at) OR #{name}_at < :{name}_at OR (#{name}_at = :{name}_at AND #{name} < :{name}))"
+            ),
+            Self::Greatest { name, .. } => format!("(attribute_not_exists(#{name}) OR #{name} < :{name})"),
+        }
+    }
+
+    fn write<'a>(&self, update: Update<'a>) -> Update<'a> {
+        match self {
+            Self::Latest { name, value, at } => update.set(name, text(value)).set(&format!("{name}_at"), time(*at)),
+            Self::Greatest { name, value } => update.set(name, number(*value)),
+        }
+    }
+
+    /// Whether it would replace what `item` has.
+    fn is_newer(&self, item: &Item) -> bool {
+        match self {
+            Self::Latest { name, value, at } => {
+                let known = item.time(&format!("{name}_at"));
+                known.is_none_or(|known| {
+                    known < *at || (known == *at && item.text(name).is_some_and(|it| it < value.as_str()))
+                })
+            }
+            Self::Greatest { name, value } => item.number(name).is_none_or(|known| known < *value),
+        }
+    }
+}
+
+/// What a merge found.
+#[derive(Debug)]
+pub(super) struct Merged {
+    /// The item as it was before; empty if it is new.
+    pub(super) before: Item,
+    /// Whether anything was new.
+    pub(super) changed: bool,
+}
+
+impl Table {
+    /// Merges facts into an item: `once` unless they have a value, `facts` where they are newer. One write if all of
+    /// them are newer; one refused write and one for each newer fact otherwise.
+    pub(super) async fn merge(
+        &self,
+        key: &Key,
+        once: &[(&str, AttributeValue)],
+        facts: &[Fact],
+    ) -> Result<Merged, StorageError> {
+        let mut update = self.update(key.clone());
+        for (name, value) in once {
+            update = update.set_once(name, value.clone());
+        }
+        for fact in facts {
+            update = fact.write(update);
+        }
+        let condition: Vec<String> = facts.iter().map(Fact::condition).collect();
+        if !condition.is_empty() {
+            update = update.when(&condition.join(" AND "));
+        }
+        let before = match update.run().await? {
+            Updated::Done(before) => return Ok(Merged { before, changed: true }),
+            Updated::Refused(before) => before,
+        };
+        let mut changed = false;
+        for fact in facts.iter().filter(|fact| facts.len() > 1 && fact.is_newer(&before)) {
+            let alone = fact.write(self.update(key.clone())).when(&fact.condition());
+            changed |= matches!(alone.run().await?, Updated::Done(_));
+        }
+        Ok(Merged { before, changed })
+    }
+}

@@ -1,0 +1,169 @@
+//! Pages of lists. A cursor is a position (sort key, `pk`, `sk`), so it stays right while the list moves under it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::item::{Item, number, text};
+use super::{StorageError, Table, keys, unavailable};
+
+/// Items that DynamoDB reads in one batch.
+const BATCH_READ_MAX: usize = 100;
+/// Repeats of a batch read that DynamoDB answered in part.
+const BATCH_READ_ROUNDS: u32 = 5;
+
+/// Which index, and what its keys are called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Index {
+    name: &'static str,
+    hash: &'static str,
+    range: &'static str,
+    consistent: bool,
+}
+
+/// A conversation's messages.
+pub(super) const BY_TIME: Index = Index { name: keys::BY_TIME, hash: "pk", range: "at", consistent: true };
+/// What is only ever added.
+pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "at", consistent: false };
+/// What moves or leaves.
+pub(super) const LIST: Index = Index { name: keys::LIST, hash: "list", range: "list_at", consistent: false };
+
+/// Where a list continues.
+pub(super) type Position = HashMap<String, AttributeValue>;
+
+impl Table {
+    /// One page of an index, newest first: the keys found and where the next one begins.
+    pub(super) async fn index_page(
+        &self,
+        index: Index,
+        hash: &str,
+        limit: u16,
+        start: Option<Position>,
+    ) -> Result<(Vec<Item>, Option<Position>), StorageError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(index.name)
+            .key_condition_expression("#hash = :hash")
+            .expression_attribute_names("#hash", index.hash)
+            .expression_attribute_values(":hash", text(hash))
+            .scan_index_forward(false)
+            .consistent_read(index.consistent)
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| unavailable("Query", &error))?;
+        Ok((answer.items.unwrap_or_default().into_iter().map(Item).collect(), answer.last_evaluated_key))
+    }
+
+    /// All items of a partition whose sort key begins with `prefix`. For partitions that are known to be small.
+    pub(super) async fn partition(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, StorageError> {
+        let (mut items, mut start) = (Vec::new(), None);
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", text(pk))
+                .expression_attribute_values(":prefix", text(prefix))
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| unavailable("Query", &error))?;
+            items.extend(answer.items.unwrap_or_default().into_iter().map(Item));
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// The whole items behind keys, in the keys' order. What is gone is left out.
+    pub(super) async fn read_all(&self, wanted: &[keys::Key]) -> Result<Vec<Item>, StorageError> {
+        let mut read: HashMap<(String, String), Item> = HashMap::with_capacity(wanted.len());
+        let mut distinct: Vec<&keys::Key> = Vec::with_capacity(wanted.len());
+        for key in wanted {
+            if !distinct.contains(&key) {
+                distinct.push(key);
+            }
+        }
+        for chunk in distinct.chunks(BATCH_READ_MAX) {
+            for item in self.read_batch(chunk).await? {
+                read.insert((item.required("pk")?.to_owned(), item.required("sk")?.to_owned()), item);
+            }
+        }
+        Ok(wanted.iter().filter_map(|key| read.remove(&(key.pk.clone(), key.sk.clone()))).collect())
+    }
+
+    async fn read_batch(&self, wanted: &[&keys::Key]) -> Result<Vec<Item>, StorageError> {
+        let refused = |code: &str| StorageError::Unavailable { operation: "BatchGetItem", code: code.to_owned() };
+        let mut request = KeysAndAttributes::builder().consistent_read(true);
+        for key in wanted {
+            request = request.keys(key.attributes());
+        }
+        let mut pending = Some(request.build().map_err(|_| refused("no keys"))?);
+        let mut items = Vec::with_capacity(wanted.len());
+        for _ in 0..BATCH_READ_ROUNDS {
+            let Some(request) = pending.take() else { break };
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.name, request)
+                .send()
+                .await
+                .map_err(|error| unavailable("BatchGetItem", &error))?;
+            let found = answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default();
+            items.extend(found.into_iter().map(Item));
+            pending = answer.unprocessed_keys.and_then(|mut keys| keys.remove(&self.name));
+        }
+        if pending.is_some() { Err(refused("unprocessed keys")) } else { Ok(items) }
+    }
+}
+
+/// The primary keys of index entries.
+pub(super) fn keys_of(entries: &[Item]) -> Result<Vec<keys::Key>, StorageError> {
+    entries.iter().map(Item::key).collect()
+}
+
+/// A position as the text that a caller gives back.
+pub(super) fn encode(position: &Position, index: Index) -> Option<String> {
+    let key = Item(position.clone());
+    Some(URL_SAFE_NO_PAD.encode(format!("{}\n{}\n{}", key.number(index.range)?, key.text("pk")?, key.text("sk")?)))
+}
+
+/// Reads a position that `accepts` for this list.
+pub(super) fn decode(
+    cursor: &str,
+    index: Index,
+    hash: &str,
+    accepts: impl Fn(&str, &str) -> bool,
+) -> Result<Position, StorageError> {
+    let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let position = position.ok_or(StorageError::BadCursor)?;
+    let mut parts = position.split('\n');
+    let (Some(at), Some(pk), Some(sk), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(StorageError::BadCursor);
+    };
+    let at: i64 = at.parse().map_err(|_| StorageError::BadCursor)?;
+    if !accepts(pk, sk) {
+        return Err(StorageError::BadCursor);
+    }
+    let mut key = keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes();
+    key.insert(index.hash.to_owned(), text(hash));
+    key.insert(index.range.to_owned(), number(at));
+    Ok(key)
+}
+
+/// The position of an entry itself: a list that stops there continues after it.
+pub(super) fn position_of(entry: &Item, index: Index, hash: &str) -> Result<Position, StorageError> {
+    let mut key = entry.key()?.attributes();
+    key.insert(index.hash.to_owned(), text(hash));
+    key.insert(index.range.to_owned(), number(entry.number(index.range).ok_or(StorageError::Corrupt("at"))?));
+    Ok(key)
+}
