@@ -303,7 +303,7 @@ fn answers_statuses() -> Value {
            "failed_at": "2026-11-20T12:00:05.000Z"})
 }
 
-fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
+pub(crate) fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
     if items.is_empty() {
         return vec![Vec::new()];
     }

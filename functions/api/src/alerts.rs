@@ -23,6 +23,8 @@ pub(crate) struct AlertJson {
     remedy: String,
     subject: SubjectJson,
     aspect: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     state: String,
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,7 @@ impl AlertJson {
             remedy: alert.remedy,
             subject: SubjectJson { kind, id },
             aspect: alert.aspect,
+            key: alert.key,
             state: alert.word,
             at: time(alert.at),
             detail: raw(alert.detail),

@@ -6,7 +6,9 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
+use shared::domain::conversation::Conversation;
 use shared::domain::ids::ConversationId;
+use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
 
@@ -84,6 +86,15 @@ pub(crate) async fn get(
     let conversation = found.ok_or_else(Problem::not_found)?;
     let number = deps.numbers.get(id.number(), deps.table.number(id.number())).await;
     let number = number.map_err(|error| storage_problem(&error))?.ok_or_else(Problem::not_found)?;
+    detail(&deps, &number, conversation).await
+}
+
+/// A conversation with what its contact wants to get.
+pub(crate) async fn detail(
+    deps: &Deps,
+    number: &Number,
+    conversation: Conversation,
+) -> Result<Json<ConversationDetailJson>, Problem> {
     let mut preferences = Vec::new();
     for contact in std::iter::once(conversation.id.contact()).chain(conversation.also.iter().copied()) {
         let wishes = deps.table.preferences(contact, &number.waba).await.map_err(|error| storage_problem(&error))?;

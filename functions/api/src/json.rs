@@ -24,7 +24,7 @@ pub(crate) struct ConversationJson {
     id: String,
     number_id: String,
     contact: ContactJson,
-    last_activity_at: String,
+    last_activity_at: Option<String>,
     last_inbound_at: Option<String>,
     customer_service_window: WindowJson,
     free_entry_point: EntryPointJson,
@@ -80,7 +80,7 @@ impl ConversationJson {
                 last_referral_at: conversation.last_referral_at.map(time),
                 open_until: conversation.entry_point_until.map(time),
             },
-            last_activity_at: time(conversation.last_activity_at),
+            last_activity_at: Some(conversation.last_activity_at).filter(|at| *at > Timestamp::UNIX_EPOCH).map(time),
             last_inbound_at: conversation.last_inbound_at.map(time),
             last_call_at: conversation.last_call_at.map(time),
             contact: ContactJson {

@@ -7,6 +7,7 @@
 //! * `POST /v1/messages`: accepts a message to send; 202 once it is stored.
 //! * `GET /v1/numbers`, `/v1/numbers/{id}`, `/v1/numbers/{id}/templates`, `/v1/numbers/{id}/kept`: numbers, the states of
 //!   number, account and templates, and what was kept raw for a number.
+//! * `GET /v1/numbers/{id}/conversation?phone=…`: what is known of a contact, whether or not a message was written.
 //! * `GET /v1/alerts`: where somebody must act.
 //! * `GET /v1/merges`, `POST /v1/merges/{one}/{other}/undo`: contacts that turned out to be one person.
 //! * `POST /v1/replays`, `GET /v1/replays/{id}`: what was received is read again.
@@ -112,6 +113,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/messages", post(send::send))
         .route("/v1/numbers", get(numbers::list))
         .route("/v1/numbers/{id}", get(numbers::get))
+        .route("/v1/numbers/{id}/conversation", get(numbers::conversation))
         .route("/v1/numbers/{id}/templates", get(numbers::templates))
         .route("/v1/numbers/{id}/kept", get(numbers::kept))
         .route("/v1/alerts", get(alerts::list))

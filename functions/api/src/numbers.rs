@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use serde::Serialize;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::domain::account::StoredState;
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::contact::ContactCard;
+use shared::domain::conversation::Conversation;
+use shared::domain::ids::{ConversationId, PhoneNumberId};
 use shared::domain::number::Number;
+use shared::domain::phone::PhoneNumber;
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::storage::{HistoryPhase, StoredKept};
 
 use crate::auth::Caller;
-use crate::conversations::{PageParameters, PageQuery};
+use crate::conversations::{self, ConversationDetailJson, PageParameters, PageQuery};
 use crate::json::{List, raw, time};
 use crate::{Deps, storage_problem};
 
@@ -145,6 +148,39 @@ pub(crate) async fn get(
         account_states: account_states.into_iter().map(StateJson::new).collect(),
         history: history.into_iter().map(phase).collect(),
     }))
+}
+
+/// Whose conversation is asked for: exactly one of the two.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContactQuery {
+    phone: Option<String>,
+    user_id: Option<String>,
+}
+
+/// `GET /v1/numbers/{id}/conversation?phone=…`: what is known of a contact, whether or not a message was written.
+pub(crate) async fn conversation(
+    State(deps): State<Arc<Deps>>,
+    caller: Caller,
+    path: Id,
+    query: Result<Query<ContactQuery>, QueryRejection>,
+) -> Result<Json<ConversationDetailJson>, Problem> {
+    let number = own(&deps, &caller, path).await?;
+    let rule = || Problem::invalid("query", "takes exactly one of `phone` (+ and country code) and `user_id`");
+    let Query(query) = query.map_err(|_| rule())?;
+    let card = match (query.phone, query.user_id) {
+        (Some(phone), None) => {
+            let phone = PhoneNumber::parse(&phone).map_err(|broken| Problem::invalid("phone", &broken.to_string()))?;
+            ContactCard { phone: Some(phone), ..ContactCard::default() }
+        }
+        (None, Some(user_id)) if !user_id.is_empty() => ContactCard { user_id: Some(user_id), ..ContactCard::default() },
+        _ => return Err(rule()),
+    };
+    let contact = deps.table.find_contact(number.tenant, &card).await.map_err(|error| storage_problem(&error))?;
+    let id = ConversationId::new(number.id.clone(), contact.ok_or_else(Problem::not_found)?);
+    let known = deps.table.conversation(number.tenant, &id).await.map_err(|error| storage_problem(&error))?;
+    let conversation = known.unwrap_or_else(|| Conversation::silent(id, number.tenant));
+    conversations::detail(&deps, &number, conversation).await
 }
 
 pub(crate) async fn templates(

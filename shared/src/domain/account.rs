@@ -203,6 +203,8 @@ pub struct StoredAlert {
     pub subject: (String, String),
     /// Which side of it.
     pub aspect: String,
+    /// Tells several states of one side apart.
+    pub key: Option<String>,
     /// The state in one word.
     pub word: String,
     /// Everything the provider said, JSON.

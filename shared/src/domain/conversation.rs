@@ -28,7 +28,7 @@ pub struct Conversation {
     pub username: Option<String>,
     /// What the address book of the business's phone says.
     pub address_book: Option<AddressBookEntry>,
-    /// The latest message, in either direction.
+    /// The latest message, in either direction; the Unix epoch if there is none.
     pub last_activity_at: Timestamp,
     /// The latest message or call of the customer: what opens the window.
     pub last_inbound_at: Option<Timestamp>,
@@ -43,6 +43,27 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// A conversation of which nothing is known but its two sides.
+    #[must_use]
+    pub fn silent(id: ConversationId, tenant: TenantId) -> Self {
+        Self {
+            id,
+            tenant,
+            phone: None,
+            user_id: None,
+            group_id: None,
+            profile_name: None,
+            username: None,
+            address_book: None,
+            last_activity_at: Timestamp::UNIX_EPOCH,
+            last_inbound_at: None,
+            last_referral_at: None,
+            last_call_at: None,
+            entry_point_until: None,
+            also: Vec::new(),
+        }
+    }
+
     /// When the customer service window closes or closed; `None` if the customer never wrote.
     #[must_use]
     pub fn window_closes_at(&self) -> Option<Timestamp> {

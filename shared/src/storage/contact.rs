@@ -101,6 +101,20 @@ impl Table {
         Ok(chosen)
     }
 
+    /// The contact of this name, if there is one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn find_contact(&self, tenant: TenantId, card: &ContactCard) -> Result<Option<ContactId>, StorageError> {
+        let aliases = card.aliases();
+        let known = self.known_aliases(tenant, &aliases).await?;
+        match (known.into_iter().flatten().next(), aliases.first()) {
+            (Some(known), _) => Ok(Some(known.contact)),
+            (None, Some(alias)) => self.spelled_otherwise(tenant, alias, Vouched::Typed).await,
+            (None, None) => Ok(None),
+        }
+    }
+
     async fn known_aliases(&self, tenant: TenantId, aliases: &[Alias]) -> Result<Vec<Option<Known>>, StorageError> {
         let wanted: Vec<keys::Key> = aliases.iter().map(|alias| keys::alias(tenant, alias)).collect();
         if wanted.is_empty() {

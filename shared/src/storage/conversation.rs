@@ -320,20 +320,24 @@ fn owner(tenant: TenantId) -> [(&'static str, AttributeValue); 1] {
 struct Part {
     conversation: Conversation,
     last: Option<(ConversationId, String)>,
-    phone_at: Option<Timestamp>,
+    told: Vec<Told>,
 }
 
-/// The parts of one person as one conversation: under the oldest contact, each moment the latest of all.
+/// What was told of the contact: name, when, value.
+type Told = (&'static str, Timestamp, String);
+
+/// What is told of a contact and may change.
+const TOLD: [&str; 6] = ["phone", "user_id", "group_id", "profile_name", "username", "address_book"];
+
+/// The parts of one person as one conversation: under the oldest contact, each moment and each name the latest of all.
 fn join(mut parts: Vec<Part>) -> Option<Part> {
     parts.sort_by_key(|part| part.conversation.id.contact());
     let mut parts = parts.into_iter();
     let mut whole = parts.next()?;
     for part in parts {
         let (one, other) = (&mut whole.conversation, part.conversation);
-        let newer = other.last_activity_at > one.last_activity_at
-            || (other.last_activity_at == one.last_activity_at
-                && part.last.as_ref().map(|last| &last.1) > whole.last.as_ref().map(|last| &last.1));
-        if part.last.is_some() && (newer || whole.last.is_none()) {
+        let place = |at: Timestamp, last: &Option<(ConversationId, String)>| last.as_ref().map(|last| (at, last.1.clone()));
+        if place(other.last_activity_at, &part.last) > place(one.last_activity_at, &whole.last) {
             whole.last = part.last;
         }
         one.last_activity_at = one.last_activity_at.max(other.last_activity_at);
@@ -341,42 +345,41 @@ fn join(mut parts: Vec<Part>) -> Option<Part> {
         one.last_referral_at = one.last_referral_at.max(other.last_referral_at);
         one.last_call_at = one.last_call_at.max(other.last_call_at);
         one.entry_point_until = one.entry_point_until.max(other.entry_point_until);
-        if part.phone_at > whole.phone_at || one.phone.is_none() {
-            one.phone = other.phone.or(one.phone.take());
-            whole.phone_at = part.phone_at;
-        }
-        one.user_id = one.user_id.take().or(other.user_id);
-        one.profile_name = one.profile_name.take().or(other.profile_name);
-        one.username = one.username.take().or(other.username);
-        one.address_book = one.address_book.take().or(other.address_book);
         one.also.push(other.id.contact());
+        whole.told.extend(part.told);
     }
+    tell(&mut whole.conversation, &whole.told);
     Some(whole)
 }
 
+fn tell(conversation: &mut Conversation, told: &[Told]) {
+    let latest = |wanted: &str| {
+        let told = told.iter().filter(|(name, ..)| *name == wanted);
+        told.max_by_key(|(_, at, value)| (*at, value)).map(|(_, _, value)| value.clone())
+    };
+    conversation.phone = latest("phone").and_then(|phone| PhoneNumber::parse(&phone).ok());
+    conversation.user_id = latest("user_id");
+    conversation.group_id = latest("group_id");
+    conversation.profile_name = latest("profile_name");
+    conversation.username = latest("username");
+    let book: Option<BookWire> = latest("address_book").and_then(|json| serde_json::from_str(&json).ok());
+    conversation.address_book = book
+        .map(|book| AddressBookEntry { full_name: book.full_name, first_name: book.first_name })
+        .filter(|book| book.full_name.is_some() || book.first_name.is_some());
+}
+
 fn read(id: ConversationId, item: &Item) -> Result<Part, StorageError> {
-    let book: Option<BookWire> = item.text("address_book").and_then(|json| serde_json::from_str(json).ok());
+    let told = TOLD.into_iter().filter_map(|name| Some((name, item.time(&format!("{name}_at"))?, item.owned(name)?)));
+    let told: Vec<Told> = told.collect();
     let last = item.owned("last_message").map(|message| (id.clone(), message));
-    Ok(Part {
-        last,
-        phone_at: item.time("phone_at"),
-        conversation: Conversation {
-            tenant: item.parsed("tenant", TenantId::parse)?,
-            phone: item.parsed_optional("phone", PhoneNumber::parse)?,
-            user_id: item.owned("user_id"),
-            group_id: item.owned("group_id"),
-            profile_name: item.owned("profile_name"),
-            username: item.owned("username"),
-            address_book: book
-                .map(|book| AddressBookEntry { full_name: book.full_name, first_name: book.first_name })
-                .filter(|book| book.full_name.is_some() || book.first_name.is_some()),
-            last_activity_at: item.time("last_message_at").or(item.time("last_inbound_at")).unwrap_or_default(),
-            last_inbound_at: item.time("last_inbound_at"),
-            last_referral_at: item.time("last_referral_at"),
-            last_call_at: item.time("last_call_at"),
-            entry_point_until: item.time("entry_point_until"),
-            also: Vec::new(),
-            id,
-        },
-    })
+    let mut conversation = Conversation {
+        last_activity_at: item.time("last_message_at").unwrap_or(Timestamp::UNIX_EPOCH),
+        last_inbound_at: item.time("last_inbound_at"),
+        last_referral_at: item.time("last_referral_at"),
+        last_call_at: item.time("last_call_at"),
+        entry_point_until: item.time("entry_point_until"),
+        ..Conversation::silent(id, item.parsed("tenant", TenantId::parse)?)
+    };
+    tell(&mut conversation, &told);
+    Ok(Part { last, told, conversation })
 }

@@ -71,6 +71,7 @@ impl Table {
             .set_once("subject", text(kind))
             .set_once("subject_id", text(id))
             .set_once("aspect", text(aspect))
+            .set_once_if("state_key", change.key.as_ref().map(text))
             .set_once("word", text(&change.word))
             .set_once("detail", text(&change.detail))
             .set_once("list", text(keys::alerts(tenant)))
@@ -182,6 +183,7 @@ fn read_alert(item: &Item) -> Result<StoredAlert, StorageError> {
         remedy: owned("remedy")?,
         subject: (owned("subject")?, owned("subject_id")?),
         aspect: owned("aspect")?,
+        key: item.owned("state_key"),
         word: owned("word")?,
         detail: owned("detail")?,
         at: item.required_time("list_at")?,

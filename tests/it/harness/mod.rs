@@ -1,7 +1,9 @@
 //! All functions over embedded AWS and the simulated Meta, driven through their real doors, in time that stands still
 //! until it is moved.
 
+pub(crate) mod fixtures;
 mod invariants;
+pub(crate) mod world;
 
 use std::sync::Arc;
 

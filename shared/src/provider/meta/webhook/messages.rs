@@ -29,12 +29,13 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, ev
             });
         }
     }
-    // Beside messages they explain the message, which then has its own.
-    if let Some(errors) = errors.as_ref().filter(|_| messages.is_none()).and_then(Node::items) {
-        for node in &errors {
-            let raw = change.item_alone("errors", node.raw(), None);
-            events.push(trouble(change, &number, node, raw));
-        }
+    for node in errors.as_ref().and_then(Node::items).unwrap_or_default() {
+        let raw = change.item_alone("errors", node.raw(), None);
+        // Beside messages they are about the message, alone they are about the number.
+        events.push(match messages {
+            Some(_) => change.unsupported("errors", Some(&number), raw),
+            None => trouble(change, &number, &node, raw),
+        });
     }
     let no_list = |list: &Option<Node<'_>>| list.as_ref().is_some_and(|list| list.items().is_none());
     if no_list(&messages) || no_list(&statuses) || no_list(&errors) {
