@@ -69,10 +69,11 @@ async fn settle(sandbox: &Sandbox, messages: usize) {
 }
 
 fn webhook(number: &str, index: usize) -> String {
+    let now = Clock::system().now().as_second();
     json!({"object": "whatsapp_business_account", "entry": [{"id": "900100200300401", "changes": [{
         "field": "messages", "value": {"messaging_product": "whatsapp",
             "metadata": {"display_phone_number": "15550001111", "phone_number_id": number},
-            "messages": [{"from": customer(index), "id": format!("wamid.BENCH{index}"), "timestamp": "1763700001",
+            "messages": [{"from": customer(index), "id": format!("wamid.BENCH{index}"), "timestamp": now.to_string(),
                           "type": "text", "text": {"body": "x".repeat(300)}}]}}]}]})
     .to_string()
 }

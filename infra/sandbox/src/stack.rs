@@ -102,6 +102,11 @@ impl Stack {
         Ok(Self { aws, faults, clock, operator, config })
     }
 
+    /// A DynamoDB client of whoever owns the installation.
+    pub fn operator_dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        self.config.dynamodb()
+    }
+
     /// Starts the functions, cold, against the Graph API at `graph_url`.
     ///
     /// # Errors

@@ -155,7 +155,8 @@ pub(super) fn decode(
         return Err(StorageError::BadCursor);
     }
     let mut key = keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes();
-    key.insert(index.hash.to_owned(), text(hash));
+    // A local index has the table's own partition, which may be that of another part of the list.
+    key.entry(index.hash.to_owned()).or_insert_with(|| text(hash));
     key.insert(index.range.to_owned(), number(at));
     Ok(key)
 }

@@ -7,6 +7,7 @@
 //!
 //! Signatures are not checked: whoever can reach the port is the developer.
 
+pub mod capacity;
 mod connector;
 mod dynamodb;
 pub mod faults;
@@ -23,6 +24,7 @@ use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
+use capacity::{Capacity, Meter};
 use faults::{Faults, Verdict};
 use kms::Kms;
 use sqs::Sqs;
@@ -58,6 +60,7 @@ pub struct EmbeddedAws {
     sqs: Sqs,
     faults: Arc<Faults>,
     tap: Mutex<Option<Tap>>,
+    meter: Meter,
     // Removes the in-memory installation's bucket folder when the last user is gone.
     _bucket_folder: Option<tempfile::TempDir>,
 }
@@ -98,6 +101,7 @@ impl EmbeddedAws {
             sqs: Sqs::open(clock, folder.map(|folder| folder.join("sqs.json")))?,
             faults,
             tap: Mutex::default(),
+            meter: Meter::default(),
             _bucket_folder: temporary,
         })
     }
@@ -112,6 +116,17 @@ impl EmbeddedAws {
     #[must_use]
     pub fn kms(&self) -> &Kms {
         &self.kms
+    }
+
+    /// Starts to count what DynamoDB would charge for, from nothing.
+    pub fn start_meter(&self) {
+        self.meter.start();
+    }
+
+    /// What DynamoDB would have charged for since [`EmbeddedAws::start_meter`].
+    #[must_use]
+    pub fn consumed(&self) -> Capacity {
+        self.meter.consumed()
     }
 
     /// Puts a tap on all requests from now on, or removes it.
@@ -164,7 +179,9 @@ impl EmbeddedAws {
         let (service, operation) = target.split_once('.').unwrap_or((target, ""));
         match service {
             "DynamoDB_20120810" => {
+                let body = self.meter.asking(operation, body);
                 let (status, body) = dynamodb::answer(&self.dynamodb, operation, &body);
+                self.meter.read(operation, &body);
                 reply(status, body)
             }
             "AmazonSQS" => json_reply(self.sqs.answer(operation, &body).await),

@@ -29,13 +29,14 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, ev
             });
         }
     }
-    for node in errors.as_ref().and_then(Node::items).unwrap_or_default() {
-        let raw = change.item_alone("errors", node.raw(), None);
-        // Beside messages they are about the message, alone they are about the number.
-        events.push(match messages {
-            Some(_) => change.unsupported("errors", Some(&number), raw),
-            None => trouble(change, &number, &node, raw),
-        });
+    // Alone they are about the number; beside messages they are about these, and are kept with them.
+    if messages.is_none() {
+        for node in errors.as_ref().and_then(Node::items).unwrap_or_default() {
+            let raw = change.item_alone("errors", node.raw(), None);
+            events.push(trouble(change, &number, &node, raw));
+        }
+    } else if errors.is_some() {
+        events.push(change.unsupported("errors", Some(&number), change.alone()));
     }
     let no_list = |list: &Option<Node<'_>>| list.as_ref().is_some_and(|list| list.items().is_none());
     if no_list(&messages) || no_list(&statuses) || no_list(&errors) {
