@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 use sandbox::sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use shared::provider::meta::signature;
 use shared::secret::Secret;
 

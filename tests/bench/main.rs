@@ -2,7 +2,8 @@
 //!
 //! 1. The release webhook function under a local Lambda Runtime API: sizes, init to the first `/next`, first and warm
 //!    invocations, CPU and memory, for a webhook of 1 KB. Embedded AWS answers it over HTTP on loopback.
-//! 2. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
+//! 2. The release inbound function: CPU, write units and cost by kind of message, and the import of a long past.
+//! 3. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
 //!
 //! Everything shares this machine's cores: compare runs with each other, not with Lambda.
 
@@ -13,6 +14,8 @@
 )]
 
 mod end_to_end;
+mod function;
+mod inbound;
 mod runtime_api;
 mod webhook;
 
@@ -20,9 +23,20 @@ use std::io::Write;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // `cargo bench -p tests -- inbound` measures that alone.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
     let lines = runtime.block_on(async {
-        let mut lines = webhook::measure().await;
-        lines.extend(end_to_end::measure().await);
+        let mut lines = Vec::new();
+        if wanted("webhook") {
+            lines.extend(webhook::measure().await);
+        }
+        if wanted("inbound") {
+            lines.extend(inbound::measure().await);
+        }
+        if wanted("end_to_end") {
+            lines.extend(end_to_end::measure().await);
+        }
         lines
     });
     let mut out = std::io::stdout();

@@ -1,8 +1,8 @@
 //! The release webhook function, alone.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -15,6 +15,7 @@ use shared::clock::Clock;
 use shared::provider::meta::signature;
 use shared::secret::Secret;
 
+use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, stop};
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
 
@@ -22,11 +23,9 @@ use crate::runtime_api::RuntimeApi;
 const STARTS: usize = 15;
 /// Warm invocations of the last start.
 const WARM: usize = 4_000;
-/// Clock ticks a second in `/proc/<pid>/stat` (Linux's USER_HZ).
-const TICKS: f64 = 100.0;
 
 pub(crate) async fn measure() -> Vec<(&'static str, String)> {
-    let binary = build();
+    let binary = build("webhook");
     let size = std::fs::metadata(&binary).unwrap().len();
     let mut zip = DeflateEncoder::new(Vec::new(), Compression::best());
     zip.write_all(&std::fs::read(&binary).unwrap()).unwrap();
@@ -78,42 +77,17 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--package", "webhook"])
-        .current_dir(root)
-        .status()
-        .unwrap();
-    assert!(built.success(), "the release build of the webhook function failed");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join("release/webhook")
-}
-
 /// Spawns the function and gives it its first event.
 async fn start(binary: &Path, aws: &str, event: &str) -> (Child, RuntimeApi, f64, f64) {
     let api = RuntimeApi::start().await;
     let since = Instant::now();
-    let function = Command::new(binary)
-        .env_clear()
-        .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-        .env("AWS_LAMBDA_FUNCTION_NAME", "webhook")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
-        .env("AWS_LAMBDA_LOG_GROUP_NAME", "bench")
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "bench")
-        .env("AWS_SECRET_ACCESS_KEY", "bench")
-        .env("AWS_ENDPOINT_URL", aws)
-        .env("TABLE_NAME", TABLE)
-        .env("KEY_ID", KEY)
-        .env("BUCKET_NAME", BUCKET)
-        .env("INBOUND_QUEUE_URL", Sqs::url(INBOUND))
-        .env("RUST_LOG", "warn")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let variables = [
+        ("TABLE_NAME", TABLE.to_owned()),
+        ("KEY_ID", KEY.to_owned()),
+        ("BUCKET_NAME", BUCKET.to_owned()),
+        ("INBOUND_QUEUE_URL", Sqs::url(INBOUND)),
+    ];
+    let function = spawn(binary, "webhook", 256, &api.address, aws, &variables);
     let asked = tokio::time::timeout(Duration::from_secs(10), api.first_next()).await;
     let init = asked.unwrap().duration_since(since).as_secs_f64() * 1e3;
     let since = Instant::now();
@@ -122,11 +96,6 @@ async fn start(binary: &Path, aws: &str, event: &str) -> (Child, RuntimeApi, f64
     let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["statusCode"], 200, "{answer}");
     (function, api, init, first)
-}
-
-fn stop(function: &mut Child) {
-    function.kill().unwrap();
-    function.wait().unwrap();
 }
 
 /// A webhook as API Gateway's HTTP API hands it over.
@@ -160,18 +129,4 @@ fn event(seed: &Seed) -> String {
         "isBase64Encoded": false,
     })
     .to_string()
-}
-
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    // utime and stime, fields 14 and 15 of proc(5).
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / TICKS
-}
-
-fn peak_rss_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

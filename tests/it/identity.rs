@@ -30,7 +30,8 @@ async fn histories(app: &App) -> Vec<Vec<String>> {
     for conversation in app.conversations().await {
         let path = format!("/v1/conversations/{}/messages", conversation["id"].as_str().unwrap());
         let page = app.api("GET", &path, None).await.json();
-        let bodies = page["data"].as_array().unwrap().iter().map(|one| one["text"]["body"].as_str().unwrap().to_owned());
+        let bodies =
+            page["data"].as_array().unwrap().iter().map(|one| one["text"]["body"].as_str().unwrap().to_owned());
         let mut bodies: Vec<String> = bodies.collect();
         bodies.sort();
         all.push(bodies);
@@ -142,8 +143,12 @@ async fn a_change_of_number_keeps_the_conversation_and_reaches_the_new_number() 
     assert_eq!(conversations.len(), 1, "{conversations:#?}");
     assert_eq!(conversations[0]["contact"]["phone"], "+15550003333");
     assert_eq!(conversations[0]["contact"]["user_id"], "US.new");
-    let answer = app.api("POST", "/v1/messages", Some(json!({"conversation_id": conversations[0]["id"], "type": "text",
-        "text": {"body": "hello again"}})));
+    let answer = app.api(
+        "POST",
+        "/v1/messages",
+        Some(json!({"conversation_id": conversations[0]["id"], "type": "text",
+        "text": {"body": "hello again"}})),
+    );
     assert_eq!(answer.await.status, StatusCode::ACCEPTED);
     app.drain().await;
     assert_eq!(app.meta.sent()[0].to, "15550003333");

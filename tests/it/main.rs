@@ -17,6 +17,7 @@ mod conversation;
 mod crash;
 mod embedded_aws;
 mod fixtures;
+mod fuzz;
 mod history;
 mod idempotency;
 mod identity;

@@ -188,7 +188,8 @@ async fn without_contacts_profile_wa_id_or_from_nothing_is_lost() {
             let world = after(&[body]).await;
             // A message is stored, or kept when nobody can be named any more.
             let stored = |world: &Value| count(world, "direction") + count(world, "received_at");
-            let reacted = |world: &Value| count(world, "emoji") + count(world, "edited_at") + count(world, "revoked_at");
+            let reacted =
+                |world: &Value| count(world, "emoji") + count(world, "edited_at") + count(world, "revoked_at");
             assert!(stored(&world) >= stored(&whole), "{} without {key}: {world:#}", fixture.name);
             if key == "contacts" || key == "profile" {
                 assert_eq!(reacted(&world), reacted(&whole), "{} without {key}", fixture.name);

@@ -78,8 +78,7 @@ async fn the_whole_archive_over_the_final_table_is_byte_for_byte_the_same_table(
     let answer = replay_as_operator(&app, &json!({"source": "archive"})).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     app.drain().await;
-    let replays: Vec<Value> =
-        app.table_items().await.into_iter().filter(|item| item["sk"]["S"] == "REPLAY").collect();
+    let replays: Vec<Value> = app.table_items().await.into_iter().filter(|item| item["sk"]["S"] == "REPLAY").collect();
     assert_eq!(replays[0]["queued"]["N"], received.to_string());
     assert!(replays[0]["done_at"].is_object(), "{replays:?}");
     let after = facts(&app).await;
@@ -113,9 +112,8 @@ async fn what_is_lost_from_the_table_comes_back_from_the_archive() {
     let before = facts(&app).await;
     let key = before.iter().find(|item| item["sk"]["S"] == "MSG#wamid.a").unwrap();
     let client = app.stack.operator_dynamodb();
-    let attribute = |name: &str| {
-        aws_sdk_dynamodb::types::AttributeValue::S(key[name]["S"].as_str().unwrap().to_owned())
-    };
+    let attribute =
+        |name: &str| aws_sdk_dynamodb::types::AttributeValue::S(key[name]["S"].as_str().unwrap().to_owned());
     let delete = client.delete_item().table_name(sandbox::stack::TABLE);
     delete.key("pk", attribute("pk")).key("sk", attribute("sk")).send().await.unwrap();
     assert!(app.messages().await.is_empty());

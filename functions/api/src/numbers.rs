@@ -173,7 +173,9 @@ pub(crate) async fn conversation(
             let phone = PhoneNumber::parse(&phone).map_err(|broken| Problem::invalid("phone", &broken.to_string()))?;
             ContactCard { phone: Some(phone), ..ContactCard::default() }
         }
-        (None, Some(user_id)) if !user_id.is_empty() => ContactCard { user_id: Some(user_id), ..ContactCard::default() },
+        (None, Some(user_id)) if !user_id.is_empty() => {
+            ContactCard { user_id: Some(user_id), ..ContactCard::default() }
+        }
         _ => return Err(rule()),
     };
     let contact = deps.table.find_contact(number.tenant, &card).await.map_err(|error| storage_problem(&error))?;

@@ -336,7 +336,8 @@ fn join(mut parts: Vec<Part>) -> Option<Part> {
     let mut whole = parts.next()?;
     for part in parts {
         let (one, other) = (&mut whole.conversation, part.conversation);
-        let place = |at: Timestamp, last: &Option<(ConversationId, String)>| last.as_ref().map(|last| (at, last.1.clone()));
+        let place =
+            |at: Timestamp, last: &Option<(ConversationId, String)>| last.as_ref().map(|last| (at, last.1.clone()));
         if place(other.last_activity_at, &part.last) > place(one.last_activity_at, &whole.last) {
             whole.last = part.last;
         }

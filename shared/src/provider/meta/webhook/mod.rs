@@ -60,19 +60,18 @@ fn envelope(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEve
         return;
     };
     for entry in entries {
-        // Sent instead of `changes` when "Include values" is off for the app.
-        let nothing_told = entry.get("changed_fields").is_some();
         match entry.get("changes").and_then(|changes| changes.items()) {
             Some(changes) => {
                 for node in &changes {
                     Change::read(&entry, node, received_at).tell(events);
                 }
             }
-            None if nothing_told => {
+            None => {
+                // Sent instead of `changes` when "Include values" is off for the app: somebody must switch it on.
+                let nothing_told = entry.get("changed_fields").is_some();
                 let raw = format!(r#"{{"object":"{OBJECT}","entry":[{}]}}"#, entry.raw());
-                events.push(kept(KeptReason::Malformed, "changed_fields", None, raw.into_bytes()));
+                events.push(malformed(if nothing_told { "changed_fields" } else { "changes" }, raw.into_bytes()));
             }
-            None => events.push(malformed("changes", entry.raw().as_bytes().to_vec())),
         }
     }
 }

@@ -1,0 +1,68 @@
+//! A release function as a process of its own, and what it uses.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Clock ticks a second in `/proc/<pid>/stat` (Linux's USER_HZ).
+const TICKS: f64 = 100.0;
+
+/// Builds a function as it is deployed; answers where it is.
+pub(crate) fn build(package: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--package", package])
+        .current_dir(root)
+        .status()
+        .unwrap();
+    assert!(built.success(), "the release build of {package} failed");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("release").join(package)
+}
+
+/// Starts a function under a local Runtime API and embedded AWS.
+pub(crate) fn spawn(
+    binary: &Path,
+    name: &str,
+    memory: u32,
+    runtime_api: &str,
+    aws: &str,
+    variables: &[(&str, String)],
+) -> Child {
+    Command::new(binary)
+        .env_clear()
+        .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
+        .env("AWS_LAMBDA_FUNCTION_NAME", name)
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory.to_string())
+        .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
+        .env("AWS_LAMBDA_LOG_GROUP_NAME", "bench")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "bench")
+        .env("AWS_SECRET_ACCESS_KEY", "bench")
+        .env("AWS_ENDPOINT_URL", aws)
+        .env("RUST_LOG", "warn")
+        .envs(variables.iter().map(|(name, value)| (*name, value.as_str())))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+pub(crate) fn stop(function: &mut Child) {
+    function.kill().unwrap();
+    function.wait().unwrap();
+}
+
+/// CPU time of a process so far, user and system.
+pub(crate) fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    // utime and stime, fields 14 and 15 of proc(5).
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / TICKS
+}
+
+pub(crate) fn peak_rss_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
