@@ -15,6 +15,7 @@ mod canary;
 mod control;
 mod conversation;
 mod crash;
+mod documents;
 mod embedded_aws;
 mod fixtures;
 mod fuzz;

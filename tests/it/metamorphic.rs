@@ -128,11 +128,9 @@ fn with_unknown_keys(value: &mut Value) {
 fn readable(value: &mut Value) {
     match value {
         Value::Object(object) => {
+            let hidden = ["raw", "detail", "unknown", "card", "referral", "pricing", UNKNOWN_KEY];
             let is_hash = |id: &Value| id.as_str().is_some_and(|id| id.starts_with("alr_") || id.len() == 64);
-            object.retain(|key, value| {
-                !["raw", "detail", "unknown", "card", "referral", "pricing", UNKNOWN_KEY].contains(&key.as_str())
-                    && !(key == "id" && is_hash(value))
-            });
+            object.retain(|key, value| !(hidden.contains(&key.as_str()) || (key == "id" && is_hash(value))));
             object.values_mut().for_each(readable);
         }
         Value::Array(list) => list.iter_mut().for_each(readable),

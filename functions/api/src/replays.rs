@@ -12,16 +12,12 @@ use shared::clock::Timestamp;
 use shared::domain::ids::{PhoneNumberId, ReplayId, TenantId, Wamid};
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
-use shared::limits::{ARCHIVE_FOR, KEPT_FOR};
 use shared::queue::{ReplayJob, ReplaySource};
 use shared::storage::{ReplayProgress, StorageError};
 
 use crate::auth::Caller;
 use crate::json::time;
 use crate::{Deps, storage_problem};
-
-/// The group of replays in the inbound queue.
-const GROUP: &str = "replay";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +70,7 @@ pub(crate) async fn start(
     let progress = ReplayProgress { tenant, read: 0, queued: 0, done_at: None };
     deps.table.put_replay(job.id, &progress).await.map_err(|error| storage_problem(&error))?;
     let text = job.encode().map_err(|_| Problem::unavailable())?;
-    deps.inbound.send(text, GROUP).await.map_err(|error| {
+    deps.inbound.send(text, ReplayJob::GROUP).await.map_err(|error| {
         tracing::error!(event = "api.unavailable", %error);
         Problem::unavailable()
     })?;
@@ -104,18 +100,14 @@ async fn job(deps: &Deps, tenant: Option<TenantId>, request: &ReplayRequest) -> 
         }
         None => None,
     };
-    let oldest = if request.source == ReplaySource::Archive { ARCHIVE_FOR } else { KEPT_FOR };
-    let oldest = now.checked_sub(oldest).unwrap_or(Timestamp::MIN);
-    let from = moment("from", request.from.as_deref())?.unwrap_or(oldest).max(oldest);
-    let until = moment("until", request.until.as_deref())?.unwrap_or(Timestamp::MAX);
+    let id = ReplayId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let all = ReplayJob::of(request.source, id, now);
+    let from = moment("from", request.from.as_deref())?.unwrap_or(all.from).max(all.from);
+    let until = moment("until", request.until.as_deref())?.unwrap_or(all.until).min(all.until);
     if until <= from {
         return Err(Problem::invalid("until", "must be later than `from`, and not before what is still kept"));
     }
-    // What arrives from now on is not of the past.
-    let soon = now.checked_add(shared::clock::SignedDuration::from_millis(1)).unwrap_or(now);
-    let id = ReplayId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
-    let (until, source) = (until.min(soon), request.source);
-    Ok(ReplayJob { id, tenant, number, message, from, until, source, at: (0, None), read: 0, queued: 0 })
+    Ok(ReplayJob { tenant, number, message, from, until, ..all })
 }
 
 async fn number(deps: &Deps, tenant: Option<TenantId>, id: &str) -> Result<PhoneNumberId, Problem> {

@@ -20,8 +20,6 @@ use crate::record::{Unreadable, archive_folder, body};
 const STEP_NEEDS: SignedDuration = SignedDuration::from_secs(20);
 /// Kept items read at once.
 const PAGE: u16 = 25;
-/// The group that replayed webhooks share in the queue, so that they do not delay what comes in now.
-const GROUP: &str = "replay";
 /// Milliseconds of an hour: the archive has a folder for each.
 const HOUR: i64 = 3_600_000;
 
@@ -46,7 +44,7 @@ pub(crate) async fn run(deps: &Deps, mut job: ReplayJob, deadline: Timestamp) ->
         return Outcome::Done;
     }
     let Ok(text) = job.encode() else { return Outcome::Retry };
-    if deps.inbound.send(text, GROUP).await.is_ok() { Outcome::Done } else { Outcome::Retry }
+    if deps.inbound.send(text, ReplayJob::GROUP).await.is_ok() { Outcome::Done } else { Outcome::Retry }
 }
 
 /// `true` when nothing is left.
@@ -111,7 +109,7 @@ async fn archived_line(deps: &Deps, job: &mut ReplayJob, line: &str) -> Result<(
 
 async fn queue(deps: &Deps, job: &mut ReplayJob, webhook: &InboundJob) -> Result<(), NotStored> {
     let text = webhook.encode().map_err(|_| shared::storage::StorageError::Refused("a job"))?;
-    deps.inbound.send(text, GROUP).await?;
+    deps.inbound.send(text, ReplayJob::GROUP).await?;
     job.queued += 1;
     Ok(())
 }
@@ -176,7 +174,7 @@ async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result
         if job.tenant.is_some() || job.number.is_some() || job.message.is_some() {
             return Ok(());
         }
-        deps.inbound.send(String::from_utf8_lossy(&raw).into_owned(), GROUP).await?;
+        deps.inbound.send(String::from_utf8_lossy(&raw).into_owned(), ReplayJob::GROUP).await?;
         job.queued += 1;
         return Ok(deps.table.forget_kept(&kept.id).await?);
     }
@@ -190,7 +188,7 @@ async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result
     } else {
         Payload::Stored(deps.archive.put("large", gzip.into()).await?)
     };
-    let app = MetaAppId::parse(GROUP).map_err(|_| shared::storage::StorageError::Refused("an app name"))?;
+    let app = MetaAppId::parse(ReplayJob::GROUP).map_err(|_| shared::storage::StorageError::Refused("an app name"))?;
     let again = InboundJob { app, received_at: kept.received_at, payload, done: 0, replayed: true };
     queue(deps, job, &again).await?;
     Ok(deps.table.forget_kept(&kept.id).await?)
@@ -201,7 +199,7 @@ async fn dead_letters_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, Not
     let letters = deps.dead_letters.receive().await?;
     let more = !letters.is_empty();
     for letter in letters {
-        let group = if letter.group.is_empty() { GROUP } else { &letter.group };
+        let group = if letter.group.is_empty() { ReplayJob::GROUP } else { &letter.group };
         deps.inbound.send(letter.body, group).await?;
         deps.dead_letters.delete(&letter.receipt).await?;
         job.read += 1;

@@ -4,12 +4,13 @@
 use api::ApiKey;
 use shared::clock::Clock;
 use shared::domain::app::MetaApp;
-use shared::domain::ids::TenantId;
+use shared::domain::ids::{ReplayId, TenantId};
 use shared::domain::number::Number;
 use shared::domain::tenant::{ApiKeyRecord, Scope};
+use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
 use shared::secret::Secret;
-use shared::storage::{StorageError, Stored, Table};
+use shared::storage::{ReplayProgress, StorageError, Stored, Table};
 use shared::vault::{Context, Vault, VaultError, random_secret};
 
 /// Why an operation was not done.
@@ -24,6 +25,12 @@ pub enum OperatorError {
     /// No randomness for a key or an id.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    /// The inbound queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A job that is no JSON.
+    #[error("the replay cannot be written as a job")]
+    BadJob,
     /// Keys cannot be hashed yet.
     #[error("this installation has no pepper yet: run `operator init` first")]
     NotInitialised,
@@ -132,5 +139,24 @@ impl Operator {
             Stored::New => Ok(()),
             Stored::Known => Err(OperatorError::NumberTaken(number.id.clone())),
         }
+    }
+
+    /// Starts a replay: the inbound function walks it and notes how far it has come.
+    ///
+    /// # Errors
+    /// When AWS does not answer.
+    pub async fn start_replay(&self, inbound: &Queue, job: &ReplayJob) -> Result<(), OperatorError> {
+        let progress = ReplayProgress { tenant: job.tenant, read: 0, queued: 0, done_at: None };
+        self.table.put_replay(job.id, &progress).await?;
+        let text = job.encode().map_err(|_| OperatorError::BadJob)?;
+        Ok(inbound.send(text, ReplayJob::GROUP).await?)
+    }
+
+    /// How far a replay has come; `None` if there is none of this id.
+    ///
+    /// # Errors
+    /// When the table does not answer.
+    pub async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, OperatorError> {
+        Ok(self.table.replay(id).await?)
     }
 }

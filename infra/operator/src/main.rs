@@ -10,14 +10,15 @@ use shared::aws::AwsConfig;
 use shared::clock::Clock;
 use shared::config::{optional, required};
 use shared::domain::app::MetaApp;
-use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
 use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
+use shared::queue::{Queue, ReplayJob, ReplaySource};
 use shared::secret::Secret;
 use shared::storage::Table;
 use shared::vault::Vault;
 
-/// Prepare an installation; create tenants, keys, Meta apps and numbers.
+/// Prepare an installation; create tenants, keys, Meta apps and numbers; replay what was received.
 ///
 /// Reads TABLE_NAME, KEY_ID, AWS_REGION and AWS credentials from the environment, and AWS_ENDPOINT_URL if it is set.
 #[derive(Parser)]
@@ -68,6 +69,36 @@ enum Command {
         #[arg(long)]
         display: String,
     },
+    /// Read again what was received: it changes nothing twice. Needs INBOUND_QUEUE_URL. Prints the replay's id.
+    Replay {
+        /// archive: everything of the last 8 days; quarantine: what could not be used; dead-letters: what failed 5 times.
+        #[arg(long)]
+        source: Source,
+        /// Only what concerns this number (Meta's phone number id).
+        #[arg(long)]
+        number: Option<String>,
+        /// Only webhooks that speak of this message (its wamid).
+        #[arg(long)]
+        message: Option<String>,
+        /// Received from then on, such as 2026-11-20T12:00:00Z.
+        #[arg(long)]
+        from: Option<String>,
+        /// Received before.
+        #[arg(long)]
+        until: Option<String>,
+    },
+    /// How far a replay has come.
+    ReplayStatus {
+        /// What `replay` printed.
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Source {
+    Archive,
+    Quarantine,
+    DeadLetters,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -132,6 +163,30 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             };
             operator.put_number(&number, &Secret::new(required("META_ACCESS_TOKEN")?)).await?;
             Ok(number.id.to_string())
+        }
+        Command::Replay { source, number, message, from, until } => {
+            let source = match source {
+                Source::Archive => ReplaySource::Archive,
+                Source::Quarantine => ReplaySource::Quarantine,
+                Source::DeadLetters => ReplaySource::DeadLetters,
+            };
+            let now = operator.clock.now();
+            let all = ReplayJob::of(source, ReplayId::generate(now)?, now);
+            let job = ReplayJob {
+                number: number.map(|id| PhoneNumberId::parse(&id)).transpose()?,
+                message: message.map(|id| Wamid::parse(&id)).transpose()?,
+                from: from.map(|time| time.parse()).transpose()?.unwrap_or(all.from),
+                until: until.map(|time| time.parse()).transpose()?.unwrap_or(all.until),
+                ..all
+            };
+            let inbound = Queue::new(aws.sqs(), required("INBOUND_QUEUE_URL")?);
+            operator.start_replay(&inbound, &job).await?;
+            Ok(job.id.to_string())
+        }
+        Command::ReplayStatus { id } => {
+            let progress = operator.replay(ReplayId::parse(&id)?).await?.ok_or("there is no such replay")?;
+            let state = if progress.done_at.is_some() { "done" } else { "running" };
+            Ok(format!("{state}: {} read, {} queued again", progress.read, progress.queued))
         }
     }
 }

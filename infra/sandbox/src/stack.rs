@@ -35,6 +35,8 @@ pub const INBOUND_DEAD: &str = "inbound-dead-letters";
 /// Where outbound records go that failed too often.
 pub const OUTBOUND_DEAD: &str = "outbound-dead-letters.fifo";
 
+/// Global indexes of the table this version works with.
+const INDEXES: usize = 2;
 /// Records that Lambda's poller gives a function at once.
 const BATCH: usize = 10;
 /// Queue settings as in `template.yaml`: visibility 6 × the function's timeout, receives before the dead letters.
@@ -80,8 +82,16 @@ impl Stack {
         let aws = Arc::new(EmbeddedAws::start(folder, clock.clone(), faults.clone())?);
         let config = AwsConfig::embedded(aws.http_client());
         let client = config.dynamodb();
-        if client.describe_table().table_name(TABLE).send().await.is_err() {
-            schema(&client, TABLE).await.map_err(|error| format!("the table cannot be made: {error}"))?;
+        match client.describe_table().table_name(TABLE).send().await {
+            Err(_) => schema(&client, TABLE).await.map_err(|error| format!("the table cannot be made: {error}"))?,
+            Ok(known) => {
+                let indexes = known.table.map(|table| table.global_secondary_indexes().len()).unwrap_or_default();
+                if indexes < INDEXES {
+                    return Err(
+                        "the state folder was made by an older version: choose another one, or delete it".to_owned()
+                    );
+                }
+            }
         }
         aws.kms().create_key(KEY)?;
         let queue = |fifo, visibility_seconds, dead_letters: Option<(&str, u32)>| QueueSettings {

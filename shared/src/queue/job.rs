@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::at_millis;
 use crate::domain::ids::{ConversationId, MetaAppId, OutboundId, PhoneNumberId, ReplayId, TenantId, Wamid};
-use crate::limits::{QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
+use crate::limits::{ARCHIVE_FOR, KEPT_FOR, QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
 
 /// A webhook to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,6 +210,29 @@ impl InboundJob {
 }
 
 impl ReplayJob {
+    /// A replay of everything that `source` still has, up to `now`: the archive eight days, the quarantine 35.
+    #[must_use]
+    pub fn of(source: ReplaySource, id: ReplayId, now: Timestamp) -> Self {
+        let kept_for = if source == ReplaySource::Quarantine { KEPT_FOR } else { ARCHIVE_FOR };
+        Self {
+            id,
+            tenant: None,
+            number: None,
+            message: None,
+            from: now.checked_sub(kept_for).unwrap_or(Timestamp::MIN),
+            // What arrives from now on is not of the past.
+            until: now.checked_add(SignedDuration::from_millis(1)).unwrap_or(now),
+            source,
+            at: (0, None),
+            read: 0,
+            queued: 0,
+        }
+    }
+
+    /// The group that replays and what they queue share in the inbound queue, so that they do not delay what comes in
+    /// now.
+    pub const GROUP: &'static str = "replay";
+
     /// The job as a queue message.
     ///
     /// # Errors
@@ -218,7 +241,7 @@ impl ReplayJob {
         serde_json::to_string(&InboundWire::ReplayV1 {
             id: self.id.to_string(),
             tenant: self.tenant.map(|tenant| tenant.to_string()),
-            number: self.number.as_ref().map(|number| number.to_string()),
+            number: self.number.as_ref().map(ToString::to_string),
             message: self.message.as_ref().map(|message| message.as_str().to_owned()),
             from: self.from.as_millisecond(),
             until: self.until.as_millisecond(),

@@ -27,12 +27,13 @@ impl Fact {
         Self::Greatest { name, value: at.as_millisecond() }
     }
 
+    /// Holds for the same fact again, so that a repetition is one write and not a refused one and its pieces.
     fn condition(&self) -> String {
         match self {
             Self::Latest { name, .. } => format!(
-                "(attribute_not_exists(#{name}_at) OR #{name}_at < :{name}_at OR (#{name}_at = :{name}_at AND #{name} < :{name}))"
+                "(attribute_not_exists(#{name}_at) OR #{name}_at < :{name}_at OR (#{name}_at = :{name}_at AND #{name} <= :{name}))"
             ),
-            Self::Greatest { name, .. } => format!("(attribute_not_exists(#{name}) OR #{name} < :{name})"),
+            Self::Greatest { name, .. } => format!("(attribute_not_exists(#{name}) OR #{name} <= :{name})"),
         }
     }
 
@@ -87,7 +88,10 @@ impl Table {
             update = update.when(&condition.join(" AND "));
         }
         let before = match update.run().await? {
-            Updated::Done(before) => return Ok(Merged { before, changed: true }),
+            Updated::Done(before) => {
+                let changed = facts.iter().any(|fact| fact.is_newer(&before));
+                return Ok(Merged { before, changed });
+            }
             Updated::Refused(before) => before,
         };
         let mut changed = false;
