@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use shared::domain::ids::{PhoneNumberId, WabaId};
 use shared::domain::number::Number;
@@ -102,6 +104,49 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
     assert!(app.stack.operator.put_number(&number, &Secret::new("token".to_owned())).await.is_err());
     app.recover().await;
     assert!(app.meta.sent().is_empty());
+}
+
+#[tokio::test]
+async fn every_reading_route_answers_a_foreign_id_like_a_missing_one_and_needs_its_scope() {
+    let app = App::start().await;
+    app.customer_writes("secret of the first tenant");
+    app.drain().await;
+    let conversation = app.conversations().await[0]["id"].as_str().unwrap().to_owned();
+    let contact = conversation.rsplit_once('_').map(|(_, ulid)| format!("con_{ulid}")).unwrap();
+    let replay = app.api("POST", "/v1/replays", Some(json!({"source": "archive"}))).await.json();
+    let replay = replay["id"].as_str().unwrap().to_owned();
+    let stranger = app.stack.operator.create_tenant("Stranger").await.unwrap();
+    let all = app.stack.operator.create_key(Some(stranger), &Scope::ALL[..3]).await.unwrap();
+    let none = app.stack.operator.create_key(Some(stranger), &[Scope::Send]).await.unwrap();
+    let own = [
+        ("GET", format!("/v1/conversations/{conversation}")),
+        ("GET", format!("/v1/conversations/{conversation}/messages")),
+        ("GET", format!("/v1/numbers/{NUMBER}")),
+        ("GET", format!("/v1/numbers/{NUMBER}/templates")),
+        ("GET", format!("/v1/numbers/{NUMBER}/kept")),
+        ("GET", format!("/v1/numbers/{NUMBER}/conversation?phone=%2B15550002222")),
+        ("GET", format!("/v1/replays/{replay}")),
+    ];
+    let refused = app.api("GET", "/v1/conversations/x", None).await.text;
+    for (method, path) in &own {
+        assert_eq!(app.api(method, path, None).await.status, StatusCode::OK, "{path}");
+        let foreign = with_key(&app, method, path, Some(all.expose()), None).await;
+        assert_eq!((foreign.status, foreign.text), (StatusCode::NOT_FOUND, refused.clone()), "{path}");
+        let without = with_key(&app, method, path, Some(none.expose()), None).await;
+        assert_eq!(without.status, StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(with_key(&app, method, path, None, None).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let undo = format!("/v1/merges/{contact}/{contact}/undo");
+    assert_eq!(with_key(&app, "POST", &undo, Some(all.expose()), None).await.text, refused);
+    for path in ["/v1/numbers", "/v1/alerts", "/v1/merges"] {
+        let list = with_key(&app, "GET", path, Some(all.expose()), None).await;
+        assert_eq!(list.json(), json!({"data": [], "next_cursor": null}), "{path}");
+        assert_eq!(with_key(&app, "GET", path, Some(none.expose()), None).await.status, StatusCode::FORBIDDEN);
+        for cursor in ["x", "MQp4Cng", &URL_SAFE_NO_PAD.encode(format!("1\nCONV#{NUMBER}#{contact}\nCONV"))] {
+            let answer = app.api("GET", &format!("{path}?cursor={cursor}"), None).await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {cursor}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -27,5 +27,6 @@ mod metamorphic;
 mod replay;
 mod send;
 mod simulation;
+mod status;
 mod template;
 mod webhook;
