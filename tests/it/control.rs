@@ -48,6 +48,18 @@ async fn a_script_writes_as_a_customer_and_reads_what_was_sent() {
 }
 
 #[tokio::test]
+async fn a_script_lets_meta_report_any_field() {
+    let app = App::start().await;
+    let value = json!({"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "ADULT"}});
+    let order = json!({"account": crate::harness::WABA, "field": "account_update", "value": value});
+    assert_eq!(ask(&app, "POST", "/_sim/webhooks", None, order).await.status, StatusCode::OK);
+    app.drain().await;
+    assert_eq!(app.api("GET", "/v1/alerts", None).await.json()["data"][0]["severity"], "critical");
+    let wrong = ask(&app, "POST", "/_sim/webhooks", None, json!({"account": "1", "field": "", "value": {}})).await;
+    assert_eq!(wrong.json()["field"], "field");
+}
+
+#[tokio::test]
 async fn a_wrong_order_is_told_what_is_wrong() {
     let app = App::start().await;
     let customer = format!("/_sim/customers/{CUSTOMER}/messages");

@@ -21,7 +21,7 @@ async fn sent_in_silence(count: usize) -> (App, Vec<SentMessage>) {
     (app, sent)
 }
 
-fn status(sent: &SentMessage, step: &str, more: Value) -> Value {
+fn status(sent: &SentMessage, step: &str, more: &Value) -> Value {
     let mut status = json!({"id": sent.wamid, "status": step, "timestamp": "1795176001", "recipient_id": CUSTOMER,
         "biz_opaque_callback_data": sent.biz_opaque_callback_data});
     status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -49,7 +49,7 @@ async fn the_error_survives_a_failure_without_one() {
         json!({"errors": [{"code": 131_026, "title": "Undeliverable", "error_data": {"details": "no WhatsApp"}}]});
     for order in [[0, 1], [1, 0]] {
         let (app, sent) = sent_in_silence(1).await;
-        let statuses = [status(&sent[0], "failed", error.clone()), status(&sent[0], "failed", json!({}))];
+        let statuses = [status(&sent[0], "failed", &error), status(&sent[0], "failed", &json!({}))];
         receive(&app, &order.map(|index| statuses[index].clone())).await;
         let answer = only_answer(&app).await;
         assert_eq!(answer["status"], "failed");
@@ -63,9 +63,9 @@ async fn the_price_of_the_delivery_counts_whichever_comes_first() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
         let (app, sent) = sent_in_silence(1).await;
         let statuses = [
-            status(&sent[0], "sent", price("service")),
-            status(&sent[0], "delivered", price("marketing")),
-            status(&sent[0], "read", json!({})),
+            status(&sent[0], "sent", &price("service")),
+            status(&sent[0], "delivered", &price("marketing")),
+            status(&sent[0], "read", &json!({})),
         ];
         receive(&app, &order.map(|index| statuses[index].clone())).await;
         assert_eq!(only_answer(&app).await["pricing"]["category"], "marketing", "{order:?}");
@@ -79,9 +79,9 @@ async fn a_free_entry_point_is_known_until_when() {
     receive(
         &app,
         &[
-            status(&sent[0], "delivered", block("referral_conversion", "1795400000")),
-            status(&sent[0], "sent", block("referral_conversion", "1795300000")),
-            status(&sent[0], "read", block("service", "1799999999")),
+            status(&sent[0], "delivered", &block("referral_conversion", "1795400000")),
+            status(&sent[0], "sent", &block("referral_conversion", "1795300000")),
+            status(&sent[0], "read", &block("service", "1799999999")),
         ],
     )
     .await;
@@ -98,7 +98,7 @@ async fn a_hundred_of_our_statuses_among_ten_thousand_of_other_systems() {
     };
     for (index, sent) in sent.iter().enumerate() {
         let mut statuses: Vec<Value> = (0..100).map(|other| foreign(index * 100 + other)).collect();
-        statuses.insert(index, status(sent, "read", json!({})));
+        statuses.insert(index, status(sent, "read", &json!({})));
         app.webhook(webhook_body(&[change(NUMBER, json!({"statuses": statuses}))])).await;
     }
     app.drain().await;

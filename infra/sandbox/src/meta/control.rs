@@ -21,6 +21,7 @@ const REPEAT_MAX: usize = 10_000;
 pub fn control_routes(meta: Arc<Meta>) -> Router {
     Router::new()
         .route("/_sim/customers/{phone}/messages", post(customer_writes))
+        .route("/_sim/webhooks", post(webhooks))
         .route("/_sim/sent", get(sent))
         .route("/_sim/faults", post(faults))
         .route("/_sim/reset", post(reset))
@@ -46,6 +47,27 @@ async fn customer_writes(
         Err(Some(rule)) => Err(Problem::invalid("message", &rule)),
         Err(None) => Err(Problem::invalid("to", "must be the phone_number_id of a simulated number")),
     }
+}
+
+/// A change of any webhook field, such as an echo, a past chat or an account event.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Report {
+    account: String,
+    field: String,
+    value: Map<String, Value>,
+}
+
+async fn webhooks(
+    State(meta): State<Arc<Meta>>,
+    body: Result<Json<Report>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(body) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
+    if body.account.is_empty() || body.field.is_empty() {
+        return Err(Problem::invalid("field", "must not be empty, and neither must `account`"));
+    }
+    meta.reports(&body.account, &body.field, &body.value);
+    Ok(Json(json!({})))
 }
 
 async fn sent(State(meta): State<Arc<Meta>>) -> Response {

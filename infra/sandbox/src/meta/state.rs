@@ -261,6 +261,14 @@ impl Meta {
         Ok(wamid)
     }
 
+    /// Meta reports a change of any field, as written, with an entry of this account around it.
+    pub fn reports(&self, account: &str, field: &str, value: &Map<String, Value>) {
+        let entry = json!({"id": account, "time": self.clock.now().as_second(),
+            "changes": [{"field": field, "value": value}]});
+        let body = json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string();
+        self.post(&mut self.lock(), body);
+    }
+
     pub(super) fn window_is_open(&self, number: &str, customer: &str) -> bool {
         let last = self.lock().windows.get(&format!("{number}/{customer}")).copied();
         last.is_some_and(|at| {
