@@ -212,6 +212,33 @@ async fn a_typed_argentine_number_finds_its_owner_in_either_spelling() {
 }
 
 #[tokio::test]
+async fn a_typed_spelling_never_joins_two_whom_whatsapp_tells_apart() {
+    let (landline, mobile) = ("541144445555", "5491144445555");
+    let app = App::start().await;
+    // The owner typed a landline into the address book; the mobile number writes, then the landline itself.
+    let entry = json!({"type": "contact", "contact": {"full_name": "Shop", "phone_number": landline}, "action": "add",
+        "metadata": {"timestamp": "1795175000"}});
+    let mut sync = change(NUMBER, json!({"state_sync": [entry]}));
+    sync["field"] = json!("smb_app_state_sync");
+    app.webhook(webhook_body(&[sync])).await;
+    app.drain().await;
+    receive(&app, message("wamid.mobile", Some(mobile), None)).await;
+    assert_eq!(app.conversations().await.len(), 1, "it may be the same person, as far as anybody knows");
+    receive(&app, message("wamid.landline", Some(landline), None)).await;
+    assert_eq!(histories(&app).await, [["wamid.landline"], ["wamid.mobile"]]);
+}
+
+#[tokio::test]
+async fn a_members_own_names_are_not_the_groups() {
+    let app = App::start().await;
+    let card = json!({"from_user_id": USER, "group_id": "g1", "id": "wamid.c", "timestamp": "1795175995", "type": "contacts",
+        "contacts": [{"origin": "contact_request", "phones": [{"phone": "+15550002222", "wa_id": CUSTOMER}]}]});
+    receive(&app, card).await;
+    receive(&app, message("wamid.b", Some(CUSTOMER), None)).await;
+    assert_eq!(app.conversations().await.len(), 2, "the group and the person");
+}
+
+#[tokio::test]
 async fn a_tapped_call_opens_the_window_and_an_advertisement_is_remembered() {
     let app = App::start().await;
     let call = json!({"id": "wacid.1", "from": CUSTOMER, "to": "15550001111", "event": "connect",

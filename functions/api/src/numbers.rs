@@ -23,6 +23,9 @@ use crate::conversations::{self, ConversationDetailJson, PageParameters, PageQue
 use crate::json::{List, raw, time};
 use crate::{Deps, storage_problem};
 
+/// Longest raw item that is shown in a list, in bytes: a hundred of them must fit into Lambda's answer of 6 MB.
+const SHOWN_RAW_MAX: usize = 32 * 1024;
+
 #[derive(Serialize)]
 pub(crate) struct NumberJson {
     id: String,
@@ -105,7 +108,11 @@ impl KeptJson {
             reason: kept.reason.as_str(),
             what: kept.what,
             received_at: time(kept.received_at),
-            raw: kept.raw.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(raw),
+            raw: kept
+                .raw
+                .filter(|raw| raw.len() <= SHOWN_RAW_MAX)
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .and_then(raw),
         }
     }
 }

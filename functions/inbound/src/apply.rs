@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use shared::clock::Timestamp;
 use shared::domain::contact::ContactCard;
+use shared::domain::content::Content;
 use shared::domain::event::{InboundEvent, Kept, KeptReason, Said, StatusUpdate};
 use shared::domain::ids::{ContactId, ConversationId, MessageId, PhoneNumberId};
 use shared::domain::message::{ForeignMessage, HistoryThread};
@@ -13,7 +14,7 @@ use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
 use shared::provider::meta::callback_data::CallbackData;
 use shared::queue::QueueError;
 use shared::secret::Secret;
-use shared::storage::{Applied, ArchiveError, Noted, Put, StorageError, Stored, Vouched};
+use shared::storage::{Applied, ArchiveError, Noted, Put, StorageError, Stored, Table, Vouched};
 use shared::vault::{Context, VaultError};
 
 use crate::{Deps, account};
@@ -41,8 +42,12 @@ pub(crate) enum Placed {
     Nowhere(KeptReason, String),
 }
 
-/// Merges one item. What DynamoDB refuses for its values is kept raw: trying again would refuse it again.
-pub(crate) async fn apply(deps: &Deps, event: InboundEvent, received_at: Timestamp) -> Result<(), NotStored> {
+/// Merges one item; answers under which id it is kept, if it could not be used. What DynamoDB refuses for its values is kept raw: trying again would refuse it again.
+pub(crate) async fn apply(
+    deps: &Deps,
+    event: InboundEvent,
+    received_at: Timestamp,
+) -> Result<Option<String>, NotStored> {
     let InboundEvent { said, raw } = event;
     let number = said.number().cloned();
     let placed = match said {
@@ -58,14 +63,15 @@ pub(crate) async fn apply(deps: &Deps, event: InboundEvent, received_at: Timesta
         },
     };
     let kept = match placed {
-        Ok(Placed::Stored) => return Ok(()),
+        Ok(Placed::Stored) => return Ok(None),
         Ok(Placed::Nowhere(reason, what)) => Kept { reason, what, raw },
         Err(NotStored::Storage(StorageError::Refused(what))) => {
             Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw }
         }
         Err(error) => return Err(error),
     };
-    keep(deps, &kept, number.as_ref(), received_at).await
+    keep(deps, &kept, number.as_ref(), received_at).await?;
+    Ok(Some(Table::kept_id(&kept.raw)))
 }
 
 /// The number, from memory for five minutes. That it is unknown is not remembered: it may be connected any moment, and
@@ -108,7 +114,7 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
         Said::Preference(_, card, preference, at) => {
             let contact = contact_of(deps, number, &card, &[], received_at).await?;
             deps.table.put_preference(contact, &number.waba, &preference, at).await?;
-            deps.metrics.count("preference", &preference.value, 1);
+            deps.metrics.count("preference", "stored", 1);
         }
         Said::State(_) | Said::Kept(..) => {}
     }
@@ -138,7 +144,9 @@ async fn store_message(
     message: &ForeignMessage,
     received_at: Timestamp,
 ) -> Result<Placed, NotStored> {
-    let (origin, kind) = (message.origin, message.content.kind());
+    // A kind of tomorrow must not make a metric of its own.
+    let unknown = matches!(message.content, Content::Unknown(_));
+    let (origin, kind) = (message.origin, if unknown { "unknown" } else { message.content.kind() });
     let live = !origin.is_history();
     if live && origin.is_inbound() && received_at.duration_since(message.at) > MESSAGE_AGE_MAX {
         return Ok(Placed::Nowhere(KeptReason::TooOld, "message".to_owned()));
@@ -183,24 +191,27 @@ async fn store_history(
 ) -> Result<(), NotStored> {
     let contact = contact_of(deps, number, &thread.contact, &[], received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
-    let newest = thread.messages.iter().max_by_key(|message| (message.at, message.id.clone()));
     let put = |message: ForeignMessage| {
         let conversation = &conversation;
-        // Only the newest can stand for the conversation in the inbox.
-        let inbox = newest.is_some_and(|newest| newest.id == message.id).then_some(number.tenant);
         async move {
-            let put = deps.table.put_message(conversation, &message, inbox, received_at).await?;
+            let put = deps.table.put_message(conversation, &message, None, received_at).await?;
             count(deps, put == Put::New, "history");
-            Ok::<_, StorageError>(put)
+            Ok::<_, StorageError>((put, message))
         }
     };
-    let puts: Vec<Put> =
-        stream::iter(thread.messages.clone()).map(put).buffer_unordered(BATCH_CONCURRENCY).try_collect().await?;
-    if let Some(newest) = newest.filter(|_| puts.iter().any(|put| *put != Put::Ours)) {
+    let puts: Vec<Result<(Put, ForeignMessage), StorageError>> =
+        stream::iter(thread.messages.clone()).map(put).buffer_unordered(BATCH_CONCURRENCY).collect().await;
+    // What we sent ourselves stands in the inbox under our own id.
+    let theirs = puts.iter().flatten().filter(|(put, _)| *put != Put::Ours).map(|(_, message)| message);
+    if let Some(newest) = theirs.max_by_key(|message| (message.at, message.id.clone())) {
+        // Only the newest can stand for the conversation in the inbox.
+        deps.table.put_message(&conversation, newest, Some(number.tenant), received_at).await?;
         let id = MessageId::Inbound(newest.id.clone());
         let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
         deps.table.note(number.tenant, &conversation, &thread.contact, &noted).await?;
     }
+    // One that cannot be stored is kept with its part, after the others are stored.
+    puts.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(())
 }
 

@@ -74,7 +74,8 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
     // How far a past has come is said when the messages before it are stored.
     let (progress, items): (Vec<_>, Vec<_>) =
         events.into_iter().partition(|event| matches!(event.said, Said::HistoryProgress(..)));
-    let mut items = items.into_iter().skip(done).chain(progress).peekable();
+    let mut items = items.into_iter().skip(done).peekable();
+    let mut kept_again = false;
     while items.peek().is_some() {
         if deadline.duration_since(deps.clock.now()) < SLICE_NEEDS {
             if done == job.done || !failures.is_empty() {
@@ -89,11 +90,31 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
             slice.push(item);
         }
         done += slice.len();
-        let results = stream::iter(slice).map(|event| apply::apply(deps, event, job.received_at));
-        let failed = results.buffer_unordered(BATCH_CONCURRENCY).filter_map(|result| async move { result.err() });
-        failures.extend(failed.collect::<Vec<_>>().await);
+        for result in apply_all(deps, slice, job.received_at).await {
+            match result {
+                Ok(kept) => kept_again |= kept.is_some() && kept == job.kept,
+                Err(error) => failures.push(error),
+            }
+        }
+    }
+    if failures.is_empty() {
+        failures.extend(apply_all(deps, progress, job.received_at).await.into_iter().filter_map(Result::err));
+    }
+    if let (Some(kept), false) = (&job.kept, kept_again || !failures.is_empty())
+        && let Err(error) = deps.table.forget_kept(kept).await
+    {
+        failures.push(error.into());
     }
     if failures.is_empty() { Outcome::Done } else { not_stored(&failures) }
+}
+
+async fn apply_all(
+    deps: &Deps,
+    events: Vec<InboundEvent>,
+    received_at: Timestamp,
+) -> Vec<Result<Option<String>, NotStored>> {
+    let results = stream::iter(events).map(|event| apply::apply(deps, event, received_at));
+    results.buffer_unordered(BATCH_CONCURRENCY).collect().await
 }
 
 /// One line a record: an outage would write thousands.

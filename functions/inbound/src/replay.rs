@@ -103,7 +103,7 @@ async fn archived_line(deps: &Deps, job: &mut ReplayJob, line: &str) -> Result<(
             return Ok(());
         }
     }
-    let again = InboundJob { replayed: true, done: 0, ..webhook };
+    let again = InboundJob { replayed: true, done: 0, kept: None, ..webhook };
     queue(deps, job, &again).await
 }
 
@@ -155,7 +155,7 @@ async fn quarantine_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotSt
     Ok(true)
 }
 
-/// Queues a kept item and forgets it; what still cannot be used is kept again, the same.
+/// Queues a kept item. It is forgotten when it turned out to be of use; what still cannot be used stays as it is.
 async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result<(), NotStored> {
     if kept.received_at < job.from || kept.received_at >= job.until {
         return Ok(());
@@ -176,7 +176,7 @@ async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result
         }
         deps.inbound.send(String::from_utf8_lossy(&raw).into_owned(), ReplayJob::GROUP).await?;
         job.queued += 1;
-        return Ok(deps.table.forget_kept(&kept.id).await?);
+        return Ok(());
     }
     if !any_asked_for(deps, job, &webhook::parse(&raw, kept.received_at)).await? {
         return Ok(());
@@ -189,15 +189,15 @@ async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result
         Payload::Stored(deps.archive.put("large", gzip.into()).await?)
     };
     let app = MetaAppId::parse(ReplayJob::GROUP).map_err(|_| shared::storage::StorageError::Refused("an app name"))?;
-    let again = InboundJob { app, received_at: kept.received_at, payload, done: 0, replayed: true };
-    queue(deps, job, &again).await?;
-    Ok(deps.table.forget_kept(&kept.id).await?)
+    let kept = InboundJob { app, received_at: kept.received_at, payload, done: 0, replayed: true, kept: Some(kept.id) };
+    queue(deps, job, &kept).await
 }
 
 /// Up to ten dead letters. They are deleted here once they are queued there.
 async fn dead_letters_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotStored> {
     let letters = deps.dead_letters.receive().await?;
-    let more = !letters.is_empty();
+    // An empty answer may be a sample of a queue that is not.
+    let more = !letters.is_empty() || deps.dead_letters.depth().await? > 0;
     for letter in letters {
         let group = if letter.group.is_empty() { ReplayJob::GROUP } else { &letter.group };
         deps.inbound.send(letter.body, group).await?;

@@ -88,7 +88,7 @@ async fn enqueue(deps: &Deps, app: MetaAppId, body: &AuthenticBody) -> Result<()
         let stored = deps.archive.put("large", Bytes::from(gzip)).await;
         Payload::Stored(stored.map_err(|error| Unavailable::log("archive", &error))?)
     };
-    let job = InboundJob { app, received_at: deps.clock.now(), payload, done: 0, replayed: false };
+    let job = InboundJob { app, received_at: deps.clock.now(), payload, done: 0, replayed: false, kept: None };
     let job = job.encode().map_err(|error| Unavailable::log("job", &error))?;
     deps.inbound.send(job, &group).await.map_err(|error| Unavailable::log("queue", &error))
 }

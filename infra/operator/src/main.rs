@@ -175,8 +175,8 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             let job = ReplayJob {
                 number: number.map(|id| PhoneNumberId::parse(&id)).transpose()?,
                 message: message.map(|id| Wamid::parse(&id)).transpose()?,
-                from: from.map(|time| time.parse()).transpose()?.unwrap_or(all.from),
-                until: until.map(|time| time.parse()).transpose()?.unwrap_or(all.until),
+                from: from.map(|time| time.parse()).transpose()?.unwrap_or(all.from).max(all.from),
+                until: until.map(|time| time.parse()).transpose()?.unwrap_or(all.until).min(all.until),
                 ..all
             };
             let inbound = Queue::new(aws.sqs(), required("INBOUND_QUEUE_URL")?);

@@ -133,6 +133,8 @@ pub struct StateChange {
     pub detail: String,
     /// When: of two reports the later one counts.
     pub at: Timestamp,
+    /// Whether the provider said when; else it is when the report came, and a repetition has another time.
+    pub timed: bool,
     /// What a person must know or do.
     pub alert: Option<Alert>,
 }

@@ -28,6 +28,8 @@ pub struct InboundJob {
     pub done: usize,
     /// Whether it was archived before: it is read again, not received.
     pub replayed: bool,
+    /// The kept item it was made of, to be forgotten once it is of use.
+    pub kept: Option<String>,
 }
 
 /// What the inbound queue holds.
@@ -114,6 +116,8 @@ enum InboundWire {
         done: usize,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         replayed: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<String>,
     },
     #[serde(rename = "replay.v1")]
     ReplayV1 {
@@ -205,6 +209,7 @@ impl InboundJob {
             stored_at,
             done: self.done,
             replayed: self.replayed,
+            kept: self.kept.clone(),
         })
     }
 }
@@ -260,14 +265,15 @@ impl InboundWork {
     /// [`BadJob`] when it is none.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
         match serde_json::from_str(body).map_err(|_| BadJob)? {
-            InboundWire::MetaWebhookV1 { app, received_at, gzip_base64, stored_at, done, replayed } => {
+            InboundWire::MetaWebhookV1 { app, received_at, gzip_base64, stored_at, done, replayed, kept } => {
                 let payload = match (gzip_base64, stored_at) {
                     (Some(gzip_base64), None) => Payload::Inline(gzip_base64),
                     (None, Some(key)) => Payload::Stored(key),
                     _ => return Err(BadJob),
                 };
                 let app = MetaAppId::parse(&app).map_err(|_| BadJob)?;
-                Ok(Self::Webhook(InboundJob { app, received_at: at_millis(received_at), payload, done, replayed }))
+                let received_at = at_millis(received_at);
+                Ok(Self::Webhook(InboundJob { app, received_at, payload, done, replayed, kept }))
             }
             InboundWire::ReplayV1 { id, tenant, number, message, from, until, source, at, read, queued } => {
                 Ok(Self::Replay(ReplayJob {
@@ -326,6 +332,7 @@ mod tests {
             payload: Payload::inline(&gzip),
             done: 0,
             replayed: false,
+            kept: None,
         };
         let text = job.encode().unwrap();
         assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "SQS takes every character");

@@ -77,6 +77,18 @@ impl Queue {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
     }
 
+    /// About how many messages wait and can be received.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub async fn depth(&self) -> Result<u64, QueueError> {
+        let name = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages;
+        let ask = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
+        let answer = ask.send().await.map_err(|error| failed(&error))?;
+        let depth = answer.attributes.and_then(|attributes| attributes.get(&name)?.parse().ok());
+        Ok(depth.unwrap_or(0))
+    }
+
     /// Forgets a received message.
     ///
     /// # Errors

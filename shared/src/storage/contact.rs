@@ -55,7 +55,7 @@ impl Table {
     /// Nothing known: 1 WRU an alias. All known: 1 read unit an alias.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or there is no alias at all ([`StorageError::Corrupt`]).
+    /// When DynamoDB does not answer, or there is no alias at all ([`StorageError::Refused`]).
     pub async fn resolve_contact(
         &self,
         tenant: TenantId,
@@ -72,22 +72,29 @@ impl Table {
         }
         let known = self.known_aliases(tenant, &aliases).await?;
         let (Some(strongest), Some(strongest_known)) = (aliases.first(), known.first()) else {
-            return Err(StorageError::Corrupt("alias"));
+            return Err(StorageError::Refused("a contact without a name"));
         };
         let chosen = match strongest_known {
             Some(known) => known.contact,
             None => {
-                let candidate = match known.iter().flatten().next() {
-                    Some(known) => Some(known.contact),
-                    None => self.spelled_otherwise(tenant, strongest, vouched).await?,
-                };
-                let candidate = candidate.map_or_else(|| ContactId::generate(now), Ok)?;
-                self.put_alias(tenant, strongest, candidate, vouched, now).await?
+                let otherwise = self.spelled_otherwise(tenant, strongest, vouched).await?;
+                if let (Some(found), Vouched::Typed) = (otherwise, vouched) {
+                    // Found, not named: the number as it was typed may yet turn out to be somebody else's.
+                    return Ok(found);
+                }
+                let known = known.iter().flatten().next().map(|known| known.contact);
+                let candidate = known.map_or_else(|| ContactId::generate(now), Ok)?;
+                let chosen = self.put_alias(tenant, strongest, candidate, vouched, now).await?;
+                if let Some(typed) = otherwise.filter(|typed| *typed != chosen) {
+                    self.note_same(tenant, chosen, typed, "typed_spelling", now).await?;
+                }
+                chosen
             }
         };
         for (alias, known) in aliases.iter().zip(&known) {
             if vouched == Vouched::ByProvider && known.as_ref().is_some_and(|known| known.typed) {
                 self.update(keys::alias(tenant, alias)).remove(&["typed"]).run().await?;
+                self.tell_apart(tenant, alias, chosen, now).await?;
             }
             let contact = match known {
                 Some(known) => known.contact,
@@ -141,6 +148,22 @@ impl Table {
         let Some(item) = self.read(&keys::alias(tenant, &Alias::Phone(other))).await? else { return Ok(None) };
         let typed = vouched == Vouched::Typed || item.number("typed").is_some();
         if typed { contact(&item).map(Some) } else { Ok(None) }
+    }
+
+    /// Both spellings turned out to be the provider's: two people, who were taken for one while one of them was typed.
+    async fn tell_apart(
+        &self,
+        tenant: TenantId,
+        alias: &Alias,
+        contact_of_alias: ContactId,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        if let Some(other) = self.spelled_otherwise(tenant, alias, Vouched::Typed).await?
+            && other != contact_of_alias
+        {
+            self.undo_merge(tenant, contact_of_alias, other, now).await?;
+        }
+        Ok(())
     }
 
     async fn put_alias(

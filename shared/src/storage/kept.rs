@@ -62,6 +62,12 @@ impl Table {
         Ok(())
     }
 
+    /// The id under which these bytes are kept.
+    #[must_use]
+    pub fn kept_id(raw: &[u8]) -> String {
+        keys::digest(raw)
+    }
+
     /// Items kept for a reason, the latest first.
     ///
     /// # Errors
@@ -103,7 +109,7 @@ impl Table {
         Ok(Page { items, next: next.and_then(|next| page::encode(&next, index)) })
     }
 
-    /// Forgets a kept item: it waits in the queue again, and is kept again if it still cannot be used.
+    /// Forgets a kept item: it was read again and is of use now.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

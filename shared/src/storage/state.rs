@@ -12,6 +12,8 @@ use crate::domain::account::{StateChange, StoredAlert, StoredState, Subject};
 use crate::domain::ids::{PhoneNumberId, TenantId, WabaId};
 use crate::domain::message::HistoryChunk;
 
+const SECONDS_A_DAY: i64 = 86_400;
+
 #[derive(Serialize, Deserialize)]
 struct StateWire {
     word: String,
@@ -62,7 +64,8 @@ impl Table {
         let (kind, id) = change.subject.name();
         let aspect = change.aspect.as_str();
         let key = change.key.as_deref().unwrap_or_default();
-        let at = change.at.as_millisecond();
+        // Reports without a time are one alert a day, however often they are repeated.
+        let at = if change.timed { change.at.as_millisecond() } else { change.at.as_second() / SECONDS_A_DAY };
         let report = format!("{kind}|{id}|{aspect}|{key}|{}|{at}|{}", change.word, change.detail);
         self.update(keys::alert(&keys::digest(report.as_bytes())[..32]))
             .set_once("severity", text(alert.severity.as_str()))

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::item::moment;
+use super::item::{moment, timestamp};
 use super::json::Node;
 use super::{Change, said};
 use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
@@ -74,6 +74,7 @@ pub(super) fn state(change: &Change<'_, '_>, value: &Node<'_>, aspect: Aspect, w
         until: None,
         detail: value.value().map_or_else(|| "{}".to_owned(), |value| value.to_string()),
         at: change.sent_at(),
+        timed: change.is_timed(),
         alert: None,
     }
 }
@@ -103,7 +104,7 @@ fn account_update(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<State
     let plain = |aspect, word: &str| vec![one(aspect, word)];
     let inside = |object: &str, key: &str| value.get(object).and_then(|object| object.filled(key));
     Some(match event.as_str() {
-        "PARTNER_ADDED" => plain(Aspect::Partner, "added"),
+        "PARTNER_ADDED" => vec![one(Aspect::Partner, "added"), one(Aspect::Token, "to_be_proved")],
         "PARTNER_REMOVED" => {
             let mut states = with(one(Aspect::Partner, "removed"), REMOVED);
             if value.get("disconnection_info").is_some() {
@@ -162,7 +163,8 @@ fn restrictions(one: &StateChange, value: &Node<'_>) -> Option<Vec<StateChange>>
         let until: Option<Timestamp> = info.text_of("expiration").and_then(|text| moment(&text));
         Some(StateChange { key: Some(kind), until, alert: Some(RESTRICTED), ..one.clone() })
     };
-    Some(list.iter().filter_map(restricted).collect())
+    let states: Vec<StateChange> = list.iter().filter_map(restricted).collect();
+    (!states.is_empty()).then_some(states)
 }
 
 fn provider_alert(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>> {
@@ -244,7 +246,7 @@ fn quality(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>
 
 fn settings(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>> {
     let kind = value.filled("type")?;
-    let at = value.text_of("timestamp").and_then(|text| moment(&text)).unwrap_or_else(|| change.sent_at());
+    let at = timestamp(value, change.received_at).unwrap_or_else(|| change.sent_at());
     Some(vec![StateChange { key: Some(kind), at, ..state(change, value, Aspect::Settings, "changed".to_owned()) }])
 }
 
@@ -260,7 +262,7 @@ fn solution(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange
 fn handover(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>> {
     let kinds = ["control_passed", "control_taken", "control_requested", "app_roles"];
     let word = kinds.into_iter().find(|kind| value.get(kind).is_some()).unwrap_or("handover");
-    let at = value.text_of("timestamp").and_then(|text| moment(&text)).unwrap_or_else(|| change.sent_at());
+    let at = timestamp(value, change.received_at).unwrap_or_else(|| change.sent_at());
     Some(vec![StateChange { at, ..state(change, value, Aspect::ThreadControl, word.to_owned()) }])
 }
 

@@ -1,7 +1,7 @@
 //! `smb_app_state_sync`: the address book of the business's phone. `user_preferences`: what a person wants to get.
 
 use super::card::{Card, SELF, person};
-use super::item::{moment, named};
+use super::item::{named, timestamp};
 use super::json::Node;
 use super::{Change, said};
 use crate::domain::contact::{AddressBookEntry, Preference};
@@ -38,7 +38,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<I
         let removed = action.as_deref() == Some("remove");
         let name = |key: &str| entry.filled(key).filter(|_| !removed);
         let told = AddressBookEntry { full_name: name("full_name"), first_name: name("first_name") };
-        let at = node.get("metadata").and_then(|metadata| moment(&metadata.text_of("timestamp")?));
+        let at = node.get("metadata").and_then(|metadata| timestamp(&metadata, change.received_at));
         let at = at.unwrap_or(change.received_at);
         events.push(said(Said::AddressBook(number.clone(), Box::new(card), told, at), raw));
     }
@@ -60,7 +60,7 @@ pub(super) fn preferences(change: &Change<'_, '_>, value: &Node<'_>, events: &mu
             continue;
         };
         let preference = Preference { category, value: wish, detail: node.filled("detail") };
-        let at = node.text_of("timestamp").and_then(|text| moment(&text)).unwrap_or(change.received_at);
+        let at = timestamp(node, change.received_at).unwrap_or(change.received_at);
         events.push(said(Said::Preference(number.clone(), Box::new(contact), preference, at), raw));
     }
 }

@@ -68,7 +68,16 @@ pub(super) fn person<'c, 'a>(
     let same_person = |card: &&Card<'_>| {
         (own_phone.is_some() && card.told.wa_id == own_phone) || (user_id.is_some() && card.told.user_id == user_id)
     };
-    let card = cards.iter().find(same_person).or(cards.first().filter(|_| only_item && cards.len() == 1));
+    let may_be = |card: &&Card<'_>| {
+        let other_user = user_id.is_some() && card.told.user_id.is_some() && card.told.user_id != user_id;
+        let other_phone = match (&own_phone, &card.told.wa_id) {
+            (Some(own), Some(theirs)) => !same_subscriber(own, theirs),
+            _ => false,
+        };
+        !other_user && !other_phone
+    };
+    let only_card = cards.first().filter(|_| only_item && cards.len() == 1).filter(may_be);
+    let card = cards.iter().find(same_person).or(only_card);
     let told = card.map(|card| card.told.clone()).unwrap_or_default();
     let person = ContactCard {
         phone: own_phone.or_else(|| told.wa_id.clone()),
@@ -80,6 +89,11 @@ pub(super) fn person<'c, 'a>(
         group_id: None,
     };
     (person, card)
+}
+
+/// Whether two spellings can be one number in some national form.
+fn same_subscriber(one: &PhoneNumber, other: &PhoneNumber) -> bool {
+    one.canonical() == other.canonical() || one.other_spelling().as_ref() == Some(other)
 }
 
 pub(super) fn phone(node: &Node<'_>, key: &str) -> Option<PhoneNumber> {

@@ -13,6 +13,8 @@ use crate::domain::message::{HistoryChunk, HistoryThread, Origin};
 
 /// Messages of one thread stored together: their contact is looked up once.
 const THREAD_SLICE: usize = 100;
+/// The business does not share its past.
+const DECLINED: i64 = 2_593_109;
 
 /// One of four variants: a chunk, late media, a refusal, an end.
 pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
@@ -31,12 +33,30 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<I
     let us = value.get("metadata").and_then(|metadata| super::card::phone(&metadata, "display_phone_number"));
     let us = us.map(|us| us.digits().to_owned()).unwrap_or_default();
     for chunk in &chunks {
-        if chunk.get("errors").is_some() {
+        let errors = super::content::errors(chunk);
+        let threads = chunk.get("threads");
+        if !errors.is_empty() && (threads.is_none() || errors.iter().any(|error| error.code == DECLINED)) {
             events.push(declined(change, &number, chunk));
-            continue;
         }
-        for thread in chunk.get("threads").and_then(|threads| threads.items()).unwrap_or_default() {
-            one_thread(change, &number, &us, &thread, events);
+        match threads.as_ref().map(Node::items) {
+            Some(Some(threads)) => {
+                threads.iter().for_each(|thread| one_thread(change, &number, &us, thread, events));
+            }
+            Some(None) => {
+                events.push(change.malformed(
+                    "threads",
+                    Some(&number),
+                    change.item_alone("history", chunk.raw(), None),
+                ));
+            }
+            None if errors.is_empty() && chunk.get("metadata").is_none() => {
+                events.push(change.unsupported(
+                    "history",
+                    Some(&number),
+                    change.item_alone("history", chunk.raw(), None),
+                ));
+            }
+            None => {}
         }
         let part = |key: &str| chunk.get("metadata").and_then(|metadata| metadata.text_of(key)?.parse().ok());
         if let (Some(phase), Some(progress)) = (part("phase"), part("progress")) {
@@ -56,7 +76,16 @@ fn one_thread(
     events: &mut Vec<InboundEvent>,
 ) {
     let contact = messages::thread_contact(thread);
-    let nodes = thread.get("messages").and_then(|messages| messages.items()).unwrap_or_default();
+    let nodes = match thread.get("messages").as_ref().map(Node::items) {
+        Some(Some(nodes)) if !contact.aliases().is_empty() => nodes,
+        None => return,
+        // Nobody to file them under, or no list.
+        Some(_) => {
+            let raw = format!(r#"{{"threads":[{}]}}"#, thread.raw());
+            events.push(change.malformed("thread", Some(number), change.item_alone("history", &raw, None)));
+            return;
+        }
+    };
     for slice in nodes.chunks(THREAD_SLICE) {
         let (mut read, mut taken) = (Vec::with_capacity(slice.len()), Vec::with_capacity(slice.len()));
         for node in slice {
@@ -119,6 +148,7 @@ fn declined(change: &Change<'_, '_>, number: &PhoneNumberId, chunk: &Node<'_>) -
         until: None,
         detail: chunk.value().map_or_else(|| "{}".to_owned(), |value| value.to_string()),
         at: change.sent_at(),
+        timed: change.is_timed(),
         alert: Some(Alert {
             severity: Severity::Info,
             title: "The business does not share its past chats.",

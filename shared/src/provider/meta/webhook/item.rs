@@ -52,6 +52,8 @@ pub(super) fn message(
     if let Some(group) = node.filled("group_id") {
         let sender = std::mem::replace(&mut contact, ContactCard { group_id: Some(group), ..ContactCard::default() });
         author = Some(sender);
+        // They are the member's names, not the group's.
+        linked.clear();
     }
     if contact.aliases().is_empty() {
         return MessageItem::Broken;
@@ -184,7 +186,12 @@ pub(super) fn wamid(node: &Node<'_>, key: &str) -> Option<Wamid> {
 
 /// `timestamp`, as text or number. None if it is no moment that has been.
 pub(super) fn timestamp(node: &Node<'_>, received_at: Timestamp) -> Option<Timestamp> {
-    let at = moment(&node.text_of("timestamp")?)?;
+    past(&node.text_of("timestamp")?, received_at)
+}
+
+/// A moment that has been, give or take a clock: a later one would win over every later word.
+pub(super) fn past(text: &str, received_at: Timestamp) -> Option<Timestamp> {
+    let at = moment(text)?;
     (at <= received_at.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX)).then_some(at)
 }
 

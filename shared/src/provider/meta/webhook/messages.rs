@@ -110,6 +110,7 @@ fn trouble(change: &Change<'_, '_>, number: &PhoneNumberId, node: &Node<'_>, raw
         until: None,
         detail: detail.to_string(),
         at: change.sent_at(),
+        timed: change.is_timed(),
         alert: Some(Alert {
             severity: Severity::Warning,
             title: "WhatsApp reports trouble with the number.",

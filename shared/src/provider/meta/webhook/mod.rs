@@ -141,7 +141,13 @@ impl<'n, 'a> Change<'n, 'a> {
 
     /// When the provider sent it; account-type events have no other time.
     fn sent_at(&self) -> Timestamp {
-        self.entry.text_of("time").and_then(|time| item::moment(&time)).unwrap_or(self.received_at)
+        let time = self.entry.text_of("time");
+        time.and_then(|time| item::past(&time, self.received_at)).unwrap_or(self.received_at)
+    }
+
+    /// Whether the provider said when; else every repetition has a time of its own.
+    fn is_timed(&self) -> bool {
+        self.entry.text_of("time").and_then(|time| item::past(&time, self.received_at)).is_some()
     }
 
     /// A webhook that holds only this change.
@@ -153,8 +159,7 @@ impl<'n, 'a> Change<'n, 'a> {
     /// thousand items would each carry all of it.
     fn item_alone(&self, list: &str, item: &str, card: Option<&Card<'_>>) -> Vec<u8> {
         let metadata = self.value.as_ref().and_then(|value| value.get("metadata"));
-        let metadata = metadata.map(|metadata| metadata.raw()).filter(|raw| raw.len() <= SMALL_MAX);
-        let metadata = metadata.map(|raw| format!(r#""metadata":{raw},"#)).unwrap_or_default();
+        let metadata = metadata.map(|metadata| format!(r#""metadata":{},"#, routing(&metadata))).unwrap_or_default();
         let contacts = card.map(|card| format!(r#""contacts":[{}],"#, card.raw())).unwrap_or_default();
         let field = self.field.as_deref().unwrap_or_default();
         self.webhook_of(&format!(r#"{{"field":"{field}","value":{{{metadata}{contacts}"{list}":[{item}]}}}}"#))
@@ -176,6 +181,17 @@ impl<'n, 'a> Change<'n, 'a> {
     fn unsupported(&self, what: &str, number: Option<&PhoneNumberId>, raw: Vec<u8>) -> InboundEvent {
         kept(KeptReason::Unsupported, what, number.cloned(), raw)
     }
+}
+
+/// The part of `metadata` that tells whose an item is, however much else stands there one day.
+fn routing(metadata: &Node<'_>) -> String {
+    if metadata.raw().len() <= SMALL_MAX {
+        return metadata.raw().to_owned();
+    }
+    let part = |key: &str| metadata.get(key).filter(|part| part.raw().len() <= SMALL_MAX);
+    let parts = ["display_phone_number", "phone_number_id"]
+        .map(|key| part(key).map(|part| format!(r#""{key}":{}"#, part.raw())));
+    format!("{{{}}}", parts.into_iter().flatten().collect::<Vec<_>>().join(","))
 }
 
 fn said(said: Said, raw: Vec<u8>) -> InboundEvent {

@@ -245,15 +245,18 @@ fn a_failed_status_with_its_reason() {
 
 #[test]
 fn the_only_card_gives_the_only_sender_a_second_spelling_and_nobody_else() {
-    let one = text("wamid.A", "x");
-    let two = one.replace("15550002222", "15550007777").replace("wamid.A", "wamid.B");
-    let card = r#""contacts":[{"wa_id":"5511987654321"}]"#;
+    let one = text("wamid.A", "x").replace("15550002222", "541144445555");
+    let two = one.replace("541144445555", "15550007777").replace("wamid.A", "wamid.B");
+    let card = r#""contacts":[{"wa_id":"5491144445555"}]"#;
     let aliases = |events: &[InboundEvent]| -> Vec<usize> {
         events.iter().filter_map(message).map(|message| message.contact.aliases().len()).collect()
     };
     assert_eq!(aliases(&read(&body(&[change(&format!(r#"{card},"messages":[{one}]"#))]))), [2]);
     let both = read(&body(&[change(&format!(r#"{card},"messages":[{one},{two}]"#))]));
     assert_eq!(aliases(&both), [1, 1], "two senders and a card of neither");
+    let stranger = one.replace("541144445555", "15550007777");
+    let events = read(&body(&[change(&format!(r#"{card},"messages":[{stranger}]"#))]));
+    assert_eq!(aliases(&events), [1], "one sender and the card of somebody else");
 }
 
 #[test]
