@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use operator::Operator;
 use shared::aws::AwsConfig;
-use shared::clock::Clock;
+use shared::clock::{Clock, Timestamp};
 use shared::config::{optional, required};
 use shared::domain::app::MetaApp;
 use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
@@ -175,8 +175,8 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             let job = ReplayJob {
                 number: number.map(|id| PhoneNumberId::parse(&id)).transpose()?,
                 message: message.map(|id| Wamid::parse(&id)).transpose()?,
-                from: from.map(|time| time.parse()).transpose()?.unwrap_or(all.from).max(all.from),
-                until: until.map(|time| time.parse()).transpose()?.unwrap_or(all.until).min(all.until),
+                from: moment("--from", from.as_deref())?.unwrap_or(all.from).max(all.from),
+                until: moment("--until", until.as_deref())?.unwrap_or(all.until).min(all.until),
                 ..all
             };
             let inbound = Queue::new(aws.sqs(), required("INBOUND_QUEUE_URL")?);
@@ -189,4 +189,9 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             Ok(format!("{state}: {} read, {} queued again", progress.read, progress.queued))
         }
     }
+}
+
+fn moment(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {
+    let parse = |text: &str| text.parse().map_err(|_| format!("{flag}: must be a time like 2026-11-20T12:00:00Z"));
+    text.map(parse).transpose()
 }
