@@ -42,7 +42,8 @@ pub(crate) enum Placed {
     Nowhere(KeptReason, String),
 }
 
-/// Merges one item; answers under which id it is kept, if it could not be used. What DynamoDB refuses for its values is kept raw: trying again would refuse it again.
+/// Merges one item; answers under which id it is kept, if it could not be used. What DynamoDB refuses for its values is
+/// kept raw: trying again would refuse it again.
 pub(crate) async fn apply(
     deps: &Deps,
     event: InboundEvent,

@@ -81,7 +81,9 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
             if done == job.done || !failures.is_empty() {
                 return not_stored(&failures);
             }
-            let rest = InboundJob { done, ..job.clone() };
+            // What was kept again must not be forgotten by whoever does the rest.
+            let kept = job.kept.clone().filter(|_| !kept_again);
+            let rest = InboundJob { done, kept, ..job.clone() };
             return hand_on(deps, &rest).await;
         }
         let (mut slice, mut weight) = (Vec::new(), 0);
