@@ -140,10 +140,21 @@ pub struct SharedPhone {
     pub user_id: Option<String>,
 }
 
-/// An answer to an interactive message. As JSON: `type`, and the answer beside it.
+/// An answer to an interactive message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Interactive {
+pub struct Interactive {
+    /// The provider's word for the kind of answer.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The answer; as JSON under the key of its kind.
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
     /// A button was tapped.
     ButtonReply {
         /// The button's id, ours.
@@ -169,7 +180,7 @@ pub enum Interactive {
         /// What the chat shows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
-        /// The answers; the text itself where it was not JSON.
+        /// The answers: the provider's `response_json`, read; the text itself where it was not JSON.
         response: serde_json::Value,
     },
     /// The customer allowed or refused calls.
@@ -186,11 +197,8 @@ pub enum Interactive {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         response_source: Option<String>,
     },
-    /// Another kind, as it came.
-    Other {
-        /// The provider's object.
-        raw: serde_json::Value,
-    },
+    /// Another kind: the provider's whole object.
+    Other(serde_json::Value),
 }
 
 /// A tap on a template's quick-reply button.
@@ -331,8 +339,11 @@ mod tests {
         let cases = [
             (Content::Text(Text { body: "hi".to_owned(), preview_url: false }), r#"{"text":{"body":"hi"}}"#),
             (
-                Content::Interactive(Interactive::ButtonReply { id: "a".to_owned(), title: "A".to_owned() }),
-                r#"{"interactive":{"type":"button_reply","id":"a","title":"A"}}"#,
+                Content::Interactive(Interactive {
+                    kind: "button_reply".to_owned(),
+                    answer: Answer::ButtonReply { id: "a".to_owned(), title: "A".to_owned() },
+                }),
+                r#"{"interactive":{"type":"button_reply","button_reply":{"id":"a","title":"A"}}}"#,
             ),
             (Content::MediaPlaceholder {}, r#"{"media_placeholder":{}}"#),
         ];

@@ -2,8 +2,8 @@
 
 use super::json::Node;
 use crate::domain::content::{
-    Button, Content, ContentError, Interactive, Location, Media, Order, OrderItem, SharedContact, SharedPhone, System,
-    Text, Unknown, Unsupported,
+    Answer, Button, Content, ContentError, Interactive, Location, Media, Order, OrderItem, SharedContact, SharedPhone,
+    System, Text, Unknown, Unsupported,
 };
 
 /// Longest list read from one message (cards, basket lines, errors): Meta's limits are far below.
@@ -100,19 +100,19 @@ fn interactive(object: &Node<'_>) -> Option<Interactive> {
     let read = match (kind.as_str(), answer) {
         ("button_reply", Some(answer)) => answer
             .text_of("id")
-            .map(|id| Interactive::ButtonReply { id, title: answer.text_of("title").unwrap_or_default() }),
-        ("list_reply", Some(answer)) => answer.text_of("id").map(|id| Interactive::ListReply {
+            .map(|id| Answer::ButtonReply { id, title: answer.text_of("title").unwrap_or_default() }),
+        ("list_reply", Some(answer)) => answer.text_of("id").map(|id| Answer::ListReply {
             id,
             title: answer.text_of("title").unwrap_or_default(),
             description: answer.filled("description"),
         }),
-        ("nfm_reply", Some(answer)) => answer.text_of("response_json").map(|json| Interactive::NfmReply {
+        ("nfm_reply", Some(answer)) => answer.text_of("response_json").map(|json| Answer::NfmReply {
             name: answer.filled("name"),
             body: answer.filled("body"),
             response: serde_json::from_str(&json).unwrap_or(serde_json::Value::String(json)),
         }),
         ("call_permission_reply", Some(answer)) => {
-            answer.text_of("response").map(|response| Interactive::CallPermissionReply {
+            answer.text_of("response").map(|response| Answer::CallPermissionReply {
                 response,
                 expiration_timestamp: answer.text_of("expiration_timestamp").and_then(|text| text.parse().ok()),
                 is_permanent: answer.flag("is_permanent"),
@@ -121,7 +121,8 @@ fn interactive(object: &Node<'_>) -> Option<Interactive> {
         }
         _ => None,
     };
-    read.or_else(|| object.value().map(|raw| Interactive::Other { raw }))
+    let answer = read.or_else(|| object.value().map(Answer::Other))?;
+    Some(Interactive { kind, answer })
 }
 
 fn order(object: &Node<'_>) -> Option<Order> {
