@@ -44,6 +44,12 @@ impl Problem {
         }
     }
 
+    /// 413: the request body is larger than [`crate::limits::API_BODY_MAX`].
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 256 KiB.")
+    }
+
     /// 404, the same for what is missing and for what is somebody else's.
     #[must_use]
     pub fn not_found() -> Self {

@@ -56,7 +56,7 @@ pub(crate) async fn start(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<ReplayJson>), Problem> {
     let tenant = caller.tenant_or_operator(Scope::Manage)?;
-    let body = body.map_err(|_| Problem::invalid("body", "must be at most 256 KiB"))?;
+    let body = body.map_err(|_| Problem::too_large())?;
     let json: serde_json::Value =
         serde_json::from_slice(&body).map_err(|_| Problem::invalid("body", "must be JSON"))?;
     if !json.is_object() {

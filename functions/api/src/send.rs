@@ -72,9 +72,7 @@ pub(crate) async fn send(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant(Scope::Send)?;
-    let body = body.map_err(|_| {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 256 KiB.")
-    })?;
+    let body = body.map_err(|_| Problem::too_large())?;
     let idempotency = idempotency(&headers, &body)?;
     let request = read(&body)?;
     let now = deps.clock.now();

@@ -170,6 +170,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 Source::Quarantine => ReplaySource::Quarantine,
                 Source::DeadLetters => ReplaySource::DeadLetters,
             };
+            let narrowed = [&number, &message, &from, &until].into_iter().any(Option::is_some);
             let now = operator.clock.now();
             let all = ReplayJob::of(source, ReplayId::generate(now)?, now);
             let job = ReplayJob {
@@ -179,6 +180,12 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 until: moment("--until", until.as_deref())?.unwrap_or(all.until).min(all.until),
                 ..all
             };
+            if source == ReplaySource::DeadLetters && narrowed {
+                return Err("--source dead-letters stands alone: dead letters are replayed whole".into());
+            }
+            if job.until <= job.from {
+                return Err("--until: must be later than --from, and not before what is still kept".into());
+            }
             let inbound = Queue::new(aws.sqs(), required("INBOUND_QUEUE_URL")?);
             operator.start_replay(&inbound, &job).await?;
             Ok(job.id.to_string())

@@ -1,4 +1,4 @@
-//! What a message says. These types are the one part of the domain that serialises: their JSON, in the Cloud API's own
+//! What a message says. These types are the one part of the domain that serialises: their JSON, close to the Cloud API's own
 //! field names, is both the format of the table and what our API shows. A key is only ever added.
 
 use serde::{Deserialize, Serialize};

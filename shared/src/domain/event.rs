@@ -176,7 +176,7 @@ pub enum KeptReason {
     UnknownNumber,
     /// For an account that no tenant has.
     UnknownAccount,
-    /// A message written more than eight days before it came: Meta repeats for seven, so this is no repetition of
+    /// A customer's message written more than eight days before it came: Meta repeats for seven, so this is no repetition of
     /// hers. Stored nowhere else, because a reply to it would be absurd (`reliability.md` I4).
     TooOld,
 }

@@ -7,13 +7,13 @@ use super::ids::TenantId;
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    /// Read conversations and messages.
+    /// Read conversations, messages, numbers, alerts and merges.
     Read,
     /// Send messages.
     Send,
-    /// Change numbers, keys and settings.
+    /// Undo merges, replay what was received; later change numbers, keys and settings.
     Manage,
-    /// Create tenants and Meta apps. Never together with a tenant.
+    /// Replay for all tenants, read the alerts that concern none. Never together with a tenant.
     Operator,
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::keys::digest;
 
-/// Raw webhook bodies in S3; the bucket's lifecycle removes them after 8 days.
+/// Raw webhook bodies in S3; the bucket's lifecycle removes `raw/` after 8 days, `large/` after 16, `kept/` after 35.
 #[derive(Debug, Clone)]
 pub struct Archive {
     client: aws_sdk_s3::Client,

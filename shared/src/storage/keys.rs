@@ -27,9 +27,10 @@
 //! said about the wamid before we know whose it is.
 //!
 //! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders the messages of a conversation; `feed` (global,
-//! `feed` + `at`) holds what is only ever added: `INBOX#tenant` (one entry a message; the conversation decides which one
+//! `feed` + `at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
 //! stands for it) and `KEPT#number`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
-//! `KEPT#reason`, and short lists: `NUMBERS#tenant`, `ALERTS#tenant`, `MERGES#tenant`.
+//! `KEPT#reason`, and short lists: `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
+//! `MERGES#tenant`.
 
 use std::collections::HashMap;
 
@@ -49,7 +50,7 @@ use crate::domain::ids::{
 
 /// The local index that orders a conversation's messages.
 pub(super) const BY_TIME: &str = "by_time";
-/// The global index of what is only ever added.
+/// The global index of what never moves.
 pub(super) const FEED: &str = "feed";
 /// The global index of lists whose entries move or leave.
 pub(super) const LIST: &str = "list";

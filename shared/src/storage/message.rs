@@ -158,7 +158,7 @@ impl Table {
     }
 
     /// Puts up the signpost from the provider's id to the message that we sent under it, and hands on what was said
-    /// about that id before. 1 WRU.
+    /// about that id before. 1 WRU, and 1 for each thing handed on.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

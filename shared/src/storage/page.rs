@@ -25,7 +25,7 @@ pub(super) struct Index {
 
 /// A conversation's messages.
 pub(super) const BY_TIME: Index = Index { name: keys::BY_TIME, hash: "pk", range: "at", consistent: true };
-/// What is only ever added.
+/// What never moves.
 pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "at", consistent: false };
 /// What moves or leaves.
 pub(super) const LIST: Index = Index { name: keys::LIST, hash: "list", range: "list_at", consistent: false };

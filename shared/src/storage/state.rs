@@ -130,7 +130,7 @@ impl Table {
         items.iter().map(|item| Ok((item.required("template")?.to_owned(), read_state(item)?))).collect()
     }
 
-    /// Records that a chunk of a number's past is stored. 1 to 2 WRU.
+    /// Records that a chunk of a number's past is stored. 2 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
