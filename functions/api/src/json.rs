@@ -1,6 +1,8 @@
 //! The API's own wire format: separate structs, so that a change inside never changes a promise outside.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::clock::Timestamp;
 use shared::domain::content::Content;
@@ -9,6 +11,7 @@ use shared::domain::event::ProviderError;
 use shared::domain::message::{Forwarded, MessageContext};
 use shared::domain::outbound::{SendFacts, SendState, ShownState};
 use shared::domain::status::Status;
+use shared::http::Problem;
 use shared::provider::meta::error::remedy;
 use shared::storage::{Direction, StoredMessage};
 
@@ -283,6 +286,19 @@ pub(crate) struct AcceptedJson {
     pub(crate) id: String,
     pub(crate) conversation_id: String,
     pub(crate) status: &'static str,
+}
+
+/// A request body as JSON.
+pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))
+}
+
+/// A request as its type; a refusal names the field and the rule.
+pub(crate) fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let field = error.path().to_string();
+        Problem::invalid(if field == "." { "body" } else { &field }, &error.inner().to_string())
+    })
 }
 
 /// RFC 3339, UTC, to the millisecond.

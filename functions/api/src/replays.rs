@@ -16,7 +16,7 @@ use shared::queue::{ReplayJob, ReplaySource};
 use shared::storage::{ReplayProgress, StorageError};
 
 use crate::auth::Caller;
-use crate::json::time;
+use crate::json::{self, time};
 use crate::{Deps, storage_problem};
 
 #[derive(Debug, Deserialize)]
@@ -57,15 +57,11 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, Json<ReplayJson>), Problem> {
     let tenant = caller.tenant_or_operator(Scope::Manage)?;
     let body = body.map_err(|_| Problem::too_large())?;
-    let json: serde_json::Value =
-        serde_json::from_slice(&body).map_err(|_| Problem::invalid("body", "must be JSON"))?;
+    let json = json::parse(&body)?;
     if !json.is_object() {
         return Err(Problem::invalid("body", "must be an object"));
     }
-    let request: ReplayRequest = serde_path_to_error::deserialize(json).map_err(|error| {
-        let field = error.path().to_string();
-        Problem::invalid(if field == "." { "body" } else { &field }, &error.inner().to_string())
-    })?;
+    let request: ReplayRequest = json::typed(json)?;
     let job = job(&deps, tenant, &request).await?;
     let progress = ReplayProgress { tenant, read: 0, queued: 0, done_at: None };
     deps.table.put_replay(job.id, &progress).await.map_err(|error| storage_problem(&error))?;

@@ -11,7 +11,6 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::content::Text;
@@ -26,7 +25,7 @@ use shared::queue::SendJob;
 use shared::storage::{Accepted, Idempotency, Noted, StorageError, Vouched};
 
 use crate::auth::Caller;
-use crate::json::AcceptedJson;
+use crate::json::{self, AcceptedJson};
 use crate::{Deps, storage_problem};
 
 /// How far two of our clocks may be apart (`reliability.md` H18).
@@ -121,17 +120,14 @@ fn idempotency(headers: &HeaderMap, body: &Bytes) -> Result<Option<Idempotency>,
 }
 
 fn read(body: &Bytes) -> Result<SendRequest, Problem> {
-    let json: Value = serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))?;
+    let json = json::parse(body)?;
     // A derived reader would take an array for an object, field by field.
     for (field, value) in [("body", Some(&json)), ("text", json.get("text")), ("context", json.get("context"))] {
         if value.is_some_and(|value| !(value.is_object() || (value.is_null() && field != "body"))) {
             return Err(Problem::invalid(field, "must be an object"));
         }
     }
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let field = error.path().to_string();
-        Problem::invalid(if field == "." { "body" } else { &field }, &error.inner().to_string())
-    })
+    json::typed(json)
 }
 
 async fn intent(deps: &Deps, tenant: TenantId, request: SendRequest, now: Timestamp) -> Result<Intent, Problem> {

@@ -58,9 +58,9 @@ pub(crate) async fn apply(
             Err(StorageError::Refused("an item that large").into())
         }
         Said::State(change) => account::record(deps, *change).await,
-        said => match (&number, known_number(deps, number.as_ref()).await?) {
-            (_, Some(known)) => of_number(deps, &known, said, received_at).await,
-            (_, None) => Ok(Placed::Nowhere(KeptReason::UnknownNumber, said.what().to_owned())),
+        said => match known_number(deps, number.as_ref()).await? {
+            Some(known) => of_number(deps, &known, said, received_at).await,
+            None => Ok(Placed::Nowhere(KeptReason::UnknownNumber, said.what().to_owned())),
         },
     };
     let kept = match placed {

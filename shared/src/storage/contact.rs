@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::facts::Fact;
 use super::item::{Item, text, time};
-use super::page::{self, LIST};
+use super::page::LIST;
 use super::update::Updated;
 use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::contact::{Alias, ContactCard, Preference};
@@ -247,13 +247,8 @@ impl Table {
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<Merge>, StorageError> {
-        let list = keys::merges(tenant);
         let accepts = |pk: &str, sk: &str| pk.starts_with("MERGE#") && sk == "MERGE";
-        let start = cursor.map(|cursor| page::decode(cursor, LIST, &list, accepts)).transpose()?;
-        let (found, next) = self.index_page(LIST, &list, limit, start).await?;
-        let items = self.read_all(&page::keys_of(&found)?).await?;
-        let items = items.iter().map(read_merge).collect::<Result<_, _>>()?;
-        Ok(Page { items, next: next.and_then(|next| page::encode(&next, LIST)) })
+        self.list(LIST, &keys::merges(tenant), limit, cursor, accepts, read_merge).await
     }
 
     /// Takes back that two contacts are one person; it is not found out again. `Known` if there is no such merge.

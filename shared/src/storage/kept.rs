@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::item::{Item, expiry, text, time};
-use super::page::{self, FEED, Index, LIST};
+use super::page::{FEED, Index, LIST};
 use super::{Page, StorageError, Table, keys, unavailable};
 use crate::domain::event::{Kept, KeptReason};
 use crate::domain::ids::PhoneNumberId;
@@ -102,11 +102,7 @@ impl Table {
         cursor: Option<&str>,
     ) -> Result<Page<StoredKept>, StorageError> {
         let accepts = |pk: &str, sk: &str| pk.starts_with("KEPT#") && sk == "KEPT";
-        let start = cursor.map(|cursor| page::decode(cursor, index, hash, accepts)).transpose()?;
-        let (found, next) = self.index_page(index, hash, limit, start).await?;
-        let items = self.read_all(&page::keys_of(&found)?).await?;
-        let items = items.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Page { items, next: next.and_then(|next| page::encode(&next, index)) })
+        self.list(index, hash, limit, cursor, accepts, read).await
     }
 
     /// Forgets a kept item: it was read again and is of use now.

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::item::{Item, number, text};
-use super::{StorageError, Table, keys, unavailable};
+use super::{Page, StorageError, Table, keys, unavailable};
 
 /// Items that DynamoDB reads in one batch.
 const BATCH_READ_MAX: usize = 100;
@@ -58,6 +58,24 @@ impl Table {
             .await
             .map_err(|error| unavailable("Query", &error))?;
         Ok((answer.items.unwrap_or_default().into_iter().map(Item).collect(), answer.last_evaluated_key))
+    }
+
+    /// One page of the items behind an index, each read by `read`. `accepts` tells whether a cursor's keys can be of this
+    /// list.
+    pub(super) async fn list<T>(
+        &self,
+        index: Index,
+        hash: &str,
+        limit: u16,
+        cursor: Option<&str>,
+        accepts: impl Fn(&str, &str) -> bool,
+        read: impl Fn(&Item) -> Result<T, StorageError>,
+    ) -> Result<Page<T>, StorageError> {
+        let start = cursor.map(|cursor| decode(cursor, index, hash, accepts)).transpose()?;
+        let (found, next) = self.index_page(index, hash, limit, start).await?;
+        let items = self.read_all(&keys_of(&found)?).await?;
+        let items = items.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Page { items, next: next.and_then(|next| encode(&next, index)) })
     }
 
     /// All items of a partition whose sort key begins with `prefix`. For partitions that are known to be small.

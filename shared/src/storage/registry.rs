@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::item::{Item, text, time};
-use super::page::{self, LIST};
+use super::page::LIST;
 use super::update::Updated;
 use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
@@ -156,16 +156,12 @@ impl Table {
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<Number>, StorageError> {
-        let list = keys::numbers(tenant);
         let accepts = |pk: &str, sk: &str| pk.starts_with("NUMBER#") && sk == "NUMBER";
-        let start = cursor.map(|cursor| page::decode(cursor, LIST, &list, accepts)).transpose()?;
-        let (found, next) = self.index_page(LIST, &list, limit, start).await?;
-        let mut items = Vec::with_capacity(found.len());
-        for item in self.read_all(&page::keys_of(&found)?).await? {
-            let id = item.required("pk")?.trim_start_matches("NUMBER#").to_owned();
-            items.push(read_number(&PhoneNumberId::parse(&id).map_err(|_| StorageError::Corrupt("pk"))?, &item)?);
-        }
-        Ok(Page { items, next: next.and_then(|next| page::encode(&next, LIST)) })
+        let read = |item: &Item| {
+            let id = item.parsed("pk", |pk| PhoneNumberId::parse(pk.trim_start_matches("NUMBER#")))?;
+            read_number(&id, item)
+        };
+        self.list(LIST, &keys::numbers(tenant), limit, cursor, accepts, read).await
     }
 
     /// The number of this id.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Fact;
 use super::item::{Item, number, text, time};
-use super::page::{self, LIST};
+use super::page::LIST;
 use super::{Page, StorageError, Table, keys};
 use crate::clock::at_millis;
 use crate::domain::account::{StateChange, StoredAlert, StoredState, Subject};
@@ -94,13 +94,8 @@ impl Table {
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<StoredAlert>, StorageError> {
-        let list = keys::alerts(tenant);
         let accepts = |pk: &str, sk: &str| pk.starts_with("ALERT#") && sk == "ALERT";
-        let start = cursor.map(|cursor| page::decode(cursor, LIST, &list, accepts)).transpose()?;
-        let (found, next) = self.index_page(LIST, &list, limit, start).await?;
-        let items = self.read_all(&page::keys_of(&found)?).await?;
-        let items = items.iter().map(read_alert).collect::<Result<_, _>>()?;
-        Ok(Page { items, next: next.and_then(|next| page::encode(&next, LIST)) })
+        self.list(LIST, &keys::alerts(tenant), limit, cursor, accepts, read_alert).await
     }
 
     /// All states of a number.

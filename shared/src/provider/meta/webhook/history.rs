@@ -75,7 +75,7 @@ fn one_thread(
     thread: &Node<'_>,
     events: &mut Vec<InboundEvent>,
 ) {
-    let contact = messages::thread_contact(thread);
+    let contact = thread_contact(thread);
     let nodes = match thread.get("messages").as_ref().map(Node::items) {
         Some(Some(nodes)) if !contact.aliases().is_empty() => nodes,
         None => return,
@@ -156,4 +156,13 @@ fn declined(change: &Change<'_, '_>, number: &PhoneNumberId, chunk: &Node<'_>) -
         }),
     };
     said(Said::State(Box::new(state)), change.item_alone("history", chunk.raw(), None))
+}
+
+/// The other side of a past conversation, by the keys of its thread.
+fn thread_contact(thread: &Node<'_>) -> ContactCard {
+    let mut contact = thread.get("context").map(|context| item::named(&context, super::card::SELF)).unwrap_or_default();
+    let id = super::card::phone(thread, "id");
+    contact.wa_id = contact.phone.take();
+    contact.phone = id.or_else(|| contact.wa_id.clone());
+    contact
 }

@@ -1,7 +1,7 @@
 //! Message-type values: messages and statuses, what the business wrote elsewhere, calls.
 
 use super::card::{Card, TO, person};
-use super::item::{self, MessageItem, StatusItem, named, sender, timestamp};
+use super::item::{self, MessageItem, StatusItem, sender, timestamp};
 use super::json::Node;
 use super::{Change, said};
 use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
@@ -141,13 +141,4 @@ pub(super) fn calls(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<
         }
     }
     events.push(change.unsupported("calls", Some(&number), change.alone()));
-}
-
-/// The other side of a past conversation, by the keys of its thread.
-pub(super) fn thread_contact(thread: &Node<'_>) -> ContactCard {
-    let mut contact = thread.get("context").map(|context| named(&context, super::card::SELF)).unwrap_or_default();
-    let id = super::card::phone(thread, "id");
-    contact.wa_id = contact.phone.take();
-    contact.phone = id.or_else(|| contact.wa_id.clone());
-    contact
 }

@@ -141,13 +141,16 @@ impl<'n, 'a> Change<'n, 'a> {
 
     /// When the provider sent it; account-type events have no other time.
     fn sent_at(&self) -> Timestamp {
-        let time = self.entry.text_of("time");
-        time.and_then(|time| item::past(&time, self.received_at)).unwrap_or(self.received_at)
+        self.told_at().unwrap_or(self.received_at)
     }
 
     /// Whether the provider said when; else every repetition has a time of its own.
     fn is_timed(&self) -> bool {
-        self.entry.text_of("time").and_then(|time| item::past(&time, self.received_at)).is_some()
+        self.told_at().is_some()
+    }
+
+    fn told_at(&self) -> Option<Timestamp> {
+        item::past(&self.entry.text_of("time")?, self.received_at)
     }
 
     /// A webhook that holds only this change.
