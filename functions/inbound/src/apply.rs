@@ -103,7 +103,7 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
             let noted = Noted { opens_window_at: when, called_at: when, told_at: when, ..Noted::default() };
             deps.table.note(number.tenant, &conversation, &caller, &noted).await?;
         }
-        Said::History(thread) => store_history(deps, number, &thread, received_at).await?,
+        Said::History(thread) => store_history(deps, number, *thread, received_at).await?,
         Said::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
         Said::AddressBook(_, card, entry, at) => {
             // The owner typed the number, so it may be spelled as people do.
@@ -187,7 +187,7 @@ fn as_now_known(message: &ForeignMessage) -> ContactCard {
 async fn store_history(
     deps: &Deps,
     number: &Number,
-    thread: &HistoryThread,
+    thread: HistoryThread,
     received_at: Timestamp,
 ) -> Result<(), NotStored> {
     let contact = contact_of(deps, number, &thread.contact, &[], received_at).await?;
@@ -201,7 +201,7 @@ async fn store_history(
         }
     };
     let puts: Vec<Result<(Put, ForeignMessage), StorageError>> =
-        stream::iter(thread.messages.clone()).map(put).buffer_unordered(BATCH_CONCURRENCY).collect().await;
+        stream::iter(thread.messages).map(put).buffer_unordered(BATCH_CONCURRENCY).collect().await;
     // What we sent ourselves stands in the inbox under our own id.
     let theirs = puts.iter().flatten().filter(|(put, _)| *put != Put::Ours).map(|(_, message)| message);
     if let Some(newest) = theirs.max_by_key(|message| (message.at, message.id.clone())) {
