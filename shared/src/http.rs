@@ -25,13 +25,24 @@ pub struct Problem {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// The provider's code that this refusal saves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta_code: Option<i64>,
 }
 
 impl Problem {
     /// A problem with a title only.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, title: &str) -> Self {
-        Self { status: status.as_u16(), code, title: title.to_owned(), field: None, rule: None, remedy: None }
+        Self {
+            status: status.as_u16(),
+            code,
+            title: title.to_owned(),
+            field: None,
+            rule: None,
+            remedy: None,
+            meta_code: None,
+        }
     }
 
     /// 422: a field of the request broke a rule.
@@ -42,6 +53,12 @@ impl Problem {
             rule: Some(rule.to_owned()),
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request breaks a rule.")
         }
+    }
+
+    /// 422: a message breaks a rule of the provider's, who would have refused it with this code.
+    #[must_use]
+    pub fn violates(field: &str, rule: &str, meta_code: i64) -> Self {
+        Self { meta_code: Some(meta_code), ..Self::invalid(field, rule) }
     }
 
     /// 413: the request body is larger than [`crate::limits::API_BODY_MAX`].

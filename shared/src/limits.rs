@@ -37,6 +37,15 @@ pub const IDEMPOTENCY_KEY_MAX: usize = 255;
 /// A message not sent by then is stale and expires (`reliability.md` O5).
 pub const SEND_BEFORE_DEFAULT: SignedDuration = SignedDuration::from_hours(24);
 
+/// The same for one-time codes, which are of no use later.
+pub const AUTHENTICATION_SEND_BEFORE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Furthest `send_before` a caller may choose: Meta keeps what cannot be delivered for 30 days too.
+pub const SEND_BEFORE_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Largest file or list of recipients in one call, in bytes: Lambda takes 6 MB, in which a file travels as base 64.
+pub const UPLOAD_MAX: usize = 4_400_000;
+
 /// Time to open a connection to Graph.
 pub const GRAPH_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 

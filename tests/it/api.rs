@@ -56,6 +56,8 @@ async fn a_scope_is_needed_for_what_it_names() {
     let read = app.stack.operator.create_key(Some(tenant), &[Scope::Read]).await.unwrap();
     let send = app.stack.operator.create_key(Some(tenant), &[Scope::Send]).await.unwrap();
     let list = async |key: &Secret| with_key(&app, "GET", "/v1/conversations", Some(key.expose()), None).await.status;
+    app.customer_writes("hello");
+    app.drain().await;
     let post = async |key: &Secret| {
         with_key(&app, "POST", "/v1/messages", Some(key.expose()), Some(to_customer("hi"))).await.status
     };
@@ -100,6 +102,8 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
         tenant: stranger,
         waba: WabaId::parse("1").unwrap(),
         display_phone_number: "1".to_owned(),
+        coexistence: false,
+        fallback: None,
     };
     assert!(app.stack.operator.put_number(&number, &Secret::new("token".to_owned())).await.is_err());
     app.recover().await;
@@ -155,7 +159,7 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
     let text = json!({"body": "hi"});
     let cases = [
         (json!({"from": NUMBER, "to": "+15550002222", "text": text}), "type"),
-        (json!({"from": NUMBER, "to": "+15550002222", "type": "image", "text": text}), "type"),
+        (json!({"from": NUMBER, "to": "+15550002222", "type": "image", "text": text}), "text"),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text"}), "text"),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {}}), "text"),
         (json!({"from": NUMBER, "to": "+15550002222", "type": "text", "text": {"body": 7}}), "text.body"),

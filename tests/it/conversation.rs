@@ -59,12 +59,10 @@ async fn the_window_closes_a_day_after_the_customers_last_message() {
     app.advance(1);
     assert_eq!(app.conversations().await[0]["customer_service_window"]["open"], false);
 
-    app.send("Too late", None).await;
-    app.drain().await;
-    let message = &app.messages().await[0];
-    assert_eq!(message["status"], "failed");
-    assert_eq!(message["error"]["code"], 131_047);
-    assert!(message["error"]["remedy"].as_str().unwrap().contains("template"), "{message}");
+    let refused = app.send("Too late", None).await;
+    assert_eq!((refused.status.as_u16(), refused.json()["code"].clone()), (409, "window_closed".into()));
+    assert!(refused.json()["remedy"].as_str().unwrap().contains("template"), "{}", refused.text);
+    assert_eq!(app.messages().await.len(), 1, "nothing was stored");
 }
 
 #[tokio::test]

@@ -198,7 +198,8 @@ async fn a_typed_argentine_number_finds_its_owner_in_either_spelling() {
     for (typed, theirs) in [("+541144445555", "5491144445555"), ("+5491144445555", "541144445555")] {
         // We write first, to the number as somebody typed it; the customer answers as WhatsApp spells it.
         let app = App::start().await;
-        let order = json!({"from": NUMBER, "to": typed, "type": "text", "text": {"body": "hello"}});
+        let hello = json!({"name": "hello_world", "language": {"code": "en_US"}});
+        let order = json!({"from": NUMBER, "to": typed, "type": "template", "template": hello});
         assert_eq!(app.api("POST", "/v1/messages", Some(order.clone())).await.status, StatusCode::ACCEPTED);
         receive(&app, message("wamid.1", Some(theirs), None)).await;
         assert_eq!(app.conversations().await.len(), 1, "{typed} then {theirs}");

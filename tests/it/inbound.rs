@@ -205,6 +205,8 @@ async fn a_number_is_served_from_the_moment_it_is_connected() {
         tenant: shared::domain::ids::TenantId::parse(&app.seed.tenant_id).unwrap(),
         waba: shared::domain::ids::WabaId::parse(crate::harness::WABA).unwrap(),
         display_phone_number: "15550009999".to_owned(),
+        coexistence: false,
+        fallback: None,
     };
     app.stack.operator.put_number(&number, &shared::secret::Secret::new("t".to_owned())).await.unwrap();
     app.webhook(body("wamid.after")).await;
@@ -274,6 +276,7 @@ async fn all_120_orders_of_five_statuses_end_the_same() {
     let orders = permutations(&[0, 1, 2, 3, 4]);
     assert_eq!(orders.len(), 120);
     for order in &orders {
+        app.advance(7);
         app.send("answer", None).await;
         app.functions.poll_outbound().await;
         let sent = app.meta.sent().pop().unwrap();

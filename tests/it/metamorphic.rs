@@ -347,6 +347,8 @@ async fn connect(app: &App, tenant: TenantId, number: &str, waba: &str) {
         tenant,
         waba: WabaId::parse(waba).unwrap(),
         display_phone_number: "15550001111".to_owned(),
+        coexistence: false,
+        fallback: None,
     };
     app.stack.operator.put_number(&number, &Secret::new("t".to_owned())).await.unwrap();
 }

@@ -14,8 +14,9 @@ async fn sent_in_silence(count: usize) -> (App, Vec<SentMessage>) {
     app.meta.order_statuses(StatusOrder::Withheld);
     for index in 0..count {
         assert_eq!(app.send(&format!("answer {index}"), None).await.status, StatusCode::ACCEPTED);
+        app.drain().await;
+        app.advance(7);
     }
-    app.drain().await;
     let sent = app.meta.sent();
     assert_eq!(sent.len(), count);
     (app, sent)

@@ -42,7 +42,7 @@ fn number_after(block: &str, key: &str) -> u64 {
 fn every_function_has_its_own_role_log_group_and_variables() {
     let resources = resources();
     let functions = of_type(&resources, "AWS::Serverless::Function");
-    assert_eq!(functions.len(), 5);
+    assert_eq!(functions.len(), 6);
     for (name, block) in functions {
         let short = name.trim_end_matches("Function");
         assert!(block.contains(&format!("Role: !GetAtt {short}Role.Arn")), "{name}");
@@ -76,7 +76,7 @@ fn every_queue_has_dead_letters_and_time_enough() {
     let resources = resources();
     let (dead, live): (Vec<_>, Vec<_>) =
         of_type(&resources, "AWS::SQS::Queue").into_iter().partition(|(name, _)| name.ends_with("DeadLetters"));
-    assert_eq!((dead.len(), live.len()), (2, 2));
+    assert_eq!((dead.len(), live.len()), (3, 3));
     for (name, block) in &live {
         let short = name.trim_end_matches("Queue");
         assert!(block.contains(&format!("{short}DeadLetters.Arn")), "{name}");

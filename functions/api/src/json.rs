@@ -10,10 +10,12 @@ use shared::domain::conversation::Conversation;
 use shared::domain::event::ProviderError;
 use shared::domain::message::{Forwarded, MessageContext};
 use shared::domain::outbound::{SendFacts, SendState, ShownState};
+use shared::domain::outgoing::Outgoing;
+use shared::domain::policy::Reason;
 use shared::domain::status::Status;
 use shared::http::Problem;
 use shared::provider::meta::error::remedy;
-use shared::storage::{Direction, StoredMessage};
+use shared::storage::{Body, Direction, StoredMessage};
 
 /// A page of a list.
 #[derive(Serialize)]
@@ -104,14 +106,14 @@ impl ConversationJson {
 
 #[derive(Serialize)]
 pub(crate) struct MessageJson {
-    id: String,
-    conversation_id: String,
+    pub(crate) id: String,
+    pub(crate) conversation_id: String,
     direction: &'static str,
     origin: &'static str,
     #[serde(rename = "type")]
     kind: String,
     #[serde(flatten)]
-    content: Option<Content>,
+    content: Option<ContentJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +123,7 @@ pub(crate) struct MessageJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     referral: Option<Box<RawValue>>,
     timestamp: String,
-    status: &'static str,
+    pub(crate) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,7 +131,15 @@ pub(crate) struct MessageJson {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reactions: Vec<ReactionJson>,
     #[serde(flatten)]
-    outbound: Option<OutboundJson>,
+    pub(crate) outbound: Option<OutboundJson>,
+}
+
+/// What a message says: as it was written to us, or as we were asked to send it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ContentJson {
+    Theirs(Content),
+    Ours(Outgoing),
 }
 
 #[derive(Serialize)]
@@ -164,11 +174,15 @@ struct ReactionJson {
 }
 
 #[derive(Serialize)]
-struct OutboundJson {
+pub(crate) struct OutboundJson {
     wamid: Option<String>,
     attempts: u32,
     statuses: StatusesJson,
-    error: Option<ErrorJson>,
+    pub(crate) error: Option<ErrorJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_instead: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held_for_quality: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pricing: Option<Box<RawValue>>,
 }
@@ -183,19 +197,19 @@ struct StatusesJson {
 }
 
 #[derive(Serialize)]
-struct ErrorJson {
+pub(crate) struct ErrorJson {
     code: i64,
     title: String,
     details: Option<String>,
-    remedy: Option<&'static str>,
+    remedy: Option<String>,
 }
 
 impl MessageJson {
     pub(crate) fn new(message: StoredMessage) -> Self {
-        let kind = message.content.kind().to_owned();
-        let (content, unknown) = match message.content {
-            Content::Unknown(unknown) => (None, raw(unknown.raw)),
-            content => (Some(content), None),
+        let (kind, content, unknown) = match message.body {
+            Body::Theirs(Content::Unknown(unknown)) => (unknown.kind, None, raw(unknown.raw)),
+            Body::Theirs(content) => (content.kind().to_owned(), Some(ContentJson::Theirs(content)), None),
+            Body::Ours(said) => (said.kind().to_owned(), Some(ContentJson::Ours(said)), None),
         };
         let (direction, origin, status, outbound) = match message.direction {
             Direction::Inbound(origin) => ("inbound", origin.as_str(), "received", None),
@@ -264,19 +278,21 @@ impl OutboundJson {
             },
             wamid: facts.wamid.map(|wamid| wamid.as_str().to_owned()),
             error: facts.error.map(|error| ErrorJson::new(error, in_doubt)),
+            sent_instead: facts.instead,
+            held_for_quality: facts.held,
             pricing: pricing.and_then(raw),
         }
     }
 }
 
 /// What to do about a message that may or may not have been sent.
-const DOUBT: &str =
-    "Wait for its status, which settles it. It is never sent again by itself; after a day a person decides.";
+const DOUBT: &str = "Wait for its status, which settles it. What happens without one is its `on_unknown`; after a day a person decides.";
 
 impl ErrorJson {
     fn new(error: ProviderError, in_doubt: bool) -> Self {
-        let remedy = if in_doubt { Some(DOUBT) } else { remedy(error.code) };
-        Self { code: error.code, title: error.title, details: error.details, remedy }
+        let ours = Reason::ALL.into_iter().find(|reason| !error.is_the_providers() && reason.as_str() == error.title);
+        let remedy = if in_doubt { Some(DOUBT) } else { remedy(error.code).or(ours.map(Reason::remedy)) };
+        Self { remedy: remedy.map(str::to_owned), code: error.code, title: error.title, details: error.details }
     }
 }
 

@@ -5,6 +5,11 @@
 //! * `GET /v1/conversations/{id}/messages`: one conversation, the newest message first.
 //! * `GET /v1/conversations/{id}`: one conversation with what its contact wants to get.
 //! * `POST /v1/messages`: accepts a message to send; 202 once it is stored.
+//! * `GET /v1/conversations/{id}/messages/{message}`, `POST …/cancel`, `…/settle`: one message of ours.
+//! * `GET /v1/conversations/{id}/send-options`, `POST …/read`: what may be sent now; read receipts and typing.
+//! * `POST /v1/media`: a file to send.
+//! * `POST /v1/broadcasts` and below: a template to many recipients.
+//! * `PUT /v1/numbers/{id}/fallback-template`: what is sent instead of a message that comes too late.
 //! * `GET /v1/numbers`, `/v1/numbers/{id}`, `/v1/numbers/{id}/templates`, `/v1/numbers/{id}/kept`: numbers, the states of
 //!   number, account and templates, and what was kept raw for a number.
 //! * `GET /v1/numbers/{id}/conversation?phone=…`: what is known of a contact, whether or not a message was written.
@@ -14,35 +19,47 @@
 
 mod alerts;
 mod auth;
+mod broadcast;
+mod broadcasts;
 mod conversations;
+mod fallback;
 mod json;
+mod media;
 mod merges;
+mod message;
 mod messages;
 mod numbers;
+mod policy;
+mod read;
 mod replays;
+mod request;
 mod send;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
-use shared::clock::Clock;
+use shared::clock::{Clock, SignedDuration};
 use shared::config::{self, ConfigError};
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::number::Number;
+use shared::domain::policy::Standing;
 use shared::domain::tenant::ApiKeyRecord;
 use shared::http::Problem;
-use shared::limits::{API_BODY_MAX, API_KEY_CACHE_FOR, CACHE_FOR};
+use shared::limits::{API_BODY_MAX, API_KEY_CACHE_FOR, CACHE_FOR, UPLOAD_MAX};
 use shared::queue::Queue;
 use shared::secret::Secret;
-use shared::storage::{StorageError, Table};
+use shared::storage::{Archive, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
 pub use auth::{ApiKey, hash};
+
+/// How late a ban or a lost token is seen when a message is accepted: the worker asks again.
+const STANDING_CACHE_FOR: SignedDuration = SignedDuration::from_secs(15);
 
 /// The names this function is given.
 #[derive(Debug, Clone)]
@@ -55,10 +72,15 @@ pub struct Config {
     pub outbound_queue_url: String,
     /// The inbound queue: replays are walked there.
     pub inbound_queue_url: String,
+    /// The release queue: a bulk lane that was empty is told that it is not.
+    pub release_queue_url: String,
+    /// The bucket: files to send, recipients of broadcasts.
+    pub bucket: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `OUTBOUND_QUEUE_URL` and `INBOUND_QUEUE_URL`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `OUTBOUND_QUEUE_URL`, `INBOUND_QUEUE_URL`, `RELEASE_QUEUE_URL` and
+    /// `BUCKET_NAME`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -68,6 +90,8 @@ impl Config {
             key_id: config::required("KEY_ID")?,
             outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
             inbound_queue_url: config::required("INBOUND_QUEUE_URL")?,
+            release_queue_url: config::required("RELEASE_QUEUE_URL")?,
+            bucket: config::required("BUCKET_NAME")?,
         })
     }
 }
@@ -79,10 +103,13 @@ pub struct Deps {
     vault: Vault,
     outbound: Queue,
     inbound: Queue,
+    release: Queue,
+    files: Archive,
     clock: Clock,
     metrics: Metrics,
     keys: Cache<String, ApiKeyRecord>,
     numbers: Cache<PhoneNumberId, Number>,
+    standings: Cache<PhoneNumberId, Standing>,
     pepper: Cache<(), Arc<Secret>>,
 }
 
@@ -95,7 +122,10 @@ impl Deps {
             vault: Vault::new(aws.kms(), config.key_id.clone()),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
             inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
+            release: Queue::new(aws.sqs(), config.release_queue_url.clone()),
+            files: Archive::new(aws.s3(), config.bucket.clone()),
             metrics,
+            standings: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
             keys: Cache::strict(clock.clone(), API_KEY_CACHE_FOR),
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
             pepper: Cache::keeping_stale(clock.clone(), CACHE_FOR),
@@ -109,8 +139,25 @@ pub fn router(deps: Deps) -> Router {
     Router::new()
         .route("/v1/conversations", get(conversations::list))
         .route("/v1/conversations/{id}/messages", get(messages::list))
+        .route("/v1/conversations/{id}/messages/{message}", get(message::get))
+        .route("/v1/conversations/{id}/messages/{message}/cancel", post(message::cancel))
+        .route("/v1/conversations/{id}/messages/{message}/settle", post(message::settle))
+        .route("/v1/conversations/{id}/read", post(read::read))
+        .route("/v1/conversations/{id}/send-options", get(policy::options))
         .route("/v1/conversations/{id}", get(conversations::get))
         .route("/v1/messages", post(send::send))
+        .route("/v1/media", post(media::upload).layer(DefaultBodyLimit::max(UPLOAD_MAX)))
+        .route("/v1/media/{id}", get(media::get))
+        .route(
+            "/v1/broadcasts",
+            get(broadcast::list).merge(post(broadcasts::create).layer(DefaultBodyLimit::max(UPLOAD_MAX))),
+        )
+        .route("/v1/broadcasts/{id}", get(broadcast::get))
+        .route("/v1/broadcasts/{id}/recipients", get(broadcast::recipients))
+        .route("/v1/broadcasts/{id}/pause", post(broadcast::pause))
+        .route("/v1/broadcasts/{id}/resume", post(broadcast::resume))
+        .route("/v1/broadcasts/{id}/cancel", post(broadcast::cancel))
+        .route("/v1/numbers/{id}/fallback-template", put(fallback::put).delete(fallback::delete))
         .route("/v1/numbers", get(numbers::list))
         .route("/v1/numbers/{id}", get(numbers::get))
         .route("/v1/numbers/{id}/conversation", get(numbers::conversation))

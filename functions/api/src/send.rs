@@ -1,4 +1,5 @@
-//! `POST /v1/messages`: read the request, store intent and idempotency record in one transaction, wake the sender, 202.
+//! `POST /v1/messages`: read the request, ask the rules, take a slot, store intent and idempotency record in one
+//! transaction, wake the sender, 202.
 //!
 //! The intent is the promise: once it is stored it will be tried, even if the queue never hears of it.
 
@@ -10,22 +11,25 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::content::Text;
-use shared::domain::ids::{ConversationId, MessageId, OutboundId, PhoneNumberId, TenantId, Wamid};
+use shared::domain::ids::{ConversationId, MediaId, MessageId, OutboundId, PhoneNumberId, TenantId};
+use shared::domain::number::Number;
 use shared::domain::outbound::{Intent, Recipient};
+use shared::domain::outgoing::Outgoing;
+use shared::domain::pacing::{self, ANSWER_WAIT_MAX, LIVE_BURST, LIVE_WAIT_MAX, Lane};
 use shared::domain::phone::PhoneNumber;
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
-use shared::limits::{IDEMPOTENCY_KEY_MAX, SEND_BEFORE_DEFAULT};
-use shared::provider::meta::message::TEXT_BODY_MAX;
-use shared::queue::SendJob;
-use shared::storage::{Accepted, Idempotency, Noted, StorageError, Vouched};
+use shared::limits::IDEMPOTENCY_KEY_MAX;
+use shared::queue::{OutboundWork, ReleaseJob, SendJob};
+use shared::storage::{Accepted, Idempotency, Noted, Reserved, StorageError, Vouched};
 
 use crate::auth::Caller;
-use crate::json::{self, AcceptedJson};
+use crate::json::AcceptedJson;
+use crate::policy::{admit, number_of};
+use crate::request::{SendRequest, To};
 use crate::{Deps, storage_problem};
 
 /// How far two of our clocks may be apart (`reliability.md` H18).
@@ -37,33 +41,6 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Tells a caller without a key what it risks.
 const WARNING: HeaderName = HeaderName::from_static("switchboard-warning");
 
-/// The request. Names are the Cloud API's own; unknown ones are refused so that a typing error is not ignored.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SendRequest {
-    conversation_id: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    text: Option<TextRequest>,
-    context: Option<ContextRequest>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TextRequest {
-    body: String,
-    #[serde(default)]
-    preview_url: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ContextRequest {
-    message_id: String,
-}
-
 pub(crate) async fn send(
     State(deps): State<Arc<Deps>>,
     caller: Caller,
@@ -73,135 +50,123 @@ pub(crate) async fn send(
     let tenant = caller.tenant(Scope::Send)?;
     let body = body.map_err(|_| Problem::too_large())?;
     let idempotency = idempotency(&headers, &body)?;
-    let request = read(&body)?;
     let now = deps.clock.now();
-    let intent = intent(&deps, tenant, request, now).await?;
+    let request = SendRequest::read(&body, now)?;
+    let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
+    files(&deps, tenant, &mut intent.body).await?;
+    // A repetition is answered as the first time, whatever the rules say by now.
+    if let Some(idempotency) = &idempotency {
+        let earlier = deps.table.earlier_message(tenant, idempotency, now).await;
+        if let Some(earlier) = earlier.map_err(|error| storage_problem(&error))? {
+            return answer(&deps, tenant, &intent, Lane::Live, earlier, true).await;
+        }
+    }
+    admit(&deps, &number, &intent.conversation, &intent.body, intent.category, intent.send_before).await?;
+    let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await.map_err(|e| storage_problem(&e))?;
+    let accepted = deps.table.accept(&intent, lane, idempotency.as_ref(), now).await;
+    let accepted = accepted.map_err(|error| storage_problem(&error))?;
+    answer(&deps, tenant, &intent, lane, accepted, idempotency.is_some()).await
+}
 
-    let accepted = deps.table.accept(&intent, idempotency.as_ref(), now).await;
-    let (id, conversation, replayed) = match accepted.map_err(|error| storage_problem(&error))? {
+async fn answer(
+    deps: &Deps,
+    tenant: TenantId,
+    intent: &Intent,
+    lane: Lane,
+    accepted: Accepted<(OutboundId, ConversationId)>,
+    keyed: bool,
+) -> Result<Response, Problem> {
+    let (id, conversation, replayed) = match accepted {
         Accepted::New => {
             deps.metrics.count("send_accepted_by_api", "new", 1);
             (intent.id, intent.conversation.clone(), false)
         }
-        Accepted::Replayed { id, conversation } => {
+        Accepted::Replayed((id, conversation)) => {
             deps.metrics.count("idem_replayed", "key", 1);
             (id, conversation, true)
         }
         Accepted::KeyReused => {
             deps.metrics.count("idem_mismatch", "body", 1);
-            return Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                "This Idempotency-Key was used for another request.",
-            )
-            .remedy("Use a new key for a new message, and the same body for a repetition."));
+            return Err(key_reused());
         }
     };
     tracing::debug!(event = "api.accepted", message_id = %id, replayed);
-    follow_up(&deps, tenant, &intent, &conversation, id, replayed).await;
-
+    follow_up(deps, tenant, intent, lane, &conversation, id, replayed).await;
     let accepted = AcceptedJson { id: id.to_string(), conversation_id: conversation.to_string(), status: "queued" };
+    Ok(accepted_response(accepted, replayed, keyed))
+}
+
+/// 202, and what a caller should know about repeating the request.
+pub(crate) fn accepted_response(accepted: impl Serialize, replayed: bool, keyed: bool) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    if idempotency.is_none() {
+    if !keyed {
         let warning = HeaderValue::from_static("no Idempotency-Key: repeating this request would send twice");
         response.headers_mut().insert(WARNING, warning);
     }
-    Ok(response)
+    response
 }
 
-fn idempotency(headers: &HeaderMap, body: &Bytes) -> Result<Option<Idempotency>, Problem> {
+pub(crate) fn key_reused() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for another request.",
+    )
+    .remedy("Use a new key for a new message, and the same body for a repetition.")
+}
+
+pub(crate) fn idempotency(headers: &HeaderMap, body: &Bytes) -> Result<Option<Idempotency>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()));
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters"))?;
     Ok(Some(Idempotency { key: key.to_owned(), body_hash: hex::encode(Sha256::digest(body)) }))
 }
 
-fn read(body: &Bytes) -> Result<SendRequest, Problem> {
-    let json = json::parse(body)?;
-    // A derived reader would take an array for an object, field by field.
-    for (field, value) in [("body", Some(&json)), ("text", json.get("text")), ("context", json.get("context"))] {
-        if value.is_some_and(|value| !(value.is_object() || (value.is_null() && field != "body"))) {
-            return Err(Problem::invalid(field, "must be an object"));
-        }
-    }
-    json::typed(json)
-}
-
-async fn intent(deps: &Deps, tenant: TenantId, request: SendRequest, now: Timestamp) -> Result<Intent, Problem> {
-    let text = text_of(&request)?;
-    let quotes = match &request.context {
-        Some(context) => Some(
-            Wamid::parse(&context.message_id)
-                .map_err(|_| Problem::invalid("context.message_id", "must be the wamid of a message"))?,
-        ),
-        None => None,
-    };
-    let (conversation, to) = addressee(deps, tenant, &request, now).await?;
-    let id = OutboundId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
-    Ok(Intent {
-        id,
-        conversation,
-        tenant,
-        to,
-        text,
-        quotes,
-        accepted_at: now,
-        // A worker's clock may be a little behind ours.
-        not_before: now.checked_sub(CLOCK_SKEW).unwrap_or(now),
-        send_before: now.checked_add(SEND_BEFORE_DEFAULT).unwrap_or(Timestamp::MAX),
-    })
-}
-
-fn text_of(request: &SendRequest) -> Result<Text, Problem> {
-    match request.kind.as_deref() {
-        Some("text") => {}
-        Some(_) => return Err(Problem::invalid("type", "must be `text`: other kinds are not supported yet")),
-        None => return Err(Problem::invalid("type", "is required")),
-    }
-    let Some(text) = &request.text else { return Err(Problem::invalid("text", "is required for type `text`")) };
-    let length = text.body.encode_utf16().count();
-    if length == 0 || text.body.trim().is_empty() {
-        return Err(Problem::invalid("text.body", "must not be empty"));
-    }
-    if length > TEXT_BODY_MAX {
-        return Err(Problem::invalid("text.body", "must be at most 4096 characters (UTF-16 units)"));
-    }
-    if text.body.contains('\0') {
-        return Err(Problem::invalid("text.body", "must not contain the character U+0000"));
-    }
-    Ok(Text { body: text.body.clone(), preview_url: text.preview_url })
-}
-
-/// Where the message goes: an existing conversation, or one of our numbers and a customer's.
-async fn addressee(
+async fn intent(
     deps: &Deps,
     tenant: TenantId,
     request: &SendRequest,
     now: Timestamp,
-) -> Result<(ConversationId, Recipient), Problem> {
-    match (&request.conversation_id, &request.from, &request.to) {
-        (Some(id), None, None) => in_conversation(deps, tenant, id).await,
-        (None, Some(from), Some(to)) => to_customer(deps, tenant, from, to, now).await,
-        (Some(_), _, _) => {
-            Err(Problem::invalid("conversation_id", "must stand alone: leave out `from` and `to`, or leave it out"))
-        }
-        (None, Some(_), None) => Err(Problem::invalid("to", "is required with `from`")),
-        (None, None, Some(_)) => Err(Problem::invalid("from", "is required with `to`")),
-        (None, None, None) => Err(Problem::invalid("conversation_id", "is required, or `from` and `to`")),
-    }
+) -> Result<(Number, Intent), Problem> {
+    let (number, conversation, to) = match &request.to {
+        To::Conversation(id) => in_conversation(deps, tenant, id).await?,
+        To::Customer { from, to } => to_customer(deps, tenant, from, to, now).await?,
+    };
+    let id = OutboundId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let intent = Intent {
+        id,
+        conversation,
+        tenant,
+        to,
+        body: request.body.clone(),
+        quotes: request.quotes.clone(),
+        accepted_at: now,
+        // A worker's clock may be a little behind ours.
+        not_before: now.checked_sub(CLOCK_SKEW).unwrap_or(now),
+        send_before: request.chosen.send_before,
+        on_unknown: request.chosen.on_unknown,
+        category: request.chosen.category,
+        broadcast: None,
+    };
+    Ok((number, intent))
 }
 
-async fn in_conversation(deps: &Deps, tenant: TenantId, id: &str) -> Result<(ConversationId, Recipient), Problem> {
+async fn in_conversation(
+    deps: &Deps,
+    tenant: TenantId,
+    id: &str,
+) -> Result<(Number, ConversationId, Recipient), Problem> {
     const UNKNOWN: &str = "must be one of your conversations";
     let id = ConversationId::parse(id).map_err(|_| Problem::invalid("conversation_id", UNKNOWN))?;
     let known = deps.table.conversation(tenant, &id).await.map_err(|error| storage_problem(&error))?;
     let known = known.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
+    let number = number_of(deps, tenant, &id).await?.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
     let to = known.phone.map(Recipient::Phone).or(known.user_id.map(Recipient::UserId));
     let to = to.ok_or_else(|| Problem::invalid("conversation_id", "must have a contact who can be reached"))?;
-    Ok((id, to))
+    Ok((number, id, to))
 }
 
 async fn to_customer(
@@ -210,16 +175,76 @@ async fn to_customer(
     from: &str,
     to: &str,
     now: Timestamp,
-) -> Result<(ConversationId, Recipient), Problem> {
-    const UNKNOWN: &str = "must be the id of one of your numbers";
-    let from = PhoneNumberId::parse(from).map_err(|_| Problem::invalid("from", UNKNOWN))?;
+) -> Result<(Number, ConversationId, Recipient), Problem> {
+    let number = own_number(deps, tenant, from).await?;
     let phone = PhoneNumber::parse(to).map_err(|rule| Problem::invalid("to", &rule.to_string()))?;
-    let number = deps.numbers.get(&from, deps.table.number(&from)).await.map_err(|error| storage_problem(&error))?;
-    let number = number.filter(|number| number.tenant == tenant).ok_or_else(|| Problem::invalid("from", UNKNOWN))?;
     let to = Recipient::Phone(phone);
     let contact = deps.table.resolve_contact(tenant, &to.card(), &[], Vouched::Typed, now).await;
     let contact = contact.map_err(|error| storage_problem(&error))?;
-    Ok((ConversationId::new(number.id, contact), to))
+    Ok((number.clone(), ConversationId::new(number.id, contact), to))
+}
+
+/// The number that `from` names.
+pub(crate) async fn own_number(deps: &Deps, tenant: TenantId, from: &str) -> Result<Number, Problem> {
+    const UNKNOWN: &str = "must be the id of one of your numbers";
+    let from = PhoneNumberId::parse(from).map_err(|_| Problem::invalid("from", UNKNOWN))?;
+    let number = deps.numbers.get(&from, deps.table.number(&from)).await.map_err(|error| storage_problem(&error))?;
+    number.filter(|number| number.tenant == tenant).ok_or_else(|| Problem::invalid("from", UNKNOWN))
+}
+
+/// Every file of ours that a message names must be this tenant's and of the right type.
+pub(crate) async fn files(deps: &Deps, tenant: TenantId, body: &mut Outgoing) -> Result<(), Problem> {
+    /// Meta's "media could not be had".
+    const MEDIA: i64 = 131_053;
+    for file in body.files() {
+        if !file.id.starts_with(MediaId::PREFIX) {
+            continue;
+        }
+        let unknown = || Problem::violates(&file.field, "must be an id that POST /v1/media gave out", MEDIA);
+        let id = MediaId::parse(file.id).map_err(|_| unknown())?;
+        let found = deps.table.media(id, None, deps.clock.now()).await.map_err(|error| storage_problem(&error))?;
+        let (media, _) = found.filter(|(media, _)| media.tenant == tenant).ok_or_else(unknown)?;
+        if !media.media_type.fits(file.kind) {
+            let rule = format!("must be a file for {}: this one is {}", file.kind, media.media_type.mime());
+            return Err(Problem::violates(&file.field, &rule, MEDIA));
+        }
+        if file.voice && media.media_type.mime() != "audio/ogg" {
+            return Err(Problem::violates(&file.field, "must be OGG with Opus for a voice message", MEDIA));
+        }
+    }
+    Ok(())
+}
+
+/// Takes a slot of the number's schedule, or sends the message to the bulk lane: because the caller says so, or because
+/// the number is busy. An answer to a customer waits for its turn longer than anything else before it does.
+async fn lane(
+    deps: &Deps,
+    number: &Number,
+    intent: &mut Intent,
+    asked: Lane,
+    now: Timestamp,
+) -> Result<Lane, StorageError> {
+    if asked == Lane::Bulk {
+        return Ok(Lane::Bulk);
+    }
+    let fetch = async { deps.table.standing(number).await.map(Some) };
+    let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
+    let interval = pacing::interval_micros(number.rate(&standing), 100);
+    let answer = !matches!(intent.body, Outgoing::Template(_));
+    let patience = if answer { ANSWER_WAIT_MAX } else { LIVE_WAIT_MAX };
+    match deps.table.reserve(&number.id, 1, interval, patience, now).await? {
+        Reserved::At(slot) => {
+            let due = slot.checked_sub(LIVE_BURST).unwrap_or(slot);
+            if due > now {
+                intent.not_before = due;
+            }
+            Ok(Lane::Live)
+        }
+        Reserved::Busy(_) => {
+            deps.metrics.count("lane", "busy", 1);
+            Ok(Lane::Bulk)
+        }
+    }
 }
 
 /// What follows from the stored intent. None of it may fail the request: the sweep repairs what is missed here, within
@@ -228,6 +253,7 @@ async fn follow_up(
     deps: &Deps,
     tenant: TenantId,
     intent: &Intent,
+    lane: Lane,
     conversation: &ConversationId,
     id: OutboundId,
     replayed: bool,
@@ -245,8 +271,25 @@ async fn follow_up(
         tracing::error!(event = "api.conversation_not_noted", message_id = %id, %error);
         return;
     }
+    let number = conversation.number();
+    if lane == Lane::Bulk {
+        if let Err(error) = open_line(deps, number).await {
+            tracing::error!(event = "api.line_not_opened", message_id = %id, %error);
+        }
+        return;
+    }
     let job = SendJob { conversation: conversation.clone(), message: id };
-    if let Err(error) = deps.outbound.send_job(&job, deps.clock.now()).await {
+    if let Err(error) = deps.outbound.send_work(&[OutboundWork::Send(job)], deps.clock.now()).await {
         tracing::error!(event = "api.not_enqueued", message_id = %id, %error);
     }
+}
+
+/// Says that a number's bulk lane has something, and asks for it to be released if nobody is at it.
+pub(crate) async fn open_line(deps: &Deps, number: &PhoneNumberId) -> Result<(), String> {
+    let opened = deps.table.open_line(number, deps.clock.now()).await.map_err(|error| error.to_string())?;
+    if opened {
+        let job = ReleaseJob { number: number.clone() };
+        deps.release.send_release(&job, 0).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }

@@ -22,6 +22,7 @@ pub(crate) async fn record(deps: &Deps, change: StateChange) -> Result<Placed, N
         return Ok(Placed::Nowhere(reason, change.aspect.as_str().to_owned()));
     }
     deps.table.put_state(&change).await?;
+    deps.table.note_template(&change).await?;
     deps.table.put_alert(tenant, &change).await?;
     deps.metrics.count("account_event", change.aspect.as_str(), 1);
     if let Some(alert) = change.alert {

@@ -6,12 +6,14 @@ use futures_util::stream::{self, StreamExt};
 use shared::clock::Timestamp;
 use shared::domain::contact::ContactCard;
 use shared::domain::content::Content;
-use shared::domain::event::{InboundEvent, Kept, KeptReason, Said, StatusUpdate};
+use shared::domain::event::{InboundEvent, Kept, KeptReason, ProviderError, Said, StatusUpdate};
 use shared::domain::ids::{ContactId, ConversationId, MessageId, PhoneNumberId};
 use shared::domain::message::{ForeignMessage, HistoryThread};
 use shared::domain::number::Number;
+use shared::domain::policy::Consequence;
 use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
 use shared::provider::meta::callback_data::CallbackData;
+use shared::provider::meta::error;
 use shared::queue::QueueError;
 use shared::secret::Secret;
 use shared::storage::{Applied, ArchiveError, Noted, Put, StorageError, Stored, Table, Vouched};
@@ -95,7 +97,7 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
             let stored = deps.table.amend(&conversation, &amendment).await?;
             count(deps, stored == Stored::New, amendment.change.kind());
         }
-        Said::Status(_, update) => apply_status(deps, number, &update).await?,
+        Said::Status(_, update) => apply_status(deps, number, &update, received_at).await?,
         Said::Call(_, caller, at) => {
             let contact = contact_of(deps, number, &caller, &[], received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
@@ -168,9 +170,30 @@ async fn store_message(
             told_at: Some(message.at),
         };
         deps.table.note(number.tenant, &conversation, &as_now_known(message), &noted).await?;
+        if opens {
+            answered(deps, number, &conversation, message, received_at).await?;
+        }
     }
     count(deps, put == Put::New, kind);
     Ok(Placed::Stored)
+}
+
+/// A customer who answers a message of ours that we do not know by this id proves that one in doubt was sent, if there is
+/// just one it can be (`reliability.md` §2.3.5, E3).
+async fn answered(
+    deps: &Deps,
+    number: &Number,
+    conversation: &ConversationId,
+    message: &ForeignMessage,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let Some(quoted) = &message.context.quotes else { return Ok(()) };
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let ours = message.context.quoted_author.as_deref().map(digits) == Some(digits(&number.display_phone_number));
+    if ours && deps.table.settle_answered(conversation, quoted, message.at, now).await? {
+        deps.metrics.count("unknown_resolved", "reply", 1);
+    }
+    Ok(())
 }
 
 /// The sender's card with the names that the message itself brings, such as a new number.
@@ -220,7 +243,12 @@ fn count(deps: &Deps, new: bool, kind: &str) {
     deps.metrics.count(if new { "inbound_stored" } else { "inbound_duplicate" }, kind, 1);
 }
 
-async fn apply_status(deps: &Deps, number: &Number, update: &StatusUpdate) -> Result<(), NotStored> {
+async fn apply_status(
+    deps: &Deps,
+    number: &Number,
+    update: &StatusUpdate,
+    received_at: Timestamp,
+) -> Result<(), NotStored> {
     let Some(unverified) = update.unverified_callback_data.as_deref() else {
         deps.metrics.count("status_foreign", "no_callback_data", 1);
         return Ok(());
@@ -234,11 +262,23 @@ async fn apply_status(deps: &Deps, number: &Number, update: &StatusUpdate) -> Re
     if let Some(until) = update.entry_point_until {
         deps.table.note_entry_point(number.tenant, &data.conversation, until).await?;
     }
-    match deps.table.apply_status(&data.conversation, data.message, update).await? {
-        Applied::New { settled_doubt, duplicate_send } => {
+    match deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await? {
+        Applied::New { settled_doubt, duplicate_send, lied, template } => {
             deps.metrics.count("status_applied", update.status.as_str(), 1);
             deps.metrics.count("unknown_resolved", "status", u64::from(settled_doubt));
             deps.metrics.count("duplicate_confirmed", "status", u64::from(duplicate_send));
+            let contact = data.conversation.contact();
+            if lied {
+                let why = ProviderError::ours("distrusted", "a status came for an attempt that Meta had refused");
+                let distrust = Consequence::Distrust;
+                deps.table.follow(number, contact, None, &why, distrust, received_at).await?;
+            }
+            // A refusal that comes late means the same for the messages to come as one that came at once.
+            if let Some(error) = &update.error
+                && let Some(consequence) = error::consequence(error.code)
+            {
+                deps.table.follow(number, contact, template.as_ref(), error, consequence, received_at).await?;
+            }
         }
         Applied::Repeated => deps.metrics.count("status_repeated", update.status.as_str(), 1),
         Applied::NoMessage => deps.metrics.count("status_orphan", update.status.as_str(), 1),

@@ -2,28 +2,45 @@
 //!
 //! Meta knows no idempotency key, so the protocol of `reliability.md` §2.3 stands in for one: prepare everything, claim
 //! last and conditionally, make one HTTP call, record only while the claim stands. A message whose fate is unclear is
-//! `unknown` and is never sent again from here; its status webhook settles it.
+//! `unknown`; its status webhook settles it, and it is never sent again from here.
 
 mod attempt;
 mod backoff;
+mod files;
+mod gate;
+mod mark;
 mod prepare;
+mod recipient;
+mod settle;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
-use shared::clock::{Clock, Timestamp};
+use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
-use shared::domain::ids::{PhoneNumberId, WabaId};
+use shared::domain::broadcast::Broadcast;
+use shared::domain::ids::{BroadcastId, PhoneNumberId, WabaId};
 use shared::domain::number::Number;
+use shared::domain::outbound::Intent;
+use shared::domain::pacing::Pace;
+use shared::domain::policy::{Standing, TemplateFacts};
 use shared::limits::CACHE_FOR;
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
-use shared::queue::{Queue, run_fifo};
+use shared::queue::{OutboundWork, Outcome, Queue, run_fifo};
 use shared::secret::Secret;
-use shared::storage::Table;
+use shared::storage::{Archive, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
+
+/// How late a worker sees a pause or a suspicion (`reliability.md` §2.3.5): one read a second and number.
+const PACE_CACHE_FOR: SignedDuration = SignedDuration::from_secs(1);
+/// How late a worker sees that an account is banned, a template stopped, a broadcast cancelled.
+const STANDING_CACHE_FOR: SignedDuration = SignedDuration::from_secs(15);
+/// A call without an answer for so long makes its number suspect: about ten times what Meta usually takes.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// The names this function is given.
 #[derive(Debug, Clone)]
@@ -34,14 +51,19 @@ pub struct Config {
     pub key_id: String,
     /// The outbound queue, to delay a message in it.
     pub outbound_queue_url: String,
+    /// The bucket with the files to send.
+    pub bucket: String,
     /// Scheme and host of Graph.
     pub graph_url: String,
     /// Version of Graph, such as `v25.0`.
     pub graph_version: String,
+    /// A call without an answer for so long makes its number suspect.
+    pub silence: Duration,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `OUTBOUND_QUEUE_URL`, and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `OUTBOUND_QUEUE_URL`, `BUCKET_NAME`, and optionally `META_GRAPH_URL` and
+    /// `META_GRAPH_VERSION`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -50,8 +72,10 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
             outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
+            bucket: config::required("BUCKET_NAME")?,
             graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
             graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            silence: SILENCE,
         })
     }
 }
@@ -62,10 +86,16 @@ pub struct Deps {
     table: Table,
     vault: Vault,
     outbound: Queue,
+    files: Archive,
     graph: GraphClient,
+    silence: Duration,
     clock: Clock,
     metrics: Metrics,
     numbers: Cache<PhoneNumberId, Number>,
+    standings: Cache<PhoneNumberId, Standing>,
+    templates: Cache<(WabaId, String, String), TemplateFacts>,
+    paces: Cache<PhoneNumberId, Pace>,
+    broadcasts: Cache<BroadcastId, Broadcast>,
     tokens: Cache<WabaId, Arc<Secret>>,
     callback_mac: Cache<(), Arc<Secret>>,
 }
@@ -80,9 +110,15 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.kms(), config.key_id.clone()),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
+            files: Archive::new(aws.s3(), config.bucket.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            silence: config.silence,
             metrics,
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
+            standings: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
+            templates: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
+            paces: Cache::strict(clock.clone(), PACE_CACHE_FOR),
+            broadcasts: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
             tokens: Cache::strict(clock.clone(), CACHE_FOR),
             callback_mac: Cache::keeping_stale(clock.clone(), CACHE_FOR),
             clock,
@@ -94,7 +130,58 @@ impl Deps {
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let hand_back = |record: SqsMessage| async move {
         // Visible again at once: the queue still holds it back while the one before it in its group is hidden.
-        attempt::come_back(deps, &record, deps.clock.now()).await;
+        come_back(deps, &record, deps.clock.now()).await;
     };
-    run_fifo(event, |record| attempt::process(deps, record, deadline), hand_back).await
+    run_fifo(event, |record| process(deps, record, deadline), hand_back).await
+}
+
+/// What the queue is to do with a record.
+enum Next {
+    Finished,
+    NotBefore(Timestamp),
+}
+
+async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcome {
+    let result = match OutboundWork::decode(record.body.as_deref().unwrap_or_default()) {
+        Ok(OutboundWork::Send(job)) => match deps.table.intent(&job.conversation, job.message).await {
+            Ok(Some((intent, facts))) => attempt::step(deps, &intent, &facts, deadline).await,
+            Ok(None) => Ok(Next::Finished),
+            Err(error) => Err(error),
+        },
+        Ok(OutboundWork::Recipient(job)) => recipient::send(deps, &job, deadline).await,
+        Ok(OutboundWork::Mark(job)) => mark::mark(deps, &job).await,
+        Err(_) => {
+            // The intent is in the table and on the due list; this message names none.
+            deps.metrics.count("send_bad_job", "decode", 1);
+            Ok(Next::Finished)
+        }
+    };
+    match result {
+        Ok(Next::Finished) => Outcome::Done,
+        Ok(Next::NotBefore(at)) => {
+            come_back(deps, &record, at).await;
+            Outcome::Retry
+        }
+        Err(error) => {
+            tracing::error!(event = "send.not_stored", %error);
+            Outcome::Retry
+        }
+    }
+}
+
+/// Asks SQS to show the message again at `at`; otherwise it comes back after the queue's visibility timeout.
+async fn come_back(deps: &Deps, record: &SqsMessage, at: Timestamp) {
+    let Some(receipt) = record.receipt_handle.as_deref() else { return };
+    let wait = at.duration_since(deps.clock.now());
+    let seconds = (wait.as_millis() + 999) / 1_000;
+    if let Err(error) = deps.outbound.delay(receipt, i64::try_from(seconds).unwrap_or(i64::MAX)).await {
+        tracing::warn!(event = "send.not_delayed", %error);
+    }
+}
+
+/// The number of a conversation, if it is still this tenant's.
+async fn number_of(deps: &Deps, intent: &Intent) -> Result<Option<Number>, StorageError> {
+    let id = intent.conversation.number();
+    let number = deps.numbers.get(id, deps.table.number(id)).await?;
+    Ok(number.filter(|number| number.tenant == intent.tenant))
 }

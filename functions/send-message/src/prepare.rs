@@ -1,25 +1,25 @@
-//! Everything that may fail and be repeated freely, before the claim.
+//! Everything that may fail and be repeated freely, before the claim: the token, the key of the callback data, the files.
 
 use std::sync::Arc;
 
 use shared::domain::event::ProviderError;
-use shared::domain::ids::{PhoneNumberId, WabaId};
 use shared::domain::number::Number;
 use shared::domain::outbound::Intent;
+use shared::domain::outgoing::Outgoing;
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::message;
 use shared::secret::Secret;
-use shared::storage::StorageError;
+use shared::storage::{ArchiveError, StorageError};
 use shared::vault::{Context, VaultError};
 
-use crate::Deps;
+use crate::{Deps, files};
 
 /// A message ready for the wire, but for the attempt's number.
 pub(crate) struct Prepared {
-    pub(crate) number: PhoneNumberId,
-    pub(crate) waba: WabaId,
     pub(crate) token: Arc<Secret>,
     callback_mac: Arc<Secret>,
+    /// What is said, with Meta's ids of files in place of ours.
+    says: Outgoing,
 }
 
 /// Why a message is not ready.
@@ -29,41 +29,33 @@ pub(crate) enum NotReady {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error(transparent)]
+    File(#[from] ArchiveError),
     #[error("{0}")]
     Waiting(&'static str),
-    #[error("the number is no longer connected")]
-    NumberGone,
+    #[error("Meta does not take the file now")]
+    NotUploaded(ProviderError),
+    #[error("Meta refuses the file")]
+    Refused(ProviderError),
 }
 
-impl NotReady {
-    /// What to say on the message when it can never be sent.
-    pub(crate) fn permanent(&self) -> Option<ProviderError> {
-        matches!(self, Self::NumberGone).then(|| ProviderError::ours("number_gone", &self.to_string()))
-    }
-}
-
-pub(crate) async fn prepare(deps: &Deps, intent: &Intent) -> Result<Prepared, NotReady> {
-    let id = intent.conversation.number();
-    let number = deps.numbers.get(id, deps.table.number(id)).await?;
-    let number = number.filter(|number| number.tenant == intent.tenant).ok_or(NotReady::NumberGone)?;
-    Ok(Prepared {
-        token: token(deps, &number).await?,
-        callback_mac: callback_mac(deps).await?,
-        number: number.id,
-        waba: number.waba,
-    })
+pub(crate) async fn prepare(deps: &Deps, number: &Number, says: &Outgoing) -> Result<Prepared, NotReady> {
+    let token = token(deps, number).await?;
+    let callback_mac = callback_mac(deps).await?;
+    let mut says = says.clone();
+    files::at_meta(deps, number, &token, &mut says).await?;
+    Ok(Prepared { token, callback_mac, says })
 }
 
 impl Prepared {
-    /// The request body of one attempt. JSON of plain text cannot fail, so an empty body would be a bug and is refused
-    /// by Meta rather than sent wrongly.
-    pub(crate) fn body(&self, intent: &Intent, attempt: u32) -> Vec<u8> {
+    /// The request body of one attempt.
+    pub(crate) fn body(&self, intent: &Intent, attempt: u32) -> Result<Vec<u8>, serde_json::Error> {
         let data = CallbackData { conversation: intent.conversation.clone(), message: intent.id, attempt };
-        message::body(intent, &data.seal(&self.callback_mac, intent.tenant)).unwrap_or_default()
+        message::body(intent, &self.says, &data.seal(&self.callback_mac, intent.tenant))
     }
 }
 
-async fn token(deps: &Deps, number: &Number) -> Result<Arc<Secret>, NotReady> {
+pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<Secret>, NotReady> {
     let fetch = async {
         let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(None) };
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };

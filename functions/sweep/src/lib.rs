@@ -2,24 +2,30 @@
 //! intent whose queue message was never written, or was lost, is put back; a claim whose worker died becomes a doubt; a
 //! doubt that nothing settled for a day is handed to a person. Doing it twice, or late, changes nothing.
 
+use std::collections::HashMap;
+
 use shared::aws::AwsConfig;
 use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
-use shared::domain::ids::MessageId;
-use shared::domain::outbound::{Intent, NextStep, SendFacts, SendState};
-use shared::queue::{Queue, QueueError, SendJob};
-use shared::storage::{Due, Noted, StorageError, Table};
+use shared::domain::ids::{ClaimId, MessageId, PhoneNumberId};
+use shared::domain::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
+use shared::queue::{OutboundWork, Queue, QueueError, ReleaseJob, SendJob};
+use shared::storage::{Due, Ending, Noted, StorageError, Table};
 use shared::telemetry::Metrics;
 
 /// Intents of one shard looked at in one run: a bound on its time; the rest comes a minute later.
 const PER_SHARD: u16 = 100;
+/// Numbers whose bulk lane is looked at in one run.
+const LINES: u16 = 100;
 /// A message that may be sent and is not, this long, has lost its queue message.
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// When an intent that was put back is looked at again: well after its queue message should have been received.
 const AFTER_PUTTING_BACK: SignedDuration = SignedDuration::from_mins(5);
-/// How long a doubt may wait for a status before a person is asked (`reliability.md` §2.3.5).
-const DOUBT_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// The lease of a run: longer than the function's timeout, so that two runs are never at the same work.
+const LEASE: SignedDuration = SignedDuration::from_secs(55);
+/// What the lease is called.
+const JOB: &str = "sweep";
 
 /// The names this function is given.
 #[derive(Debug, Clone)]
@@ -28,15 +34,21 @@ pub struct Config {
     pub table: String,
     /// The outbound queue.
     pub outbound_queue_url: String,
+    /// The release queue.
+    pub release_queue_url: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME` and `OUTBOUND_QUEUE_URL`.
+    /// Reads `TABLE_NAME`, `OUTBOUND_QUEUE_URL` and `RELEASE_QUEUE_URL`.
     ///
     /// # Errors
     /// Names the variable that is missing.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Ok(Self { table: config::required("TABLE_NAME")?, outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")? })
+        Ok(Self {
+            table: config::required("TABLE_NAME")?,
+            outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
+            release_queue_url: config::required("RELEASE_QUEUE_URL")?,
+        })
     }
 }
 
@@ -45,6 +57,7 @@ impl Config {
 pub struct Deps {
     table: Table,
     outbound: Queue,
+    release: Queue,
     metrics: Metrics,
 }
 
@@ -55,6 +68,7 @@ impl Deps {
         Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
+            release: Queue::new(aws.sqs(), config.release_queue_url.clone()),
             metrics,
         }
     }
@@ -71,25 +85,41 @@ pub enum SweepError {
     Queue(#[from] QueueError),
 }
 
-/// One run. An intent that cannot be repaired now does not stop the others.
+/// One run, unless another one is under way. An intent that cannot be repaired now does not stop the others.
 ///
 /// # Errors
 /// The last trouble met, after everything else was tried.
 pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
+    let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
+    if !deps.table.take_lease(JOB, &holder, after(now, LEASE), now).await? {
+        deps.metrics.count("sweep_skipped", "leased", 1);
+        return Ok(());
+    }
     let mut trouble = None;
+    let mut trusted = HashMap::new();
     for due in deps.table.due(now, PER_SHARD).await? {
-        if let Err(error) = repair(deps, &due, now).await {
+        if let Err(error) = repair(deps, &due, &mut trusted, now).await {
             tracing::error!(event = "sweep.not_repaired", message_id = %due.message, %error);
             // To the end of the line, so that one that cannot be repaired does not hide the others.
             deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
         }
     }
+    // A releaser that is at work has its number's lease, and lets this one go.
+    for number in deps.table.open_lines(LINES).await? {
+        deps.release.send_release(&ReleaseJob { number }, 0).await?;
+    }
+    deps.table.give_back(JOB, &holder).await?;
     deps.metrics.count("heartbeat", "sweep", 1);
     trouble.map_or(Ok(()), Err)
 }
 
-async fn repair(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError> {
+async fn repair(
+    deps: &Deps,
+    due: &Due,
+    trusted: &mut HashMap<PhoneNumberId, bool>,
+    now: Timestamp,
+) -> Result<(), SweepError> {
     let Some((intent, facts)) = deps.table.intent(&due.conversation, due.message).await? else { return Ok(()) };
     let stranded_at = after(intent.not_before, WAKE_UP_WITHIN);
     match facts.next_step(now, intent.not_before, intent.send_before) {
@@ -97,47 +127,79 @@ async fn repair(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError
         NextStep::Claim if now < stranded_at => deps.table.look_again(due, stranded_at).await?,
         NextStep::Claim => put_back(deps, due, &intent, now).await?,
         NextStep::Expire => {
-            deps.table.expire(&intent).await?;
+            deps.table.end(&due.conversation, due.message, &Ending::Expired, now).await?;
             deps.metrics.count("expired", "send_before", 1);
         }
         NextStep::WaitUntil(at) => deps.table.look_again(due, at).await?,
         NextStep::Doubt(claim) => {
-            if deps.table.doubt(&intent, claim, &ProviderError::worker_died()).await? {
+            // It stands on the list for the end of the time that a status has.
+            if deps.table.doubt(&intent, claim, &ProviderError::worker_died(), now).await? {
                 deps.metrics.count("sweep_repaired", "claim", 1);
             }
-            deps.table.look_again(due, after(now, DOUBT_FOR)).await?;
         }
-        NextStep::Done => settle(deps, due, &intent, &facts, now).await?,
+        NextStep::Done => {
+            let number = intent.conversation.number();
+            let trust = match trusted.get(number) {
+                Some(trust) => *trust,
+                None => !deps.table.pace(number).await?.distrusted,
+            };
+            trusted.insert(number.clone(), trust);
+            settle(deps, due, &intent, &facts, trust, now).await?;
+        }
     }
     Ok(())
 }
 
 /// Does again what accepting a message causes: the conversation shows it, the sender hears of it.
 async fn put_back(deps: &Deps, due: &Due, intent: &Intent, now: Timestamp) -> Result<(), SweepError> {
-    let card = intent.to.card();
-    let message = MessageId::Outbound(intent.id);
-    let told_at = Some(Timestamp::UNIX_EPOCH);
-    let noted = Noted { message: Some((&message, intent.accepted_at)), told_at, ..Noted::default() };
-    deps.table.note(intent.tenant, &intent.conversation, &card, &noted).await?;
-    let job = SendJob { conversation: due.conversation.clone(), message: due.message };
-    deps.outbound.send_job(&job, now).await?;
+    // A campaign's messages stay out of the inbox.
+    if intent.broadcast.is_none() {
+        let card = intent.to.card();
+        let message = MessageId::Outbound(intent.id);
+        let told_at = Some(Timestamp::UNIX_EPOCH);
+        let noted = Noted { message: Some((&message, intent.accepted_at)), told_at, ..Noted::default() };
+        deps.table.note(intent.tenant, &intent.conversation, &card, &noted).await?;
+    }
+    wake(deps, due, now).await?;
     deps.table.look_again(due, after(now, AFTER_PUTTING_BACK)).await?;
     deps.metrics.count("sweep_repaired", "queued", 1);
     Ok(())
 }
 
-/// Nothing more is to be sent: the intent leaves the list, unless it is in doubt and its day is not over.
-async fn settle(deps: &Deps, due: &Due, intent: &Intent, facts: &SendFacts, now: Timestamp) -> Result<(), SweepError> {
-    let doubted_since = facts.claim.map_or(intent.accepted_at, |claim| claim.lease_until);
-    let person_at = after(doubted_since, DOUBT_FOR);
-    let in_doubt = facts.state == SendState::Unknown && facts.wamid.is_none();
-    if in_doubt && now < person_at {
-        deps.table.look_again(due, person_at).await?;
-    } else if in_doubt {
-        deps.table.review(intent).await?;
-        deps.metrics.count("unknown_for_review", "a day", 1);
-    } else {
-        deps.table.leave_due_list(due).await?;
+async fn wake(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), QueueError> {
+    let job = SendJob { conversation: due.conversation.clone(), message: due.message };
+    deps.outbound.send_work(&[OutboundWork::Send(job)], now).await
+}
+
+/// Nothing more is to be sent: the intent leaves the list, unless it is in doubt and something may still settle it.
+async fn settle(
+    deps: &Deps,
+    due: &Due,
+    intent: &Intent,
+    facts: &SendFacts,
+    trusted: bool,
+    now: Timestamp,
+) -> Result<(), SweepError> {
+    let end = async |ending: Ending| deps.table.end(&due.conversation, due.message, &ending, now).await;
+    match facts.after_doubt(intent, trusted, now) {
+        AfterDoubt::Wait(until) => deps.table.look_again(due, until).await?,
+        AfterDoubt::TryAgain => {
+            let why = if facts.soft { "soft" } else { "resend_once" };
+            if end(Ending::TriedAgain).await? {
+                deps.metrics.count("tried_again", why, 1);
+                wake(deps, due, now).await?;
+            }
+        }
+        AfterDoubt::Fail => {
+            let why = ProviderError::ours("given_up", "nobody knows whether it was sent, and it is too late to ask");
+            end(Ending::GivenUp(why)).await?;
+            deps.metrics.count("given_up", "on_unknown", 1);
+        }
+        AfterDoubt::Review => {
+            end(Ending::Review).await?;
+            deps.metrics.count("unknown_for_review", "a day", 1);
+        }
+        AfterDoubt::Settled => deps.table.leave_due_list(due).await?,
     }
     Ok(())
 }

@@ -68,6 +68,9 @@ enum Command {
         /// The number as people write it.
         #[arg(long)]
         display: String,
+        /// It is also used in the WhatsApp Business app: it may send 20 messages a second, not 80.
+        #[arg(long)]
+        coexistence: bool,
     },
     /// Read again what was received: it changes nothing twice. Needs INBOUND_QUEUE_URL. Prints the replay's id.
     Replay {
@@ -154,12 +157,14 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             operator.put_app(&app).await?;
             Ok(format!("/webhooks/meta/{}", app.id))
         }
-        Command::Number { tenant, id, waba, display } => {
+        Command::Number { tenant, id, waba, display, coexistence } => {
             let number = Number {
                 id: PhoneNumberId::parse(&id)?,
                 tenant: TenantId::parse(&tenant)?,
                 waba: WabaId::parse(&waba)?,
                 display_phone_number: display,
+                coexistence,
+                fallback: None,
             };
             operator.put_number(&number, &Secret::new(required("META_ACCESS_TOKEN")?)).await?;
             Ok(number.id.to_string())

@@ -148,18 +148,10 @@ impl Sandbox {
 
     fn with_workers(mut self, functions: &Arc<Functions>, stopped: &watch::Receiver<bool>) -> Result<Self, String> {
         for _ in 0..POLLERS {
-            self.workers.push(tokio::spawn(poll(
-                functions.clone(),
-                self.stack.clone(),
-                Line::Inbound,
-                stopped.clone(),
-            )));
-            self.workers.push(tokio::spawn(poll(
-                functions.clone(),
-                self.stack.clone(),
-                Line::Outbound,
-                stopped.clone(),
-            )));
+            for line in [Line::Inbound, Line::Outbound, Line::Release] {
+                let worker = poll(functions.clone(), self.stack.clone(), line, stopped.clone());
+                self.workers.push(tokio::spawn(worker));
+            }
         }
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -202,6 +194,7 @@ impl Sandbox {
 enum Line {
     Inbound,
     Outbound,
+    Release,
 }
 
 async fn poll(functions: Arc<Functions>, stack: Stack, line: Line, stopped: watch::Receiver<bool>) {
@@ -209,6 +202,7 @@ async fn poll(functions: Arc<Functions>, stack: Stack, line: Line, stopped: watc
         let records = match line {
             Line::Inbound => functions.poll_inbound().await,
             Line::Outbound => functions.poll_outbound().await,
+            Line::Release => functions.poll_release_fully().await,
         };
         if records == 0 {
             stack.aws.sqs().wait(IDLE).await;
@@ -253,6 +247,7 @@ fn introduce(meta: &Meta, seed: &Seed, ready: &Ready) {
         waba_id: ready.number.waba_id.clone(),
         token: seed.access_token.clone(),
     });
+    meta::sample_templates().into_iter().for_each(|template| meta.put_template(template));
 }
 
 fn ready(seed: &Seed, [gateway, meta, aws]: [String; 3]) -> Ready {

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use axum::Router;
@@ -30,6 +31,10 @@ pub const KEY: &str = "switchboard-key";
 pub const INBOUND: &str = "inbound";
 /// The outbound queue.
 pub const OUTBOUND: &str = "outbound.fifo";
+/// The release queue: numbers whose bulk lane has something.
+pub const RELEASE: &str = "release";
+/// Where release jobs go that failed too often.
+pub const RELEASE_DEAD: &str = "release-dead-letters";
 /// Where inbound records go that failed too often.
 pub const INBOUND_DEAD: &str = "inbound-dead-letters";
 /// Where outbound records go that failed too often.
@@ -45,6 +50,11 @@ const INBOUND_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 const INBOUND_RECEIVES: u32 = 5;
 const OUTBOUND_VISIBILITY: i64 = 270;
 const OUTBOUND_RECEIVES: u32 = 100;
+const RELEASE_VISIBILITY: i64 = 360;
+const RELEASE_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+
+/// As the function has it on Lambda.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// The resources.
 #[derive(Debug, Clone)]
@@ -57,6 +67,8 @@ pub struct Stack {
     pub clock: Clock,
     /// The operator's commands on this installation.
     pub operator: Operator,
+    /// How long a call to Meta goes unanswered before its number is suspect.
+    pub silence: Duration,
     config: AwsConfig,
 }
 
@@ -67,6 +79,7 @@ pub struct Functions {
     inbound: inbound::Deps,
     send_message: send_message::Deps,
     sweep: sweep::Deps,
+    release: release::Deps,
     stack: Stack,
     /// What all of them counted.
     pub metrics: Metrics,
@@ -102,6 +115,8 @@ impl Stack {
         aws.sqs().create(INBOUND_DEAD, queue(false, INBOUND_VISIBILITY, None));
         aws.sqs().create(OUTBOUND_DEAD, queue(true, OUTBOUND_VISIBILITY, None));
         aws.sqs().create(INBOUND, queue(false, INBOUND_VISIBILITY, Some((INBOUND_DEAD, INBOUND_RECEIVES))));
+        aws.sqs().create(RELEASE_DEAD, queue(false, RELEASE_VISIBILITY, None));
+        aws.sqs().create(RELEASE, queue(false, RELEASE_VISIBILITY, Some((RELEASE_DEAD, INBOUND_RECEIVES))));
         aws.sqs().create(OUTBOUND, queue(true, OUTBOUND_VISIBILITY, Some((OUTBOUND_DEAD, OUTBOUND_RECEIVES))));
         let operator = Operator {
             table: Table::new(client, TABLE.to_owned()),
@@ -109,7 +124,7 @@ impl Stack {
             clock: clock.clone(),
         };
         operator.init().await.map_err(|error| error.to_string())?;
-        Ok(Self { aws, faults, clock, operator, config })
+        Ok(Self { aws, faults, clock, operator, silence: SILENCE, config })
     }
 
     /// A DynamoDB client of whoever owns the installation.
@@ -137,6 +152,14 @@ impl Stack {
             key_id: key_id.clone(),
             outbound_queue_url: outbound_queue_url.clone(),
             inbound_queue_url: Sqs::url(INBOUND),
+            release_queue_url: Sqs::url(RELEASE),
+            bucket: BUCKET.to_owned(),
+        };
+        let release = release::Config {
+            table: table.clone(),
+            outbound_queue_url: outbound_queue_url.clone(),
+            release_queue_url: Sqs::url(RELEASE),
+            bucket: BUCKET.to_owned(),
         };
         let inbound = inbound::Config {
             table: table.clone(),
@@ -145,13 +168,19 @@ impl Stack {
             inbound_queue_url: Sqs::url(INBOUND),
             dead_letters_url: Sqs::url(INBOUND_DEAD),
         };
-        let sweep = sweep::Config { table: table.clone(), outbound_queue_url: outbound_queue_url.clone() };
+        let sweep = sweep::Config {
+            table: table.clone(),
+            outbound_queue_url: outbound_queue_url.clone(),
+            release_queue_url: Sqs::url(RELEASE),
+        };
         let send_message = send_message::Config {
             table,
             key_id,
             outbound_queue_url,
+            bucket: BUCKET.to_owned(),
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            silence: self.silence,
         };
         let webhook = webhook::Deps::new(config, &webhook, clock.clone(), metrics.clone());
         let api = api::Deps::new(config, &api, clock.clone(), metrics.clone());
@@ -162,6 +191,7 @@ impl Stack {
             send_message: send_message::Deps::new(config, &send_message, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
             sweep: sweep::Deps::new(config, &sweep, metrics.clone()),
+            release: release::Deps::new(config, &release, clock.clone(), metrics.clone()),
             stack: self.clone(),
             metrics,
         })
@@ -196,6 +226,23 @@ impl Functions {
         self.poll(OUTBOUND, |event| send_message::handle(&self.send_message, event, deadline)).await
     }
 
+    /// Gives the release function one job, if there is one, in an invocation that has time for one chunk. Answers how
+    /// many jobs there were.
+    pub async fn poll_release(&self) -> usize {
+        self.poll_release_before(SignedDuration::ZERO).await
+    }
+
+    /// As [`Functions::poll_release`], in an invocation that Lambda ends after `time_left`.
+    pub async fn poll_release_before(&self, time_left: SignedDuration) -> usize {
+        let deadline = self.stack.clock.now().checked_add(time_left).unwrap_or(Timestamp::MAX);
+        self.poll_some(RELEASE, 1, |event| release::handle(&self.release, event, deadline)).await
+    }
+
+    /// As [`Functions::poll_release`], in an invocation that has as much time as Lambda gives it.
+    pub async fn poll_release_fully(&self) -> usize {
+        self.poll_release_before(RELEASE_TIMEOUT).await
+    }
+
     /// Gives the same outbound batch to several invocations at once, as SQS may. Answers how many records it had.
     pub async fn poll_outbound_repeatedly(&self, invocations: usize) -> usize {
         let messages = self.stack.aws.sqs().receive(OUTBOUND, BATCH, None);
@@ -227,7 +274,14 @@ impl Functions {
     where
         Fut: Future<Output = SqsBatchResponse>,
     {
-        let messages = self.stack.aws.sqs().receive(queue, BATCH, None);
+        self.poll_some(queue, BATCH, handle).await
+    }
+
+    async fn poll_some<Fut>(&self, queue: &str, most: usize, handle: impl FnOnce(SqsEvent) -> Fut) -> usize
+    where
+        Fut: Future<Output = SqsBatchResponse>,
+    {
+        let messages = self.stack.aws.sqs().receive(queue, most, None);
         if !messages.is_empty() {
             let response = handle(event(&messages)).await;
             self.acknowledge(queue, &messages, &response);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 use crate::random::{self, NoRandomness};
@@ -80,12 +81,34 @@ our_id!(
 );
 
 our_id!(
+    /// One template to many recipients.
+    BroadcastId,
+    "brd_"
+);
+
+our_id!(
+    /// A file to send.
+    MediaId,
+    "med_"
+);
+
+our_id!(
     /// One replay of what was received before.
     ReplayId,
     "rpl_"
 );
 
 impl OutboundId {
+    /// The message of a broadcast's recipient: the same place makes the same id, so that a repeated release makes no
+    /// second message.
+    #[must_use]
+    pub fn of_recipient(broadcast: BroadcastId, place: usize) -> Self {
+        let hash = Sha256::digest(format!("{broadcast}#{place}"));
+        let mut random = [0; 16];
+        random[..10].copy_from_slice(&hash[..10]);
+        Self(Ulid::from_parts(broadcast.0.timestamp_ms(), u128::from_le_bytes(random)))
+    }
+
     /// The moment the id was made, to the millisecond.
     #[must_use]
     pub fn made_at(self) -> Timestamp {

@@ -92,6 +92,8 @@ impl Origin {
 pub struct MessageContext {
     /// The message it answers.
     pub quotes: Option<Wamid>,
+    /// Who wrote the message it answers, in digits.
+    pub quoted_author: Option<String>,
     /// How often it was forwarded.
     pub forwarded: Option<Forwarded>,
     /// The product it asks about: catalogue and product.

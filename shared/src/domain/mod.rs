@@ -1,4 +1,4 @@
-//! Our nouns and rules: no I/O, no AWS, no vendor; only `content` serialises.
+//! Our nouns and rules: no I/O, no AWS, no vendor; only what a message says serialises: `content` and `outgoing`.
 //!
 //! A **tenant** owns **numbers**. A **contact** writes to a number: that pair is a **conversation**, and it holds
 //! **messages**, inbound and outbound. Everything stored about a message is a write-once fact; what we show is derived
@@ -6,14 +6,19 @@
 
 pub mod account;
 pub mod app;
+pub mod broadcast;
 pub mod contact;
 pub mod content;
 pub mod conversation;
 pub mod event;
 pub mod ids;
+pub mod media;
 pub mod message;
 pub mod number;
 pub mod outbound;
+pub mod outgoing;
+pub mod pacing;
 pub mod phone;
+pub mod policy;
 pub mod status;
 pub mod tenant;

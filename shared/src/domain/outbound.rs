@@ -3,13 +3,23 @@
 //! `reliability.md` §2.3 is the protocol. The worker's record (`SendState`) says what *we* did; the provider's evidence
 //! (a message id, a status) says what is true. Evidence always wins, so a late worker cannot undo it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::contact::ContactCard;
-use super::content::Text;
 use super::event::ProviderError;
-use super::ids::{ClaimId, ConversationId, OutboundId, TenantId, Wamid};
+use super::ids::{BroadcastId, ClaimId, ConversationId, OutboundId, TenantId, Wamid};
+use super::outgoing::Outgoing;
+use super::policy::Category;
 use super::status::{Status, StatusTimes};
+use crate::limits::CLAIM_LEASE;
+
+/// How long a doubtful message waits for a status before it may be tried again (`reliability.md` §2.3.4): statuses come
+/// within seconds.
+pub const EVIDENCE_WINDOW: SignedDuration = SignedDuration::from_mins(2);
+/// How long a doubt may wait for a status before a person is asked (`reliability.md` §2.3.5).
+pub const DOUBT_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Tries after an answer that said "something went wrong, try again".
+pub const SOFT_RETRIES: u32 = 2;
 
 /// What our side recorded last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,12 +38,22 @@ pub enum SendState {
     Review,
     /// Its time ran out before anybody tried.
     Expired,
+    /// The caller took it back before anybody tried.
+    Cancelled,
 }
 
 impl SendState {
     /// All states.
-    pub const ALL: [Self; 7] =
-        [Self::Queued, Self::InFlight, Self::Sent, Self::Failed, Self::Unknown, Self::Review, Self::Expired];
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::InFlight,
+        Self::Sent,
+        Self::Failed,
+        Self::Unknown,
+        Self::Review,
+        Self::Expired,
+        Self::Cancelled,
+    ];
 
     /// The state's stable name.
     #[must_use]
@@ -46,6 +66,7 @@ impl SendState {
             Self::Unknown => "unknown",
             Self::Review => "review",
             Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -79,7 +100,7 @@ pub struct Intent {
     /// The recipient, as the provider is to be told.
     pub to: Recipient,
     /// What to say.
-    pub text: Text,
+    pub body: Outgoing,
     /// The message it answers.
     pub quotes: Option<Wamid>,
     /// When it was accepted.
@@ -88,6 +109,45 @@ pub struct Intent {
     pub send_before: Timestamp,
     /// Not to be tried before.
     pub not_before: Timestamp,
+    /// What to do if it stays unknown whether it was sent.
+    pub on_unknown: OnUnknown,
+    /// What kind of template it is, where the caller said so.
+    pub category: Option<Category>,
+    /// The broadcast it is part of.
+    pub broadcast: Option<BroadcastId>,
+}
+
+/// What to do with a message of which nobody knows whether it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnUnknown {
+    /// Nothing: at most once. A status settles it, or after a day a person.
+    #[default]
+    Hold,
+    /// Send it once more after two minutes without a status: for one-time codes, where a double is harmless.
+    ResendOnce,
+    /// Give it up after two minutes: where a late answer is worse than none.
+    Fail,
+}
+
+impl OnUnknown {
+    /// All choices.
+    pub const ALL: [Self; 3] = [Self::Hold, Self::ResendOnce, Self::Fail];
+
+    /// The choice's stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::ResendOnce => "resend_once",
+            Self::Fail => "fail",
+        }
+    }
+
+    /// The choice of that name.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.as_str() == word)
+    }
 }
 
 /// How the provider is told whom to reach.
@@ -125,6 +185,14 @@ pub struct SendFacts {
     pub error: Option<ProviderError>,
     /// Tries in a row that did not even reach the provider.
     pub unreached: u32,
+    /// The doubt comes from an answer that said "try again": the provider's word that it was not sent.
+    pub soft: bool,
+    /// Times it was put back after a doubt.
+    pub resent: u32,
+    /// The template that was sent instead, because the message came too late.
+    pub instead: Option<String>,
+    /// Meta holds it back to assess its template: silence is normal.
+    pub held: bool,
 }
 
 /// The one word shown for an outbound message.
@@ -149,6 +217,23 @@ impl ShownState {
 }
 
 impl SendFacts {
+    /// Of a message that nobody has tried.
+    #[must_use]
+    pub fn of_new() -> Self {
+        Self {
+            state: SendState::Queued,
+            claim: None,
+            wamid: None,
+            times: StatusTimes::default(),
+            error: None,
+            unreached: 0,
+            soft: false,
+            resent: 0,
+            instead: None,
+            held: false,
+        }
+    }
+
     /// The provider's furthest step if there is any, else `accepted` if it gave an id, else our own record.
     #[must_use]
     pub fn shown(&self) -> ShownState {
@@ -173,6 +258,46 @@ impl SendFacts {
             _ => NextStep::Done,
         }
     }
+
+    /// What becomes of a doubtful message that nothing has settled. It is never sent again before every worker that
+    /// could still hold its claim is dead and [`EVIDENCE_WINDOW`] has passed without a status. `trusted`: whether an
+    /// answer that says "try again" is believed to mean "not sent" (`reliability.md` §2.3.4, assumption A).
+    #[must_use]
+    pub fn after_doubt(&self, intent: &Intent, trusted: bool, now: Timestamp) -> AfterDoubt {
+        let in_doubt = matches!(self.state, SendState::Unknown | SendState::Review);
+        if !in_doubt || self.wamid.is_some() || self.times.furthest().is_some() {
+            return AfterDoubt::Settled;
+        }
+        let claimed_at = self.claim.and_then(|claim| claim.lease_until.checked_sub(CLAIM_LEASE).ok());
+        let since = claimed_at.unwrap_or(intent.accepted_at);
+        let after = |wait| since.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let timely = |step| if now < after(EVIDENCE_WINDOW) { AfterDoubt::Wait(after(EVIDENCE_WINDOW)) } else { step };
+        let retries =
+            if self.soft && trusted { SOFT_RETRIES } else { u32::from(intent.on_unknown == OnUnknown::ResendOnce) };
+        let in_time = now.max(after(EVIDENCE_WINDOW)) < intent.send_before;
+        match intent.on_unknown {
+            _ if self.state == SendState::Review => AfterDoubt::Settled,
+            _ if self.resent < retries && in_time => timely(AfterDoubt::TryAgain),
+            OnUnknown::Fail => timely(AfterDoubt::Fail),
+            _ if now < after(DOUBT_FOR) => AfterDoubt::Wait(after(DOUBT_FOR)),
+            _ => AfterDoubt::Review,
+        }
+    }
+}
+
+/// What to do with a doubtful message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterDoubt {
+    /// Nothing until then.
+    Wait(Timestamp),
+    /// Put it back: it is sent once more.
+    TryAgain,
+    /// Give it up.
+    Fail,
+    /// Ask a person.
+    Review,
+    /// It is no longer in doubt, or a person has it.
+    Settled,
 }
 
 /// What to do with a queued message, decided from its facts alone.
@@ -196,7 +321,7 @@ mod tests {
     use crate::clock::at_millis;
 
     fn facts(state: SendState) -> SendFacts {
-        SendFacts { state, claim: None, wamid: None, times: StatusTimes::default(), error: None, unreached: 0 }
+        SendFacts { state, ..SendFacts::of_new() }
     }
 
     fn step(facts: &SendFacts, now: i64) -> NextStep {
@@ -233,7 +358,8 @@ mod tests {
 
     #[test]
     fn doubt_is_never_sent_again() {
-        for state in [SendState::Unknown, SendState::Review, SendState::Failed, SendState::Expired, SendState::Sent] {
+        let over = [SendState::Failed, SendState::Expired, SendState::Sent, SendState::Cancelled];
+        for state in [SendState::Unknown, SendState::Review].into_iter().chain(over) {
             assert_eq!(step(&facts(state), 100), NextStep::Done);
         }
     }

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::at_millis;
-use crate::domain::ids::{ConversationId, MetaAppId, OutboundId, PhoneNumberId, ReplayId, TenantId, Wamid};
+use crate::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, Wamid};
 use crate::limits::{ARCHIVE_FOR, KEPT_FOR, QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
 
 /// A webhook to be read.
@@ -87,15 +87,6 @@ pub enum Payload {
     Stored(String),
 }
 
-/// A message to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SendJob {
-    /// Where it belongs.
-    pub conversation: ConversationId,
-    /// The intent.
-    pub message: OutboundId,
-}
-
 /// A queue message that is no job of this version or any older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the queue message is not a job this version knows")]
@@ -140,13 +131,6 @@ enum InboundWire {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "job")]
-enum SendWire {
-    #[serde(rename = "send_message.v1")]
-    SendMessageV1 { conversation: String, message: String },
 }
 
 impl Payload {
@@ -293,34 +277,10 @@ impl InboundWork {
     }
 }
 
-impl SendJob {
-    /// The job as a queue message.
-    ///
-    /// # Errors
-    /// Never for values of these types; the signature is JSON's.
-    pub fn encode(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string(&SendWire::SendMessageV1 {
-            conversation: self.conversation.to_string(),
-            message: self.message.to_string(),
-        })
-    }
-
-    /// Reads a queue message.
-    ///
-    /// # Errors
-    /// [`BadJob`] when it is none.
-    pub fn decode(body: &str) -> Result<Self, BadJob> {
-        let SendWire::SendMessageV1 { conversation, message } = serde_json::from_str(body).map_err(|_| BadJob)?;
-        Ok(Self {
-            conversation: ConversationId::parse(&conversation).map_err(|_| BadJob)?,
-            message: OutboundId::parse(&message).map_err(|_| BadJob)?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::{OutboundWork, ReleaseJob};
 
     #[test]
     fn any_bytes_survive_the_queue() {
@@ -348,7 +308,8 @@ mod tests {
             ["", "{}", "[]", r#"{"job":"meta_webhook.v9"}"#, r#"{"job":"meta_webhook.v1","app":"a","received_at":1}"#]
         {
             assert_eq!(InboundWork::decode(text), Err(BadJob), "{text}");
-            assert_eq!(SendJob::decode(text), Err(BadJob), "{text}");
+            assert_eq!(OutboundWork::decode(text), Err(BadJob), "{text}");
+            assert_eq!(ReleaseJob::decode(text), Err(BadJob), "{text}");
         }
         let bomb = Payload::gzip(&vec![0; WEBHOOK_BODY_MAX + 1]).unwrap();
         assert_eq!(Payload::gunzip(&bomb), Err(BadJob));

@@ -2,8 +2,10 @@
 
 mod batch;
 mod job;
+mod outbound;
 mod sender;
 
 pub use batch::{Outcome, run_fifo, run_standard};
-pub use job::{BadJob, InboundJob, InboundWork, Payload, ReplayJob, ReplaySource, SendJob};
+pub use job::{BadJob, InboundJob, InboundWork, Payload, ReplayJob, ReplaySource};
+pub use outbound::{MarkJob, OutboundWork, RecipientJob, ReleaseJob, SendJob};
 pub use sender::{Queue, QueueError, Received};

@@ -1,13 +1,19 @@
 //! One SQS queue.
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use jiff::Timestamp;
 
-use super::job::SendJob;
+use super::outbound::{OutboundWork, ReleaseJob};
 use crate::random;
 
 /// Longest wait a visibility timeout can express, in seconds (SQS: 12 hours).
 const VISIBILITY_MAX: i64 = 43_200;
+
+/// Messages of one call (SQS).
+const SEND_BATCH_MAX: usize = 10;
+/// Longest delay of one message, in seconds (SQS: 15 minutes).
+const DELAY_MAX: i64 = 900;
 
 /// A queue we send to.
 #[derive(Debug, Clone)]
@@ -99,22 +105,41 @@ impl Queue {
         Ok(())
     }
 
-    /// Sends a job to the outbound FIFO queue, in the group of its conversation. The de-duplication id is fresh each
-    /// time: SQS remembers one for five minutes even after its message is gone, so a repeated wake-up would vanish.
+    /// Sends to the outbound FIFO queue, each in its group. The de-duplication id is fresh each time: SQS remembers one for
+    /// five minutes even after its message is gone, so a repeated wake-up would vanish. Ten go in one call.
     ///
     /// # Errors
-    /// When SQS did not say that it took the message, or there is no randomness for the id.
-    pub async fn send_job(&self, job: &SendJob, now: Timestamp) -> Result<(), QueueError> {
-        let fresh = random::ulid(now).map_err(|error| QueueError(error.to_string()))?;
-        self.client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(job.encode().map_err(|error| QueueError(error.to_string()))?)
-            .message_group_id(job.conversation.to_string())
-            .message_deduplication_id(fresh.to_string())
-            .send()
-            .await
-            .map_err(|error| failed(&error))?;
+    /// When SQS did not say that it took all of them, or there is no randomness for the ids.
+    pub async fn send_work(&self, work: &[OutboundWork], now: Timestamp) -> Result<(), QueueError> {
+        let failure = |error: &dyn std::fmt::Display| QueueError(error.to_string());
+        for ten in work.chunks(SEND_BATCH_MAX) {
+            let mut batch = self.client.send_message_batch().queue_url(&self.url);
+            for (place, one) in ten.iter().enumerate() {
+                let fresh = random::ulid(now).map_err(|error| failure(&error))?;
+                let entry = SendMessageBatchRequestEntry::builder()
+                    .id(place.to_string())
+                    .message_body(one.encode().map_err(|error| failure(&error))?)
+                    .message_group_id(one.group())
+                    .message_deduplication_id(fresh.to_string());
+                batch = batch.entries(entry.build().map_err(|error| failure(&error))?);
+            }
+            let answer = batch.send().await.map_err(|error| failed(&error))?;
+            if let Some(refused) = answer.failed().first() {
+                return Err(QueueError(refused.code().to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a number's bulk lane to be released, after `delay` seconds (15 minutes at most).
+    ///
+    /// # Errors
+    /// When SQS did not say that it took the message.
+    pub async fn send_release(&self, job: &ReleaseJob, delay: i64) -> Result<(), QueueError> {
+        let body = job.encode().map_err(|error| QueueError(error.to_string()))?;
+        let delay = i32::try_from(delay.clamp(0, DELAY_MAX)).unwrap_or(i32::MAX);
+        let send = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(delay);
+        send.send().await.map_err(|error| failed(&error))?;
         Ok(())
     }
 

@@ -37,15 +37,18 @@ impl Archive {
     /// When S3 does not answer.
     pub async fn put(&self, folder: &str, bytes: Bytes) -> Result<String, ArchiveError> {
         let key = format!("{folder}/{}", digest(&bytes));
-        self.client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(&key)
-            .body(ByteStream::from(bytes))
-            .send()
-            .await
-            .map_err(|error| unavailable(&error))?;
+        self.put_at(&key, bytes).await?;
         Ok(key)
+    }
+
+    /// Stores `bytes` under `key`.
+    ///
+    /// # Errors
+    /// When S3 does not answer.
+    pub async fn put_at(&self, key: &str, bytes: Bytes) -> Result<(), ArchiveError> {
+        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
+        put.send().await.map_err(|error| unavailable(&error))?;
+        Ok(())
     }
 
     /// The keys of up to `limit` objects of a folder in their order, beginning behind `after`.

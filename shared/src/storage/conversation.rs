@@ -145,7 +145,7 @@ impl Table {
     }
 
     /// The conversations of one number with all contacts that are the person of `id`.
-    async fn parts(&self, id: &ConversationId) -> Result<Vec<ConversationId>, StorageError> {
+    pub(super) async fn parts(&self, id: &ConversationId) -> Result<Vec<ConversationId>, StorageError> {
         let group = self.same_person(id.contact()).await?;
         Ok(group.into_iter().map(|contact| ConversationId::new(id.number().clone(), contact)).collect())
     }

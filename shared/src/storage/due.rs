@@ -3,13 +3,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::intent::with_error;
+use super::attempt::with_error;
 use super::item::{text, time};
 use super::update::Updated;
 use super::{StorageError, Table, keys, unavailable};
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{ConversationId, MessageId, OutboundId};
-use crate::domain::outbound::{Claim, Intent, SendState};
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, PhoneNumberId};
+use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 
 /// A message not sent within this is looked at: its queue message may never have been written (`reliability.md` H8).
 pub(super) const CHECK_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -31,25 +31,54 @@ impl Table {
     pub async fn due(&self, now: Timestamp, limit: u16) -> Result<Vec<Due>, StorageError> {
         let mut due = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .index_name(keys::LIST)
-                .key_condition_expression("#list = :list AND list_at <= :now")
-                .expression_attribute_names("#list", "list")
-                .expression_attribute_values(":list", text(keys::due(shard)))
-                .expression_attribute_values(":now", time(now))
-                .limit(i32::from(limit))
-                .send()
-                .await
-                .map_err(|error| unavailable("Query", &error))?;
-            for item in answer.items.unwrap_or_default().into_iter().map(super::item::Item) {
-                let MessageId::Outbound(message) = keys::parse_message(item.required("sk")?)? else { continue };
-                due.push(Due { conversation: keys::parse_conversation(item.required("pk")?)?, message });
-            }
+            due.extend(self.longest_waiting(&keys::due(shard), now, limit).await?);
         }
         Ok(due)
+    }
+
+    /// Up to `limit` messages of a number's bulk lane, the longest waiting first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or a key is damaged.
+    pub async fn line(&self, number: &PhoneNumberId, limit: u16) -> Result<Vec<Due>, StorageError> {
+        self.longest_waiting(&keys::line(number), Timestamp::MAX, limit).await
+    }
+
+    async fn longest_waiting(&self, list: &str, until: Timestamp, limit: u16) -> Result<Vec<Due>, StorageError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(keys::LIST)
+            .key_condition_expression("#list = :list AND list_at <= :until")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", text(list))
+            .expression_attribute_values(":until", time(until))
+            .limit(i32::from(limit))
+            .send()
+            .await
+            .map_err(|error| unavailable("Query", &error))?;
+        let mut due = Vec::new();
+        for item in answer.items.unwrap_or_default().into_iter().map(super::item::Item) {
+            let MessageId::Outbound(message) = keys::parse_message(item.required("sk")?)? else { continue };
+            due.push(Due { conversation: keys::parse_conversation(item.required("pk")?)?, message });
+        }
+        Ok(due)
+    }
+
+    /// Takes a message out of its bulk lane and puts it on the due list, where the sweep finds it if it is not sent
+    /// soon. `false` if it had left. 1 WRU and 2 for the index.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn leave_line(&self, number: &PhoneNumberId, due: &Due, now: Timestamp) -> Result<bool, StorageError> {
+        let leave = self
+            .update_intent(&due.conversation, due.message)
+            .set("list", text(keys::due(keys::due_shard(due.message))))
+            .set("list_at", time(now.checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX)))
+            .when("#list = :line")
+            .value("line", text(keys::line(number)));
+        Ok(matches!(leave.run().await?, Updated::Done(_)))
     }
 
     /// Moves an intent to be looked at again at `next`, unless it left the list meanwhile. 1 WRU and 2 for the index.
@@ -88,10 +117,14 @@ impl Table {
         intent: &Intent,
         claim: Option<Claim>,
         why: &ProviderError,
+        now: Timestamp,
     ) -> Result<bool, StorageError> {
         let update = self
-            .update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
+            .update_intent(&intent.conversation, intent.id)
             .set("state", text(SendState::Unknown.as_str()))
+            .set("soft", super::item::number(0))
+            .set("list", text(keys::due(keys::due_shard(intent.id))))
+            .set("list_at", time(now.checked_add(EVIDENCE_WINDOW).unwrap_or(now)))
             .value("in_flight", text(SendState::InFlight.as_str()));
         let update = with_error(update, why);
         let update = match claim {
@@ -103,20 +136,5 @@ impl Table {
             }
         };
         Ok(matches!(update.run().await?, Updated::Done(_)))
-    }
-
-    /// Hands a message that stayed in doubt to a person. A status that comes later still settles it.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn review(&self, intent: &Intent) -> Result<(), StorageError> {
-        self.update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
-            .set("state", text(SendState::Review.as_str()))
-            .remove(&["list", "list_at"])
-            .when("#state = :unknown AND attribute_not_exists(#wamid)")
-            .value("unknown", text(SendState::Unknown.as_str()))
-            .run()
-            .await?;
-        Ok(())
     }
 }

@@ -1,22 +1,21 @@
-//! Intents: accepted once with their idempotency record, claimed conditionally, recorded only by whoever holds the
-//! claim. `reliability.md` §2.3.3 is the protocol.
+//! Intents: accepted once with their idempotency record. What becomes of them is in `attempt`.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::Timestamp;
 
 use super::due::CHECK_ACCEPTED_AFTER;
 use super::item::{Item, expiry, number, text, time};
-use super::message::{encode, read_content};
-use super::update::Updated;
 use super::{StorageError, Table, keys, unavailable};
-use crate::domain::content::Content;
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{ClaimId, ConversationId, MessageId, OutboundId, TenantId, Wamid};
-use crate::domain::outbound::{Claim, Intent, Recipient, SendFacts, SendState};
+use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, MessageId, OutboundId, TenantId, Wamid};
+use crate::domain::outbound::{Claim, Intent, OnUnknown, Recipient, SendFacts, SendState};
+use crate::domain::outgoing::Outgoing;
+use crate::domain::pacing::Lane;
 use crate::domain::phone::PhoneNumber;
+use crate::domain::policy::Category;
 use crate::domain::status::{Status, StatusTimes};
 use crate::limits::IDEMPOTENCY_FOR;
 
@@ -32,60 +31,15 @@ pub struct Idempotency {
     pub body_hash: String,
 }
 
-/// What became of a request to send.
+/// What became of a request that makes something under an id of type `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Accepted {
-    /// The intent is stored.
+pub enum Accepted<T> {
+    /// It is stored.
     New,
-    /// The key was used for the same request before: this is the message it made.
-    Replayed {
-        /// The message.
-        id: OutboundId,
-        /// Where it belongs.
-        conversation: ConversationId,
-    },
+    /// The key was used for the same request before: this is what it made.
+    Replayed(T),
     /// The key was used for another request.
     KeyReused,
-}
-
-/// Whether a claim was won.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claimed {
-    /// The message is ours to send.
-    Won,
-    /// Somebody else's, or no longer to be sent.
-    Lost,
-}
-
-/// What a worker found out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendResult {
-    /// The provider took it.
-    Sent(Wamid),
-    /// Surely not sent; to be tried again from then on.
-    TryAgain {
-        /// Not before this.
-        not_before: Timestamp,
-        /// Why it was not sent.
-        error: ProviderError,
-        /// Tries in a row, this one included, that did not reach the provider.
-        unreached: u32,
-    },
-    /// It will not be sent.
-    Failed(ProviderError),
-    /// It may have been sent.
-    Unknown(ProviderError),
-}
-
-/// What a record did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// It is written.
-    Done,
-    /// The claim is no longer ours, or evidence came first: nothing was changed.
-    Overtaken,
-    /// The provider took the message twice.
-    DuplicateSend,
 }
 
 impl Table {
@@ -98,26 +52,37 @@ impl Table {
     pub async fn accept(
         &self,
         intent: &Intent,
+        lane: Lane,
         idempotency: Option<&Idempotency>,
         now: Timestamp,
-    ) -> Result<Accepted, StorageError> {
+    ) -> Result<Accepted<(OutboundId, ConversationId)>, StorageError> {
+        let item = queued_item(intent, lane)?;
         let Some(idempotency) = idempotency else {
-            self.put_intent(intent).await?;
+            self.put_fresh(item).await?;
             return Ok(Accepted::New);
         };
-        for _ in 0..ACCEPT_TRIES {
-            if self.try_accept(intent, idempotency, now).await? {
-                return Ok(Accepted::New);
-            }
-            if let Some(earlier) = self.earlier_request(intent.tenant, idempotency, now).await? {
-                return Ok(earlier);
-            }
-        }
-        Err(StorageError::Unavailable { operation: "TransactWriteItems", code: "TransactionConflict".to_owned() })
+        let record =
+            [("message", text(intent.id.to_string())), ("conversation", text(intent.conversation.to_string()))];
+        self.accept_once(intent.tenant, item, &record, idempotency, now, read_accepted).await
     }
 
-    async fn put_intent(&self, intent: &Intent) -> Result<(), StorageError> {
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(intent_item(intent)?.0));
+    /// What an idempotency key made before, if it is still good. 1 read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn earlier_message(
+        &self,
+        tenant: TenantId,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Accepted<(OutboundId, ConversationId)>>, StorageError> {
+        let item = self.read(&keys::idempotency(tenant, &idempotency.key)).await?;
+        item.map_or(Ok(None), |item| earlier(&item, idempotency, now, read_accepted))
+    }
+
+    /// Stores an item under a fresh id.
+    pub(super) async fn put_fresh(&self, item: Item) -> Result<(), StorageError> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item.0));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(()),
             // The id is fresh: what stands there is our own write, repeated by the SDK after a lost answer.
@@ -128,26 +93,45 @@ impl Table {
         }
     }
 
-    /// `false` when another request with this key was first, or is at work now.
-    async fn try_accept(
+    /// Stores an item once for an idempotency key, both in one transaction; `record` is what the key remembers of it
+    /// and `read` reads that back.
+    pub(super) async fn accept_once<T>(
         &self,
-        intent: &Intent,
+        tenant: TenantId,
+        item: Item,
+        record: &[(&str, AttributeValue)],
         idempotency: &Idempotency,
         now: Timestamp,
-    ) -> Result<bool, StorageError> {
+        read: impl Fn(&Item) -> Result<T, StorageError>,
+    ) -> Result<Accepted<T>, StorageError> {
+        let mut key = idempotency_item(tenant, idempotency, now);
+        key.0.extend(record.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        for _ in 0..ACCEPT_TRIES {
+            if self.try_accept(key.clone(), item.clone(), now).await? {
+                return Ok(Accepted::New);
+            }
+            let Some(known) = self.read(&keys::idempotency(tenant, &idempotency.key)).await? else { continue };
+            if let Some(earlier) = earlier(&known, idempotency, now, &read)? {
+                return Ok(earlier);
+            }
+        }
+        Err(StorageError::Unavailable { operation: "TransactWriteItems", code: "TransactionConflict".to_owned() })
+    }
+
+    /// `false` when another request with this key was first, or is at work now.
+    async fn try_accept(&self, record: Item, item: Item, now: Timestamp) -> Result<bool, StorageError> {
         let put = |item: Item, condition: &str| {
             let put = Put::builder().table_name(&self.name).set_item(Some(item.0)).condition_expression(condition);
             if condition.contains(":now") { put.expression_attribute_values(":now", time(now)) } else { put }.build()
         };
         let invalid = |_| StorageError::Corrupt("intent");
-        let record = idempotency_item(intent, idempotency, now);
         let record = put(record, "attribute_not_exists(pk) OR valid_until <= :now").map_err(invalid)?;
-        let intent = put(intent_item(intent)?, "attribute_not_exists(pk)").map_err(invalid)?;
+        let item = put(item, "attribute_not_exists(pk)").map_err(invalid)?;
         let answer = self
             .client
             .transact_write_items()
             .transact_items(TransactWriteItem::builder().put(record).build())
-            .transact_items(TransactWriteItem::builder().put(intent).build())
+            .transact_items(TransactWriteItem::builder().put(item).build())
             .send()
             .await;
         match answer {
@@ -155,25 +139,6 @@ impl Table {
             Err(error) if lost_the_race(&error) => Ok(false),
             Err(error) => Err(unavailable("TransactWriteItems", &error)),
         }
-    }
-
-    async fn earlier_request(
-        &self,
-        tenant: TenantId,
-        idempotency: &Idempotency,
-        now: Timestamp,
-    ) -> Result<Option<Accepted>, StorageError> {
-        let Some(item) = self.read(&keys::idempotency(tenant, &idempotency.key)).await? else { return Ok(None) };
-        if item.required_time("valid_until")? <= now {
-            return Ok(None);
-        }
-        if item.required("body_hash")? != idempotency.body_hash {
-            return Ok(Some(Accepted::KeyReused));
-        }
-        Ok(Some(Accepted::Replayed {
-            id: item.parsed("message", OutboundId::parse)?,
-            conversation: item.parsed("conversation", ConversationId::parse)?,
-        }))
     }
 
     /// The intent and everything known about its sending.
@@ -190,113 +155,27 @@ impl Table {
         };
         Ok(Some((read_intent(conversation.clone(), id, &item)?, read_facts(&item)?)))
     }
-
-    /// Takes the message for one attempt, if it is still to be sent. 1 WRU.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer: the claim may or may not be written, and nothing was sent.
-    pub async fn claim(&self, intent: &Intent, claim: Claim, now: Timestamp) -> Result<Claimed, StorageError> {
-        let written = self
-            .update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
-            .set("state", text(SendState::InFlight.as_str()))
-            .set("claim", text(claim.id.to_string()))
-            .set("attempt", number(i64::from(claim.attempt)))
-            .set("claimed_at", time(now))
-            .set("lease_until", time(claim.lease_until))
-            .when("#state = :queued AND #not_before <= :claimed_at AND #send_before > :claimed_at AND attribute_not_exists(#wamid)")
-            .value("queued", text(SendState::Queued.as_str()))
-            .run()
-            .await?;
-        Ok(match written {
-            Updated::Done(_) => Claimed::Won,
-            // The SDK repeated a call whose answer was lost: the claim that stands is our own.
-            Updated::Refused(item) if item.text("claim") == Some(claim.id.to_string().as_str()) => Claimed::Won,
-            Updated::Refused(_) => Claimed::Lost,
-        })
-    }
-
-    /// Records what the holder of `claim` found out. A provider id is proof and is recorded whoever holds the claim
-    /// by now; anything else only while the claim stands and no evidence has come. 1 WRU and 1 for the due list; 1 more
-    /// for the signpost from the provider's id.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn record(&self, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Recorded, StorageError> {
-        let update = self.update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)));
-        let (update, overtaken) = match result {
-            SendResult::Sent(wamid) => {
-                // The record counts more than the signpost: the first status puts up what is missing.
-                let pointed = self.point_to(&intent.conversation, wamid, intent.id).await.is_ok();
-                let update = update
-                    .set_once_if("pointed", pointed.then(|| number(1)))
-                    .set("state", text(SendState::Sent.as_str()))
-                    .set("wamid", text(wamid.as_str()))
-                    .remove(&["list", "list_at"])
-                    .when("attribute_not_exists(#wamid) OR #wamid = :wamid");
-                (update, Recorded::DuplicateSend)
-            }
-            SendResult::TryAgain { not_before, error, unreached } => {
-                let update = update
-                    .set("state", text(SendState::Queued.as_str()))
-                    .set("not_before", time(*not_before))
-                    .set("unreached", number(i64::from(*unreached)));
-                (fenced(with_error(update, error), claim), Recorded::Overtaken)
-            }
-            SendResult::Failed(error) => {
-                let update = update.set("state", text(SendState::Failed.as_str())).remove(&["list", "list_at"]);
-                (fenced(with_error(update, error), claim), Recorded::Overtaken)
-            }
-            SendResult::Unknown(error) => {
-                let update = update.set("state", text(SendState::Unknown.as_str()));
-                (fenced(with_error(update, error), claim), Recorded::Overtaken)
-            }
-        };
-        Ok(if matches!(update.run().await?, Updated::Done(_)) { Recorded::Done } else { overtaken })
-    }
-
-    /// Postpones a message that nobody could try yet, so that it is not taken for stranded.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn postpone(&self, intent: &Intent, not_before: Timestamp) -> Result<(), StorageError> {
-        self.update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
-            .set("not_before", time(not_before))
-            .when("#state = :queued AND #not_before < :not_before")
-            .value("queued", text(SendState::Queued.as_str()))
-            .run()
-            .await?;
-        Ok(())
-    }
-
-    /// Records that the message's time ran out before anybody tried.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn expire(&self, intent: &Intent) -> Result<(), StorageError> {
-        self.update(keys::message(&intent.conversation, &MessageId::Outbound(intent.id)))
-            .set("state", text(SendState::Expired.as_str()))
-            .remove(&["list", "list_at"])
-            .when("#state = :queued AND attribute_not_exists(#wamid)")
-            .value("queued", text(SendState::Queued.as_str()))
-            .run()
-            .await?;
-        Ok(())
-    }
 }
 
-/// Only while `claim` is the latest and still in flight: a stale worker changes nothing.
-fn fenced(update: super::update::Update<'_>, claim: Claim) -> super::update::Update<'_> {
-    update
-        .when("#claim = :held AND #state = :in_flight")
-        .value("held", text(claim.id.to_string()))
-        .value("in_flight", text(SendState::InFlight.as_str()))
+fn read_accepted(item: &Item) -> Result<(OutboundId, ConversationId), StorageError> {
+    Ok((item.parsed("message", OutboundId::parse)?, item.parsed("conversation", ConversationId::parse)?))
 }
 
-pub(super) fn with_error<'a>(update: super::update::Update<'a>, error: &ProviderError) -> super::update::Update<'a> {
-    update
-        .set("last_error_code", number(error.code))
-        .set("last_error_title", text(&error.title))
-        .set("last_error_details", text(error.details.clone().unwrap_or_default()))
+/// What an idempotency record says about the same key; `None` if it is too old.
+fn earlier<T>(
+    record: &Item,
+    idempotency: &Idempotency,
+    now: Timestamp,
+    read: impl Fn(&Item) -> Result<T, StorageError>,
+) -> Result<Option<Accepted<T>>, StorageError> {
+    if record.required_time("valid_until")? <= now {
+        return Ok(None);
+    }
+    if record.required("body_hash")? != idempotency.body_hash {
+        return Ok(Some(Accepted::KeyReused));
+    }
+    // The same key and body for another kind of resource is another request.
+    Ok(Some(read(record).map_or(Accepted::KeyReused, Accepted::Replayed)))
 }
 
 fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
@@ -310,44 +189,60 @@ fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     }
 }
 
-fn intent_item(intent: &Intent) -> Result<Item, StorageError> {
-    let key = keys::message(&intent.conversation, &MessageId::Outbound(intent.id));
-    let mut item = key.attributes();
+/// An accepted intent: in its tenant's inbox, and in line to be looked at again or to be released.
+fn queued_item(intent: &Intent, lane: Lane) -> Result<Item, StorageError> {
+    let mut item = intent_item(intent)?;
+    let check_at = intent.accepted_at.checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX);
+    let (list, list_at) = match lane {
+        Lane::Live => (keys::due(keys::due_shard(intent.id)), check_at),
+        Lane::Bulk => (keys::line(intent.conversation.number()), intent.accepted_at),
+    };
+    let attributes = [
+        ("feed", text(keys::inbox(intent.tenant))),
+        ("state", text(SendState::Queued.as_str())),
+        ("attempt", number(0)),
+        ("list", text(list)),
+        ("list_at", time(list_at)),
+    ];
+    item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+    Ok(item)
+}
+
+/// What an intent says, without its state.
+pub(super) fn intent_item(intent: &Intent) -> Result<Item, StorageError> {
+    let mut item = keys::message(&intent.conversation, &MessageId::Outbound(intent.id)).attributes();
     let recipient = match &intent.to {
         Recipient::Phone(phone) => ("to_phone", text(phone.e164())),
         Recipient::UserId(user_id) => ("to_user_id", text(user_id)),
     };
-    let check_at = intent.accepted_at.checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX);
+    let content =
+        serde_json::to_string(&intent.body).map_err(|_| StorageError::Refused("a message that is no JSON"))?;
     let attributes = [
         ("direction", text("outbound")),
         ("tenant", text(intent.tenant.to_string())),
         ("at", time(intent.accepted_at)),
-        ("kind", text("text")),
-        ("feed", text(keys::inbox(intent.tenant))),
-        ("state", text(SendState::Queued.as_str())),
-        ("attempt", number(0)),
+        ("kind", text(intent.body.kind())),
+        ("content", text(content)),
         ("not_before", time(intent.not_before)),
         ("send_before", time(intent.send_before)),
-        ("list", text(keys::due(keys::due_shard(intent.id)))),
-        ("list_at", time(check_at)),
         recipient,
     ];
     item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
-    if let Some(quoted) = &intent.quotes {
-        item.insert("quotes".to_owned(), text(quoted.as_str()));
-    }
-    let content = encode(&Content::Text(intent.text.clone()))?;
-    item.insert("content".to_owned(), text(content));
+    let optional: [(&str, Option<AttributeValue>); 4] = [
+        ("quotes", intent.quotes.as_ref().map(|quoted| text(quoted.as_str()))),
+        ("on_unknown", (intent.on_unknown != OnUnknown::Hold).then(|| text(intent.on_unknown.as_str()))),
+        ("category", intent.category.map(|category| text(category.as_str()))),
+        ("broadcast", intent.broadcast.map(|broadcast| text(broadcast.to_string()))),
+    ];
+    item.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     Ok(Item(item))
 }
 
-fn idempotency_item(intent: &Intent, idempotency: &Idempotency, now: Timestamp) -> Item {
+fn idempotency_item(tenant: TenantId, idempotency: &Idempotency, now: Timestamp) -> Item {
     let valid_until = now.checked_add(IDEMPOTENCY_FOR).unwrap_or(Timestamp::MAX);
-    let mut item = keys::idempotency(intent.tenant, &idempotency.key).attributes();
+    let mut item = keys::idempotency(tenant, &idempotency.key).attributes();
     let attributes = [
         ("body_hash", text(&idempotency.body_hash)),
-        ("message", text(intent.id.to_string())),
-        ("conversation", text(intent.conversation.to_string())),
         ("valid_until", time(valid_until)),
         ("expires_at", expiry(valid_until)),
     ];
@@ -360,17 +255,21 @@ fn read_intent(conversation: ConversationId, id: OutboundId, item: &Item) -> Res
         Some(phone) => Recipient::Phone(phone),
         None => Recipient::UserId(item.required("to_user_id")?.to_owned()),
     };
-    let Some(Content::Text(text)) = read_content(item, "content") else { return Err(StorageError::Corrupt("content")) };
+    let body: Outgoing =
+        serde_json::from_str(item.required("content")?).map_err(|_| StorageError::Corrupt("content"))?;
     Ok(Intent {
         id,
         conversation,
         tenant: item.parsed("tenant", TenantId::parse)?,
         to,
-        text,
+        body,
         quotes: item.parsed_optional("quotes", Wamid::parse)?,
         accepted_at: item.required_time("at")?,
         send_before: item.required_time("send_before")?,
         not_before: item.required_time("not_before")?,
+        on_unknown: item.text("on_unknown").and_then(OnUnknown::from_word).unwrap_or_default(),
+        category: item.text("category").and_then(Category::from_word),
+        broadcast: item.parsed_optional("broadcast", BroadcastId::parse)?,
     })
 }
 
@@ -396,7 +295,11 @@ pub(super) fn read_facts(item: &Item) -> Result<SendFacts, StorageError> {
         claim,
         wamid,
         times,
-        unreached: item.number("unreached").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        unreached: item.count("unreached"),
+        soft: item.number("soft") == Some(1),
+        resent: item.count("resent"),
+        instead: item.owned("instead"),
+        held: item.number("held") == Some(1),
         error: read_error(item, "error").or(last_error),
     })
 }

@@ -55,6 +55,11 @@ impl Item {
         self.0.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
     }
 
+    /// A small count; 0 if there is none.
+    pub(super) fn count(&self, name: &str) -> u32 {
+        self.number(name).and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
+    }
+
     pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
         self.number(name).map(at_millis)
     }

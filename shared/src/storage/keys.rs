@@ -22,6 +22,13 @@
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
 //! | kept raw item | `KEPT#hash` | `KEPT` |
 //! | replay | `REPLAY#id` | `REPLAY` |
+//! | pace of a number: schedule, pause, breaker | `RATE#number` | `RATE` |
+//! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
+//! | what Meta asked for towards a contact | `CONTACT#id` | `RESTRAINT#account` |
+//! | template by name and language | `WABA#id` | `NAMED#name#language` |
+//! | broadcast | `BROADCAST#id` | `BROADCAST` |
+//! | file to send | `MEDIA#id` | `MEDIA` |
+//! | lease of a job | `LEASE#name` | `LEASE` |
 //!
 //! A message that we sent is `MSG#msg_…`; under its wamid stands a signpost to it (`sent_as`), which also collects what is
 //! said about the wamid before we know whose it is.
@@ -29,7 +36,8 @@
 //! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders the messages of a conversation; `feed` (global,
 //! `feed` + `at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
 //! stands for it) and `KEPT#number`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
-//! `KEPT#reason`, and short lists: `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
+//! `LINE#number` (bulk lane), `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
+//! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
 //! `MERGES#tenant`.
 
 use std::collections::HashMap;
@@ -45,7 +53,8 @@ use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
 use crate::domain::event::KeptReason;
 use crate::domain::ids::{
-    ContactId, ConversationId, MessageId, MetaAppId, OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
+    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, OutboundId, PhoneNumberId, ReplayId,
+    TenantId, WabaId,
 };
 
 /// The local index that orders a conversation's messages.
@@ -58,6 +67,8 @@ pub(super) const LIST: &str = "list";
 pub(super) const DUE_SHARDS: u64 = 4;
 
 const MESSAGE_PREFIX: &str = "MSG#";
+/// What the messages that we sent begin with.
+pub(super) const OUR_MESSAGES: &str = "MSG#msg_";
 /// Sorts before every message.
 pub(super) const BEFORE_MESSAGES: &str = "MSG";
 /// Sorts behind every message.
@@ -156,6 +167,41 @@ pub(super) fn account_partition(id: &WabaId) -> String {
     format!("WABA#{id}")
 }
 
+pub(super) fn pace(number: &PhoneNumberId) -> Key {
+    Key::new(format!("RATE#{number}"), "RATE")
+}
+
+/// The number of a pace's key.
+pub(super) fn parse_pace(pk: &str) -> Result<PhoneNumberId, StorageError> {
+    pk.strip_prefix("RATE#").and_then(|id| PhoneNumberId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
+}
+
+pub(super) fn pair(conversation: &ConversationId) -> Key {
+    Key::new(format!("PAIR#{}#{}", conversation.number(), conversation.contact()), "PAIR")
+}
+
+pub(super) fn broadcast(id: BroadcastId) -> Key {
+    Key::new(format!("BROADCAST#{id}"), "BROADCAST")
+}
+
+pub(super) fn media(id: MediaId) -> Key {
+    Key::new(format!("MEDIA#{id}"), "MEDIA")
+}
+
+pub(super) fn lease(name: &str) -> Key {
+    Key::new(format!("LEASE#{name}"), "LEASE")
+}
+
+/// What Meta asked for towards a contact: pauses of marketing, a block.
+pub(super) fn restraint(contact: ContactId, waba: &WabaId) -> Key {
+    Key::new(format!("CONTACT#{contact}"), &format!("RESTRAINT#{waba}"))
+}
+
+/// A template by the name and language that a send uses.
+pub(super) fn template_named(waba: &WabaId, name: &str, language: &str) -> Key {
+    Key::new(format!("WABA#{waba}"), &format!("NAMED#{}#{language}", short(name)))
+}
+
 pub(super) fn history(number: &PhoneNumberId, phase: i64) -> Key {
     Key::new(format!("NUMBER#{number}"), &format!("{HISTORY_PREFIX}{phase}"))
 }
@@ -238,6 +284,24 @@ pub(super) fn inbox(tenant: TenantId) -> String {
 /// The list of intents that somebody must look at again.
 pub(super) fn due(shard: u64) -> String {
     format!("DUE#{}", shard % DUE_SHARDS)
+}
+
+/// The bulk lane of a number.
+pub(super) fn line(number: &PhoneNumberId) -> String {
+    format!("LINE#{number}")
+}
+
+/// The list of numbers whose bulk lane is not empty.
+pub(super) const LINES: &str = "LINES";
+
+/// The list of broadcasts that a number has under way.
+pub(super) fn running(number: &PhoneNumberId) -> String {
+    format!("RUNNING#{number}")
+}
+
+/// The list of a tenant's broadcasts.
+pub(super) fn broadcasts(tenant: TenantId) -> String {
+    format!("BROADCASTS#{tenant}")
 }
 
 /// The shard of one intent: any stable spread will do.

@@ -14,6 +14,7 @@ use crate::domain::content::{Content, Unknown};
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, TenantId, Wamid};
 use crate::domain::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
 use crate::domain::outbound::SendFacts;
+use crate::domain::outgoing::Outgoing;
 use crate::domain::phone::PhoneNumber;
 
 const REACTION: &str = "reaction_";
@@ -44,6 +45,15 @@ pub enum Put {
     Ours,
 }
 
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// As somebody else wrote it.
+    Theirs(Content),
+    /// As we were asked to send it.
+    Ours(Outgoing),
+}
+
 /// A message as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
@@ -54,7 +64,7 @@ pub struct StoredMessage {
     /// When it was written (theirs) or accepted (ours).
     pub at: Timestamp,
     /// What it says, after the last edit.
-    pub content: Content,
+    pub body: Body,
     /// Who wrote it, in a group.
     pub author: Option<ContactCard>,
     /// What it refers to.
@@ -134,6 +144,46 @@ impl Table {
             Updated::Done(_) => Ok(Put::Known),
             Updated::Refused(_) => Ok(Put::Ours),
         }
+    }
+
+    /// One message that we sent, by our id. 1 read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn message(
+        &self,
+        conversation: &ConversationId,
+        id: OutboundId,
+    ) -> Result<Option<StoredMessage>, StorageError> {
+        self.one_message(conversation, &MessageId::Outbound(id)).await
+    }
+
+    /// One message that somebody else wrote, of whichever contact of the person. A read unit for each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn foreign_message(
+        &self,
+        conversation: &ConversationId,
+        id: &MessageId,
+    ) -> Result<Option<StoredMessage>, StorageError> {
+        for part in self.parts(conversation).await? {
+            if let Some(message) = self.one_message(&part, id).await? {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn one_message(
+        &self,
+        conversation: &ConversationId,
+        id: &MessageId,
+    ) -> Result<Option<StoredMessage>, StorageError> {
+        let item = self.read(&keys::message(conversation, id)).await?;
+        // What was only said about it, or a signpost, is no message.
+        let item = item.filter(|item| item.number("at").is_some());
+        item.map_or(Ok(None), |item| read(conversation.clone(), &item))
     }
 
     /// Merges what was said about a message; the message itself may come later. 1 WRU, and again as much where the
@@ -284,15 +334,23 @@ pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<Option<S
         })
         .collect();
     reactions.sort_by(|one, other| one.by.cmp(&other.by));
-    let content = read_content(item, EDITED).or_else(|| read_content(item, "content"));
+    let ours = matches!(id, MessageId::Outbound(_)).then(|| item.text("content")).flatten();
+    let body = match ours.and_then(|json| serde_json::from_str(json).ok()) {
+        Some(outgoing) => Body::Ours(outgoing),
+        None => {
+            let content = read_content(item, EDITED).or_else(|| read_content(item, "content"));
+            Body::Theirs(content.unwrap_or(Content::MediaPlaceholder {}))
+        }
+    };
     Ok(Some(StoredMessage {
         id,
         conversation,
         at: item.required_time("at")?,
-        content: content.unwrap_or(Content::MediaPlaceholder {}),
+        body,
         author: read_author(item),
         context: MessageContext {
             quotes: item.parsed_optional("quotes", Wamid::parse)?,
+            quoted_author: None,
             forwarded: match item.number("forwarded") {
                 Some(2) => Some(Forwarded::Often),
                 Some(_) => Some(Forwarded::Once),

@@ -5,6 +5,8 @@
 //! one more each).
 
 mod archive;
+mod attempt;
+mod broadcast;
 mod contact;
 mod conversation;
 mod due;
@@ -13,8 +15,12 @@ mod intent;
 mod item;
 mod kept;
 mod keys;
+mod media;
 mod message;
+mod pace;
 mod page;
+mod policy;
+mod recipients;
 mod registry;
 mod replay;
 mod state;
@@ -24,13 +30,16 @@ mod update;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 pub use archive::{Archive, ArchiveError};
+pub use attempt::{Claimed, Ending, Recorded, SendResult};
 pub use contact::{Merge, Vouched};
 pub use conversation::Noted;
 pub use due::Due;
-pub use intent::{Accepted, Claimed, Idempotency, Recorded, SendResult};
+pub use intent::{Accepted, Idempotency};
 pub use kept::StoredKept;
 pub use keys::schema;
-pub use message::{Direction, Put, Reaction, StoredMessage};
+pub use media::StoredMedia;
+pub use message::{Body, Direction, Put, Reaction, StoredMessage};
+pub use pace::{Reserved, SUSPECT_FOR};
 pub use replay::ReplayProgress;
 pub use state::HistoryPhase;
 pub use status::Applied;

@@ -114,6 +114,7 @@ impl Table {
             .set("tenant", text(number.tenant.to_string()))
             .set("waba", text(number.waba.as_str()))
             .set("display_phone_number", text(&number.display_phone_number))
+            .set("coexistence", super::item::number(i64::from(number.coexistence)))
             .set("list", text(keys::numbers(number.tenant)))
             .set("list_at", super::item::number(0))
             .when("attribute_not_exists(#pk) OR #tenant = :tenant")
@@ -215,5 +216,7 @@ fn read_number(id: &PhoneNumberId, item: &Item) -> Result<Number, StorageError> 
         tenant: item.parsed("tenant", TenantId::parse)?,
         waba: item.parsed("waba", WabaId::parse)?,
         display_phone_number: item.required("display_phone_number")?.to_owned(),
+        coexistence: item.number("coexistence") == Some(1),
+        fallback: super::policy::read_fallback(item),
     })
 }

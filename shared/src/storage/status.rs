@@ -6,10 +6,11 @@ use super::{StorageError, Table, keys};
 use crate::domain::event::StatusUpdate;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId};
 use crate::domain::outbound::SendState;
+use crate::domain::outgoing::{Outgoing, Template};
 use crate::domain::status::Status;
 
 /// What a status changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// The step, or an earlier time of it, is now known.
     New {
@@ -17,6 +18,10 @@ pub enum Applied {
         settled_doubt: bool,
         /// Another provider id was known for it: the provider took the message twice.
         duplicate_send: bool,
+        /// The provider had answered this attempt with "try again", and sent it all the same.
+        lied: bool,
+        /// The template that was sent, where it was one.
+        template: Option<Template>,
     },
     /// The step was known.
     Repeated,
@@ -25,7 +30,7 @@ pub enum Applied {
 }
 
 impl Table {
-    /// Merges a status whose callback data was proven ours. It proves that the provider took the message, so it ends
+    /// Merges a status of the `attempt`-th try, whose callback data was proven ours. It proves that the provider took the message, so it ends
     /// every doubt, whatever our own record says. 1 WRU; 3 more for leaving the due list and the signpost, where the worker
     /// did not record the id first.
     ///
@@ -35,6 +40,7 @@ impl Table {
         &self,
         conversation: &ConversationId,
         message: OutboundId,
+        attempt: u32,
         update: &StatusUpdate,
     ) -> Result<Applied, StorageError> {
         let key = keys::message(conversation, &MessageId::Outbound(message));
@@ -73,6 +79,11 @@ impl Table {
         Ok(Applied::New {
             settled_doubt: in_doubt(&old),
             duplicate_send: old.text("wamid").is_some_and(|wamid| wamid != update.wamid.as_str()),
+            lied: old.number("soft") == Some(1) && (attempt < old.count("attempt") || is_waiting(&old)),
+            template: match old.text("content").and_then(|json| serde_json::from_str(json).ok()) {
+                Some(Outgoing::Template(template)) if error.is_some() => Some(template),
+                _ => None,
+            },
         })
     }
 }
@@ -80,6 +91,12 @@ impl Table {
 /// `sent` may name a price before the charge is decided; what comes with a delivery counts more.
 fn pricing_name(status: Status) -> &'static str {
     if status == Status::Sent { "pricing_sent" } else { "pricing" }
+}
+
+/// Doubtful, or put back after a doubt: no call is under way.
+fn is_waiting(item: &Item) -> bool {
+    let state = item.text("state").and_then(SendState::from_word);
+    matches!(state, Some(SendState::Unknown | SendState::Review | SendState::Queued))
 }
 
 fn in_doubt(item: &Item) -> bool {

@@ -75,6 +75,20 @@ impl Update<'_> {
         self.value(name, AttributeValue::Ss(vec![element]))
     }
 
+    /// Counts one more.
+    pub(super) fn increase(mut self, name: &str) -> Self {
+        self.adds.push(format!("#{name} :one"));
+        self.name(name);
+        self.value("one", super::item::number(1))
+    }
+
+    /// Moves a number that has a value by `by`.
+    pub(super) fn move_by(mut self, name: &str, by: i64) -> Self {
+        self.sets.push(format!("#{name} = #{name} + :by"));
+        self.name(name);
+        self.value("by", super::item::number(by))
+    }
+
     /// Removes attributes.
     pub(super) fn remove(mut self, names: &[&str]) -> Self {
         for name in names {

@@ -68,6 +68,7 @@ impl App {
             waba_id: WABA.to_owned(),
             token: seed.access_token.clone(),
         });
+        meta::sample_templates().into_iter().for_each(|template| meta.put_template(template));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let graph_url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(meta::serve(listener, meta::routes(meta.clone())));
@@ -181,8 +182,10 @@ impl App {
     /// Everything that can happen now happens, until nothing does.
     pub(crate) async fn drain(&self) {
         for _ in 0..ROUNDS_MAX {
-            let worked =
-                self.deliver().await + self.functions.poll_inbound().await + self.functions.poll_outbound().await;
+            let worked = self.deliver().await
+                + self.functions.poll_inbound().await
+                + self.functions.poll_release().await
+                + self.functions.poll_outbound().await;
             if worked == 0 {
                 return;
             }

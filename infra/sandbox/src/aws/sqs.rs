@@ -1,5 +1,6 @@
 //! SQS: standard and FIFO queues, visibility, receive counts, dead letters, groups, de-duplication, size and character
-//! rules. Not here, because Switchboard does not use it: batch calls, per-message delay, message attributes, policies.
+//! rules, delays of standard queues. Not here, because Switchboard does not use it: batch calls but sending, message
+//! attributes, policies.
 
 mod queue;
 
@@ -46,6 +47,9 @@ struct Request {
     wait_time_seconds: Option<u64>,
     visibility_timeout: Option<i64>,
     receipt_handle: Option<String>,
+    delay_seconds: Option<i64>,
+    entries: Vec<Request>,
+    id: Option<String>,
 }
 
 impl Sqs {
@@ -129,7 +133,8 @@ impl Sqs {
                 let name = request.queue_name.clone().unwrap_or_default();
                 self.with(&name, |_, _| Ok(json!({"QueueUrl": Self::url(&name)})))
             }
-            "SendMessage" => self.send_call(&request),
+            "SendMessage" => self.send_call(&request, &name_of(&request)),
+            "SendMessageBatch" => self.send_batch(&request),
             "DeleteMessage" => {
                 let (name, receipt) = (name_of(&request), request.receipt_handle.clone().unwrap_or_default());
                 self.with(&name, |queue, _| {
@@ -152,13 +157,36 @@ impl Sqs {
         }
     }
 
-    fn send_call(&self, request: &Request) -> Result<Value, AwsError> {
+    /// Up to ten messages; one that is refused does not stop the others.
+    fn send_batch(&self, request: &Request) -> Result<Value, AwsError> {
+        let name = name_of(request);
+        let size: usize = request.entries.iter().filter_map(|entry| entry.message_body.as_ref()).map(String::len).sum();
+        if !(1..=RECEIVE_MAX).contains(&request.entries.len()) || size > queue::BODY_MAX {
+            return Err(AwsError::new("BatchRequestTooLong", "a batch is 1 to 10 messages and 1 MiB"));
+        }
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for entry in &request.entries {
+            match self.send_call(entry, &name) {
+                Ok(mut sent) => {
+                    sent["Id"] = json!(entry.id);
+                    sent["MD5OfMessageBody"] = sent["MD5OfMessageBody"].take();
+                    successful.push(sent);
+                }
+                Err(error) if error.code == NO_SUCH_QUEUE => return Err(error),
+                Err(error) => failed.push(json!({"Id": entry.id, "Code": error.code, "SenderFault": true})),
+            }
+        }
+        Ok(json!({"Successful": successful, "Failed": failed}))
+    }
+
+    fn send_call(&self, request: &Request, name: &str) -> Result<Value, AwsError> {
         let send = Send {
             body: request.message_body.clone().unwrap_or_default(),
             group: request.message_group_id.clone(),
             deduplication: request.message_deduplication_id.clone(),
+            delay_seconds: request.delay_seconds,
         };
-        let sent = self.with(&name_of(request), |queue, now| queue.send(now, send))?;
+        let sent = self.with(name, |queue, now| queue.send(now, send))?;
         self.arrived.notify_waiters();
         Ok(json!({"MessageId": sent.id, "MD5OfMessageBody": sent.md5}))
     }

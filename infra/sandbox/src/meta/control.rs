@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use shared::domain::phone::PhoneNumber;
 use shared::http::Problem;
 
+use super::assets::MetaTemplate;
 use super::state::{Meta, ScriptedFault, StatusOrder};
 
 /// Most faults one order may script.
@@ -22,6 +23,7 @@ pub fn control_routes(meta: Arc<Meta>) -> Router {
     Router::new()
         .route("/_sim/customers/{phone}/messages", post(customer_writes))
         .route("/_sim/webhooks", post(webhooks))
+        .route("/_sim/templates", post(templates))
         .route("/_sim/sent", get(sent))
         .route("/_sim/faults", post(faults))
         .route("/_sim/reset", post(reset))
@@ -70,6 +72,15 @@ async fn webhooks(
     Ok(Json(json!({})))
 }
 
+async fn templates(
+    State(meta): State<Arc<Meta>>,
+    body: Result<Json<MetaTemplate>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(template) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
+    meta.put_template(template);
+    Ok(Json(json!({})))
+}
+
 async fn sent(State(meta): State<Arc<Meta>>) -> Response {
     Json(json!({"data": meta.sent()})).into_response()
 }
@@ -83,6 +94,9 @@ struct FaultOrder {
     #[serde(default = "once")]
     repeat: usize,
     statuses: Option<StatusOrder>,
+    /// Lets the answers come that are silent.
+    #[serde(default)]
+    speak: bool,
 }
 
 fn once() -> usize {
@@ -102,6 +116,9 @@ async fn faults(
     }
     if let Some(statuses) = order.statuses {
         meta.order_statuses(statuses);
+    }
+    if order.speak {
+        meta.speak();
     }
     Ok(Json(json!({"faults_waiting": meta.faults_waiting()})))
 }

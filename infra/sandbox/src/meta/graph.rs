@@ -1,26 +1,28 @@
-//! The Graph API: token, shape and window are checked as Meta checks them.
+//! The Graph API: token, shape, window, templates, files and limits are checked as Meta checks them.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
-use shared::provider::meta::message::TEXT_BODY_MAX;
 use subtle::ConstantTimeEq;
 
+use super::contract;
 use super::serve::DropConnection;
-use super::state::{Meta, ScriptedFault};
+use super::state::{After, Meta, MetaNumber, ScriptedFault};
 use crate::aws::faults::Verdict;
 
-/// Longest callback data Meta takes, in characters.
-const OPAQUE_MAX: usize = 512;
-
 pub(super) fn graph_routes(meta: Arc<Meta>) -> Router {
-    Router::new().route("/{version}/{number}/messages", post(messages)).with_state(meta)
+    Router::new()
+        .route("/{version}/{number}/messages", post(messages))
+        .route("/{version}/{number}/media", post(upload))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(meta)
 }
 
 async fn messages(
@@ -45,112 +47,187 @@ async fn messages(
 }
 
 async fn answer(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+    // Receipts are no sends: faults wait for a send.
+    let receipt = serde_json::from_slice::<Value>(body).is_ok_and(|body| body.get("status").is_some());
+    if receipt {
+        return mark(meta, number, headers, body);
+    }
     let Some(fault) = meta.next_fault() else {
-        return send(meta, number, headers, body);
+        return send(meta, number, headers, body, After::Statuses);
     };
     match fault {
         ScriptedFault::Error { http, code, message } => {
             let status = StatusCode::from_u16(http).unwrap_or(StatusCode::BAD_REQUEST);
             error(status, code, &message, "ordered by a fault")
         }
+        ScriptedFault::Lie { http, code } => {
+            send(meta, number, headers, body, After::Statuses);
+            error(StatusCode::from_u16(http).unwrap_or(StatusCode::BAD_REQUEST), code, "scripted", "but it is sent")
+        }
         ScriptedFault::DropBefore => DropConnection::response(),
         ScriptedFault::DropAfter => {
-            send(meta, number, headers, body);
+            send(meta, number, headers, body, After::Statuses);
             DropConnection::response()
         }
         ScriptedFault::DropLate => {
             let delivered = meta.delivered.notified();
-            send(meta, number, headers, body);
+            send(meta, number, headers, body, After::Statuses);
             delivered.await;
             DropConnection::response()
         }
         ScriptedFault::Html502 => (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
         ScriptedFault::Truncated => {
-            send(meta, number, headers, body);
+            send(meta, number, headers, body, After::Statuses);
             (StatusCode::OK, r#"{"messaging_product":"whatsapp","mess"#).into_response()
         }
+        ScriptedFault::FailLater { code } => send(meta, number, headers, body, After::Failure(code)),
+        ScriptedFault::Held => send(meta, number, headers, body, After::Assessment),
+        ScriptedFault::Silent { accepted } => {
+            let spoken = meta.spoken.notified();
+            if accepted {
+                send(meta, number, headers, body, After::Statuses);
+            }
+            spoken.await;
+            DropConnection::response()
+        }
+        ScriptedFault::Drip => drip(send(meta, number, headers, body, After::Statuses)).await,
     }
 }
 
-fn send(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-    let Some(known) = meta.lock().numbers.get(number).cloned() else {
-        return error(StatusCode::BAD_REQUEST, 100, "Invalid parameter", "Object with this id does not exist");
+/// The same answer, a byte at a time.
+async fn drip(answer: Response) -> Response {
+    let (parts, body) = answer.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let pieces: Vec<Result<Bytes, std::io::Error>> =
+        bytes.iter().map(|byte| Ok(Bytes::copy_from_slice(&[*byte]))).collect();
+    let slowly = futures_util::stream::iter(pieces).then(|piece| async {
+        tokio::task::yield_now().await;
+        piece
+    });
+    Response::from_parts(parts, axum::body::Body::from_stream(slowly))
+}
+
+/// The number, if the token may send from it.
+fn authorised(meta: &Meta, number: &str, headers: &HeaderMap) -> Result<MetaNumber, Box<Response>> {
+    let known = meta.lock().numbers.get(number).cloned();
+    let Some(known) = known else {
+        let details = "Object with this id does not exist";
+        return Err(Box::new(error(StatusCode::BAD_REQUEST, 100, "Invalid parameter", details)));
     };
     let bearer = headers.get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes).unwrap_or_default();
     if !bool::from(bearer.ct_eq(format!("Bearer {}", known.token).as_bytes())) {
-        return error(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token", "The token cannot be used");
+        let details = "The token cannot be used";
+        return Err(Box::new(error(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token", details)));
     }
+    Ok(known)
+}
+
+fn send(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8], after: After) -> Response {
+    let known = match authorised(meta, number, headers) {
+        Ok(known) => known,
+        Err(refused) => return *refused,
+    };
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return error(StatusCode::BAD_REQUEST, 100, "Invalid parameter", "The body is not JSON");
     };
-    if let Err((code, details)) = check(&body) {
-        return error(StatusCode::BAD_REQUEST, code, "Invalid parameter", details);
+    if let Err((code, details)) = contract::check(&body) {
+        return error(StatusCode::BAD_REQUEST, code, "Invalid parameter", &details);
     }
     let to: String = text(&body, "to").or(text(&body, "recipient")).unwrap_or_default().to_owned();
     let customer = to.trim_start_matches('+').to_owned();
-    if customer == known.display_phone_number {
-        return error(StatusCode::BAD_REQUEST, 131_021, "Recipient cannot be sender", "Same number");
+    if let Err((code, title, details)) = allowed(meta, &known, &customer, &body) {
+        // Meta answers throttling with 400 too, and an unknown template with 404.
+        let status = if code == 132_001 { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+        return error(status, code, title, &details);
     }
-    if !meta.window_is_open(number, &customer) {
-        return error(
-            StatusCode::BAD_REQUEST,
-            131_047,
-            "Re-engagement message",
-            "More than 24 hours have passed since the customer last replied to this number",
-        );
+    let template = text(&body, "type") == Some("template");
+    let held = after == After::Assessment;
+    let wamid = meta.accept(number, &customer, body, after);
+    let mut message = json!({"id": wamid});
+    if template {
+        message["message_status"] = json!(if held { "held_for_quality_assessment" } else { "accepted" });
     }
-    let wamid = meta.accept(number, &customer, body);
     axum::Json(json!({
         "messaging_product": "whatsapp",
         "contacts": [{"input": to, "wa_id": customer}],
-        "messages": [{"id": wamid}],
+        "messages": [message],
     }))
     .into_response()
 }
 
-/// The contract of a text message (`facts/messages.md` §1, §3, §4).
-fn check(body: &Value) -> Result<(), (i64, &'static str)> {
-    const KEYS: [&str; 8] = [
-        "messaging_product",
-        "recipient_type",
-        "to",
-        "recipient",
-        "type",
-        "text",
-        "context",
-        "biz_opaque_callback_data",
-    ];
-    let object = body.as_object().ok_or((100, "The body must be an object"))?;
-    if object.keys().any(|key| !KEYS.contains(&key.as_str())) {
-        return Err((100, "An unknown key"));
+/// What Meta refuses although the body is right: code, title, details.
+fn allowed(meta: &Meta, known: &MetaNumber, customer: &str, body: &Value) -> Result<(), (i64, &'static str, String)> {
+    if customer == known.display_phone_number {
+        return Err((131_021, "Recipient cannot be sender", "Same number".to_owned()));
     }
-    if text(body, "messaging_product") != Some("whatsapp") {
-        return Err((100, "messaging_product must be whatsapp"));
+    let number = &known.phone_number_id;
+    match body.get("template") {
+        Some(template) => meta.check_template(template)?,
+        None if !meta.window_is_open(number, customer) => {
+            let details = "More than 24 hours have passed since the customer last replied to this number";
+            return Err((131_047, "Re-engagement message", details.to_owned()));
+        }
+        None => {}
     }
-    if object.get("recipient_type").is_some_and(|kind| kind != "individual") {
-        return Err((100, "recipient_type must be individual"));
+    for id in contract::file_ids(body) {
+        if !meta.has_file(number, &id) {
+            return Err((131_053, "Media upload error", format!("There is no file {id} of this number")));
+        }
     }
-    let to = text(body, "to");
-    let digits = |to: &str| {
-        to.strip_prefix('+')
-            .is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
-    };
-    match (to, text(body, "recipient")) {
-        (None, None) => return Err((131_008, "to or recipient is required")),
-        (Some(to), _) if !digits(to) => return Err((131_009, "to must be + and a country code")),
-        _ => {}
+    let now = meta.clock.now().as_millisecond();
+    let entered = meta.lock().limits.enter(number, customer, now);
+    entered.map_err(|code| (code, "Rate limit hit", "Too many messages".to_owned()))
+}
+
+/// A receipt or a typing indicator.
+fn mark(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+    if let Err(refused) = authorised(meta, number, headers) {
+        return *refused;
     }
-    if text(body, "type") != Some("text") {
-        return Err((131_051, "This simulation takes text messages only"));
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let shape = body.as_object().is_some_and(|object| {
+        let keys = ["messaging_product", "status", "message_id", "typing_indicator"];
+        object.keys().all(|key| keys.contains(&key.as_str()))
+    });
+    let typing = body.get("typing_indicator").is_none_or(|typing| *typing == json!({"type": "text"}));
+    let read = text(&body, "status") == Some("read") && text(&body, "messaging_product") == Some("whatsapp");
+    let wamid = text(&body, "message_id").unwrap_or_default().to_owned();
+    if !(shape && typing && read && meta.marked(number, &wamid, body)) {
+        return error(StatusCode::BAD_REQUEST, 100, "Invalid parameter", "No message of a customer has this id");
     }
-    let said = body.get("text").and_then(|content| text(content, "body")).ok_or((131_008, "text.body is required"))?;
-    if said.is_empty() || said.encode_utf16().count() > TEXT_BODY_MAX {
-        return Err((131_009, "text.body must be 1 to 4096 characters"));
+    axum::Json(json!({"success": true})).into_response()
+}
+
+/// An upload.
+async fn upload(
+    State(meta): State<Arc<Meta>>,
+    Path((_, number)): Path<(String, String)>,
+    headers: HeaderMap,
+    mut form: Multipart,
+) -> Response {
+    if let Err(refused) = authorised(&meta, &number, &headers) {
+        return *refused;
     }
-    if text(body, "biz_opaque_callback_data").is_some_and(|data| data.chars().count() > OPAQUE_MAX) {
-        return Err((131_009, "biz_opaque_callback_data must be at most 512 characters"));
+    let (mut product, mut declared, mut file) = (None, None, None);
+    while let Ok(Some(field)) = form.next_field().await {
+        match field.name().unwrap_or_default().to_owned().as_str() {
+            "messaging_product" => product = field.text().await.ok(),
+            "type" => declared = field.text().await.ok(),
+            "file" => {
+                let mime = field.content_type().unwrap_or_default().to_owned();
+                file = field.bytes().await.ok().map(|bytes| (mime, bytes.len()));
+            }
+            _ => {}
+        }
     }
-    Ok(())
+    match (product.as_deref(), declared, file) {
+        (Some("whatsapp"), Some(declared), Some((mime, size))) if declared == mime && size > 0 => {
+            axum::Json(json!({"id": meta.take_file(&number)})).into_response()
+        }
+        _ => {
+            error(StatusCode::BAD_REQUEST, 131_053, "Media upload error", "messaging_product, type and file are needed")
+        }
+    }
 }
 
 fn text<'a>(body: &'a Value, key: &str) -> Option<&'a str> {

@@ -4,13 +4,17 @@
 //! Real paths are Meta's own (`POST /{version}/{phone-number-id}/messages`). Everything under `/_sim/` is the control
 //! API; `docs/sandbox.md` describes it.
 
+mod assets;
+pub mod contract;
 mod control;
 mod deliver;
 mod graph;
+mod limits;
 mod payload;
 mod serve;
 mod state;
 
+pub use assets::{MetaTemplate, sample_templates};
 pub use control::control_routes;
 pub use deliver::deliver_forever;
 pub use payload::wamid;

@@ -12,6 +12,8 @@ use shared::provider::meta::signature;
 use shared::secret::Secret;
 use tokio::sync::Notify;
 
+use super::assets::MetaTemplate;
+use super::limits::Limits;
 use super::payload;
 use crate::aws::faults::Faults;
 
@@ -93,6 +95,40 @@ pub enum ScriptedFault {
     Html502,
     /// Accept, and answer 200 with half a body.
     Truncated,
+    /// Answer with a Graph error, and send the message all the same.
+    Lie {
+        /// The HTTP status; 400 unless given.
+        #[serde(default = "bad_request")]
+        http: u16,
+        /// Meta's code.
+        code: i64,
+    },
+    /// Accept, and report `failed` with this code.
+    FailLater {
+        /// Meta's code.
+        code: i64,
+    },
+    /// Accept a template and hold it for an assessment of its quality: nothing is reported until another order of
+    /// statuses is given.
+    Held,
+    /// Do not answer until Meta is told to speak, and then hang up.
+    Silent {
+        /// Whether the message is accepted.
+        accepted: bool,
+    },
+    /// Accept, and answer a byte at a time.
+    Drip,
+}
+
+/// What follows an accepted send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// The usual statuses.
+    Statuses,
+    /// A failure.
+    Failure(i64),
+    /// An assessment of quality.
+    Assessment,
 }
 
 fn bad_request() -> u16 {
@@ -124,7 +160,21 @@ pub(super) struct State {
     pub(super) statuses: StatusOrder,
     /// Statuses that wait for an end of [`StatusOrder::Withheld`]: index into `sent`.
     withheld: Vec<usize>,
-    serial: u64,
+    pub(super) serial: u64,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    /// By name and language.
+    #[serde(default)]
+    pub(super) templates: BTreeMap<String, MetaTemplate>,
+    /// Files by id, and the number that uploaded each.
+    #[serde(default)]
+    pub(super) files: BTreeMap<String, String>,
+    /// Wamids of customers' messages, and to which number.
+    #[serde(default)]
+    pub(super) received: BTreeMap<String, String>,
+    /// Receipts and typing indicators, as they came.
+    #[serde(default)]
+    pub(super) marks: Vec<Value>,
 }
 
 /// A webhook being delivered. Dropped, it goes back to the front of the line, unless it was delivered.
@@ -167,13 +217,22 @@ pub struct Meta {
     pub(super) pending: Notify,
     /// Wakes those who wait until everything was delivered.
     pub(super) delivered: Notify,
+    /// Wakes the answers that are silent.
+    pub(super) spoken: Notify,
 }
 
 impl Meta {
     /// A Meta that knows nobody. `faults` counts its calls together with AWS's.
     #[must_use]
     pub fn new(clock: Clock, faults: Arc<Faults>) -> Self {
-        Self { clock, faults, state: Mutex::default(), pending: Notify::new(), delivered: Notify::new() }
+        Self {
+            clock,
+            faults,
+            state: Mutex::default(),
+            pending: Notify::new(),
+            delivered: Notify::new(),
+            spoken: Notify::new(),
+        }
     }
 
     /// Registers the app and its callback URL.
@@ -234,7 +293,8 @@ impl Meta {
     pub fn reset(&self) {
         let mut state = self.lock();
         let (app, numbers) = (state.app.take(), std::mem::take(&mut state.numbers));
-        *state = State { app, numbers, serial: state.serial, ..State::default() };
+        let templates = std::mem::take(&mut state.templates);
+        *state = State { app, numbers, templates, serial: state.serial, ..State::default() };
     }
 
     /// A customer writes: the window opens and a webhook is on its way. Answers the message's wamid.
@@ -256,6 +316,7 @@ impl Meta {
         state.serial += 1;
         let wamid = payload::wamid(customer, state.serial);
         state.windows.insert(format!("{to}/{customer}"), now.as_millisecond());
+        state.received.insert(wamid.clone(), to.to_owned());
         let value = payload::message(&number, customer, &wamid, now, message);
         self.post(&mut state, payload::envelope(&number.waba_id, "messages", &value));
         Ok(wamid)
@@ -282,7 +343,7 @@ impl Meta {
     }
 
     /// Takes a send: an id, and its statuses are on their way.
-    pub(super) fn accept(&self, number: &str, customer: &str, body: Value) -> String {
+    pub(super) fn accept(&self, number: &str, customer: &str, body: Value, after: After) -> String {
         let mut state = self.lock();
         state.serial += 1;
         let wamid = payload::wamid(customer, state.serial);
@@ -296,7 +357,11 @@ impl Meta {
             statuses: Vec::new(),
         });
         let index = state.sent.len() - 1;
-        self.report(&mut state, index);
+        match after {
+            After::Statuses => self.report(&mut state, index),
+            After::Assessment => state.withheld.push(index),
+            After::Failure(code) => self.report_failure(&mut state, index, code),
+        }
         wamid
     }
 
@@ -319,6 +384,22 @@ impl Meta {
             let value = payload::status(&number, &sent, step.as_str(), self.clock.now());
             self.post(state, payload::envelope(&number.waba_id, "messages", &value));
         }
+    }
+
+    fn report_failure(&self, state: &mut State, index: usize, code: i64) {
+        let Some(sent) = state.sent.get_mut(index) else { return };
+        sent.statuses.push("failed".to_owned());
+        let sent = sent.clone();
+        let Some(number) = state.numbers.get(&sent.phone_number_id).cloned() else { return };
+        let mut value = payload::status(&number, &sent, "failed", self.clock.now());
+        value["statuses"][0]["errors"] = json!([{"code": code, "title": "scripted", "message": "scripted",
+            "error_data": {"details": "ordered by a fault"}}]);
+        self.post(state, payload::envelope(&number.waba_id, "messages", &value));
+    }
+
+    /// Lets the answers come that are silent.
+    pub fn speak(&self) {
+        self.spoken.notify_waiters();
     }
 
     fn post(&self, state: &mut State, body: String) {

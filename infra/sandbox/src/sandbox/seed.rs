@@ -77,6 +77,8 @@ impl Seed {
             tenant,
             waba: WabaId::parse(WABA)?,
             display_phone_number: DISPLAY.to_owned(),
+            coexistence: false,
+            fallback: None,
         };
         operator.put_number(&number, &access_token).await?;
         Ok(Self {

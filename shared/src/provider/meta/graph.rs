@@ -1,9 +1,10 @@
 //! The Graph API client: one HTTP call a method, and every way it can end as a value.
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
-use super::error::{self, Reaction};
+use super::error::{self, Class};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
 use crate::limits::{GRAPH_CONNECT_TIMEOUT, GRAPH_TIMEOUT};
@@ -24,14 +25,30 @@ pub struct GraphClient {
 /// How a send ended (`reliability.md` §2.3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// Meta took it and named it.
-    Accepted(Wamid),
+    /// Meta took it and named it; `held` if it waits for an assessment of its template, so that silence is normal.
+    Accepted {
+        /// Meta's id of the message.
+        wamid: Wamid,
+        /// It is held back for now.
+        held: bool,
+    },
     /// Surely not sent; it may be tried again.
     NotSent(ProviderError),
     /// Surely not sent, and trying again would not help.
     Refused(ProviderError),
-    /// It may have been sent.
-    Doubtful(ProviderError),
+    /// It may have been sent. The second part: Meta itself said "something went wrong, try again".
+    Doubtful(ProviderError, bool),
+}
+
+/// How a call ended that changes nothing if it is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// Done; what was asked for.
+    Done(String),
+    /// Not done, and worth another try.
+    TryLater(ProviderError),
+    /// Not done, and trying again would not help.
+    Refused(ProviderError),
 }
 
 /// The client could not be built.
@@ -64,39 +81,96 @@ impl GraphClient {
 
     /// `POST /{phone-number-id}/messages`, exactly once.
     pub async fn send_message(&self, token: &Secret, number: &PhoneNumberId, body: Vec<u8>) -> SendOutcome {
-        let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) else {
-            return SendOutcome::Refused(ProviderError::ours("token_malformed", "the stored token cannot be a header"));
+        let Some(request) = self.post(token, number, "messages") else {
+            return SendOutcome::Refused(malformed_token());
         };
-        bearer.set_sensitive(true);
-        let reply = self
-            .http
-            .post(format!("{}/{number}/messages", self.base))
-            .header(AUTHORIZATION, bearer)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
-            .send()
-            .await;
-        match reply {
+        match request.header(CONTENT_TYPE, "application/json").body(body).send().await {
             Ok(reply) => read(reply).await,
             // Before a connection stands, not a byte of the message has left us.
-            Err(failure) if failure.is_connect() || failure.is_builder() => {
-                SendOutcome::NotSent(ProviderError::ours("not_connected", "Meta could not be reached"))
-            }
-            Err(failure) if failure.is_timeout() => {
-                SendOutcome::Doubtful(ProviderError::ours("no_answer", "Meta did not answer in time"))
-            }
-            Err(_) => SendOutcome::Doubtful(ProviderError::ours(
-                "connection_lost",
-                "the connection broke before Meta answered",
-            )),
+            Err(failure) if failure.is_connect() || failure.is_builder() => SendOutcome::NotSent(lost(&failure)),
+            Err(failure) => SendOutcome::Doubtful(lost(&failure), false),
         }
     }
+
+    /// Tells Meta that a message was read, or that an answer is being typed. Repeating it changes nothing.
+    pub async fn mark(&self, token: &Secret, number: &PhoneNumberId, body: Vec<u8>) -> CallOutcome {
+        let Some(request) = self.post(token, number, "messages") else {
+            return CallOutcome::Refused(malformed_token());
+        };
+        call(request.header(CONTENT_TYPE, "application/json").body(body))
+            .await
+            .map_or_else(|early| early, |_| CallOutcome::Done(String::new()))
+    }
+
+    /// `POST /{phone-number-id}/media`: gives Meta a file and answers Meta's id of it. Repeating it makes another id.
+    pub async fn upload(&self, token: &Secret, number: &PhoneNumberId, mime: &str, file: Vec<u8>) -> CallOutcome {
+        let Some(request) = self.post(token, number, "media") else {
+            return CallOutcome::Refused(malformed_token());
+        };
+        let Ok(part) = Part::bytes(file).file_name("file").mime_str(mime) else {
+            return CallOutcome::Refused(ProviderError::ours("mime_malformed", "the file's type cannot be a header"));
+        };
+        let form = Form::new().text("messaging_product", "whatsapp").text("type", mime.to_owned()).part("file", part);
+        let answered = match call(request.multipart(form)).await {
+            Ok(answered) => answered,
+            Err(early) => return early,
+        };
+        match serde_json::from_slice::<AcceptedMessage>(&answered) {
+            Ok(uploaded) => CallOutcome::Done(uploaded.id),
+            Err(_) => CallOutcome::TryLater(ProviderError::ours("answer_unreadable", "Meta's answer has no file id")),
+        }
+    }
+
+    /// `None` when the stored token cannot be a header.
+    fn post(&self, token: &Secret, number: &PhoneNumberId, edge: &str) -> Option<reqwest::RequestBuilder> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok()?;
+        bearer.set_sensitive(true);
+        Some(self.http.post(format!("{}/{number}/{edge}", self.base)).header(AUTHORIZATION, bearer))
+    }
+}
+
+fn malformed_token() -> ProviderError {
+    ProviderError::ours("token_malformed", "the stored token cannot be a header")
+}
+
+/// What is said about a call that got no answer; never the URL.
+fn lost(failure: &reqwest::Error) -> ProviderError {
+    if failure.is_connect() || failure.is_builder() {
+        ProviderError::ours("not_connected", "Meta could not be reached")
+    } else if failure.is_timeout() {
+        ProviderError::ours("no_answer", "Meta did not answer in time")
+    } else {
+        ProviderError::ours("connection_lost", "the connection broke before Meta answered")
+    }
+}
+
+/// A call that may be repeated: the body of its answer, or how it ended otherwise.
+async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallOutcome> {
+    let reply = request.send().await.map_err(|failure| CallOutcome::TryLater(lost(&failure)))?;
+    let status = reply.status();
+    let body = reply.bytes().await.map_err(|failure| CallOutcome::TryLater(lost(&failure)))?;
+    if status.is_success() {
+        return Ok(body.to_vec());
+    }
+    Err(match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(ErrorBody { error }) => {
+            let problem = error.into_provider_error();
+            let again = error::class(problem.code).tries_again();
+            if again { CallOutcome::TryLater(problem) } else { CallOutcome::Refused(problem) }
+        }
+        Err(_) if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) => {
+            CallOutcome::Refused(ProviderError::ours("refused", "Meta refused without saying why"))
+        }
+        Err(_) => {
+            CallOutcome::TryLater(ProviderError::ours("no_graph_answer", "something between us and Meta answered"))
+        }
+    })
 }
 
 async fn read(reply: reqwest::Response) -> SendOutcome {
     let status = reply.status();
     let Ok(body) = reply.bytes().await else {
-        return SendOutcome::Doubtful(ProviderError::ours("answer_cut", "Meta's answer broke off"));
+        return SendOutcome::Doubtful(ProviderError::ours("answer_cut", "Meta's answer broke off"), false);
     };
     if status.is_success() {
         return accepted(&body);
@@ -105,11 +179,11 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
         Ok(ErrorBody { error }) => {
             let transient = status.is_server_error() && error.is_transient == Some(true);
             let problem = error.into_provider_error();
-            match error::reaction(problem.code) {
-                Reaction::TryLater => SendOutcome::NotSent(problem),
-                Reaction::Doubt => SendOutcome::Doubtful(problem),
-                Reaction::GiveUp if transient => SendOutcome::Doubtful(problem),
-                Reaction::GiveUp => SendOutcome::Refused(problem),
+            match error::class(problem.code) {
+                Class::Soft => SendOutcome::Doubtful(problem, true),
+                class if class.tries_again() => SendOutcome::NotSent(problem),
+                _ if transient => SendOutcome::Doubtful(problem, true),
+                _ => SendOutcome::Refused(problem),
             }
         }
         // Something in front of Graph is slowing us down.
@@ -120,23 +194,22 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
             SendOutcome::Refused(ProviderError::ours("refused", "Meta refused without saying why"))
         }
         Err(_) => {
-            SendOutcome::Doubtful(ProviderError::ours("no_graph_answer", "something between us and Meta answered"))
+            let something = ProviderError::ours("no_graph_answer", "something between us and Meta answered");
+            SendOutcome::Doubtful(something, false)
         }
     }
 }
 
 fn accepted(body: &[u8]) -> SendOutcome {
-    let wamid = serde_json::from_slice::<Accepted>(body)
-        .ok()
-        .and_then(|accepted| accepted.messages.into_iter().next())
-        .and_then(|message| Wamid::parse(&message.id).ok());
-    match wamid {
-        Some(wamid) => SendOutcome::Accepted(wamid),
-        None => SendOutcome::Doubtful(ProviderError::ours(
-            "answer_unreadable",
-            "Meta accepted but its answer has no message id",
-        )),
-    }
+    let message = serde_json::from_slice::<Accepted>(body).ok().and_then(|body| body.messages.into_iter().next());
+    let named = message.and_then(|message| {
+        let held = message.message_status.is_some_and(|status| status != "accepted");
+        Some(SendOutcome::Accepted { wamid: Wamid::parse(&message.id).ok()?, held })
+    });
+    named.unwrap_or_else(|| {
+        let unreadable = ProviderError::ours("answer_unreadable", "Meta accepted but its answer has no message id");
+        SendOutcome::Doubtful(unreadable, false)
+    })
 }
 
 #[derive(Deserialize)]
@@ -147,6 +220,8 @@ struct Accepted {
 #[derive(Deserialize)]
 struct AcceptedMessage {
     id: String,
+    #[serde(default)]
+    message_status: Option<String>,
 }
 
 #[derive(Deserialize)]

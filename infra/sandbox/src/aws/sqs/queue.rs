@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 use super::super::AwsError;
 
 /// Largest message, in bytes (SQS: 1 MiB).
-const BODY_MAX: usize = 1024 * 1024;
+pub(super) const BODY_MAX: usize = 1024 * 1024;
 /// How long FIFO queues remember a de-duplication id, in milliseconds (SQS: 5 minutes), also after a deletion.
 const DEDUPLICATION_MS: i64 = 300_000;
 /// Longest visibility timeout, in seconds (SQS: 12 hours).
 const VISIBILITY_MAX: i64 = 43_200;
+/// Longest delay of a message, in seconds (SQS: 15 minutes).
+const DELAY_MAX: i64 = 900;
 /// Longest group or de-duplication id, in characters (SQS).
 const ID_MAX: usize = 128;
 
@@ -63,6 +65,7 @@ pub(super) struct Send {
     pub(super) body: String,
     pub(super) group: Option<String>,
     pub(super) deduplication: Option<String>,
+    pub(super) delay_seconds: Option<i64>,
 }
 
 pub(super) struct Sent {
@@ -81,6 +84,7 @@ pub(super) struct QueueState {
 impl QueueState {
     pub(super) fn send(&mut self, now: i64, send: Send) -> Result<Sent, AwsError> {
         check(&send, self.settings.fifo)?;
+        let delay = send.delay_seconds.unwrap_or(0);
         let md5 = md5(&send.body);
         if let Some(id) = &send.deduplication {
             self.remembered.retain(|_, (until, _)| *until > now);
@@ -99,7 +103,7 @@ impl QueueState {
             group: send.group,
             receipt: String::new(),
             receive_count: 0,
-            visible_at: now,
+            visible_at: now + delay * 1_000,
             sent_at: now,
         });
         Ok(Sent { id, md5 })
@@ -157,6 +161,10 @@ impl QueueState {
 
 fn check(send: &Send, fifo: bool) -> Result<(), AwsError> {
     let invalid = |rule: &str| Err(AwsError::new("InvalidParameterValue", rule.to_owned()));
+    let most = if fifo { 0 } else { DELAY_MAX };
+    if !(0..=most).contains(&send.delay_seconds.unwrap_or(0)) {
+        return invalid("DelaySeconds must be 0 to 900, and FIFO queues take none for a message");
+    }
     if send.body.is_empty() {
         return invalid("MessageBody must not be empty");
     }

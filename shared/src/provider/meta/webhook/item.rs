@@ -135,6 +135,7 @@ fn context(node: &Node<'_>) -> MessageContext {
     let product = context.as_ref().and_then(|context| context.get("referred_product"));
     MessageContext {
         quotes: context.as_ref().and_then(|context| wamid(context, "id")),
+        quoted_author: context.as_ref().and_then(|context| context.filled("from")),
         forwarded: match (says("frequently_forwarded"), says("forwarded")) {
             (true, _) => Some(Forwarded::Often),
             (false, true) => Some(Forwarded::Once),

@@ -1,0 +1,245 @@
+//! `POST /v1/broadcasts`: a template to up to 100,000 recipients from one call, as JSON or as CSV.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde::Deserialize;
+use serde_json::Value;
+use shared::domain::broadcast::{
+    Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK, RECIPIENTS_MAX, Recipients,
+};
+use shared::domain::ids::BroadcastId;
+use shared::domain::outgoing::{Outgoing, Template};
+use shared::domain::pacing::Lane;
+use shared::domain::phone::PhoneNumber;
+use shared::domain::policy::{Class, Facts, Verdict, decide};
+use shared::domain::tenant::Scope;
+use shared::http::Problem;
+use shared::limits::BATCH_CONCURRENCY;
+use shared::storage::{Accepted, StorageError};
+
+use crate::auth::Caller;
+use crate::broadcast::BroadcastJson;
+use crate::request::{Chosen, Options, problem};
+use crate::send::{accepted_response, files, idempotency, key_reused, open_line, own_number};
+use crate::{Deps, json, storage_problem};
+
+/// A broadcast as JSON; as CSV the same without recipients stands in the query.
+#[derive(Deserialize)]
+struct Request {
+    from: String,
+    template: Value,
+    #[serde(default)]
+    parameter_names: Vec<String>,
+    recipients: Vec<Value>,
+    #[serde(flatten)]
+    options: Options,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecipientRequest {
+    to: String,
+    #[serde(default)]
+    parameters: Vec<String>,
+}
+
+/// What stands in the query of a CSV request.
+#[derive(Deserialize)]
+pub(crate) struct CsvQuery {
+    from: Option<String>,
+    template: Option<String>,
+    language: Option<String>,
+    #[serde(flatten)]
+    options: Options,
+}
+
+/// Recipients as they were written, each with where.
+struct Rows {
+    names: Vec<String>,
+    rows: Vec<(String, String, Vec<String>)>,
+}
+
+pub(crate) async fn create(
+    State(deps): State<Arc<Deps>>,
+    caller: Caller,
+    headers: HeaderMap,
+    query: Result<Query<CsvQuery>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant(Scope::Send)?;
+    let body = body.map_err(|_| too_large())?;
+    let idempotency = idempotency(&headers, &body)?;
+    let now = deps.clock.now();
+    let is_csv = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/csv"));
+    let (from, template, options, rows) = if is_csv { from_csv(query, &body)? } else { from_json(&body)? };
+    let chosen = Chosen::read(&options, Class::Template(None), now)?;
+    if chosen.lane != Lane::Live || options.lane.is_some() {
+        return Err(Problem::invalid("lane", "is not for broadcasts: they are always bulk"));
+    }
+    let number = own_number(&deps, tenant, &from).await?;
+    let mut said = Outgoing::read("template", template).map_err(problem)?;
+    files(&deps, tenant, &mut said).await?;
+    let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
+    let id = BroadcastId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let mut broadcast = Broadcast {
+        id,
+        tenant,
+        number: number.id.clone(),
+        template,
+        value_names: rows.names.clone(),
+        category: chosen.category,
+        on_unknown: chosen.on_unknown,
+        recipients: Recipients { count: 0, duplicates: 0 },
+        released: 0,
+        state: BroadcastState::Running,
+        send_before: chosen.send_before,
+        created_at: now,
+    };
+    let recipients = recipients(&broadcast, rows)?;
+    broadcast.recipients = Recipients { count: recipients.0.len(), duplicates: recipients.1 };
+    allowed(&deps, &number, &broadcast).await?;
+
+    // The recipients first: a broadcast whose item stands is complete.
+    let all = &recipients.0;
+    let put = |page: usize| {
+        let end = all.len().min((page + 1) * RECIPIENTS_A_CHUNK);
+        deps.files.put_recipients(id, page, &all[page * RECIPIENTS_A_CHUNK..end])
+    };
+    let puts = stream::iter(0..all.len().div_ceil(RECIPIENTS_A_CHUNK)).map(put).buffer_unordered(BATCH_CONCURRENCY);
+    puts.try_collect::<Vec<()>>().await.map_err(|error| {
+        tracing::error!(event = "api.recipients_not_stored", %error);
+        Problem::unavailable()
+    })?;
+    let accepted = deps.table.put_broadcast(&broadcast, idempotency.as_ref(), now).await;
+    let (shown, replayed) = match accepted.map_err(|error| storage_problem(&error))? {
+        Accepted::New => (broadcast, false),
+        Accepted::Replayed(earlier) => {
+            let known = deps.table.broadcast(earlier).await.map_err(|error| storage_problem(&error))?;
+            (known.ok_or_else(Problem::unavailable)?, true)
+        }
+        Accepted::KeyReused => return Err(key_reused()),
+    };
+    if let Err(error) = open_line(&deps, &number.id).await {
+        // The lane may be open already; if not, the next request opens it.
+        tracing::error!(event = "api.line_not_opened", %error);
+        return Err(Problem::unavailable());
+    }
+    Ok(accepted_response(BroadcastJson::new(&shown), replayed, idempotency.is_some()))
+}
+
+fn from_json(body: &[u8]) -> Result<(String, Value, Options, Rows), Problem> {
+    let json = json::parse(body)?;
+    known_fields(&json)?;
+    let request: Request = json::typed(json)?;
+    let row = |(place, one): (usize, Value)| match one {
+        Value::String(to) => Ok((format!("recipients[{place}]"), to, Vec::new())),
+        one => {
+            let field = format!("recipients[{place}]");
+            let read: Result<RecipientRequest, _> = serde_json::from_value(one);
+            let read = read.map_err(|error| Problem::invalid(&field, &error.to_string()))?;
+            Ok((field, read.to, read.parameters))
+        }
+    };
+    let rows = request.recipients.into_iter().enumerate().map(row).collect::<Result<_, Problem>>()?;
+    Ok((request.from, request.template, request.options, Rows { names: request.parameter_names, rows }))
+}
+
+fn known_fields(json: &Value) -> Result<(), Problem> {
+    const FIELDS: [&str; 7] =
+        ["from", "template", "parameter_names", "recipients", "category", "on_unknown", "send_before"];
+    let object = json.as_object().ok_or_else(|| Problem::invalid("body", "must be an object"))?;
+    match object.keys().find(|key| !FIELDS.contains(&key.as_str()) && key.as_str() != "lane") {
+        Some(key) => Err(Problem::invalid(key, "is no field of this request")),
+        None => Ok(()),
+    }
+}
+
+/// The first column is `to`; each other one is a variable of the template's body, by its name, or in order if the names
+/// are numbers.
+fn from_csv(
+    query: Result<Query<CsvQuery>, QueryRejection>,
+    body: &[u8],
+) -> Result<(String, Value, Options, Rows), Problem> {
+    let rule = "takes `from`, `template`, `language`, `category`, `on_unknown` and `send_before`";
+    let Query(query) = query.map_err(|_| Problem::invalid("query", rule))?;
+    let required = |field: &str, value: Option<String>| {
+        value.ok_or_else(|| Problem::invalid(field, "is required in the query of a CSV request"))
+    };
+    let template = serde_json::json!({
+        "name": required("template", query.template)?,
+        "language": {"code": required("language", query.language)?},
+    });
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(body);
+    let bad = |error: csv::Error| Problem::invalid("body", &format!("must be CSV: {error}"));
+    let columns: Vec<String> = reader.headers().map_err(bad)?.iter().map(str::to_owned).collect();
+    if columns.first().map(String::as_str) != Some("to") {
+        return Err(Problem::invalid("body", "must be CSV whose first column is called `to`"));
+    }
+    let names: Vec<String> = columns.into_iter().skip(1).collect();
+    let numbered = names.iter().all(|name| name.parse::<u32>().is_ok());
+    let mut rows = Vec::new();
+    for (place, row) in reader.records().enumerate() {
+        let row = row.map_err(bad)?;
+        let values = row.iter().skip(1).map(str::to_owned).collect();
+        rows.push((format!("line {}", place + 2), row.get(0).unwrap_or_default().to_owned(), values));
+    }
+    let names = if numbered { Vec::new() } else { names };
+    Ok((required("from", query.from)?, template, query.options, Rows { names, rows }))
+}
+
+/// The recipients, each once, and how many were named again.
+fn recipients(broadcast: &Broadcast, rows: Rows) -> Result<(Vec<BroadcastRecipient>, usize), Problem> {
+    if rows.rows.is_empty() || rows.rows.len() > RECIPIENTS_MAX {
+        return Err(Problem::invalid("recipients", &format!("must be 1 to {RECIPIENTS_MAX}")));
+    }
+    let expected = rows.rows.first().map_or(0, |(.., values)| values.len());
+    let mut seen = BTreeSet::new();
+    let (mut recipients, mut duplicates) = (Vec::with_capacity(rows.rows.len()), 0);
+    for (field, to, values) in rows.rows {
+        let to = PhoneNumber::parse(&to).map_err(|rule| Problem::invalid(&format!("{field}.to"), &rule.to_string()))?;
+        if values.len() != expected || (!rows.names.is_empty() && values.len() != rows.names.len()) {
+            let rule = "must have as many parameters as the first recipient, and as there are names";
+            return Err(Problem::violates(&field, rule, 132_000));
+        }
+        if !seen.insert(to.canonical().e164().to_owned()) {
+            duplicates += 1;
+            continue;
+        }
+        let recipient = BroadcastRecipient { to, values };
+        let template: Template = broadcast.template_for(&recipient);
+        Outgoing::Template(template)
+            .check()
+            .map_err(|broken| Problem::violates(&format!("{field}: {}", broken.field), &broken.rule, broken.code))?;
+        recipients.push(recipient);
+    }
+    Ok((recipients, duplicates))
+}
+
+/// What holds for every recipient is asked once; the customer's wishes are asked at each one's turn.
+async fn allowed(deps: &Deps, number: &shared::domain::number::Number, broadcast: &Broadcast) -> Result<(), Problem> {
+    let template = &broadcast.template;
+    let known = deps.table.template_facts(&number.waba, &template.name, &template.language.code).await;
+    let standing = deps.table.standing(number).await.map_err(|error| storage_problem(&error))?;
+    let known = known.map_err(|error| storage_problem(&error))?;
+    let facts = Facts { standing, template: known, ..Facts::default() };
+    match decide(&facts, Class::Template(broadcast.category), deps.clock.now()) {
+        Verdict::Allowed => Ok(()),
+        Verdict::Blocked(_, Some(until)) if until < broadcast.send_before => Ok(()),
+        Verdict::Blocked(reason, _) | Verdict::TemplateOnly(reason) => {
+            let title = "The rules do not allow this broadcast now.";
+            Err(Problem::new(StatusCode::CONFLICT, reason.as_str(), title).remedy(reason.remedy()))
+        }
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 4.4 MB.")
+        .remedy("Send CSV, which is shorter, or several broadcasts.")
+}

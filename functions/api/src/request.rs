@@ -1,0 +1,170 @@
+//! What a request to send says: read once, every rule named.
+
+use serde::Deserialize;
+use serde_json::Value;
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::ids::Wamid;
+use shared::domain::outbound::OnUnknown;
+use shared::domain::outgoing::{Outgoing, Violation};
+use shared::domain::pacing::Lane;
+use shared::domain::policy::{Category, Class};
+use shared::http::Problem;
+use shared::limits::{AUTHENTICATION_SEND_BEFORE, SEND_BEFORE_DEFAULT, SEND_BEFORE_MAX};
+
+use crate::json;
+
+/// The request without what is said. Names are the Cloud API's own where it has one; unknown ones are refused so that a
+/// typing error is not ignored.
+#[derive(Debug, Deserialize)]
+struct Envelope {
+    conversation_id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    context: Option<Context>,
+    #[serde(flatten)]
+    options: Options,
+}
+
+/// How a message is sent; the same for one and for a broadcast.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Options {
+    pub(crate) category: Option<String>,
+    pub(crate) on_unknown: Option<String>,
+    pub(crate) send_before: Option<String>,
+    pub(crate) lane: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Context {
+    message_id: String,
+}
+
+/// A request to send, read.
+pub(crate) struct SendRequest {
+    pub(crate) to: To,
+    pub(crate) body: Outgoing,
+    pub(crate) quotes: Option<Wamid>,
+    pub(crate) chosen: Chosen,
+}
+
+/// Where a message goes, as the request says it.
+pub(crate) enum To {
+    Conversation(String),
+    Customer { from: String, to: String },
+}
+
+/// The options, read.
+pub(crate) struct Chosen {
+    pub(crate) category: Option<Category>,
+    pub(crate) on_unknown: OnUnknown,
+    pub(crate) send_before: Timestamp,
+    pub(crate) lane: Lane,
+}
+
+impl SendRequest {
+    pub(crate) fn read(body: &[u8], now: Timestamp) -> Result<Self, Problem> {
+        let Value::Object(mut request) = json::parse(body)? else {
+            return Err(Problem::invalid("body", "must be an object"));
+        };
+        let Some(Value::String(kind)) = request.get("type").cloned() else {
+            return Err(Problem::violates("type", "is required", MISSING));
+        };
+        let said = request.remove(&kind).filter(|_| Outgoing::KINDS.contains(&kind.as_str()));
+        // A derived reader would take an array for an object, field by field.
+        if request.get("context").is_some_and(|context| !(context.is_object() || context.is_null())) {
+            return Err(Problem::invalid("context", "must be an object"));
+        }
+        known_fields(&request)?;
+        let envelope: Envelope = json::typed(Value::Object(request))?;
+        let body = match (said, Outgoing::KINDS.contains(&kind.as_str())) {
+            (None | Some(Value::Null), true) => {
+                return Err(Problem::violates(&kind, &format!("is required for type `{kind}`"), MISSING));
+            }
+            (said, _) => Outgoing::read(&kind, said.unwrap_or_default()).map_err(problem)?,
+        };
+        let quotes = match &envelope.context {
+            Some(context) => Some(
+                Wamid::parse(&context.message_id)
+                    .map_err(|_| Problem::invalid("context.message_id", "must be the wamid of a message"))?,
+            ),
+            None => None,
+        };
+        if quotes.is_some() && matches!(body, Outgoing::Reaction(_)) {
+            return Err(Problem::violates("context", "is not for reactions, which name their message themselves", 100));
+        }
+        let class = if matches!(body, Outgoing::Template(_)) { Class::Template(None) } else { Class::FreeForm };
+        let chosen = Chosen::read(&envelope.options, class, now)?;
+        Ok(Self { to: to(envelope)?, body, quotes, chosen })
+    }
+}
+
+/// Meta's "required parameter is missing".
+const MISSING: i64 = 131_008;
+
+/// `flatten` and `deny_unknown_fields` exclude each other, so the names are checked here.
+fn known_fields(request: &serde_json::Map<String, Value>) -> Result<(), Problem> {
+    const FIELDS: [&str; 9] =
+        ["conversation_id", "from", "to", "type", "context", "category", "on_unknown", "send_before", "lane"];
+    match request.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) if Outgoing::KINDS.contains(&key.as_str()) => {
+            Err(Problem::invalid(key, "must be left out: it is not the message's `type`"))
+        }
+        Some(key) => Err(Problem::invalid(key, "is no field of this request")),
+    }
+}
+
+pub(crate) fn problem(violation: Violation) -> Problem {
+    Problem::violates(&violation.field, &violation.rule, violation.code)
+}
+
+impl Chosen {
+    pub(crate) fn read(options: &Options, class: Class, now: Timestamp) -> Result<Self, Problem> {
+        fn word<T>(
+            field: &str,
+            word: Option<&str>,
+            read: fn(&str) -> Option<T>,
+            rule: &str,
+        ) -> Result<Option<T>, Problem> {
+            word.map(|word| read(word).ok_or_else(|| Problem::invalid(field, rule))).transpose()
+        }
+        let exact = |word: &str| Category::ALL.into_iter().find(|category| category.as_str() == word);
+        let rule = "must be marketing, utility or authentication";
+        let category = match options.category.as_deref() {
+            Some(text) => Some(exact(text).ok_or_else(|| Problem::invalid("category", rule))?),
+            None => None,
+        };
+        if category.is_some() && class == Class::FreeForm {
+            return Err(Problem::invalid("category", "is only for templates: leave it out"));
+        }
+        let rule = "must be hold, resend_once or fail";
+        let on_unknown = word("on_unknown", options.on_unknown.as_deref(), OnUnknown::from_word, rule)?;
+        let lane = word("lane", options.lane.as_deref(), Lane::from_word, "must be live or bulk")?;
+        let usual =
+            if category == Some(Category::Authentication) { AUTHENTICATION_SEND_BEFORE } else { SEND_BEFORE_DEFAULT };
+        let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let rule = "must be a time from now on, RFC 3339, at most 30 days ahead";
+        let send_before = match &options.send_before {
+            None => after(usual),
+            Some(text) => {
+                let at: Option<Timestamp> = text.parse().ok().filter(|at| now < *at && *at <= after(SEND_BEFORE_MAX));
+                at.ok_or_else(|| Problem::invalid("send_before", rule))?
+            }
+        };
+        Ok(Self { category, on_unknown: on_unknown.unwrap_or_default(), send_before, lane: lane.unwrap_or(Lane::Live) })
+    }
+}
+
+fn to(envelope: Envelope) -> Result<To, Problem> {
+    match (envelope.conversation_id, envelope.from, envelope.to) {
+        (Some(id), None, None) => Ok(To::Conversation(id)),
+        (None, Some(from), Some(to)) => Ok(To::Customer { from, to }),
+        (Some(_), _, _) => {
+            Err(Problem::invalid("conversation_id", "must stand alone: leave out `from` and `to`, or leave it out"))
+        }
+        (None, Some(_), None) => Err(Problem::invalid("to", "is required with `from`")),
+        (None, None, Some(_)) => Err(Problem::invalid("from", "is required with `to`")),
+        (None, None, None) => Err(Problem::invalid("conversation_id", "is required, or `from` and `to`")),
+    }
+}

@@ -1,0 +1,74 @@
+//! Broadcasts under way: each gets a chunk in turn.
+
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::broadcast::{Broadcast, BroadcastRecipient, RECIPIENTS_A_CHUNK};
+use shared::domain::ids::BroadcastId;
+use shared::domain::number::Number;
+use shared::queue::{OutboundWork, RecipientJob};
+
+use crate::{Deps, NotReleased, enqueue};
+
+/// How late a releaser sees that a broadcast was paused or cancelled.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+/// What a releaser knows of its number's broadcasts.
+#[derive(Default)]
+pub(crate) struct Broadcasts {
+    running: Vec<Broadcast>,
+    looked_at: Option<Timestamp>,
+    turn: usize,
+    /// The recipients read last: of which broadcast, which object.
+    page: Option<(BroadcastId, usize, Vec<BroadcastRecipient>)>,
+}
+
+/// Releases a chunk of the broadcast whose turn it is. `false` if there is none.
+pub(crate) async fn chunk(
+    deps: &Deps,
+    number: &Number,
+    state: &mut Broadcasts,
+    most: usize,
+    interval: i64,
+    now: Timestamp,
+) -> Result<bool, NotReleased> {
+    if state.looked_at.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY) {
+        state.running = deps.table.running(&number.id).await?;
+        state.looked_at = Some(now);
+    }
+    if state.running.is_empty() {
+        return Ok(false);
+    }
+    state.turn = (state.turn + 1) % state.running.len();
+    let broadcast = state.running[state.turn].clone();
+    let page = broadcast.released / RECIPIENTS_A_CHUNK;
+    if state.page.as_ref().is_none_or(|(id, known, _)| (*id, *known) != (broadcast.id, page)) {
+        state.page = Some((broadcast.id, page, deps.files.recipients(broadcast.id, page).await?));
+    }
+    let recipients = state.page.as_ref().map(|(.., recipients)| recipients.as_slice()).unwrap_or_default();
+    let from = broadcast.released % RECIPIENTS_A_CHUNK;
+    let work: Vec<OutboundWork> = recipients
+        .iter()
+        .enumerate()
+        .skip(from)
+        .take(most)
+        .map(|(place, recipient)| {
+            OutboundWork::Recipient(RecipientJob {
+                broadcast: broadcast.id,
+                number: number.id.clone(),
+                place: page * RECIPIENTS_A_CHUNK + place,
+                recipient: recipient.clone(),
+            })
+        })
+        .collect();
+    let released = if work.is_empty() { broadcast.recipients.count } else { broadcast.released + work.len() };
+    if !work.is_empty() {
+        enqueue(deps, number, &work, interval, now).await?;
+    }
+    // Written after the queue has them: what is lost in between is queued twice and sent once.
+    deps.table.advance(&broadcast, released).await?;
+    state.running[state.turn].released = released;
+    if released >= broadcast.recipients.count {
+        state.running.remove(state.turn);
+        state.looked_at = None;
+    }
+    Ok(true)
+}

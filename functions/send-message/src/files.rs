@@ -1,0 +1,48 @@
+//! Files: ours get an id of Meta's, which is used again while it is good.
+
+use shared::domain::event::ProviderError;
+use shared::domain::ids::MediaId;
+use shared::domain::number::Number;
+use shared::domain::outgoing::Outgoing;
+use shared::provider::meta::graph::CallOutcome;
+use shared::secret::Secret;
+use shared::storage::ArchiveError;
+
+use crate::Deps;
+use crate::prepare::NotReady;
+
+/// Puts Meta's ids in place of ours. Two workers at once may upload a file twice, which costs an upload.
+pub(crate) async fn at_meta(deps: &Deps, number: &Number, token: &Secret, says: &mut Outgoing) -> Result<(), NotReady> {
+    for file in says.files() {
+        if let Ok(ours) = MediaId::parse(file.id) {
+            *file.id = id_at_meta(deps, number, token, ours).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn id_at_meta(deps: &Deps, number: &Number, token: &Secret, id: MediaId) -> Result<String, NotReady> {
+    let gone =
+        || NotReady::Refused(ProviderError::ours("file_gone", "the file is not stored any more: upload it again"));
+    let now = deps.clock.now();
+    let found = deps.table.media(id, Some(&number.id), now).await?;
+    let (media, known) = found.filter(|(media, _)| media.tenant == number.tenant).ok_or_else(gone)?;
+    if let Some(known) = known {
+        deps.metrics.count("media", "reused", 1);
+        return Ok(known);
+    }
+    let bytes = match deps.files.get(&media.stored_at).await {
+        Ok(bytes) => bytes,
+        Err(ArchiveError::Gone) => return Err(gone()),
+        Err(error) => return Err(error.into()),
+    };
+    match deps.graph.upload(token, &number.id, media.media_type.mime(), bytes.to_vec()).await {
+        CallOutcome::Done(meta_id) => {
+            deps.table.put_meta_id(id, &number.id, &meta_id, now).await?;
+            deps.metrics.count("media", "uploaded", 1);
+            Ok(meta_id)
+        }
+        CallOutcome::TryLater(error) => Err(NotReady::NotUploaded(error)),
+        CallOutcome::Refused(error) => Err(NotReady::Refused(error)),
+    }
+}

@@ -1,0 +1,115 @@
+//! Whether a message may go now: the rules once more, the number's pause and suspicion, the customer's pace. Asked right
+//! before the claim, because a message may have waited.
+
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::event::ProviderError;
+use shared::domain::number::Number;
+use shared::domain::outbound::Intent;
+use shared::domain::outgoing::{Outgoing, Template};
+use shared::domain::pacing::Pace;
+use shared::domain::policy::{Class, Facts, Reason, TemplateFacts, Verdict, decide};
+use shared::storage::{Reserved, StorageError};
+
+use crate::Deps;
+
+/// Longest time between two looks at what only people can settle: each costs a receive, and 100 are allowed.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// What the rules let out.
+pub(crate) enum Gate {
+    /// The message itself.
+    Open,
+    /// The number's fallback template in its place.
+    Instead(Template),
+    /// Not now.
+    Wait(Timestamp),
+    /// Never.
+    Refused(ProviderError),
+}
+
+/// The class of a message, for the rules.
+pub(crate) fn class_of(says: &Outgoing, intent: &Intent) -> Class {
+    match says {
+        Outgoing::Template(_) => Class::Template(intent.category),
+        _ => Class::FreeForm,
+    }
+}
+
+/// Asks the rules.
+pub(crate) async fn rules(deps: &Deps, number: &Number, intent: &Intent) -> Result<Gate, StorageError> {
+    let now = deps.clock.now();
+    let reason = match verdict(deps, number, intent, &intent.body).await? {
+        Verdict::Allowed => return Ok(Gate::Open),
+        // What ends after the message is stale is as good as never.
+        Verdict::Blocked(reason, Some(until)) if until >= intent.send_before => {
+            return Ok(Gate::Refused(refusal(reason)));
+        }
+        Verdict::Blocked(_, Some(until)) => return Ok(Gate::Wait(until.min(later(now, LOOK_AGAIN)))),
+        Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, None) => {
+            return Ok(Gate::Wait(later(now, LOOK_AGAIN)));
+        }
+        Verdict::Blocked(reason, None) => return Ok(Gate::Refused(refusal(reason))),
+        Verdict::TemplateOnly(reason) => reason,
+    };
+    let Some(fallback) = number.fallback.clone() else { return Ok(Gate::Refused(refusal(reason))) };
+    let instead = Outgoing::Template(fallback.clone());
+    Ok(match verdict(deps, number, intent, &instead).await? {
+        Verdict::Allowed => Gate::Instead(fallback),
+        Verdict::Blocked(other, _) | Verdict::TemplateOnly(other) => Gate::Refused(refusal(other)),
+    })
+}
+
+async fn verdict(deps: &Deps, number: &Number, intent: &Intent, says: &Outgoing) -> Result<Verdict, StorageError> {
+    let fetch = async { deps.table.standing(number).await.map(Some) };
+    let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
+    let template = match says {
+        Outgoing::Template(template) => known_template(deps, number, template).await?,
+        _ => TemplateFacts::default(),
+    };
+    let class = class_of(says, intent);
+    let facts: Facts = deps.table.facts(number, &intent.conversation, class, standing, template).await?;
+    Ok(decide(&facts, class, deps.clock.now()))
+}
+
+async fn known_template(deps: &Deps, number: &Number, template: &Template) -> Result<TemplateFacts, StorageError> {
+    let key = (number.waba.clone(), template.name.clone(), template.language.code.clone());
+    let fetch = async { deps.table.template_facts(&key.0, &key.1, &key.2).await.map(Some) };
+    Ok(deps.templates.get(&key, fetch).await?.unwrap_or_default())
+}
+
+fn refusal(reason: Reason) -> ProviderError {
+    ProviderError::ours(reason.as_str(), reason.remedy())
+}
+
+/// The number's pace. `Err`: nothing leaves it before then; a suspect number is tried by one call at a time.
+pub(crate) async fn pace(deps: &Deps, number: &Number) -> Result<Result<Pace, Timestamp>, StorageError> {
+    let now = deps.clock.now();
+    let fetch = async { deps.table.pace(&number.id).await.map(Some) };
+    let pace = deps.paces.get(&number.id, fetch).await?.unwrap_or_default();
+    if let Some(until) = pace.stopped_until(now) {
+        return Ok(Err(until.min(later(now, LOOK_AGAIN))));
+    }
+    if pace.suspect_until.is_some() {
+        let ours = deps.table.probe(&number.id, now).await?;
+        deps.paces.forget(&number.id);
+        if !ours {
+            return Ok(Err(later(now, shared::storage::SUSPECT_FOR)));
+        }
+    }
+    Ok(Ok(pace))
+}
+
+/// Takes the pair's slot. A broadcast has one message for each customer, which the pair's burst always covers.
+pub(crate) async fn pair(deps: &Deps, intent: &Intent) -> Result<Option<Timestamp>, StorageError> {
+    if intent.broadcast.is_some() {
+        return Ok(None);
+    }
+    Ok(match deps.table.reserve_pair(&intent.conversation, deps.clock.now()).await? {
+        Reserved::At(_) => None,
+        Reserved::Busy(until) => Some(until),
+    })
+}
+
+fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,48 @@
+//! A customer's message marked as read, or an answer shown as being written. Nothing is recorded: doing it twice changes
+//! nothing, and when it fails the customer misses two blue ticks.
+
+use shared::clock::{SignedDuration, Timestamp};
+use shared::provider::meta::graph::CallOutcome;
+use shared::provider::meta::message;
+use shared::queue::MarkJob;
+use shared::storage::StorageError;
+
+use crate::{Deps, Next, prepare};
+
+/// A typing indicator is shown for 25 seconds (`facts/messages.md` §7): after that it says what is not true.
+const TYPING_FOR: SignedDuration = SignedDuration::from_secs(25);
+/// How long a receipt is tried.
+const READ_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// Between two tries.
+const TRY_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+pub(crate) async fn mark(deps: &Deps, job: &MarkJob) -> Result<Next, StorageError> {
+    let now = deps.clock.now();
+    let waited = now.duration_since(job.asked_at);
+    let id = job.conversation.number();
+    let Some(number) = deps.numbers.get(id, deps.table.number(id)).await? else { return Ok(Next::Finished) };
+    let typing = job.typing && waited < TYPING_FOR;
+    let (Ok(token), Ok(body)) = (prepare::token(deps, &number).await, message::mark_read(&job.message, typing)) else {
+        return Ok(again(now, waited));
+    };
+    Ok(match deps.graph.mark(&token, &number.id, body).await {
+        CallOutcome::Done(_) => {
+            deps.metrics.count("marked_read", if typing { "typing" } else { "read" }, 1);
+            Next::Finished
+        }
+        CallOutcome::TryLater(_) => again(now, waited),
+        CallOutcome::Refused(error) => {
+            deps.metrics.count("mark_refused", &error.code.to_string(), 1);
+            Next::Finished
+        }
+    })
+}
+
+/// It must not hold back the messages behind it for long.
+fn again(now: Timestamp, waited: SignedDuration) -> Next {
+    if waited > READ_FOR {
+        Next::Finished
+    } else {
+        Next::NotBefore(now.checked_add(TRY_AGAIN).unwrap_or(Timestamp::MAX))
+    }
+}

@@ -1,0 +1,80 @@
+//! A broadcast's recipient: its message is made and claimed in one write, when its turn has come.
+
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::broadcast::{Broadcast, BroadcastState};
+use shared::domain::event::ProviderError;
+use shared::domain::ids::{ConversationId, OutboundId};
+use shared::domain::outbound::{Intent, Recipient, SendFacts, SendState};
+use shared::domain::outgoing::Outgoing;
+use shared::queue::RecipientJob;
+use shared::storage::{StorageError, Vouched};
+
+use crate::attempt::{self, NotNow, Store};
+use crate::{Deps, Next};
+
+/// How long a turn waits while its broadcast is paused, between two looks.
+const PAUSED_WAIT: SignedDuration = SignedDuration::from_mins(10);
+
+pub(crate) async fn send(deps: &Deps, job: &RecipientJob, deadline: Timestamp) -> Result<Next, StorageError> {
+    let now = deps.clock.now();
+    let fetch = deps.table.broadcast(job.broadcast);
+    let Some(broadcast) = deps.broadcasts.get(&job.broadcast, fetch).await? else { return Ok(Next::Finished) };
+    let intent = intent(deps, &broadcast, job, now).await?;
+    let known = deps.table.intent(&intent.conversation, intent.id).await?;
+    if let Some((intent, facts)) = known {
+        return attempt::step(deps, &intent, &facts, deadline).await;
+    }
+    match broadcast.state {
+        BroadcastState::Cancelled => {
+            let why = ProviderError::ours("cancelled", "the broadcast was cancelled before its turn");
+            deps.table.put_refused(&intent, &why, SendState::Cancelled).await?;
+            return Ok(Next::Finished);
+        }
+        BroadcastState::Paused if now < broadcast.send_before => {
+            return Ok(Next::NotBefore(now.checked_add(PAUSED_WAIT).unwrap_or(Timestamp::MAX)));
+        }
+        _ => {}
+    }
+    if now >= broadcast.send_before {
+        let why = ProviderError::ours("expired", "its time ran out before its turn");
+        deps.table.put_refused(&intent, &why, SendState::Expired).await?;
+        deps.metrics.count("expired", "broadcast", 1);
+        return Ok(Next::Finished);
+    }
+    match attempt::ready(deps, &intent).await? {
+        Ok(ready) => {
+            let facts = SendFacts::of_new();
+            attempt::send(deps, &intent, &facts, &ready, Store::New, deadline).await
+        }
+        Err(NotNow::Refused(error)) => {
+            deps.metrics.count("send_refused_by_us", &error.title, 1);
+            deps.table.put_refused(&intent, &error, SendState::Failed).await?;
+            Ok(Next::Finished)
+        }
+        Err(NotNow::Wait(at)) => Ok(Next::NotBefore(at.min(intent.send_before))),
+    }
+}
+
+async fn intent(
+    deps: &Deps,
+    broadcast: &Broadcast,
+    job: &RecipientJob,
+    now: Timestamp,
+) -> Result<Intent, StorageError> {
+    let to = Recipient::Phone(job.recipient.to.clone());
+    let contact = deps.table.resolve_contact(broadcast.tenant, &to.card(), &[], Vouched::Typed, now).await?;
+    Ok(Intent {
+        id: OutboundId::of_recipient(broadcast.id, job.place),
+        conversation: ConversationId::new(broadcast.number.clone(), contact),
+        tenant: broadcast.tenant,
+        to,
+        body: Outgoing::Template(broadcast.template_for(&job.recipient)),
+        quotes: None,
+        accepted_at: now,
+        send_before: broadcast.send_before,
+        not_before: now,
+        on_unknown: broadcast.on_unknown,
+        category: broadcast.category,
+        broadcast: Some(broadcast.id),
+    })
+}

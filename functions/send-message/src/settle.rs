@@ -1,0 +1,148 @@
+//! What an outcome means: for the message, which is recorded, and for the messages to come.
+
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::event::ProviderError;
+use shared::domain::outbound::{Claim, Intent, SendFacts};
+use shared::domain::outgoing::Outgoing;
+use shared::domain::pacing;
+use shared::provider::meta::error::{self, Class, Throttled};
+use shared::provider::meta::graph::SendOutcome;
+use shared::random;
+use shared::storage::{Recorded, SendResult, StorageError};
+
+use crate::attempt::Ready;
+use crate::{Deps, Next, backoff};
+
+/// Tries to write down what Meta said: losing it makes a sent message doubtful.
+const RECORD_TRIES: u32 = 3;
+/// How long a message waits whose number must be connected again.
+const RECONNECT_WAIT: SignedDuration = SignedDuration::from_mins(5);
+
+pub(crate) async fn settle(
+    deps: &Deps,
+    intent: &Intent,
+    facts: &SendFacts,
+    ready: &Ready,
+    claim: Claim,
+    outcome: SendOutcome,
+) -> Result<Next, StorageError> {
+    let result = result_of(deps, facts, claim, &outcome);
+    let next = record(deps, intent, claim, &result).await;
+    if let Err(error) = follow(deps, intent, ready, &outcome).await {
+        // The message is recorded; the next one learns the same from Meta.
+        tracing::warn!(event = "send.consequence_not_stored", %error);
+    }
+    next
+}
+
+/// What the outcome means for the message.
+fn result_of(deps: &Deps, facts: &SendFacts, claim: Claim, outcome: &SendOutcome) -> SendResult {
+    let count = |metric: &'static str, error: &ProviderError| deps.metrics.count(metric, &error.code.to_string(), 1);
+    match outcome {
+        SendOutcome::Accepted { wamid, held } => {
+            deps.metrics.count("send_accepted", if *held { "held" } else { "meta" }, 1);
+            SendResult::Sent(wamid.clone(), *held)
+        }
+        SendOutcome::Doubtful(error, soft) => {
+            count("send_unknown", error);
+            SendResult::Unknown(error.clone(), *soft)
+        }
+        SendOutcome::Refused(error) => {
+            count("send_failed", error);
+            SendResult::Failed(error.clone())
+        }
+        SendOutcome::NotSent(error) => {
+            count("send_not_sent", error);
+            let unreached = if error.is_the_providers() { 0 } else { facts.unreached + 1 };
+            if backoff::gives_up(unreached) {
+                return SendResult::Failed(error.clone());
+            }
+            SendResult::TryAgain { not_before: next_try(deps, claim, error), error: error.clone(), unreached }
+        }
+    }
+}
+
+/// When a message that was surely not sent is tried again.
+fn next_try(deps: &Deps, claim: Claim, error: &ProviderError) -> Timestamp {
+    let now = deps.clock.now();
+    let class = error.is_the_providers().then(|| error::class(error.code));
+    let wait = match class {
+        Some(Class::Wait(wait)) => wait,
+        Some(Class::Reconnect) => RECONNECT_WAIT,
+        Some(Class::Throttle(Throttled::Pair)) => pacing::pair_wait(claim.attempt),
+        _ => {
+            // Without chance all messages come back together: slower, not wrong.
+            let [chance] = random::bytes::<1>().unwrap_or_default();
+            return backoff::next_try(now, claim.attempt, chance);
+        }
+    };
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Next, StorageError> {
+    let outcome = match result {
+        SendResult::Sent(..) => "sent",
+        SendResult::TryAgain { .. } => "try_again",
+        SendResult::Failed(_) => "failed",
+        SendResult::Unknown(..) => "unknown",
+    };
+    tracing::info!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
+    let mut written = deps.table.record(intent, claim, result).await;
+    for _ in 1..RECORD_TRIES {
+        if written.is_ok() {
+            break;
+        }
+        written = deps.table.record(intent, claim, result).await;
+    }
+    match written {
+        Ok(Recorded::DuplicateSend) => deps.metrics.count("duplicate_confirmed", "record", 1),
+        Ok(Recorded::Done | Recorded::Overtaken) => {}
+        Err(error) => {
+            // The claim's lease runs out, the message becomes doubtful, and its status settles it.
+            tracing::error!(event = "send.result_unrecorded", message_id = %intent.id, attempt = claim.attempt, %error);
+            return Err(error);
+        }
+    }
+    Ok(match result {
+        SendResult::TryAgain { not_before, .. } => Next::NotBefore(*not_before),
+        SendResult::Sent(..) | SendResult::Failed(_) | SendResult::Unknown(..) => Next::Finished,
+    })
+}
+
+/// What the outcome means for the messages to come.
+async fn follow(deps: &Deps, intent: &Intent, ready: &Ready, outcome: &SendOutcome) -> Result<(), StorageError> {
+    let (number, now) = (&ready.number, deps.clock.now());
+    if let SendOutcome::Doubtful(_, false) = outcome {
+        deps.metrics.count("breaker", "doubt", 1);
+        deps.table.count_doubt(&number.id, now).await?;
+        deps.paces.forget(&number.id);
+        return Ok(());
+    }
+    let error = match outcome {
+        SendOutcome::Accepted { .. } => None,
+        SendOutcome::Doubtful(error, _) | SendOutcome::NotSent(error) | SendOutcome::Refused(error) => Some(error),
+    };
+    let answered = error.is_none_or(ProviderError::is_the_providers);
+    if answered && (ready.pace.suspect_until.is_some() || ready.pace.doubts > 0) {
+        deps.table.answered(&number.id).await?;
+        deps.paces.forget(&number.id);
+    }
+    let Some(error) = error.filter(|error| error.is_the_providers()) else { return Ok(()) };
+    if error::is_token_error(error.code) {
+        deps.tokens.forget(&number.waba);
+    }
+    let Some(consequence) = error::consequence(error.code) else { return Ok(()) };
+    let template = match &intent.body {
+        Outgoing::Template(template) => Some(template),
+        _ => ready.instead.as_ref(),
+    };
+    let contact = intent.conversation.contact();
+    deps.table.follow(number, contact, template, error, consequence, now).await?;
+    deps.paces.forget(&number.id);
+    deps.standings.forget(&number.id);
+    if let Some(template) = template {
+        let key = (number.waba.clone(), template.name.clone(), template.language.code.clone());
+        deps.templates.forget(&key);
+    }
+    Ok(())
+}

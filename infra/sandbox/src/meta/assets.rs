@@ -1,0 +1,119 @@
+//! What an account has at Meta beside its messages: templates, files, receipts.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::state::Meta;
+
+/// A template of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaTemplate {
+    /// Its name.
+    pub name: String,
+    /// Its language.
+    pub language: String,
+    /// `APPROVED`, or why it cannot be sent.
+    pub status: String,
+    /// The names of its body's variables; numbers where they count by their order.
+    pub variables: Vec<String>,
+}
+
+/// Templates that every simulated account begins with.
+#[must_use]
+pub fn sample_templates() -> Vec<MetaTemplate> {
+    let of = |name: &str, variables: &[&str]| MetaTemplate {
+        name: name.to_owned(),
+        language: "en_US".to_owned(),
+        status: "APPROVED".to_owned(),
+        variables: variables.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    vec![
+        of("hello_world", &[]),
+        of("order_update", &["1", "2"]),
+        of("order_ready", &["first_name", "order"]),
+        of("otp_login", &["1"]),
+        of("we_answered", &[]),
+    ]
+}
+
+impl Meta {
+    /// Adds a template, or changes it.
+    pub fn put_template(&self, template: MetaTemplate) {
+        let key = format!("{}/{}", template.name, template.language);
+        self.lock().templates.insert(key, template);
+    }
+
+    /// Sets how many messages a second Meta takes from a number.
+    pub fn set_rate(&self, number: &str, rate: usize) {
+        self.lock().limits.set(number, rate);
+    }
+
+    /// The most messages that any second of this number had.
+    #[must_use]
+    pub fn busiest_second(&self, number: &str) -> usize {
+        self.lock().limits.busiest(number)
+    }
+
+    /// Receipts and typing indicators, as they came.
+    #[must_use]
+    pub fn marks(&self) -> Vec<Value> {
+        self.lock().marks.clone()
+    }
+
+    pub(super) fn marked(&self, number: &str, wamid: &str, body: Value) -> bool {
+        let mut state = self.lock();
+        let known = state.received.get(wamid).is_some_and(|to| to == number);
+        if known {
+            state.marks.push(body);
+        }
+        known
+    }
+
+    pub(super) fn take_file(&self, number: &str) -> String {
+        let mut state = self.lock();
+        state.serial += 1;
+        let id = format!("7001002{:08}", state.serial);
+        state.files.insert(id.clone(), number.to_owned());
+        id
+    }
+
+    pub(super) fn has_file(&self, number: &str, id: &str) -> bool {
+        self.lock().files.get(id).is_some_and(|of| of == number)
+    }
+
+    /// Files uploaded so far.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.lock().files.len()
+    }
+
+    /// Checks a template as Meta does: it exists, is approved, and gets a value for each variable.
+    pub(super) fn check_template(&self, template: &Value) -> Result<(), (i64, &'static str, String)> {
+        let part = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let key = format!("{}/{}", part(&template["name"]), part(&template["language"]["code"]));
+        let known = self.lock().templates.get(&key).cloned();
+        let known = known.ok_or((132_001, "Template does not exist", format!("{key} does not exist")))?;
+        match known.status.as_str() {
+            "APPROVED" => {}
+            "PAUSED" => return Err((132_015, "Template is paused", "Low quality".to_owned())),
+            "DISABLED" => return Err((132_016, "Template is disabled", "Low quality".to_owned())),
+            _ => return Err((132_001, "Template does not exist", format!("{key} is {}", known.status))),
+        }
+        let components = template["components"].as_array().cloned().unwrap_or_default();
+        let body = components.iter().find(|component| component["type"] == "body");
+        let given = body.and_then(|body| body["parameters"].as_array().cloned()).unwrap_or_default();
+        if given.len() != known.variables.len() {
+            let details = format!("{} parameters instead of {}", given.len(), known.variables.len());
+            return Err((132_000, "Number of parameters does not match", details));
+        }
+        let named = known.variables.iter().any(|name| name.parse::<u32>().is_err());
+        let fits = |parameter: &Value| match (named, parameter["parameter_name"].as_str()) {
+            (true, Some(name)) => known.variables.iter().any(|variable| variable == name),
+            (named, name) => !named && name.is_none(),
+        };
+        if !given.iter().all(fits) {
+            return Err((132_012, "Parameter format does not match", "parameter_name".to_owned()));
+        }
+        Ok(())
+    }
+}

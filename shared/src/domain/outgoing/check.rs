@@ -1,0 +1,176 @@
+//! Every rule that Meta would refuse a message over, checked before Meta is asked.
+
+use serde_json::Value;
+
+use super::{
+    CAPTION_MAX, CONTACTS_MAX, Degrees, FILENAME_MAX, LINK_MAX, Outgoing, OutgoingContact, OutgoingMedia, Place,
+    TEXT_BODY_MAX,
+};
+
+/// Meta's "invalid parameter".
+pub(super) const INVALID: i64 = 100;
+/// Meta's "required parameter is missing".
+pub(super) const MISSING: i64 = 131_008;
+/// Meta's "parameter value is not valid".
+pub(super) const VALUE: i64 = 131_009;
+/// Meta's "media could not be had".
+const MEDIA: i64 = 131_053;
+
+/// A rule that a message breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {rule}")]
+pub struct Violation {
+    /// The field, as a path.
+    pub field: String,
+    /// The rule.
+    pub rule: String,
+    /// The code Meta would have answered with.
+    pub code: i64,
+}
+
+pub(super) type Checked = Result<(), Violation>;
+
+impl Violation {
+    pub(super) fn new(field: &str, code: i64, rule: String) -> Self {
+        Self { field: field.to_owned(), rule, code }
+    }
+}
+
+/// Characters as Meta may count them at worst.
+pub(super) fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// A text of one to `max` characters.
+pub(super) fn words(field: &str, text: &str, max: usize) -> Checked {
+    if text.trim().is_empty() {
+        return Err(Violation::new(field, MISSING, "must not be empty".to_owned()));
+    }
+    at_most(field, text, max)
+}
+
+/// A text of up to `max` characters.
+pub(super) fn at_most(field: &str, text: &str, max: usize) -> Checked {
+    if length(text) > max {
+        return Err(Violation::new(field, VALUE, format!("must be at most {max} characters (UTF-16 units)")));
+    }
+    if text.contains('\0') {
+        return Err(Violation::new(field, VALUE, "must not contain the character U+0000".to_owned()));
+    }
+    Ok(())
+}
+
+pub(super) fn holds(field: &str, code: i64, holds: bool, rule: &str) -> Checked {
+    if holds { Ok(()) } else { Err(Violation::new(field, code, rule.to_owned())) }
+}
+
+/// A link that Meta can open: http or https, with a host.
+pub(super) fn link(field: &str, url: &str) -> Checked {
+    at_most(field, url, LINK_MAX)?;
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    let spaced = url.chars().any(|c| c.is_whitespace() || c.is_control());
+    holds(field, VALUE, !host.is_empty() && !spaced, "must be an http or https link")
+}
+
+impl Outgoing {
+    /// The first rule that the message breaks.
+    ///
+    /// # Errors
+    /// Names the field, the rule, and the code Meta would have answered with.
+    pub fn check(&self) -> Checked {
+        match self {
+            Self::Text(text) => words("text.body", &text.body, TEXT_BODY_MAX),
+            Self::Image(media) => file("image", media, true, false),
+            Self::Video(media) => file("video", media, true, false),
+            Self::Document(media) => file("document", media, true, true),
+            Self::Audio(media) => file("audio", media, false, false),
+            Self::Sticker(media) => file("sticker", media, false, false),
+            Self::Location(place) => location("location", place),
+            Self::Contacts(contacts) => cards(contacts),
+            Self::Reaction(reaction) => {
+                holds("reaction.message_id", VALUE, is_wamid(&reaction.message_id), "must be the wamid of a message")?;
+                // One emoji may be a family of code points, but never words.
+                let one = length(&reaction.emoji) <= 32 && !reaction.emoji.chars().any(|c| c.is_ascii_alphanumeric());
+                holds("reaction.emoji", VALUE, one, "must be one emoji, or empty to take the reaction back")
+            }
+            Self::Interactive(interactive) => interactive.check(),
+            Self::Template(template) => template.check(),
+        }
+    }
+}
+
+fn is_wamid(text: &str) -> bool {
+    crate::domain::ids::Wamid::parse(text).is_ok()
+}
+
+/// A file by id or by link, and what may stand beside it.
+pub(super) fn file(field: &str, media: &OutgoingMedia, captioned: bool, named: bool) -> Checked {
+    match (&media.id, &media.link) {
+        (Some(id), None) => {
+            let known = id.starts_with("med_") || (!id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
+            holds(&format!("{field}.id"), MEDIA, known, "must be an id from POST /v1/media, or Meta's id of a file")?;
+        }
+        (None, Some(url)) => link(&format!("{field}.link"), url)?,
+        (None, None) => return Err(Violation::new(field, MISSING, "needs `id` or `link`".to_owned())),
+        (Some(_), Some(_)) => {
+            return Err(Violation::new(field, INVALID, "takes `id` or `link`, not both".to_owned()));
+        }
+    }
+    if let Some(caption) = &media.caption {
+        let path = format!("{field}.caption");
+        holds(&path, INVALID, captioned, "is not shown with this kind: leave it out")?;
+        at_most(&path, caption, CAPTION_MAX)?;
+    }
+    if let Some(name) = &media.filename {
+        let path = format!("{field}.filename");
+        holds(&path, INVALID, named, "is only for documents: leave it out")?;
+        words(&path, name, FILENAME_MAX)?;
+        let plain = !name.chars().any(|c| c.is_control() || c == '/' || c == '\\');
+        holds(&path, VALUE, plain, "must be a name without a folder")?;
+    }
+    holds(&format!("{field}.voice"), INVALID, media.voice.is_none() || field == "audio", "is only for audio")
+}
+
+pub(super) fn location(field: &str, place: &Place) -> Checked {
+    let within = |degrees: &Degrees, most: f64| degrees.0.parse::<f64>().is_ok_and(|it| it.abs() <= most);
+    holds(&format!("{field}.latitude"), VALUE, within(&place.latitude, 90.0), "must be from -90 to 90")?;
+    holds(&format!("{field}.longitude"), VALUE, within(&place.longitude, 180.0), "must be from -180 to 180")?;
+    for (part, text) in [("name", &place.name), ("address", &place.address)] {
+        if let Some(text) = text {
+            at_most(&format!("{field}.{part}"), text, TEXT_BODY_MAX)?;
+        }
+    }
+    Ok(())
+}
+
+fn cards(contacts: &[OutgoingContact]) -> Checked {
+    let some = (1..=CONTACTS_MAX).contains(&contacts.len());
+    holds("contacts", VALUE, some, &format!("must be 1 to {CONTACTS_MAX} cards"))?;
+    for (place, contact) in contacts.iter().enumerate() {
+        let path = format!("contacts[{place}]");
+        words(&format!("{path}.name.formatted_name"), &contact.name.formatted_name, TEXT_BODY_MAX)?;
+        let rule = "needs one more part, such as first_name";
+        holds(&format!("{path}.name"), MISSING, contact.name.has_part(), rule)?;
+        if let Some(birthday) = &contact.birthday {
+            let date = birthday.parse::<jiff::civil::Date>().is_ok() && birthday.len() == 10;
+            holds(&format!("{path}.birthday"), VALUE, date, "must be YYYY-MM-DD")?;
+        }
+        for (at, url) in contact.urls.iter().enumerate() {
+            words(&format!("{path}.urls[{at}].url"), &url.url, LINK_MAX)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ids that must differ from each other.
+pub(super) fn unique<'a>(field: &str, what: &str, ids: impl IntoIterator<Item = &'a str>) -> Checked {
+    let mut seen = std::collections::BTreeSet::new();
+    let all = ids.into_iter().all(|id| seen.insert(id));
+    holds(field, VALUE, all, &format!("must not have the same {what} twice"))
+}
+
+/// Reads the action of a carousel card as what it is for its kind.
+pub(super) fn action<T: serde::de::DeserializeOwned>(field: &str, action: &Value) -> Result<T, Violation> {
+    serde_json::from_value(action.clone()).map_err(|error| Violation::new(field, INVALID, error.to_string()))
+}

@@ -1,0 +1,89 @@
+//! Reading a message out of JSON, with the path of what is wrong.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Interactive, Outgoing, Violation};
+
+/// Meta's "invalid parameter".
+const INVALID_PARAMETER: i64 = 100;
+/// Meta's "required parameter is missing".
+const MISSING: i64 = 131_008;
+/// Meta's "unsupported message type".
+const UNSUPPORTED: i64 = 131_051;
+
+impl Outgoing {
+    /// Reads the object that stands under the key `kind`, and checks it.
+    ///
+    /// # Errors
+    /// The first rule it breaks, and the field.
+    pub fn read(kind: &str, object: Value) -> Result<Self, Violation> {
+        let outgoing = match kind {
+            "text" => Self::Text(typed(kind, object)?),
+            "image" => Self::Image(typed(kind, object)?),
+            "video" => Self::Video(typed(kind, object)?),
+            "audio" => Self::Audio(typed(kind, object)?),
+            "document" => Self::Document(typed(kind, object)?),
+            "sticker" => Self::Sticker(typed(kind, object)?),
+            "location" => Self::Location(typed(kind, object)?),
+            "contacts" => Self::Contacts(typed(kind, object)?),
+            "reaction" => Self::Reaction(typed(kind, object)?),
+            "interactive" => Self::Interactive(Box::new(interactive(object)?)),
+            "template" => Self::Template(typed(kind, object)?),
+            _ => return Err(Violation::new("type", UNSUPPORTED, format!("must be one of {}", Self::KINDS.join(", ")))),
+        };
+        outgoing.check()?;
+        Ok(outgoing)
+    }
+}
+
+/// Reads one object; what is wrong is named by its path below `field`. A list is only taken where one is meant: a
+/// derived reader would take it for an object, field by field.
+fn typed<T: DeserializeOwned>(field: &str, object: Value) -> Result<T, Violation> {
+    if field != "contacts" && !object.is_object() {
+        return Err(Violation::new(field, INVALID_PARAMETER, "must be an object".to_owned()));
+    }
+    serde_path_to_error::deserialize(object).map_err(|error| {
+        let inside = error.path().to_string();
+        let path = if inside == "." {
+            field.to_owned()
+        } else if inside.starts_with('[') {
+            format!("{field}{inside}")
+        } else {
+            format!("{field}.{inside}")
+        };
+        let rule = error.inner().to_string();
+        let code = if rule.starts_with("missing field") { MISSING } else { INVALID_PARAMETER };
+        Violation::new(&path, code, rule)
+    })
+}
+
+/// Reads an interactive message by its kind, so that the path leads into it.
+fn interactive(mut object: Value) -> Result<Interactive, Violation> {
+    let kind = object.as_object_mut().and_then(|object| object.remove("type"));
+    let Some(Value::String(kind)) = kind else {
+        return Err(Violation::new("interactive.type", MISSING, "is required".to_owned()));
+    };
+    let field = "interactive";
+    Ok(match kind.as_str() {
+        "button" => Interactive::Button(typed(field, object)?),
+        "list" => Interactive::List(typed(field, object)?),
+        "cta_url" => Interactive::CtaUrl(typed(field, object)?),
+        "location_request_message" => Interactive::LocationRequestMessage(typed(field, object)?),
+        "request_contact_info" => Interactive::RequestContactInfo(typed(field, object)?),
+        "product" => Interactive::Product(typed(field, object)?),
+        "product_list" => Interactive::ProductList(typed(field, object)?),
+        "catalog_message" => Interactive::CatalogMessage(typed(field, object)?),
+        "carousel" => Interactive::Carousel(typed(field, object)?),
+        "flow" => Interactive::Flow(typed(field, object)?),
+        "address_message" => Interactive::AddressMessage(typed(field, object)?),
+        "call_permission_request" => Interactive::CallPermissionRequest(typed(field, object)?),
+        "voice_call" => Interactive::VoiceCall(typed(field, object)?),
+        "order_details" => Interactive::OrderDetails(typed(field, object)?),
+        "order_status" => Interactive::OrderStatus(typed(field, object)?),
+        _ => {
+            let rule = "must be a kind of interactive message that Meta has, such as button, list, cta_url or flow";
+            return Err(Violation::new("interactive.type", INVALID_PARAMETER, rule.to_owned()));
+        }
+    })
+}

@@ -1,0 +1,336 @@
+//! What becomes of an intent: claimed conditionally, recorded only by whoever holds the claim, settled by evidence or by
+//! a person. `reliability.md` §2.3.3 is the protocol.
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use jiff::Timestamp;
+
+use super::intent::intent_item;
+use super::item::{number, text, time};
+use super::update::{Update, Updated};
+use super::{StorageError, Table, keys, unavailable};
+use crate::domain::event::ProviderError;
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
+use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
+use crate::limits::CLAIM_LEASE;
+
+/// After a message may be tried again, so long is left to its queue message before the sweep looks.
+const WAKE_UP_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// Whether a claim was won.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// The message is ours to send.
+    Won,
+    /// Somebody else's, or no longer to be sent.
+    Lost,
+}
+
+/// What a worker found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendResult {
+    /// The provider took it; the second part: it holds it back for now.
+    Sent(Wamid, bool),
+    /// Surely not sent; to be tried again from then on.
+    TryAgain {
+        /// Not before this.
+        not_before: Timestamp,
+        /// Why it was not sent.
+        error: ProviderError,
+        /// Tries in a row, this one included, that did not reach the provider.
+        unreached: u32,
+    },
+    /// It will not be sent.
+    Failed(ProviderError),
+    /// It may have been sent. The second part: the provider itself said "try again".
+    Unknown(ProviderError, bool),
+}
+
+/// What a record did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is written.
+    Done,
+    /// The claim is no longer ours, or evidence came first: nothing was changed.
+    Overtaken,
+    /// The provider took the message twice.
+    DuplicateSend,
+}
+
+/// How a doubt or a waiting message ends without the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Its time ran out before anybody tried.
+    Expired,
+    /// The caller took it back before anybody tried.
+    Cancelled,
+    /// It may not be sent.
+    Refused(ProviderError),
+    /// A doubt is put back to be tried again.
+    TriedAgain,
+    /// A doubt is given up.
+    GivenUp(ProviderError),
+    /// A doubt is handed to a person.
+    Review,
+    /// A person says that it was sent.
+    SaidSent,
+    /// A customer answered the message: the provider took it under this id.
+    Answered(Wamid),
+}
+
+impl Table {
+    /// Takes the message for one attempt, if it is still to be sent. `instead` is the template that is sent in its
+    /// place. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer: the claim may or may not be written, and nothing was sent.
+    pub async fn claim(
+        &self,
+        intent: &Intent,
+        claim: Claim,
+        instead: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Claimed, StorageError> {
+        let written = self
+            .update_intent(&intent.conversation, intent.id)
+            .set_once_if("instead", instead.map(text))
+            .set("state", text(SendState::InFlight.as_str()))
+            .set("claim", text(claim.id.to_string()))
+            .set("attempt", number(i64::from(claim.attempt)))
+            .set("claimed_at", time(now))
+            .set("lease_until", time(claim.lease_until))
+            .when("#state = :queued AND #not_before <= :claimed_at AND #send_before > :claimed_at AND attribute_not_exists(#wamid)")
+            .value("queued", text(SendState::Queued.as_str()))
+            .run()
+            .await?;
+        Ok(match written {
+            Updated::Done(_) => Claimed::Won,
+            // The SDK repeated a call whose answer was lost: the claim that stands is our own.
+            Updated::Refused(item) if item.text("claim") == Some(claim.id.to_string().as_str()) => Claimed::Won,
+            Updated::Refused(_) => Claimed::Lost,
+        })
+    }
+
+    /// Stores a message that is not stored yet, already claimed: a broadcast's recipient exists from its first attempt.
+    /// 1 WRU for each KB and 1 for the time index. It stays out of the inbox, which a campaign would flood.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer: the claim may or may not be written, and nothing was sent.
+    pub async fn claim_new(&self, intent: &Intent, claim: Claim, now: Timestamp) -> Result<Claimed, StorageError> {
+        let mut item = intent_item(intent)?;
+        let attributes = [
+            ("state", text(SendState::InFlight.as_str())),
+            ("claim", text(claim.id.to_string())),
+            ("attempt", number(i64::from(claim.attempt))),
+            ("claimed_at", time(now)),
+            ("lease_until", time(claim.lease_until)),
+        ];
+        item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+        self.put_new(item.0).await
+    }
+
+    /// Stores a message that is not stored yet and will not be sent. 1 WRU and 1 for the time index.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_refused(
+        &self,
+        intent: &Intent,
+        why: &ProviderError,
+        state: SendState,
+    ) -> Result<(), StorageError> {
+        let mut item = intent_item(intent)?;
+        let attributes = [
+            ("state", text(state.as_str())),
+            ("attempt", number(0)),
+            ("last_error_code", number(why.code)),
+            ("last_error_title", text(&why.title)),
+            ("last_error_details", text(why.details.clone().unwrap_or_default())),
+        ];
+        item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+        self.put_new(item.0).await?;
+        Ok(())
+    }
+
+    async fn put_new(
+        &self,
+        item: std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>,
+    ) -> Result<Claimed, StorageError> {
+        let claim = item.get("claim").cloned();
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        let put = put.condition_expression("attribute_not_exists(pk)").return_values_on_condition_check_failure(
+            aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
+        );
+        match put.send().await {
+            Ok(_) => Ok(Claimed::Won),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    let standing = refused.item.as_ref().and_then(|item| item.get("claim").cloned());
+                    Ok(if standing.is_some() && standing == claim { Claimed::Won } else { Claimed::Lost })
+                }
+                _ => Err(unavailable("PutItem", &error)),
+            },
+        }
+    }
+
+    /// Records what the holder of `claim` found out. A provider id is proof and is recorded whoever holds the claim
+    /// by now; anything else only while the claim stands and no evidence has come. 1 WRU, 1 for leaving the due list where
+    /// it is on it, 1 for the signpost from the provider's id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn record(&self, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Recorded, StorageError> {
+        let update = self.update_intent(&intent.conversation, intent.id);
+        let after = |at: Timestamp, wait| at.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let (update, overtaken) = match result {
+            SendResult::Sent(wamid, held) => {
+                // The record counts more than the signpost: the first status puts up what is missing.
+                let pointed = self.point_to(&intent.conversation, wamid, intent.id).await.is_ok();
+                let update = update
+                    .set_once_if("pointed", pointed.then(|| number(1)))
+                    .set("state", text(SendState::Sent.as_str()))
+                    .set("wamid", text(wamid.as_str()))
+                    .set_once_if("held", held.then(|| number(1)))
+                    .remove(&["list", "list_at"])
+                    .when("attribute_not_exists(#wamid) OR #wamid = :wamid");
+                (update, Recorded::DuplicateSend)
+            }
+            SendResult::TryAgain { not_before, error, unreached } => {
+                let update = listed(update, intent.id, after(*not_before, WAKE_UP_WITHIN))
+                    .set("state", text(SendState::Queued.as_str()))
+                    .set("not_before", time(*not_before))
+                    .set("unreached", number(i64::from(*unreached)));
+                (fenced(with_error(update, error), claim), Recorded::Overtaken)
+            }
+            SendResult::Failed(error) => {
+                let update = update.set("state", text(SendState::Failed.as_str())).remove(&["list", "list_at"]);
+                (fenced(with_error(update, error), claim), Recorded::Overtaken)
+            }
+            SendResult::Unknown(error, soft) => {
+                let claimed_at = claim.lease_until.checked_sub(CLAIM_LEASE).unwrap_or(claim.lease_until);
+                let update = listed(update, intent.id, after(claimed_at, EVIDENCE_WINDOW))
+                    .set("state", text(SendState::Unknown.as_str()))
+                    .set("soft", number(i64::from(*soft)));
+                (fenced(with_error(update, error), claim), Recorded::Overtaken)
+            }
+        };
+        Ok(if matches!(update.run().await?, Updated::Done(_)) { Recorded::Done } else { overtaken })
+    }
+
+    /// Postpones a message that nobody could try yet, so that it is not taken for stranded.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn postpone(&self, intent: &Intent, not_before: Timestamp) -> Result<(), StorageError> {
+        self.update_intent(&intent.conversation, intent.id)
+            .set("not_before", time(not_before))
+            .when("#state = :queued AND #not_before < :not_before")
+            .value("queued", text(SendState::Queued.as_str()))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// Ends a message's waiting or its doubt, if it is still so and no evidence has come. `false` if it is not.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end(
+        &self,
+        conversation: &ConversationId,
+        message: OutboundId,
+        ending: &Ending,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let update = self.update_intent(conversation, message);
+        let update = match ending {
+            Ending::Expired => in_state(update, SendState::Expired),
+            Ending::Cancelled => in_state(update, SendState::Cancelled),
+            Ending::Refused(why) | Ending::GivenUp(why) => with_error(in_state(update, SendState::Failed), why),
+            Ending::Review => in_state(update, SendState::Review),
+            Ending::SaidSent => in_state(update, SendState::Sent).set("settled_at", time(now)),
+            Ending::Answered(wamid) => in_state(update, SendState::Sent).set("wamid", text(wamid.as_str())),
+            Ending::TriedAgain => {
+                let again = in_state(update, SendState::Queued).set("not_before", time(now)).increase("resent");
+                listed(again, message, now.checked_add(WAKE_UP_WITHIN).unwrap_or(now))
+            }
+        };
+        let stays = matches!(ending, Ending::TriedAgain);
+        let update = if stays { update } else { update.remove(&["list", "list_at"]) };
+        let word = |state: SendState| text(state.as_str());
+        let update = match ending {
+            Ending::Expired | Ending::Cancelled | Ending::Refused(_) => update
+                .when("#state = :queued AND attribute_not_exists(#wamid)")
+                .value("queued", word(SendState::Queued)),
+            Ending::TriedAgain | Ending::Review => update
+                .when("#state = :unknown AND attribute_not_exists(#wamid)")
+                .value("unknown", word(SendState::Unknown)),
+            Ending::GivenUp(_) | Ending::SaidSent | Ending::Answered(_) => update
+                .when("(#state = :unknown OR #state = :review) AND attribute_not_exists(#wamid)")
+                .value("unknown", word(SendState::Unknown))
+                .value("review", word(SendState::Review)),
+        };
+        Ok(matches!(update.run().await?, Updated::Done(_)))
+    }
+
+    /// Settles the one doubt of a conversation that a customer's answer to `quoted` can be about. `false` if the message is
+    /// known, or there is none or more than one. One read where the message is known; else all that we
+    /// sent in the conversation.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn settle_answered(
+        &self,
+        conversation: &ConversationId,
+        quoted: &Wamid,
+        answered_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let known = self.read(&keys::message(conversation, &MessageId::Inbound(quoted.clone()))).await?;
+        if known.is_some_and(|item| item.text("sent_as").is_some() || item.number("at").is_some()) {
+            return Ok(false);
+        }
+        // The provider's times are in whole seconds, and clocks differ.
+        let latest = answered_at.checked_add(jiff::SignedDuration::from_secs(2)).unwrap_or(answered_at);
+        let mut doubts = Vec::new();
+        for item in self.partition(&keys::conversation_partition(conversation), keys::OUR_MESSAGES).await? {
+            let in_doubt =
+                [SendState::Unknown, SendState::Review].iter().any(|it| item.text("state") == Some(it.as_str()));
+            let before = item.time("claimed_at").is_some_and(|at| at <= latest);
+            if in_doubt && before && item.text("wamid").is_none() {
+                doubts.push(keys::parse_message(item.required("sk")?)?);
+            }
+        }
+        match doubts[..] {
+            [MessageId::Outbound(id)] => self.end(conversation, id, &Ending::Answered(quoted.clone()), now).await,
+            _ => Ok(false),
+        }
+    }
+
+    pub(super) fn update_intent(&self, conversation: &ConversationId, message: OutboundId) -> Update<'_> {
+        self.update(keys::message(conversation, &MessageId::Outbound(message)))
+    }
+}
+
+fn in_state<'a>(update: Update<'a>, state: SendState) -> Update<'a> {
+    update.set("state", text(state.as_str()))
+}
+
+/// On the due list: somebody looks at it then.
+fn listed<'a>(update: Update<'a>, message: OutboundId, at: Timestamp) -> Update<'a> {
+    update.set("list", text(keys::due(keys::due_shard(message)))).set("list_at", time(at))
+}
+
+/// Only while `claim` is the latest and still in flight: a stale worker changes nothing.
+fn fenced(update: Update<'_>, claim: Claim) -> Update<'_> {
+    update
+        .when("#claim = :held AND #state = :in_flight")
+        .value("held", text(claim.id.to_string()))
+        .value("in_flight", text(SendState::InFlight.as_str()))
+}
+
+pub(super) fn with_error<'a>(update: Update<'a>, error: &ProviderError) -> Update<'a> {
+    update
+        .set("last_error_code", number(error.code))
+        .set("last_error_title", text(&error.title))
+        .set("last_error_details", text(error.details.clone().unwrap_or_default()))
+}

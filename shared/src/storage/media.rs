@@ -1,0 +1,89 @@
+//! Files to send: what they are, and under which ids Meta has them.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::item::{number, text, time};
+use super::{StorageError, Table, keys};
+use crate::domain::ids::{MediaId, PhoneNumberId, TenantId};
+use crate::domain::media::MediaType;
+
+/// How long an id of Meta's is used again: it lives 30 days (`facts/messages.md` §9), less a day for what waits.
+const META_ID_FOR: SignedDuration = SignedDuration::from_hours(29 * 24);
+
+/// A file as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMedia {
+    /// Its id.
+    pub id: MediaId,
+    /// The owner.
+    pub tenant: TenantId,
+    /// What it is, by its bytes.
+    pub media_type: MediaType,
+    /// Bytes.
+    pub size: i64,
+    /// Its key in the bucket.
+    pub stored_at: String,
+    /// When it was given to us.
+    pub created_at: Timestamp,
+}
+
+impl Table {
+    /// Records a file. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_media(&self, media: &StoredMedia) -> Result<(), StorageError> {
+        self.update(keys::media(media.id))
+            .set("tenant", text(media.tenant.to_string()))
+            .set("mime_type", text(media.media_type.mime()))
+            .set("size", number(media.size))
+            .set("stored_at", text(&media.stored_at))
+            .set("created_at", time(media.created_at))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// A file, and Meta's id of it for this number while that is good.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn media(
+        &self,
+        id: MediaId,
+        number: Option<&PhoneNumberId>,
+        now: Timestamp,
+    ) -> Result<Option<(StoredMedia, Option<String>)>, StorageError> {
+        let Some(item) = self.read(&keys::media(id)).await? else { return Ok(None) };
+        let good = number.filter(|number| item.time(&format!("until_{number}")).is_some_and(|until| now < until));
+        let at_meta = good.and_then(|number| item.owned(&format!("meta_{number}")));
+        let media = StoredMedia {
+            id,
+            tenant: item.parsed("tenant", TenantId::parse)?,
+            media_type: item.parsed("mime_type", |mime| MediaType::from_mime(mime).ok_or(()))?,
+            size: item.number("size").unwrap_or(0),
+            stored_at: item.required("stored_at")?.to_owned(),
+            created_at: item.required_time("created_at")?,
+        };
+        Ok(Some((media, at_meta)))
+    }
+
+    /// Records Meta's id of a file: it is good for the number that uploaded it, and for no other. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_meta_id(
+        &self,
+        id: MediaId,
+        number: &PhoneNumberId,
+        meta_id: &str,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.update(keys::media(id))
+            .set(&format!("meta_{number}"), text(meta_id))
+            .set(&format!("until_{number}"), time(now.checked_add(META_ID_FOR).unwrap_or(Timestamp::MAX)))
+            .run()
+            .await?;
+        Ok(())
+    }
+}

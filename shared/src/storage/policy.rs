@@ -1,0 +1,275 @@
+//! What decides about a message, gathered: the number's standing, the template's, the contact's.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::facts::Fact;
+use super::item::{Item, number, text, time};
+use super::update::Updated;
+use super::{StorageError, Table, keys};
+use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use crate::domain::contact::Preference;
+use crate::domain::event::ProviderError;
+use crate::domain::ids::{ContactId, ConversationId, WabaId};
+use crate::domain::number::Number;
+use crate::domain::outgoing::Template;
+use crate::domain::policy::{Category, Class, Consequence, Facts, STOPPED, Standing, TemplateFacts};
+
+/// The preference by which a customer stops marketing.
+const MARKETING: &str = "marketing_messages";
+/// How long a number pauses that was told to slow down.
+const SPEED_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// How long a number pauses whose token is refused, before it is tried again.
+const RECONNECT_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+/// A pause of marketing grows to this many times its length at most.
+const COOL_DOWNS_MAX: i64 = 7;
+
+impl Table {
+    /// What stops a number, whoever is written to. Three reads.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn standing(&self, number: &Number) -> Result<Standing, StorageError> {
+        Ok(Standing {
+            connected: true,
+            has_token: self.graph_token(&number.waba).await?.is_some(),
+            number: self.number_states(&number.id).await?,
+            account: self.account_states(&number.waba).await?,
+            has_fallback: number.fallback.is_some(),
+        })
+    }
+
+    /// What is known of a template by its name and language. 1 read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn template_facts(
+        &self,
+        waba: &WabaId,
+        name: &str,
+        language: &str,
+    ) -> Result<TemplateFacts, StorageError> {
+        let item = self.read(&keys::template_named(waba, name, language)).await?.unwrap_or_default();
+        Ok(TemplateFacts {
+            status: item.owned("status"),
+            until: item.time("stopped_until").filter(|_| item.time("stopped_until") > item.time("status_at")),
+            category: item.text("category").and_then(Category::from_word),
+        })
+    }
+
+    /// Takes over into the facts what the contacts of one person want, and what Meta asked for. A read for each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    async fn add_wishes(&self, facts: &mut Facts, contacts: &[ContactId], waba: &WabaId) -> Result<(), StorageError> {
+        let mut latest: Option<(Timestamp, String)> = None;
+        for contact in contacts {
+            let restraint = self.read(&keys::restraint(*contact, waba)).await?.unwrap_or_default();
+            facts.cool_down_until = facts.cool_down_until.max(restraint.time("cool_until"));
+            facts.blocked |= restraint.number("blocked_at").is_some();
+            for (preference, at) in self.preferences(*contact, waba).await? {
+                if preference.category == MARKETING && latest.as_ref().is_none_or(|(known, _)| *known <= at) {
+                    latest = Some((at, preference.value));
+                }
+            }
+        }
+        facts.opted_out = latest.is_some_and(|(_, value)| value == "stop");
+        Ok(())
+    }
+
+    /// Everything that decides about a message of this class in this conversation. A read for each contact of the
+    /// person, and one more for a message that the window matters to.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn facts(
+        &self,
+        number: &Number,
+        conversation: &ConversationId,
+        class: Class,
+        standing: Standing,
+        template: TemplateFacts,
+    ) -> Result<Facts, StorageError> {
+        let mut facts = Facts { standing, template, ..Facts::default() };
+        let contacts = self.same_person(conversation.contact()).await?;
+        self.add_wishes(&mut facts, &contacts, &number.waba).await?;
+        if class == Class::FreeForm || facts.cool_down_until.is_some() {
+            let known = self.conversation(number.tenant, conversation).await?;
+            facts.last_inbound_at = known.as_ref().and_then(|known| known.last_inbound_at);
+            facts.entry_point_until = known.and_then(|known| known.entry_point_until);
+        }
+        Ok(facts)
+    }
+
+    /// Does what an answer of Meta's means for the messages to come. 1 to 3 WRU, in the rare case that there is
+    /// something to do.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn follow(
+        &self,
+        number: &Number,
+        contact: ContactId,
+        template: Option<&Template>,
+        error: &ProviderError,
+        consequence: Consequence,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        match consequence {
+            Consequence::Pause(wait) => self.pause(&number.id, after(wait), &error.code.to_string()).await,
+            Consequence::SlowDown => {
+                self.pause(&number.id, after(SPEED_PAUSE), &error.code.to_string()).await?;
+                self.slow_down(&number.id, now).await
+            }
+            Consequence::Stop(wait, title, remedy) => {
+                self.raise(number, error, STOPPED, Some(after(wait)), (title, remedy), now).await
+            }
+            Consequence::Reconnect(title, remedy) => {
+                self.pause(&number.id, after(RECONNECT_PAUSE), &error.code.to_string()).await?;
+                self.raise(number, error, "reconnect", None, (title, remedy), now).await
+            }
+            Consequence::Unknown => {
+                let remedy = "Look the code up in Meta's list of error codes, and update Switchboard.";
+                let title = "Meta answered with an error code that this version does not know.";
+                self.raise(number, error, "unknown_code", None, (title, remedy), now).await
+            }
+            Consequence::Distrust => {
+                self.distrust(&number.id, now).await?;
+                let title = "Meta sent a message that it had answered with \"something went wrong, try again\".";
+                let remedy = "Look for doubles. Such messages are no longer tried again by themselves on this number.";
+                self.raise(number, error, "distrusted", None, (title, remedy), now).await
+            }
+            Consequence::CoolDown(wait) => self.cool_down(contact, &number.waba, wait, now).await,
+            Consequence::OptedOut => {
+                let detail = Some("Meta refused marketing: the customer stopped it".to_owned());
+                let stop = Preference { category: MARKETING.to_owned(), value: "stop".to_owned(), detail };
+                self.put_preference(contact, &number.waba, &stop, now).await
+            }
+            Consequence::Block => {
+                let blocked = self.update(keys::restraint(contact, &number.waba)).set_once("blocked_at", time(now));
+                blocked.run().await.map(|_| ())
+            }
+            Consequence::StopTemplate(wait, title, remedy) => {
+                let Some(template) = template else { return Ok(()) };
+                self.stop_template(&number.waba, template, error.code, wait, now).await?;
+                self.raise(number, error, &template.name, None, (title, remedy), now).await
+            }
+        }
+    }
+
+    /// Records trouble with a number, and an alert of it: one a day, however often it happens.
+    async fn raise(
+        &self,
+        number: &Number,
+        error: &ProviderError,
+        word: &str,
+        until: Option<Timestamp>,
+        (title, remedy): (&'static str, &'static str),
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let detail = serde_json::json!({"code": error.code, "title": error.title, "details": error.details});
+        let change = StateChange {
+            subject: Subject::Number(number.id.clone()),
+            aspect: Aspect::Trouble,
+            key: Some(error.code.to_string()),
+            word: word.to_owned(),
+            until,
+            detail: detail.to_string(),
+            at: now,
+            timed: false,
+            alert: Some(Alert { severity: Severity::Critical, title, remedy }),
+        };
+        self.put_state(&change).await?;
+        self.put_alert(Some(number.tenant), &change).await
+    }
+
+    /// No marketing to a customer for a while: each further time twice as long.
+    async fn cool_down(
+        &self,
+        contact: ContactId,
+        waba: &WabaId,
+        first: SignedDuration,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let key = keys::restraint(contact, waba);
+        let before = self.read(&key).await?.unwrap_or_default();
+        let count = before.number("cool_downs").unwrap_or(0).min(COOL_DOWNS_MAX);
+        let wait = first.saturating_mul(2_i32.saturating_pow(u32::try_from(count).unwrap_or(0)));
+        let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        // A refusal during the pause is of a message from before it.
+        let cool = self.update(key).set("cool_until", time(until)).set("cool_downs", number(count + 1));
+        cool.when("attribute_not_exists(#cool_until) OR #cool_until <= :now").value("now", time(now)).run().await?;
+        Ok(())
+    }
+
+    /// Stops a template for new messages, until Meta says otherwise or the time is over. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    async fn stop_template(
+        &self,
+        waba: &WabaId,
+        template: &Template,
+        code: i64,
+        stop_for: Option<SignedDuration>,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let key = keys::template_named(waba, &template.name, &template.language.code);
+        let stop = Fact::latest("status", format!("REFUSED_{code}"), now);
+        let until = stop_for.and_then(|wait| now.checked_add(wait).ok());
+        let until = until.map(|until| Fact::moment("stopped_until", until));
+        self.merge(&key, &[], &[Some(stop), until].into_iter().flatten().collect::<Vec<_>>()).await?;
+        Ok(())
+    }
+
+    /// Notes a template's state under its name and language too, by which messages know it. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_template(&self, change: &StateChange) -> Result<(), StorageError> {
+        let Subject::Template(waba, _) = &change.subject else { return Ok(()) };
+        let Ok(detail) = serde_json::from_str::<serde_json::Value>(&change.detail) else { return Ok(()) };
+        let part = |key: &str| detail.get(key).and_then(serde_json::Value::as_str);
+        let (Some(name), Some(language)) = (part("message_template_name"), part("message_template_language")) else {
+            return Ok(());
+        };
+        let fact = |name: &str, value: &str| Fact::latest(name, value, change.at);
+        let mut facts = Vec::new();
+        match change.aspect {
+            Aspect::TemplateStatus => {
+                facts.push(fact("status", &change.word));
+                facts.extend(part("message_template_category").map(|category| fact("category", category)));
+            }
+            Aspect::TemplateCategory => facts.push(fact("category", &change.word)),
+            _ => return Ok(()),
+        }
+        // Webhooks write `en-US` where the API has `en_US`.
+        let key = keys::template_named(waba, name, &language.replace('-', "_"));
+        self.merge(&key, &[], &facts).await?;
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Sets or removes the template that a number sends instead of a message which comes too late. `false` if there is
+    /// no such number.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_fallback(&self, number: &Number, fallback: Option<&Template>) -> Result<bool, StorageError> {
+        let update = self.update(keys::number(&number.id));
+        let update = match fallback {
+            Some(template) => {
+                let json = serde_json::to_string(template).map_err(|_| StorageError::Refused("a template"))?;
+                update.set("fallback", text(json))
+            }
+            None => update.remove(&["fallback"]),
+        };
+        Ok(matches!(update.when("attribute_exists(#pk)").run().await?, Updated::Done(_)))
+    }
+}
+
+/// The fallback template of a number's item.
+pub(super) fn read_fallback(item: &Item) -> Option<Template> {
+    serde_json::from_str(item.text("fallback")?).ok()
+}
