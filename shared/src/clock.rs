@@ -13,7 +13,23 @@ pub struct Clock(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System,
-    Manual(Arc<AtomicI64>, Arc<tokio::sync::Notify>),
+    Manual(Arc<Manual>),
+}
+
+#[derive(Debug, Default)]
+struct Manual {
+    millis: AtomicI64,
+    moved: tokio::sync::Notify,
+    waiting: AtomicI64,
+}
+
+/// One who waits for a manual clock; counted until it has waited, or was given up.
+struct Waiting<'a>(&'a Manual);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Clock {
@@ -26,7 +42,8 @@ impl Clock {
     /// A clock that stands still at `start` until [`Clock::advance`] is called. Clones share the time.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(AtomicI64::new(start.as_millisecond())), Arc::default()))
+        let millis = AtomicI64::new(start.as_millisecond());
+        Self(Source::Manual(Arc::new(Manual { millis, ..Manual::default() })))
     }
 
     /// The present, in whole milliseconds.
@@ -35,15 +52,24 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => at_millis(Timestamp::now().as_millisecond()),
-            Source::Manual(millis, _) => at_millis(millis.load(Ordering::SeqCst)),
+            Source::Manual(manual) => at_millis(manual.millis.load(Ordering::SeqCst)),
         }
     }
 
     /// Moves a manual clock forward; the system clock does not listen.
     pub fn advance(&self, by: SignedDuration) {
-        if let Source::Manual(millis, moved) = &self.0 {
-            millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
-            moved.notify_waiters();
+        if let Source::Manual(manual) = &self.0 {
+            manual.millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+            manual.moved.notify_waiters();
+        }
+    }
+
+    /// How many wait for a manual clock to be moved: whoever turns it knows by that when everybody else is idle.
+    #[must_use]
+    pub fn waiting(&self) -> i64 {
+        match &self.0 {
+            Source::System => 0,
+            Source::Manual(manual) => manual.waiting.load(Ordering::SeqCst),
         }
     }
 
@@ -54,13 +80,17 @@ impl Clock {
                 let wait = at.duration_since(self.now());
                 tokio::time::sleep(Duration::try_from(wait).unwrap_or(Duration::ZERO)).await;
             }
-            Source::Manual(_, moved) => loop {
-                let notified = moved.notified();
-                if self.now() >= at {
-                    return;
+            Source::Manual(manual) => {
+                manual.waiting.fetch_add(1, Ordering::SeqCst);
+                let _counted = Waiting(manual);
+                loop {
+                    let moved = manual.moved.notified();
+                    if self.now() >= at {
+                        return;
+                    }
+                    moved.await;
                 }
-                notified.await;
-            },
+            }
         }
     }
 }

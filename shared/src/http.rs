@@ -15,7 +15,7 @@ pub struct Problem {
     /// A stable name of the problem.
     pub code: &'static str,
     /// One sentence.
-    pub title: String,
+    pub title: &'static str,
     /// The field of the request that broke a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
@@ -24,7 +24,7 @@ pub struct Problem {
     pub rule: Option<String>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    pub remedy: Option<&'static str>,
     /// The provider's code that this refusal saves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta_code: Option<i64>,
@@ -33,16 +33,8 @@ pub struct Problem {
 impl Problem {
     /// A problem with a title only.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, title: &str) -> Self {
-        Self {
-            status: status.as_u16(),
-            code,
-            title: title.to_owned(),
-            field: None,
-            rule: None,
-            remedy: None,
-            meta_code: None,
-        }
+    pub fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
+        Self { status: status.as_u16(), code, title, field: None, rule: None, remedy: None, meta_code: None }
     }
 
     /// 422: a field of the request broke a rule.
@@ -82,8 +74,8 @@ impl Problem {
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn remedy(mut self, remedy: &str) -> Self {
-        self.remedy = Some(remedy.to_owned());
+    pub fn remedy(mut self, remedy: &'static str) -> Self {
+        self.remedy = Some(remedy);
         self
     }
 }

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use shared::clock::at_millis;
+use shared::domain::account::StoredState;
+use shared::domain::policy::{Category, Class as MessageClass, Facts, Reason, Verdict, decide};
 use shared::domain::status::{Status, StatusTimes};
+use shared::provider::meta::error::{Class, RULES};
 
 const STATUSES: &str = "docs/statuses.md";
 
@@ -37,13 +40,189 @@ fn status_table() -> String {
     table
 }
 
+/// Every error code of Meta's and how it is answered.
+fn error_table() -> String {
+    let mut table = String::from(
+        "# Meta's error codes\n\n\
+         How a send is answered that Meta refuses, at once or later by a `failed` status. Written from\n\
+         `shared/src/provider/meta/error/table.rs` by `tests/it/documents.rs`. A code that is not here is final and raises \
+         an alert.\n\n\
+         | class | what happens to the message | what happens besides |\n|---|---|---|\n\
+         | retry | tried again after 1, 4, 16, 64 s | the number pauses for 15 s |\n\
+         | throttle: number | tried again | the number pauses for a second; three within a minute lower its rate by 20 % |\n\
+         | throttle: app, account | tried again | the number pauses for a minute |\n\
+         | throttle: pair | tried again after 1, 4, 16, … s | the conversation waits |\n\
+         | wait | tried again after the time in the table | |\n\
+         | doubt, then retry | `unknown`; without a status for 2 minutes tried again, twice at most | a status for such a try \
+         ends that for the number |\n\
+         | final | `failed` | |\n\
+         | template needed | `failed`, or the number's fallback template | |\n\
+         | final, cool-down | `failed` | no marketing to the customer for the time, twice as long each further time |\n\
+         | final, opted out | `failed` | no marketing to the customer until they resume |\n\
+         | final, blocked | `failed` | nothing to the customer |\n\
+         | reconnect | waits, tried every 5 minutes until `send_before` | alert |\n\
+         | account | `failed` | the number stops for the time; alert |\n\
+         | template | `failed` | the template stops for the time, or until Meta says otherwise; alert |\n\n\
+         | code | class | time | meaning | remedy |\n|---|---|---|---|---|\n",
+    );
+    for rule in RULES {
+        let (first, last) = (rule.codes.start(), rule.codes.end());
+        let codes = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        let time = match rule.class {
+            Class::Wait(wait) | Class::CoolDown(wait) | Class::Account(wait) | Class::Template(Some(wait)) => {
+                if wait.as_hours() > 0 { format!("{} h", wait.as_hours()) } else { format!("{} min", wait.as_mins()) }
+            }
+            _ => String::new(),
+        };
+        table.push_str(&format!(
+            "| {codes} | {} | {time} | {} | {} |\n",
+            rule.class.as_str(),
+            rule.meaning,
+            rule.remedy
+        ));
+    }
+    table
+}
+
+/// One situation that decides, and its name.
+type Situation = (&'static str, fn(&mut Facts));
+
+fn situations() -> Vec<Situation> {
+    fn state(facts: &mut Facts, aspect: &str, key: Option<&str>, word: &str, until: Option<i64>) {
+        facts.standing.account.push(StoredState {
+            aspect: aspect.to_owned(),
+            key: key.map(str::to_owned),
+            word: word.to_owned(),
+            until: until.map(at_millis),
+            detail: String::new(),
+            at: at_millis(0),
+        });
+    }
+    vec![
+        ("the customer wrote an hour ago", |_| {}),
+        ("the customer wrote 23 h 54 min ago", |facts| facts.last_inbound_at = Some(at_millis(NOW - 86_040_000))),
+        ("the customer wrote 23 h 55 min ago", |facts| facts.last_inbound_at = Some(at_millis(NOW - 86_100_000))),
+        ("the customer never wrote", |facts| facts.last_inbound_at = None),
+        ("a free entry point is open, the window is not", |facts| {
+            facts.last_inbound_at = Some(at_millis(NOW - 100_000_000));
+            facts.entry_point_until = Some(at_millis(NOW + 1));
+        }),
+        ("the customer stopped marketing", |facts| facts.opted_out = true),
+        ("marketing cools down, the window is open", |facts| facts.cool_down_until = Some(at_millis(NOW + 60_000))),
+        ("marketing cools down, the window is closed", |facts| {
+            facts.last_inbound_at = None;
+            facts.cool_down_until = Some(at_millis(NOW + 60_000));
+        }),
+        ("a cool-down is over", |facts| {
+            facts.last_inbound_at = None;
+            facts.cool_down_until = Some(at_millis(NOW));
+        }),
+        ("we blocked the customer", |facts| facts.blocked = true),
+        ("the template is paused", |facts| facts.template.status = Some("PAUSED".to_owned())),
+        ("the template was refused, its stop is over", |facts| {
+            facts.template.status = Some("REFUSED_132001".to_owned());
+            facts.template.until = Some(at_millis(NOW));
+        }),
+        ("Meta says the template is marketing, the customer stopped that", |facts| {
+            facts.template.category = Some(Category::Marketing);
+            facts.opted_out = true;
+        }),
+        ("the number is not connected", |facts| facts.standing.connected = false),
+        ("the account has no token", |facts| facts.standing.has_token = false),
+        ("the token was withdrawn", |facts| state(facts, "token", None, "withdrawn", None)),
+        ("the account is banned", |facts| state(facts, "ban", None, "DISABLE", None)),
+        ("the account was reinstated", |facts| state(facts, "ban", None, "REINSTATE", None)),
+        ("the account was deleted", |facts| state(facts, "deletion", None, "deleted", None)),
+        ("the account was rejected", |facts| state(facts, "review", None, "REJECTED", None)),
+        ("the business disconnected", |facts| state(facts, "partner", None, "removed", None)),
+        ("no templates allowed, for a minute", |facts| {
+            state(facts, "restriction", Some("RESTRICTED_BIZ_INITIATED_MESSAGING"), "restricted", Some(NOW + 60_000));
+        }),
+        ("no answers allowed", |facts| {
+            state(facts, "restriction", Some("RESTRICTED_CUSTOMER_INITIATED_MESSAGING"), "restricted", None);
+        }),
+        ("a restriction is over", |facts| {
+            state(facts, "restriction", Some("RESTRICTED_BIZ_INITIATED_MESSAGING"), "restricted", Some(NOW));
+        }),
+        ("payment is refused, for a minute", |facts| {
+            state(facts, "trouble", Some("131042"), "stopped", Some(NOW + 60_000));
+        }),
+        ("payment was refused, the stop is over", |facts| {
+            state(facts, "trouble", Some("131042"), "stopped", Some(NOW))
+        }),
+    ]
+}
+
+const NOW: i64 = 1_795_176_000_000;
+
+/// What may be sent in each situation.
+fn policy_table() -> (String, usize) {
+    let classes = [
+        ("free-form", MessageClass::FreeForm),
+        ("marketing", MessageClass::Template(Some(Category::Marketing))),
+        ("utility", MessageClass::Template(Some(Category::Utility))),
+        ("authentication", MessageClass::Template(Some(Category::Authentication))),
+        ("template of unknown category", MessageClass::Template(None)),
+    ];
+    let mut table = String::from(
+        "# What may be sent\n\n\
+         One pure function decides, when a message is accepted and again when it is sent. Written from\n\
+         `shared/src/domain/policy.rs` by `tests/it/documents.rs`. What is blocked \"for a while\" is accepted and waits, unless \
+         it would be stale by\nthen; \"template\" means that only a template may be sent (or the number's fallback template is).\n\n",
+    );
+    table.push_str(&format!(
+        "| situation | {} |\n|---|---|---|---|---|---|\n",
+        classes.map(|(name, _)| name).join(" | ")
+    ));
+    let mut cases = 0;
+    for (name, change) in situations() {
+        let mut facts = Facts { last_inbound_at: Some(at_millis(NOW - 3_600_000)), ..Facts::default() };
+        (facts.standing.connected, facts.standing.has_token) = (true, true);
+        change(&mut facts);
+        let cells = classes.map(|(_, class)| {
+            cases += 1;
+            match decide(&facts, class, at_millis(NOW)) {
+                Verdict::Allowed => "yes".to_owned(),
+                Verdict::TemplateOnly(reason) => format!("template: {}", reason.as_str()),
+                Verdict::Blocked(reason, None) => format!("no: {}", reason.as_str()),
+                Verdict::Blocked(reason, Some(_)) => format!("no, for a while: {}", reason.as_str()),
+            }
+        });
+        table.push_str(&format!("| {name} | {} |\n", cells.join(" | ")));
+    }
+    table.push_str("\n| reason | remedy |\n|---|---|\n");
+    for reason in Reason::ALL {
+        table.push_str(&format!("| {} | {} |\n", reason.as_str(), reason.remedy()));
+    }
+    (table, cases)
+}
+
+fn is_the_codes(document: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(document);
+    if shared::config::optional("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert!(std::fs::read_to_string(&path).unwrap_or_default() == text, "{document} is not what the code says");
+}
+
+#[test]
+fn the_table_of_errors_is_the_codes() {
+    is_the_codes("docs/errors.md", &error_table());
+}
+
+#[test]
+fn the_table_of_what_may_be_sent_is_the_codes() {
+    let (table, cases) = policy_table();
+    assert!(cases >= 60, "{cases}");
+    is_the_codes("docs/policy.md", &table);
+    for reason in Reason::ALL {
+        assert!(table.matches(reason.as_str()).count() > 1, "no case shows {}", reason.as_str());
+    }
+}
+
 #[test]
 fn the_table_of_statuses_is_the_codes() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(STATUSES);
     let table = status_table();
-    if shared::config::optional("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &table).unwrap();
-    }
     assert_eq!(table.lines().filter(|line| line.ends_with(" |")).count(), 32, "31 sets and the header");
-    assert!(std::fs::read_to_string(&path).unwrap_or_default() == table, "{STATUSES} is not what the code says");
+    is_the_codes(STATUSES, &table);
 }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use jiff::SignedDuration;
 use sandbox::meta::{ScriptedFault, StatusOrder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::App;
 
@@ -208,4 +208,193 @@ async fn no_time_left_means_no_claim() {
     assert!(app.facts(&conversation, &id).await.unwrap().claim.is_none());
     app.recover().await;
     assert_eq!(app.only_status().await, "read");
+}
+
+async fn asked(app: &App, extra: serde_json::Value) -> serde_json::Value {
+    let mut order = crate::harness::to_customer("answer");
+    order.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let answer = app.api("POST", "/v1/messages", Some(order)).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    answer.json()
+}
+
+async fn open() -> App {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    app
+}
+
+fn path_of(accepted: &Value) -> String {
+    format!(
+        "/v1/conversations/{}/messages/{}",
+        accepted["conversation_id"].as_str().unwrap(),
+        accepted["id"].as_str().unwrap()
+    )
+}
+
+#[tokio::test]
+async fn what_meta_says_to_try_again_is_tried_again_after_two_minutes_twice_at_most() {
+    for code in [1, 2, 131_000, 131_016] {
+        let app = accepted(vec![error(500, code)]).await;
+        app.drain().await;
+        assert_eq!(app.only_status().await, "unknown", "{code}: a doubt at first");
+        app.advance(110);
+        app.functions.tick().await.unwrap();
+        app.drain().await;
+        assert!(app.meta.sent().is_empty(), "{code}: not before two minutes");
+        app.recover().await;
+        let message = only_outbound(&app).await;
+        assert_eq!((message["status"].as_str(), message["attempts"].as_i64()), (Some("read"), Some(2)), "{code}");
+        let app = accepted(vec![error(500, code); 3]).await;
+        app.recover().await;
+        assert_eq!(only_outbound(&app).await["attempts"], 3, "{code}");
+        assert_eq!(app.only_status().await, "unknown");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_lies_once_is_not_believed_again() {
+    let app = accepted(vec![ScriptedFault::Lie { http: 500, code: 131_000 }]).await;
+    app.recover().await;
+    assert_eq!((app.only_status().await.as_str(), app.meta.sent().len()), ("read", 1), "its status came in time");
+    let alerts = app.api("GET", "/v1/alerts", None).await.json().to_string();
+    assert!(alerts.contains("Look for doubles"), "{alerts}");
+    app.meta.script([error(500, 131_000)]);
+    app.send("another", None).await;
+    app.recover().await;
+    assert_eq!(app.meta.sent().len(), 1, "held, not tried again");
+    assert_eq!(app.messages().await[0]["status"], "unknown");
+}
+
+#[tokio::test]
+async fn on_unknown_is_the_callers_choice() {
+    for (choice, fault, accepted, ends) in [
+        ("resend_once", ScriptedFault::DropBefore, 1, "read"),
+        ("resend_once", ScriptedFault::DropAfter, 1, "read"),
+        ("fail", ScriptedFault::DropBefore, 0, "failed"),
+        ("fail", ScriptedFault::DropAfter, 1, "read"),
+        ("hold", ScriptedFault::DropBefore, 0, "unknown"),
+    ] {
+        let app = open().await;
+        app.meta.script([fault.clone()]);
+        asked(&app, json!({"on_unknown": choice})).await;
+        app.recover().await;
+        assert_eq!(app.meta.sent().len(), accepted, "{choice}, {fault:?}");
+        assert_eq!(app.only_status().await, ends, "{choice}, {fault:?}");
+    }
+    // A second doubt is not tried a third time.
+    let app = open().await;
+    app.meta.script([ScriptedFault::DropBefore, ScriptedFault::DropBefore]);
+    asked(&app, json!({"on_unknown": "resend_once"})).await;
+    app.recover().await;
+    assert_eq!((app.only_status().await.as_str(), app.meta.sent().len()), ("unknown", 0));
+}
+
+#[tokio::test]
+async fn a_waiting_message_can_be_taken_back_and_a_sent_one_cannot() {
+    let app = open().await;
+    let first = asked(&app, json!({})).await;
+    let cancel = async |message: &Value| app.api("POST", &format!("{}/cancel", path_of(message)), None).await;
+    assert_eq!(cancel(&first).await.json()["status"], "cancelled");
+    assert_eq!(cancel(&first).await.status, StatusCode::OK, "again is the same");
+    app.recover().await;
+    assert!(app.meta.sent().is_empty());
+    let second = asked(&app, json!({})).await;
+    app.drain().await;
+    let late = cancel(&second).await;
+    assert_eq!((late.status, late.json()["code"].clone()), (StatusCode::CONFLICT, "not_queued".into()));
+    let other = app.stack.operator.create_tenant("other").await.unwrap();
+    let key = app.stack.operator.create_key(Some(other), &shared::domain::tenant::Scope::ALL).await.unwrap();
+    assert_eq!(app.get(key.expose(), &path_of(&second)).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_person_settles_a_doubt_and_a_late_status_still_wins() {
+    for (outcome, shown) in [("sent", "accepted"), ("not_sent", "failed")] {
+        let app = open().await;
+        app.meta.script([ScriptedFault::DropAfter]);
+        app.meta.order_statuses(StatusOrder::Withheld);
+        let accepted = asked(&app, json!({})).await;
+        app.recover().await;
+        app.advance(86_400);
+        app.recover().await;
+        assert_eq!(app.only_status().await, "review");
+        let settle = async |outcome: &str| {
+            let path = format!("{}/settle", path_of(&accepted));
+            app.api("POST", &path, Some(json!({"outcome": outcome}))).await
+        };
+        assert_eq!(settle("maybe").await.json()["field"], "outcome");
+        assert_eq!(settle(outcome).await.json()["status"], shown);
+        assert_eq!(settle(outcome).await.status, StatusCode::CONFLICT, "settled once");
+        app.meta.order_statuses(StatusOrder::Normal);
+        app.drain().await;
+        assert_eq!(app.only_status().await, "read");
+    }
+}
+
+#[tokio::test]
+async fn a_customers_reply_settles_the_one_doubt_it_can_be_about() {
+    for doubts in [1, 2] {
+        let app = open().await;
+        app.meta.script(vec![ScriptedFault::DropAfter; doubts]);
+        app.meta.order_statuses(StatusOrder::Withheld);
+        for _ in 0..doubts {
+            app.send("answer", None).await;
+        }
+        app.drain().await;
+        let sent = app.meta.sent().remove(0);
+        let reply = json!({"from": crate::harness::CUSTOMER, "id": "wamid.REPLY", "timestamp": "1795176003", "type": "text",
+            "text": {"body": "thanks"}, "context": {"from": "15550001111", "id": sent.wamid}});
+        let body = crate::harness::webhook_body(&[crate::harness::change(
+            crate::harness::NUMBER,
+            json!({"messages": [reply]}),
+        )]);
+        app.webhook(body).await;
+        app.drain().await;
+        let all = app.messages().await;
+        let settled = all.iter().filter(|message| message["wamid"] == sent.wamid).count();
+        assert_eq!(settled, usize::from(doubts == 1), "{all:?}");
+        assert_eq!(app.functions.metrics.total("unknown_resolved"), u64::from(doubts == 1));
+    }
+}
+
+#[tokio::test]
+async fn held_for_quality_is_sent_and_said_so() {
+    let app = App::start().await;
+    app.meta.script([ScriptedFault::Held]);
+    let order = json!({"from": crate::harness::NUMBER, "to": "+15550002222", "type": "template",
+        "template": {"name": "hello_world", "language": {"code": "en_US"}}});
+    let accepted = app.api("POST", "/v1/messages", Some(order)).await.json();
+    app.recover().await;
+    let shown = app.api("GET", &path_of(&accepted), None).await.json();
+    assert_eq!(
+        (shown["status"].as_str(), shown["held_for_quality"].as_bool()),
+        (Some("accepted"), Some(true)),
+        "{shown}"
+    );
+    app.meta.order_statuses(StatusOrder::Normal);
+    app.drain().await;
+    assert_eq!(app.api("GET", &path_of(&accepted), None).await.json()["status"], "read");
+}
+
+#[tokio::test]
+async fn every_code_of_the_table_ends_as_its_class_says() {
+    use shared::provider::meta::error::{Class, RULES};
+    for rule in RULES {
+        let code = *rule.codes.start();
+        let app = accepted(vec![error(400, code)]).await;
+        app.drain().await;
+        let message = only_outbound(&app).await;
+        let expected = match rule.class {
+            Class::Soft => "unknown",
+            class if class.tries_again() => "queued",
+            _ => "failed",
+        };
+        assert_eq!(message["status"], expected, "{code}: {:?}", rule.class);
+        assert_eq!(message["error"]["code"], code);
+        assert!(message["error"]["remedy"].as_str().unwrap().len() > 5, "{message}");
+        assert!(app.meta.sent().is_empty());
+    }
+    println!("{} rules, each met", RULES.len());
 }

@@ -89,8 +89,11 @@ impl Caller {
     pub(crate) fn tenant(&self, scope: Scope) -> Result<TenantId, Problem> {
         match self.record.tenant {
             Some(tenant) if self.record.scopes.contains(&scope) => Ok(tenant),
-            _ => Err(Problem::new(StatusCode::FORBIDDEN, "scope_missing", "The API key may not do this.")
-                .remedy(&format!("Use a key of a tenant with the scope `{}`.", scope.as_str()))),
+            _ => Err(Problem {
+                rule: Some(format!("needs the scope `{}`", scope.as_str())),
+                ..Problem::new(StatusCode::FORBIDDEN, "scope_missing", "The API key may not do this.")
+                    .remedy("Use a key of a tenant that has this scope.")
+            }),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn delete(State(deps): State<Arc<Deps>>, caller: Caller, path: 
 }
 
 async fn find(deps: &Deps, caller: &Caller, path: Id) -> Result<Number, Problem> {
-    let tenant = caller.tenant(Scope::Send)?;
+    let tenant = caller.tenant(Scope::Manage)?;
     let id = path.ok().and_then(|Path(id)| PhoneNumberId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
     let number = deps.table.number(&id).await.map_err(|error| storage_problem(&error))?;
     number.filter(|number| number.tenant == tenant).ok_or_else(Problem::not_found)

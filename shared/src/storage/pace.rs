@@ -10,7 +10,7 @@ use super::update::Updated;
 use super::{StorageError, Table, keys};
 use crate::clock::at_millis;
 use crate::domain::ids::{ConversationId, PhoneNumberId};
-use crate::domain::pacing::{BACK_OFF, BACK_OFF_AFTER, BACK_OFF_WITHIN, PAIR_BURST, PAIR_INTERVAL, Pace};
+use crate::domain::pacing::{BACK_OFF, BACK_OFF_AFTER, BACK_OFF_WITHIN, LATE, PAIR_BURST, PAIR_INTERVAL, Pace};
 
 /// Turns of the two forms of an update before the number counts as too busy.
 const TURNS: u32 = 4;
@@ -52,7 +52,7 @@ impl Table {
         ahead: SignedDuration,
         now: Timestamp,
     ) -> Result<Reserved, StorageError> {
-        self.gcra(&keys::pace(id), interval.saturating_mul(count), ahead, now, None).await
+        self.gcra(&keys::pace(id), interval.saturating_mul(count), (ahead, LATE), now, None).await
     }
 
     /// Takes the slot of one message to one customer: at once while the pair's burst lasts. 1 WRU.
@@ -62,29 +62,31 @@ impl Table {
     pub async fn reserve_pair(&self, id: &ConversationId, now: Timestamp) -> Result<Reserved, StorageError> {
         let interval = i64::try_from(PAIR_INTERVAL.as_micros()).unwrap_or(i64::MAX);
         let kept_until = now.checked_add(PAIR_KEPT_FOR).unwrap_or(Timestamp::MAX);
-        self.gcra(&keys::pair(id), interval, PAIR_INTERVAL * (PAIR_BURST - 1), now, Some(kept_until)).await
+        let burst = PAIR_INTERVAL * (PAIR_BURST - 1);
+        self.gcra(&keys::pair(id), interval, (burst, SignedDuration::ZERO), now, Some(kept_until)).await
     }
 
     async fn gcra(
         &self,
         key: &Key,
         cost: i64,
-        ahead: SignedDuration,
+        (ahead, late): (SignedDuration, SignedDuration),
         now: Timestamp,
         kept_until: Option<Timestamp>,
     ) -> Result<Reserved, StorageError> {
         let present = now.as_microsecond();
         let latest = present.saturating_add(i64::try_from(ahead.as_micros()).unwrap_or(i64::MAX));
+        let overdue = present.saturating_sub(i64::try_from(late.as_micros()).unwrap_or(0));
         let mut idle = true;
         let mut due = present;
         for _ in 0..TURNS {
-            let update = self.update(key.clone()).value("now", number(present));
+            let update = self.update(key.clone()).value("overdue", number(overdue));
             let update = if idle {
                 update
                     .set("due", number(present.saturating_add(cost)))
-                    .when("attribute_not_exists(#due) OR #due < :now")
+                    .when("attribute_not_exists(#due) OR #due < :overdue")
             } else {
-                update.move_by("due", cost).when("#due >= :now AND #due <= :latest").value("latest", number(latest))
+                update.move_by("due", cost).when("#due >= :overdue AND #due <= :latest").value("latest", number(latest))
             };
             let update = match kept_until {
                 Some(until) => update.set("expires_at", expiry(until)),
@@ -100,7 +102,7 @@ impl Table {
                     if due > latest {
                         break;
                     }
-                    idle = due < present;
+                    idle = due < overdue;
                 }
             }
         }

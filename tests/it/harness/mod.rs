@@ -86,6 +86,26 @@ impl App {
         self.clock.advance(SignedDuration::from_secs(seconds));
     }
 
+    /// Connects another number of the seeded tenant.
+    pub(crate) async fn connect_number(&self, id: &str, coexistence: bool) {
+        let number = shared::domain::number::Number {
+            id: shared::domain::ids::PhoneNumberId::parse(id).unwrap(),
+            tenant: shared::domain::ids::TenantId::parse(&self.seed.tenant_id).unwrap(),
+            waba: shared::domain::ids::WabaId::parse(WABA).unwrap(),
+            display_phone_number: format!("1{id}"),
+            coexistence,
+            fallback: None,
+        };
+        let token = Secret::new(self.seed.access_token.clone());
+        self.stack.operator.put_number(&number, &token).await.unwrap();
+        self.meta.put_number(MetaNumber {
+            phone_number_id: id.to_owned(),
+            display_phone_number: format!("1{id}"),
+            waba_id: WABA.to_owned(),
+            token: self.seed.access_token.clone(),
+        });
+    }
+
     // ---- doors ----
 
     pub(crate) async fn request(&self, request: Request<Body>) -> Answer {

@@ -66,7 +66,7 @@ impl App {
         }
     }
 
-    async fn get(&self, key: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
         let request = Request::get(path).header("authorization", format!("Bearer {key}")).body(Body::empty()).unwrap();
         self.request(request).await
     }

@@ -251,6 +251,12 @@ impl Meta {
         self.lock().sent.clone()
     }
 
+    /// How many sends were accepted.
+    #[must_use]
+    pub fn sent_count(&self) -> usize {
+        self.lock().sent.len()
+    }
+
     /// Orders faults for the next sends, one each.
     pub fn script(&self, faults: impl IntoIterator<Item = ScriptedFault>) {
         self.lock().faults.extend(faults);

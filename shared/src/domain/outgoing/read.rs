@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Interactive, Outgoing, Violation};
+use crate::domain::content::Text;
 
 /// Meta's "invalid parameter".
 const INVALID_PARAMETER: i64 = 100;
@@ -19,7 +20,7 @@ impl Outgoing {
     /// The first rule it breaks, and the field.
     pub fn read(kind: &str, object: Value) -> Result<Self, Violation> {
         let outgoing = match kind {
-            "text" => Self::Text(typed(kind, object)?),
+            "text" => Self::Text(text(object)?),
             "image" => Self::Image(typed(kind, object)?),
             "video" => Self::Video(typed(kind, object)?),
             "audio" => Self::Audio(typed(kind, object)?),
@@ -56,6 +57,15 @@ fn typed<T: DeserializeOwned>(field: &str, object: Value) -> Result<T, Violation
         let code = if rule.starts_with("missing field") { MISSING } else { INVALID_PARAMETER };
         Violation::new(&path, code, rule)
     })
+}
+
+/// Reads a text; its type is shared with what customers write, where unknown fields are kept.
+fn text(object: Value) -> Result<Text, Violation> {
+    let fields = object.as_object().into_iter().flat_map(serde_json::Map::keys);
+    if let Some(unknown) = fields.into_iter().find(|field| !["body", "preview_url"].contains(&field.as_str())) {
+        return Err(Violation::new(&format!("text.{unknown}"), INVALID_PARAMETER, "is no field of a text".to_owned()));
+    }
+    typed("text", object)
 }
 
 /// Reads an interactive message by its kind, so that the path leads into it.
