@@ -62,7 +62,7 @@ pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(60);
 pub const CLAIM_NEEDS: Duration = Duration::from_secs(25);
 
 /// Records of one batch worked on at the same time: unbounded puts open a TLS connection each (`performance.md` §4).
-pub const BATCH_CONCURRENCY: usize = 8;
+pub const BATCH_CONCURRENCY: usize = 10;
 
 /// How long the raw archive is kept; `template.yaml` has the same in the bucket's lifecycle.
 pub const ARCHIVE_FOR: SignedDuration = SignedDuration::from_hours(8 * 24);

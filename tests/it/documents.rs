@@ -148,7 +148,7 @@ fn situations() -> Vec<Situation> {
             state(facts, "trouble", Some("131042"), "stopped", Some(NOW + 60_000));
         }),
         ("payment was refused, the stop is over", |facts| {
-            state(facts, "trouble", Some("131042"), "stopped", Some(NOW))
+            state(facts, "trouble", Some("131042"), "stopped", Some(NOW));
         }),
     ]
 }

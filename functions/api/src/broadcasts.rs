@@ -84,7 +84,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid("lane", "is not for broadcasts: they are always bulk"));
     }
     let number = own_number(&deps, tenant, &from).await?;
-    let mut said = Outgoing::read("template", template).map_err(problem)?;
+    let mut said = Outgoing::read("template", template).map_err(|broken| problem(&broken))?;
     files(&deps, tenant, &mut said).await?;
     let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
     let id = BroadcastId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;

@@ -27,7 +27,7 @@ pub(crate) async fn put(
 ) -> Result<StatusCode, Problem> {
     let number = find(&deps, &caller, path).await?;
     let body = body.map_err(|_| Problem::too_large())?;
-    let mut said = Outgoing::read("template", json::parse(&body)?).map_err(problem)?;
+    let mut said = Outgoing::read("template", json::parse(&body)?).map_err(|broken| problem(&broken))?;
     files(&deps, number.tenant, &mut said).await?;
     let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
     deps.table.put_fallback(&number, Some(&template)).await.map_err(|error| storage_problem(&error))?;

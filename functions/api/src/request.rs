@@ -81,7 +81,7 @@ impl SendRequest {
             (None | Some(Value::Null), true) => {
                 return Err(Problem::violates(&kind, &format!("is required for type `{kind}`"), MISSING));
             }
-            (said, _) => Outgoing::read(&kind, said.unwrap_or_default()).map_err(problem)?,
+            (said, _) => Outgoing::read(&kind, said.unwrap_or_default()).map_err(|broken| problem(&broken))?,
         };
         let quotes = match &envelope.context {
             Some(context) => Some(
@@ -115,7 +115,7 @@ fn known_fields(request: &serde_json::Map<String, Value>) -> Result<(), Problem>
     }
 }
 
-pub(crate) fn problem(violation: Violation) -> Problem {
+pub(crate) fn problem(violation: &Violation) -> Problem {
     Problem::violates(&violation.field, &violation.rule, violation.code)
 }
 

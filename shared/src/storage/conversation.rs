@@ -69,18 +69,16 @@ impl Table {
             ("last_call_at", noted.called_at),
         ];
         facts.extend(moments.into_iter().filter_map(|(name, at)| Some(Fact::moment(name, at?))));
-        if let Some(at) = noted.told_at {
-            let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
-            let told = [
-                ("phone", phone),
-                ("user_id", card.user_id.clone()),
-                ("profile_name", card.profile_name.clone()),
-                ("username", card.username.clone()),
-                ("group_id", card.group_id.clone()),
-            ];
-            facts.extend(told.into_iter().filter_map(|(name, value)| Some(Fact::latest(name, value?, at))));
+        let told = noted.told_at.map(|at| told(card, at)).unwrap_or_default();
+        // What was typed only fills a gap, which most conversations do not have: it is written only then.
+        let typed = noted.told_at == Some(Timestamp::UNIX_EPOCH) && !facts.is_empty();
+        if !typed {
+            facts.extend(told.iter().cloned());
         }
-        self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        if typed && merged.before.text("phone").is_none() && merged.before.text("user_id").is_none() {
+            self.merge(&keys::conversation(id), &owner(tenant), &told).await?;
+        }
         Ok(())
     }
 
@@ -309,6 +307,19 @@ fn start_in(after: &Item, partitions: &[String], place: usize) -> Result<page::P
     let mut start = keys::Key { pk: partitions[place].clone(), sk }.attributes();
     start.insert("at".to_owned(), super::item::number(at));
     Ok(start)
+}
+
+/// What a card says of a contact.
+fn told(card: &ContactCard, at: Timestamp) -> Vec<Fact> {
+    let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
+    let told = [
+        ("phone", phone),
+        ("user_id", card.user_id.clone()),
+        ("profile_name", card.profile_name.clone()),
+        ("username", card.username.clone()),
+        ("group_id", card.group_id.clone()),
+    ];
+    told.into_iter().filter_map(|(name, value)| Some(Fact::latest(name, value?, at))).collect()
 }
 
 fn owner(tenant: TenantId) -> [(&'static str, AttributeValue); 1] {
