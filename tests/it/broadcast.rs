@@ -101,6 +101,7 @@ async fn csv_makes_the_same_broadcast_with_named_variables() {
         ("to,order\n+16660000001\n", "body"),
         ("to\n12345\n", "line 2.to"),
         ("to\n", "recipients"),
+        ("to,1,3\n+16660000001,a,b\n", "body"),
         ("to,first_name,order\n+16660000001,,17\n", "line 2: template.components[0].parameters[0].text"),
     ] {
         let refused = post(&path, csv).await;
@@ -111,6 +112,12 @@ async fn csv_makes_the_same_broadcast_with_named_variables() {
             refused.text
         );
     }
+    assert_eq!(post(&format!("{path}&on_unkown=fail"), csv).await.json()["field"], "query");
+    let numbered = path.replace("order_ready", "order_update");
+    let accepted = post(&numbered, "to,2,1\n+16660000009,second,first\n").await;
+    until_done(&app, accepted.json()["id"].as_str().unwrap()).await;
+    let sent = app.meta.sent().pop().unwrap();
+    assert_eq!(sent.body["template"]["components"][0]["parameters"][0]["text"], "first");
     let refused = post("/v1/broadcasts?template=order_ready&language=en_US", "to\n+16660000001\n").await;
     assert_eq!(refused.json()["field"], "from");
 }
@@ -212,4 +219,32 @@ async fn what_cannot_be_a_broadcast_is_told_the_field_and_the_rule() {
     let many: Vec<Value> = (0..100_001).map(|n| json!(format!("+1666{n:07}"))).collect();
     assert_eq!(post(&app, with("recipients", json!(many)), None).await.json()["field"], "recipients");
     assert!(app.meta.sent().is_empty() && app.meta.faults_waiting() == 0);
+}
+
+#[tokio::test]
+async fn recipients_who_wait_long_are_on_the_due_list_and_not_in_the_queue() {
+    let app = App::start().await;
+    let id = post(&app, broadcast(&(0..5).map(to).collect::<Vec<_>>()), None).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // Released, and before anybody tries, paused.
+    while app.depth().1 < 5 {
+        app.functions.poll_release().await;
+        app.advance(1);
+    }
+    assert_eq!(
+        app.api("POST", &format!("/v1/broadcasts/{id}/pause"), None).await.status,
+        StatusCode::CONFLICT,
+        "all had their turn"
+    );
+    app.stack.faults.take_down("TrentService");
+    app.drain().await;
+    assert_eq!(app.depth().1, 0, "nobody is received again and again");
+    let waiting = results(&app, &id).await;
+    assert!(waiting.iter().all(|one| one["status"] == "queued" && one["message_id"].is_string()), "{waiting:?}");
+    app.stack.faults.clear();
+    app.recover().await;
+    assert_eq!(app.meta.sent().len(), 5);
+    assert!(results(&app, &id).await.iter().all(|one| one["status"] == "read"));
 }

@@ -25,6 +25,7 @@ mod idempotency;
 mod identity;
 mod inbound;
 mod kinds;
+mod media;
 mod metamorphic;
 mod model;
 mod pacing;

@@ -248,3 +248,23 @@ async fn whatever_happens_meta_never_has_to_say_that_the_window_is_closed() {
     assert!(sent > 100, "{sent}");
     println!("{sent} sends in 12 random runs of days: 0 x 131047");
 }
+
+#[tokio::test]
+async fn a_message_that_waits_for_its_customers_peace_does_not_hold_back_an_answer() {
+    let app = App::start().await;
+    app.meta.script([ScriptedFault::FailLater { code: 131_049 }]);
+    send(&app, &template("hello_world", Some("marketing"))).await;
+    app.drain().await;
+    app.advance(3_600);
+    let late = json!({"send_before": "2026-11-23T12:00:00Z"});
+    let mut offer = template("hello_world", Some("marketing"));
+    offer.as_object_mut().unwrap().extend(late.as_object().unwrap().clone());
+    assert_eq!(send(&app, &offer).await.0, 202, "it waits");
+    assert_eq!(send(&app, &template("we_answered", Some("utility"))).await.0, 202);
+    app.drain().await;
+    assert_eq!(app.meta.sent().len(), 2, "the other one is out");
+    for _ in 0..48 {
+        app.recover().await;
+    }
+    assert_eq!(app.meta.sent().len(), 3, "and the offer, a day later");
+}

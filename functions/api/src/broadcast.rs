@@ -11,12 +11,12 @@ use shared::domain::broadcast::{Broadcast, BroadcastState, RECIPIENTS_A_CHUNK};
 use shared::domain::ids::BroadcastId;
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
-use shared::storage::{Stored, StoredMessage};
+use shared::storage::{ArchiveError, Stored, StoredMessage};
 
 use crate::auth::Caller;
 use crate::conversations::{PageParameters, PageQuery};
 use crate::json::{ErrorJson, List, MessageJson, time};
-use crate::send::open_line;
+use crate::send::ask_for_release;
 use crate::{Deps, storage_problem};
 
 #[derive(Serialize)]
@@ -116,10 +116,10 @@ async fn steer(deps: &Deps, caller: &Caller, path: Id, to: BroadcastState) -> Re
         return Err(Problem::new(StatusCode::CONFLICT, "broadcast_ended", title));
     }
     if to == BroadcastState::Running {
-        open_line(deps, &broadcast.number).await.map_err(|error| {
-            tracing::error!(event = "api.line_not_opened", %error);
-            Problem::unavailable()
-        })?;
+        let opened = deps.table.open_line(&broadcast.number, deps.clock.now()).await;
+        if opened.map_err(|error| storage_problem(&error))? {
+            ask_for_release(deps, &broadcast.number).await;
+        }
     }
     let now = deps.table.broadcast(broadcast.id).await.map_err(|error| storage_problem(&error))?;
     Ok(Json(BroadcastJson::new(&now.unwrap_or(broadcast))))
@@ -144,9 +144,12 @@ pub(crate) async fn recipients(
     }
     let page = from / RECIPIENTS_A_CHUNK;
     let all = if from < broadcast.recipients.count {
-        deps.files.recipients(broadcast.id, page).await.map_err(|error| {
-            tracing::error!(event = "api.recipients_not_read", %error);
-            Problem::unavailable()
+        deps.files.recipients(broadcast.id, page).await.map_err(|error| match error {
+            ArchiveError::Gone => Problem::new(StatusCode::GONE, "recipients_gone", "Recipients are kept for 90 days."),
+            ArchiveError::Unavailable(_) => {
+                tracing::error!(event = "api.recipients_not_read", %error);
+                Problem::unavailable()
+            }
         })?
     } else {
         Vec::new()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::{Query, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -27,7 +27,7 @@ use shared::storage::{Accepted, StorageError};
 use crate::auth::Caller;
 use crate::broadcast::BroadcastJson;
 use crate::request::{Chosen, Options, problem};
-use crate::send::{accepted_response, files, idempotency, key_reused, open_line, own_number};
+use crate::send::{accepted_response, ask_for_release, files, idempotency, key_reused, own_number};
 use crate::{Deps, json, storage_problem};
 
 /// A broadcast as JSON; as CSV the same without recipients stands in the query.
@@ -52,12 +52,14 @@ struct RecipientRequest {
 
 /// What stands in the query of a CSV request.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CsvQuery {
     from: Option<String>,
     template: Option<String>,
     language: Option<String>,
-    #[serde(flatten)]
-    options: Options,
+    category: Option<String>,
+    on_unknown: Option<String>,
+    send_before: Option<String>,
 }
 
 /// Recipients as they were written, each with where.
@@ -70,13 +72,22 @@ pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     caller: Caller,
     headers: HeaderMap,
+    RawQuery(raw_query): RawQuery,
     query: Result<Query<CsvQuery>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant(Scope::Send)?;
     let body = body.map_err(|_| too_large())?;
-    let idempotency = idempotency(&headers, &body)?;
+    // What a CSV request is about stands in its query.
+    let idempotency = idempotency(&headers, &[raw_query.unwrap_or_default().as_bytes(), &body])?;
     let now = deps.clock.now();
+    // A repetition is answered as the first time, whatever the rules say by now.
+    if let Some(idempotency) = &idempotency {
+        let earlier = deps.table.earlier_broadcast(tenant, idempotency, now).await;
+        if let Some(earlier) = earlier.map_err(|error| storage_problem(&error))? {
+            return answer(&deps, earlier, None, true).await;
+        }
+    }
     let is_csv = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/csv"));
     let (from, template, options, rows) = if is_csv { from_csv(query, &body)? } else { from_json(&body)? };
     let chosen = Chosen::read(&options, Class::Template(None), now)?;
@@ -117,21 +128,32 @@ pub(crate) async fn create(
         tracing::error!(event = "api.recipients_not_stored", %error);
         Problem::unavailable()
     })?;
+    // The lane first too: a broadcast that stands is released, whatever fails after this.
+    let opened = deps.table.open_line(&number.id, now).await.map_err(|error| storage_problem(&error))?;
     let accepted = deps.table.put_broadcast(&broadcast, idempotency.as_ref(), now).await;
-    let (shown, replayed) = match accepted.map_err(|error| storage_problem(&error))? {
-        Accepted::New => (broadcast, false),
-        Accepted::Replayed(earlier) => {
-            let known = deps.table.broadcast(earlier).await.map_err(|error| storage_problem(&error))?;
-            (known.ok_or_else(Problem::unavailable)?, true)
-        }
-        Accepted::KeyReused => return Err(key_reused()),
-    };
-    if let Err(error) = open_line(&deps, &number.id).await {
-        // The lane may be open already; if not, the next request opens it.
-        tracing::error!(event = "api.line_not_opened", %error);
-        return Err(Problem::unavailable());
+    let accepted = accepted.map_err(|error| storage_problem(&error))?;
+    if opened {
+        ask_for_release(&deps, &number.id).await;
     }
-    Ok(accepted_response(BroadcastJson::new(&shown), replayed, idempotency.is_some()))
+    answer(&deps, accepted, Some(&broadcast), idempotency.is_some()).await
+}
+
+async fn answer(
+    deps: &Deps,
+    accepted: Accepted<BroadcastId>,
+    new: Option<&Broadcast>,
+    keyed: bool,
+) -> Result<Response, Problem> {
+    match (accepted, new) {
+        (Accepted::New, Some(new)) => Ok(accepted_response(BroadcastJson::new(new), false, keyed)),
+        (Accepted::Replayed(earlier), _) => {
+            let known = deps.table.broadcast(earlier).await.map_err(|error| storage_problem(&error))?;
+            let known = known.ok_or_else(Problem::unavailable)?;
+            Ok(accepted_response(BroadcastJson::new(&known), true, keyed))
+        }
+        (Accepted::KeyReused, _) => Err(key_reused()),
+        (Accepted::New, None) => Err(Problem::unavailable()),
+    }
 }
 
 fn from_json(body: &[u8]) -> Result<(String, Value, Options, Rows), Problem> {
@@ -167,7 +189,7 @@ fn from_csv(
     query: Result<Query<CsvQuery>, QueryRejection>,
     body: &[u8],
 ) -> Result<(String, Value, Options, Rows), Problem> {
-    let rule = "takes `from`, `template`, `language`, `category`, `on_unknown` and `send_before`";
+    let rule = "takes only `from`, `template`, `language`, `category`, `on_unknown` and `send_before`";
     let Query(query) = query.map_err(|_| Problem::invalid("query", rule))?;
     let required = |field: &str, value: Option<String>| {
         value.ok_or_else(|| Problem::invalid(field, "is required in the query of a CSV request"))
@@ -183,15 +205,30 @@ fn from_csv(
         return Err(Problem::invalid("body", "must be CSV whose first column is called `to`"));
     }
     let names: Vec<String> = columns.into_iter().skip(1).collect();
-    let numbered = names.iter().all(|name| name.parse::<u32>().is_ok());
+    let order = variables(&names)?;
     let mut rows = Vec::new();
     for (place, row) in reader.records().enumerate() {
         let row = row.map_err(bad)?;
-        let values = row.iter().skip(1).map(str::to_owned).collect();
+        let values = order.iter().map(|column| row.get(column + 1).unwrap_or_default().to_owned()).collect();
         rows.push((format!("line {}", place + 2), row.get(0).unwrap_or_default().to_owned(), values));
     }
+    let numbered = names.iter().all(|name| name.parse::<usize>().is_ok());
     let names = if numbered { Vec::new() } else { names };
-    Ok((required("from", query.from)?, template, query.options, Rows { names, rows }))
+    let options =
+        Options { category: query.category, on_unknown: query.on_unknown, send_before: query.send_before, lane: None };
+    Ok((required("from", query.from)?, template, options, Rows { names, rows }))
+}
+
+/// In which order the columns are the template's variables: by number if they are numbers, 1 to their count.
+fn variables(names: &[String]) -> Result<Vec<usize>, Problem> {
+    let numbers: Vec<usize> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    if numbers.len() != names.len() {
+        return Ok((0..names.len()).collect());
+    }
+    let column = |number: usize| numbers.iter().position(|known| *known == number);
+    let order: Vec<usize> = (1..=names.len()).filter_map(column).collect();
+    let rule = "must have its numbered columns from 1 on, each once";
+    if order.len() == names.len() { Ok(order) } else { Err(Problem::invalid("body", rule)) }
 }
 
 /// The recipients, each once, and how many were named again.

@@ -8,6 +8,7 @@ use shared::clock::Timestamp;
 use shared::domain::content::Content;
 use shared::domain::conversation::Conversation;
 use shared::domain::event::ProviderError;
+use shared::domain::ids::{ConversationId, OutboundId};
 use shared::domain::message::{Forwarded, MessageContext};
 use shared::domain::outbound::{SendFacts, SendState, ShownState};
 use shared::domain::outgoing::Outgoing;
@@ -302,6 +303,12 @@ pub(crate) struct AcceptedJson {
     pub(crate) id: String,
     pub(crate) conversation_id: String,
     pub(crate) status: &'static str,
+}
+
+impl AcceptedJson {
+    pub(crate) fn new(id: OutboundId, conversation: &ConversationId) -> Self {
+        Self { id: id.to_string(), conversation_id: conversation.to_string(), status: "queued" }
+    }
 }
 
 /// A request body as JSON.

@@ -46,6 +46,7 @@ use shared::clock::{Clock, SignedDuration};
 use shared::config::{self, ConfigError};
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::number::Number;
+use shared::domain::pacing::Pace;
 use shared::domain::policy::Standing;
 use shared::domain::tenant::ApiKeyRecord;
 use shared::http::Problem;
@@ -110,6 +111,7 @@ pub struct Deps {
     keys: Cache<String, ApiKeyRecord>,
     numbers: Cache<PhoneNumberId, Number>,
     standings: Cache<PhoneNumberId, Standing>,
+    paces: Cache<PhoneNumberId, Pace>,
     pepper: Cache<(), Arc<Secret>>,
 }
 
@@ -126,6 +128,7 @@ impl Deps {
             files: Archive::new(aws.s3(), config.bucket.clone()),
             metrics,
             standings: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
+            paces: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
             keys: Cache::strict(clock.clone(), API_KEY_CACHE_FOR),
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
             pepper: Cache::keeping_stale(clock.clone(), CACHE_FOR),

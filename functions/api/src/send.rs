@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::{ConversationId, MediaId, MessageId, OutboundId, PhoneNumberId, TenantId};
 use shared::domain::number::Number;
-use shared::domain::outbound::{Intent, Recipient};
+use shared::domain::outbound::{Intent, Recipient, SendState};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::pacing::{self, ANSWER_WAIT_MAX, LIVE_BURST, LIVE_WAIT_MAX, Lane};
 use shared::domain::phone::PhoneNumber;
@@ -49,51 +49,59 @@ pub(crate) async fn send(
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant(Scope::Send)?;
     let body = body.map_err(|_| Problem::too_large())?;
-    let idempotency = idempotency(&headers, &body)?;
+    let idempotency = idempotency(&headers, &[&body])?;
     let now = deps.clock.now();
-    let request = SendRequest::read(&body, now)?;
-    let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
-    files(&deps, tenant, &mut intent.body).await?;
     // A repetition is answered as the first time, whatever the rules say by now.
     if let Some(idempotency) = &idempotency {
         let earlier = deps.table.earlier_message(tenant, idempotency, now).await;
         if let Some(earlier) = earlier.map_err(|error| storage_problem(&error))? {
-            return answer(&deps, tenant, &intent, Lane::Live, earlier, true).await;
+            return repeated(&deps, earlier, now).await;
         }
     }
+    let request = SendRequest::read(&body, now)?;
+    let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
+    files(&deps, tenant, &mut intent.body).await?;
     admit(&deps, &number, &intent.conversation, &intent.body, intent.category, intent.send_before).await?;
     let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await.map_err(|e| storage_problem(&e))?;
+    // The bulk lane is opened first: a message that stands in it is released, whatever fails after this.
+    let opened = match lane {
+        Lane::Bulk => deps.table.open_line(&number.id, now).await.map_err(|error| storage_problem(&error))?,
+        Lane::Live => false,
+    };
     let accepted = deps.table.accept(&intent, lane, idempotency.as_ref(), now).await;
     let accepted = accepted.map_err(|error| storage_problem(&error))?;
-    answer(&deps, tenant, &intent, lane, accepted, idempotency.is_some()).await
+    if accepted != Accepted::New {
+        return repeated(&deps, accepted, now).await;
+    }
+    deps.metrics.count("send_accepted_by_api", "new", 1);
+    tracing::debug!(event = "api.accepted", message_id = %intent.id);
+    follow_up(&deps, &intent, lane, opened).await;
+    Ok(accepted_response(AcceptedJson::new(intent.id, &intent.conversation), false, idempotency.is_some()))
 }
 
-async fn answer(
+/// What was asked for before is answered as then. The sender is woken again only if the first wake-up may have been lost
+/// and the sweep has not seen it yet.
+async fn repeated(
     deps: &Deps,
-    tenant: TenantId,
-    intent: &Intent,
-    lane: Lane,
     accepted: Accepted<(OutboundId, ConversationId)>,
-    keyed: bool,
+    now: Timestamp,
 ) -> Result<Response, Problem> {
-    let (id, conversation, replayed) = match accepted {
-        Accepted::New => {
-            deps.metrics.count("send_accepted_by_api", "new", 1);
-            (intent.id, intent.conversation.clone(), false)
-        }
-        Accepted::Replayed((id, conversation)) => {
-            deps.metrics.count("idem_replayed", "key", 1);
-            (id, conversation, true)
-        }
-        Accepted::KeyReused => {
-            deps.metrics.count("idem_mismatch", "body", 1);
-            return Err(key_reused());
-        }
+    /// After this the sweep has certainly seen a message that no wake-up reached.
+    const SWEEP_COVERS: SignedDuration = SignedDuration::from_mins(2);
+    let Accepted::Replayed((id, conversation)) = accepted else {
+        deps.metrics.count("idem_mismatch", "body", 1);
+        return Err(key_reused());
     };
-    tracing::debug!(event = "api.accepted", message_id = %id, replayed);
-    follow_up(deps, tenant, intent, lane, &conversation, id, replayed).await;
-    let accepted = AcceptedJson { id: id.to_string(), conversation_id: conversation.to_string(), status: "queued" };
-    Ok(accepted_response(accepted, replayed, keyed))
+    deps.metrics.count("idem_replayed", "key", 1);
+    if now.duration_since(id.made_at()) <= SWEEP_COVERS {
+        let known = deps.table.intent(&conversation, id).await.map_err(|error| storage_problem(&error))?;
+        if let Some((intent, facts)) = known
+            && facts.state == SendState::Queued
+        {
+            follow_up(deps, &intent, Lane::Live, false).await;
+        }
+    }
+    Ok(accepted_response(AcceptedJson::new(id, &conversation), true, true))
 }
 
 /// 202, and what a caller should know about repeating the request.
@@ -118,11 +126,13 @@ pub(crate) fn key_reused() -> Problem {
     .remedy("Use a new key for a new message, and the same body for a repetition.")
 }
 
-pub(crate) fn idempotency(headers: &HeaderMap, body: &Bytes) -> Result<Option<Idempotency>, Problem> {
+/// The caller's key, and a hash of all parts of the request.
+pub(crate) fn idempotency(headers: &HeaderMap, parts: &[&[u8]]) -> Result<Option<Idempotency>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()));
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters"))?;
-    Ok(Some(Idempotency { key: key.to_owned(), body_hash: hex::encode(Sha256::digest(body)) }))
+    let hash = parts.iter().fold(Sha256::new(), Digest::chain_update);
+    Ok(Some(Idempotency { key: key.to_owned(), body_hash: hex::encode(hash.finalize()) }))
 }
 
 async fn intent(
@@ -229,7 +239,8 @@ async fn lane(
     }
     let fetch = async { deps.table.standing(number).await.map(Some) };
     let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
-    let interval = pacing::interval_micros(number.rate(&standing), 100);
+    let pace = deps.paces.get(&number.id, async { deps.table.pace(&number.id).await.map(Some) }).await?;
+    let interval = pacing::interval_micros(number.rate(&standing), pace.unwrap_or_default().part(now));
     let answer = !matches!(intent.body, Outgoing::Template(_));
     let patience = if answer { ANSWER_WAIT_MAX } else { LIVE_WAIT_MAX };
     match deps.table.reserve(&number.id, 1, interval, patience, now).await? {
@@ -248,48 +259,35 @@ async fn lane(
 }
 
 /// What follows from the stored intent. None of it may fail the request: the sweep repairs what is missed here, within
-/// two minutes. A replay wakes the sender again only if the message may still be waiting for its first wake-up.
-async fn follow_up(
-    deps: &Deps,
-    tenant: TenantId,
-    intent: &Intent,
-    lane: Lane,
-    conversation: &ConversationId,
-    id: OutboundId,
-    replayed: bool,
-) {
-    /// After this the sweep has certainly seen a message that no wake-up reached.
-    const SWEEP_COVERS: SignedDuration = SignedDuration::from_mins(2);
-    if replayed && intent.accepted_at.duration_since(id.made_at()) > SWEEP_COVERS {
-        return;
-    }
-    let message = MessageId::Outbound(id);
+/// two minutes.
+async fn follow_up(deps: &Deps, intent: &Intent, lane: Lane, opened: bool) {
+    let message = MessageId::Outbound(intent.id);
     // What was typed is only better than nothing: what the provider says of the contact is from a later time.
     let told_at = Some(Timestamp::UNIX_EPOCH);
-    let noted = Noted { message: Some((&message, id.made_at())), told_at, ..Noted::default() };
-    if let Err(error) = deps.table.note(tenant, conversation, &intent.to.card(), &noted).await {
-        tracing::error!(event = "api.conversation_not_noted", message_id = %id, %error);
-        return;
+    let noted = Noted { message: Some((&message, intent.accepted_at)), told_at, ..Noted::default() };
+    if let Err(error) = deps.table.note(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await {
+        tracing::error!(event = "api.conversation_not_noted", message_id = %intent.id, %error);
+        if lane == Lane::Live {
+            // The sweep notes it, and wakes the sender.
+            return;
+        }
     }
-    let number = conversation.number();
     if lane == Lane::Bulk {
-        if let Err(error) = open_line(deps, number).await {
-            tracing::error!(event = "api.line_not_opened", message_id = %id, %error);
+        if opened {
+            ask_for_release(deps, intent.conversation.number()).await;
         }
         return;
     }
-    let job = SendJob { conversation: conversation.clone(), message: id };
+    let job = SendJob { conversation: intent.conversation.clone(), message: intent.id };
     if let Err(error) = deps.outbound.send_work(&[OutboundWork::Send(job)], deps.clock.now()).await {
-        tracing::error!(event = "api.not_enqueued", message_id = %id, %error);
+        tracing::error!(event = "api.not_enqueued", message_id = %intent.id, %error);
     }
 }
 
-/// Says that a number's bulk lane has something, and asks for it to be released if nobody is at it.
-pub(crate) async fn open_line(deps: &Deps, number: &PhoneNumberId) -> Result<(), String> {
-    let opened = deps.table.open_line(number, deps.clock.now()).await.map_err(|error| error.to_string())?;
-    if opened {
-        let job = ReleaseJob { number: number.clone() };
-        deps.release.send_release(&job, 0).await.map_err(|error| error.to_string())?;
+/// Asks for a number's open lane to be released; if that fails, the sweep asks within a minute.
+pub(crate) async fn ask_for_release(deps: &Deps, number: &PhoneNumberId) {
+    let job = ReleaseJob { number: number.clone() };
+    if let Err(error) = deps.release.send_release(&job, 0).await {
+        tracing::error!(event = "api.release_not_asked_for", %error);
     }
-    Ok(())
 }

@@ -1,10 +1,11 @@
 //! Broadcasts under way: each gets a chunk in turn.
 
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::broadcast::{Broadcast, BroadcastRecipient, RECIPIENTS_A_CHUNK};
+use shared::domain::broadcast::{Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK};
 use shared::domain::ids::BroadcastId;
 use shared::domain::number::Number;
 use shared::queue::{OutboundWork, RecipientJob};
+use shared::storage::ArchiveError;
 
 use crate::{Deps, NotReleased, enqueue};
 
@@ -41,7 +42,18 @@ pub(crate) async fn chunk(
     let broadcast = state.running[state.turn].clone();
     let page = broadcast.released / RECIPIENTS_A_CHUNK;
     if state.page.as_ref().is_none_or(|(id, known, _)| (*id, *known) != (broadcast.id, page)) {
-        state.page = Some((broadcast.id, page, deps.files.recipients(broadcast.id, page).await?));
+        state.page = match deps.files.recipients(broadcast.id, page).await {
+            Ok(recipients) => Some((broadcast.id, page, recipients)),
+            Err(ArchiveError::Gone) => {
+                // Paused for longer than recipients are kept: it must not stand in the way of the others.
+                tracing::error!(event = "release.recipients_gone", broadcast_id = %broadcast.id);
+                deps.metrics.count("broadcast_ended", "recipients_gone", 1);
+                deps.table.steer(&broadcast, BroadcastState::Cancelled).await?;
+                state.running.remove(state.turn);
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        };
     }
     let recipients = state.page.as_ref().map(|(.., recipients)| recipients.as_slice()).unwrap_or_default();
     let from = broadcast.released % RECIPIENTS_A_CHUNK;

@@ -209,8 +209,8 @@ async fn chunk(
     Ok(true)
 }
 
-/// Takes the slots and wakes the sender. The slots are taken whoever else took some meanwhile: that is made up for by
-/// the next chunk, which comes later.
+/// Takes the slots and wakes the sender. Live messages may have taken some since the releaser looked: then this chunk
+/// leaves among them, and where none were left without slots, at most once, because the next look finds the schedule ahead.
 async fn enqueue(
     deps: &Deps,
     number: &Number,

@@ -36,8 +36,12 @@ pub(crate) struct Ready {
 
 /// Why a message is not claimed.
 pub(crate) enum NotNow {
-    /// It waits until then.
+    /// It waits until then, and so does its conversation.
     Wait(Timestamp),
+    /// It waits until then; its conversation goes on.
+    Postpone(Timestamp),
+    /// Its broadcast was cancelled.
+    Cancelled,
     /// It will never be sent.
     Refused(ProviderError),
 }
@@ -66,15 +70,24 @@ pub(crate) async fn step(
         NextStep::Claim => match ready(deps, intent).await? {
             Ok(ready) => send(deps, intent, facts, &ready, Store::Known, deadline).await,
             Err(NotNow::Refused(error)) => {
-                deps.metrics.count("send_refused_by_us", &error.title, 1);
+                deps.metrics.count("send_refused_by_us", &reason_of(&error), 1);
                 deps.table.end(&intent.conversation, intent.id, &Ending::Refused(error), now).await?;
                 Ok(Next::Finished)
             }
-            Err(NotNow::Wait(at)) => {
+            Err(NotNow::Cancelled) => {
+                deps.table.end(&intent.conversation, intent.id, &Ending::Cancelled, now).await?;
+                Ok(Next::Finished)
+            }
+            Err(NotNow::Wait(at)) if intent.broadcast.is_none() => {
                 // Not a moment longer than it is good for.
                 let at = at.min(intent.send_before);
                 deps.table.postpone(intent, at).await?;
                 Ok(Next::NotBefore(at))
+            }
+            Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
+                // The due list wakes it: in the queue it would hold back what is behind it, and be received again and again.
+                deps.table.postpone(intent, at.min(intent.send_before)).await?;
+                Ok(Next::Finished)
             }
         },
     }
@@ -86,10 +99,14 @@ pub(crate) async fn ready(deps: &Deps, intent: &Intent) -> Result<Result<Ready, 
         let gone = ProviderError::ours("number_gone", "the number is no longer connected");
         return Ok(Err(NotNow::Refused(gone)));
     };
+    if let Some(not_now) = gate::broadcast(deps, intent).await? {
+        return Ok(Err(not_now));
+    }
     let instead = match gate::rules(deps, &number, intent).await? {
         Gate::Open => None,
         Gate::Instead(template) => Some(template),
         Gate::Wait(at) => return Ok(Err(NotNow::Wait(at))),
+        Gate::Postpone(at) => return Ok(Err(NotNow::Postpone(at))),
         Gate::Refused(error) => return Ok(Err(NotNow::Refused(error))),
     };
     let pace = match gate::pace(deps, &number).await? {
@@ -138,18 +155,23 @@ pub(crate) async fn send(
         return Ok(Next::NotBefore(now));
     }
     // Between the claim and the wire there is no await but the request itself.
-    let outcome = match body {
+    let (outcome, suspected) = match body {
         Ok(body) => watched(deps, &ready.number.id, &ready.prepared.token, body).await,
-        Err(_) => SendOutcome::Refused(ProviderError::ours("no_body", "the request body could not be made")),
+        Err(_) => {
+            let no_body = ProviderError::ours("no_body", "the request body could not be made");
+            (SendOutcome::Refused(no_body), false)
+        }
     };
-    settle::settle(deps, intent, facts, ready, claim, outcome).await
+    let suspect = suspected || ready.pace.suspect_until.is_some() || ready.pace.doubts > 0;
+    settle::settle(deps, intent, facts, ready, claim, (outcome, suspect)).await
 }
 
-/// The call. While it is not answered its number becomes suspect, so that others do not run into the same silence.
-async fn watched(deps: &Deps, number: &PhoneNumberId, token: &Secret, body: Vec<u8>) -> SendOutcome {
+/// The call. While it is not answered its number becomes suspect, so that others do not run into the same silence; the
+/// second part tells whether it did.
+async fn watched(deps: &Deps, number: &PhoneNumberId, token: &Secret, body: Vec<u8>) -> (SendOutcome, bool) {
     let mut call = std::pin::pin!(deps.graph.send_message(token, number, body));
     if let Ok(outcome) = tokio::time::timeout(deps.silence, &mut call).await {
-        return outcome;
+        return (outcome, false);
     }
     deps.metrics.count("breaker", "silence", 1);
     let suspect = async {
@@ -159,7 +181,7 @@ async fn watched(deps: &Deps, number: &PhoneNumberId, token: &Secret, body: Vec<
         deps.paces.forget(number);
     };
     let (outcome, ()) = tokio::join!(call, suspect);
-    outcome
+    (outcome, true)
 }
 
 /// Claims, and when DynamoDB's answer is lost, reads whose claim stands: nothing was sent yet, so ours may go on.
@@ -186,4 +208,9 @@ async fn claim_surely(
             }
         }
     }
+}
+
+/// Why a message is refused, for the metrics: never a text of the provider's.
+pub(crate) fn reason_of(error: &ProviderError) -> String {
+    if error.is_the_providers() { error.code.to_string() } else { error.title.clone() }
 }

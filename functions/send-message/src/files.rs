@@ -36,7 +36,7 @@ async fn id_at_meta(deps: &Deps, number: &Number, token: &Secret, id: MediaId) -
         Err(ArchiveError::Gone) => return Err(gone()),
         Err(error) => return Err(error.into()),
     };
-    match deps.graph.upload(token, &number.id, media.media_type.mime(), bytes.to_vec()).await {
+    match deps.graph.upload(token, &number.id, media.media_type.wire(), bytes.to_vec()).await {
         CallOutcome::Done(meta_id) => {
             deps.table.put_meta_id(id, &number.id, &meta_id, now).await?;
             deps.metrics.count("media", "uploaded", 1);

@@ -2,6 +2,7 @@
 //! before the claim, because a message may have waited.
 
 use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::broadcast::BroadcastState;
 use shared::domain::event::ProviderError;
 use shared::domain::number::Number;
 use shared::domain::outbound::Intent;
@@ -11,6 +12,7 @@ use shared::domain::policy::{Class, Facts, Reason, TemplateFacts, Verdict, decid
 use shared::storage::{Reserved, StorageError};
 
 use crate::Deps;
+use crate::attempt::NotNow;
 
 /// Longest time between two looks at what only people can settle: each costs a receive, and 100 are allowed.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
@@ -21,8 +23,10 @@ pub(crate) enum Gate {
     Open,
     /// The number's fallback template in its place.
     Instead(Template),
-    /// Not now.
+    /// Not now; nothing leaves this number before.
     Wait(Timestamp),
+    /// Not now, but others may go.
+    Postpone(Timestamp),
     /// Never.
     Refused(ProviderError),
 }
@@ -44,6 +48,7 @@ pub(crate) async fn rules(deps: &Deps, number: &Number, intent: &Intent) -> Resu
         Verdict::Blocked(reason, Some(until)) if until >= intent.send_before => {
             return Ok(Gate::Refused(refusal(reason)));
         }
+        Verdict::Blocked(Reason::CoolDown | Reason::TemplateStopped, Some(until)) => return Ok(Gate::Postpone(until)),
         Verdict::Blocked(_, Some(until)) => return Ok(Gate::Wait(until.min(later(now, LOOK_AGAIN)))),
         Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, None) => {
             return Ok(Gate::Wait(later(now, LOOK_AGAIN)));
@@ -112,4 +117,18 @@ pub(crate) async fn pair(deps: &Deps, intent: &Intent) -> Result<Option<Timestam
 
 fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// How long a message waits whose broadcast is paused, between two looks.
+const PAUSED_WAIT: SignedDuration = SignedDuration::from_mins(10);
+
+/// What the state of its broadcast means for a message; `None` if it may go.
+pub(crate) async fn broadcast(deps: &Deps, intent: &Intent) -> Result<Option<NotNow>, StorageError> {
+    let Some(id) = intent.broadcast else { return Ok(None) };
+    let known = deps.broadcasts.get(&id, deps.table.broadcast(id)).await?;
+    Ok(match known.map(|broadcast| broadcast.state) {
+        Some(BroadcastState::Cancelled) => Some(NotNow::Cancelled),
+        Some(BroadcastState::Paused) => Some(NotNow::Postpone(later(deps.clock.now(), PAUSED_WAIT))),
+        _ => None,
+    })
 }

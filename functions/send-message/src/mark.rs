@@ -12,7 +12,7 @@ use crate::{Deps, Next, prepare};
 /// A typing indicator is shown for 25 seconds (`facts/messages.md` §7): after that it says what is not true.
 const TYPING_FOR: SignedDuration = SignedDuration::from_secs(25);
 /// How long a receipt is tried.
-const READ_FOR: SignedDuration = SignedDuration::from_hours(1);
+const READ_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// Between two tries.
 const TRY_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -38,7 +38,6 @@ pub(crate) async fn mark(deps: &Deps, job: &MarkJob) -> Result<Next, StorageErro
     })
 }
 
-/// It must not hold back the messages behind it for long.
 fn again(now: Timestamp, waited: SignedDuration) -> Next {
     if waited > READ_FOR {
         Next::Finished

@@ -1,7 +1,7 @@
 //! A broadcast's recipient: its message is made and claimed in one write, when its turn has come.
 
-use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::broadcast::{Broadcast, BroadcastState};
+use shared::clock::Timestamp;
+use shared::domain::broadcast::Broadcast;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ConversationId, OutboundId};
 use shared::domain::outbound::{Intent, Recipient, SendFacts, SendState};
@@ -9,11 +9,8 @@ use shared::domain::outgoing::Outgoing;
 use shared::queue::RecipientJob;
 use shared::storage::{StorageError, Vouched};
 
-use crate::attempt::{self, NotNow, Store};
+use crate::attempt::{self, NotNow, Store, reason_of};
 use crate::{Deps, Next};
-
-/// How long a turn waits while its broadcast is paused, between two looks.
-const PAUSED_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 pub(crate) async fn send(deps: &Deps, job: &RecipientJob, deadline: Timestamp) -> Result<Next, StorageError> {
     let now = deps.clock.now();
@@ -23,17 +20,6 @@ pub(crate) async fn send(deps: &Deps, job: &RecipientJob, deadline: Timestamp) -
     let known = deps.table.intent(&intent.conversation, intent.id).await?;
     if let Some((intent, facts)) = known {
         return attempt::step(deps, &intent, &facts, deadline).await;
-    }
-    match broadcast.state {
-        BroadcastState::Cancelled => {
-            let why = ProviderError::ours("cancelled", "the broadcast was cancelled before its turn");
-            deps.table.put_refused(&intent, &why, SendState::Cancelled).await?;
-            return Ok(Next::Finished);
-        }
-        BroadcastState::Paused if now < broadcast.send_before => {
-            return Ok(Next::NotBefore(now.checked_add(PAUSED_WAIT).unwrap_or(Timestamp::MAX)));
-        }
-        _ => {}
     }
     if now >= broadcast.send_before {
         let why = ProviderError::ours("expired", "its time ran out before its turn");
@@ -47,11 +33,21 @@ pub(crate) async fn send(deps: &Deps, job: &RecipientJob, deadline: Timestamp) -
             attempt::send(deps, &intent, &facts, &ready, Store::New, deadline).await
         }
         Err(NotNow::Refused(error)) => {
-            deps.metrics.count("send_refused_by_us", &error.title, 1);
+            deps.metrics.count("send_refused_by_us", &reason_of(&error), 1);
             deps.table.put_refused(&intent, &error, SendState::Failed).await?;
             Ok(Next::Finished)
         }
-        Err(NotNow::Wait(at)) => Ok(Next::NotBefore(at.min(intent.send_before))),
+        Err(NotNow::Cancelled) => {
+            let why = ProviderError::ours("cancelled", "the broadcast was cancelled before its turn");
+            deps.table.put_refused(&intent, &why, SendState::Cancelled).await?;
+            Ok(Next::Finished)
+        }
+        Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
+            // From here the due list has it: in the queue it would be received too often.
+            let waiting = Intent { not_before: at.min(intent.send_before), ..intent };
+            deps.table.put_waiting(&waiting).await?;
+            Ok(Next::Finished)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use shared::domain::outbound::{Claim, Intent, SendFacts};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::pacing;
 use shared::provider::meta::error::{self, Class, Throttled};
-use shared::provider::meta::graph::SendOutcome;
+use shared::provider::meta::graph::{SendOutcome, THROTTLED};
 use shared::random;
 use shared::storage::{Recorded, SendResult, StorageError};
 
@@ -15,6 +15,8 @@ use crate::{Deps, Next, backoff};
 
 /// Tries to write down what Meta said: losing it makes a sent message doubtful.
 const RECORD_TRIES: u32 = 3;
+/// How long a number pauses that something in front of Graph slows down.
+const EDGE_PAUSE: SignedDuration = SignedDuration::from_secs(15);
 /// How long a message waits whose number must be connected again.
 const RECONNECT_WAIT: SignedDuration = SignedDuration::from_mins(5);
 
@@ -24,11 +26,11 @@ pub(crate) async fn settle(
     facts: &SendFacts,
     ready: &Ready,
     claim: Claim,
-    outcome: SendOutcome,
+    (outcome, suspect): (SendOutcome, bool),
 ) -> Result<Next, StorageError> {
     let result = result_of(deps, facts, claim, &outcome);
     let next = record(deps, intent, claim, &result).await;
-    if let Err(error) = follow(deps, intent, ready, &outcome).await {
+    if let Err(error) = follow(deps, intent, ready, &outcome, suspect).await {
         // The message is recorded; the next one learns the same from Meta.
         tracing::warn!(event = "send.consequence_not_stored", %error);
     }
@@ -53,7 +55,7 @@ fn result_of(deps: &Deps, facts: &SendFacts, claim: Claim, outcome: &SendOutcome
         }
         SendOutcome::NotSent(error) => {
             count("send_not_sent", error);
-            let unreached = if error.is_the_providers() { 0 } else { facts.unreached + 1 };
+            let unreached = if error.is_the_providers() || error.title == THROTTLED { 0 } else { facts.unreached + 1 };
             if backoff::gives_up(unreached) {
                 return SendResult::Failed(error.clone());
             }
@@ -104,13 +106,29 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         }
     }
     Ok(match result {
+        // What waits for long by itself leaves its conversation alone: the due list wakes it.
+        SendResult::TryAgain { not_before, error, .. } if waits_alone(intent, error) => {
+            tracing::debug!(event = "send.postponed", message_id = %intent.id, until = %not_before);
+            Next::Finished
+        }
         SendResult::TryAgain { not_before, .. } => Next::NotBefore(*not_before),
         SendResult::Sent(..) | SendResult::Failed(_) | SendResult::Unknown(..) => Next::Finished,
     })
 }
 
+fn waits_alone(intent: &Intent, error: &ProviderError) -> bool {
+    let class = error.is_the_providers().then(|| error::class(error.code));
+    matches!(class, Some(Class::Wait(_))) || (intent.broadcast.is_some() && class == Some(Class::Reconnect))
+}
+
 /// What the outcome means for the messages to come.
-async fn follow(deps: &Deps, intent: &Intent, ready: &Ready, outcome: &SendOutcome) -> Result<(), StorageError> {
+async fn follow(
+    deps: &Deps,
+    intent: &Intent,
+    ready: &Ready,
+    outcome: &SendOutcome,
+    suspect: bool,
+) -> Result<(), StorageError> {
     let (number, now) = (&ready.number, deps.clock.now());
     if let SendOutcome::Doubtful(_, false) = outcome {
         deps.metrics.count("breaker", "doubt", 1);
@@ -123,8 +141,13 @@ async fn follow(deps: &Deps, intent: &Intent, ready: &Ready, outcome: &SendOutco
         SendOutcome::Doubtful(error, _) | SendOutcome::NotSent(error) | SendOutcome::Refused(error) => Some(error),
     };
     let answered = error.is_none_or(ProviderError::is_the_providers);
-    if answered && (ready.pace.suspect_until.is_some() || ready.pace.doubts > 0) {
+    if answered && suspect {
         deps.table.answered(&number.id).await?;
+        deps.paces.forget(&number.id);
+    }
+    if error.is_some_and(|error| error.title == THROTTLED) {
+        let until = now.checked_add(EDGE_PAUSE).unwrap_or(Timestamp::MAX);
+        deps.table.pause(&number.id, until, THROTTLED).await?;
         deps.paces.forget(&number.id);
     }
     let Some(error) = error.filter(|error| error.is_the_providers()) else { return Ok(()) };

@@ -101,6 +101,12 @@ impl MediaType {
         self.mime
     }
 
+    /// Its MIME type as Meta wants it at an upload: plain `audio/ogg` is refused.
+    #[must_use]
+    pub fn wire(self) -> &'static str {
+        if self.mime == "audio/ogg" { "audio/ogg; codecs=opus" } else { self.mime }
+    }
+
     /// The kind of message it is made for.
     #[must_use]
     pub fn kind(self) -> MediaKind {

@@ -139,12 +139,13 @@ impl OutboundWork {
         })
     }
 
-    /// What the queue keeps in order: a conversation; of a broadcast, whose recipients are one message each, the place.
+    /// What the queue keeps in order: a conversation; its receipts; of a broadcast, whose recipients are one message each, the place.
     #[must_use]
     pub fn group(&self) -> String {
         match self {
             Self::Send(job) => job.conversation.to_string(),
-            Self::Mark(job) => job.conversation.to_string(),
+            // Not the conversation's: a receipt that fails must not hold back an answer.
+            Self::Mark(job) => format!("{}.read", job.conversation),
             Self::Recipient(job) => format!("{}.{}", job.broadcast, job.place),
         }
     }

@@ -90,9 +90,13 @@ impl Table {
         instead: Option<&str>,
         now: Timestamp,
     ) -> Result<Claimed, StorageError> {
-        let written = self
-            .update_intent(&intent.conversation, intent.id)
-            .set_once_if("instead", instead.map(text))
+        let update = self.update_intent(&intent.conversation, intent.id);
+        // An earlier try may have been of the other one.
+        let update = match instead {
+            Some(template) => update.set("instead", text(template)),
+            None => update.remove(&["instead"]),
+        };
+        let written = update
             .set("state", text(SendState::InFlight.as_str()))
             .set("claim", text(claim.id.to_string()))
             .set("attempt", number(i64::from(claim.attempt)))
@@ -145,6 +149,23 @@ impl Table {
             ("last_error_code", number(why.code)),
             ("last_error_title", text(&why.title)),
             ("last_error_details", text(why.details.clone().unwrap_or_default())),
+        ];
+        item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+        self.put_new(item.0).await?;
+        Ok(())
+    }
+
+    /// Stores a message that is not stored yet and waits for its `not_before`. 1 WRU and 2 for the indexes.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_waiting(&self, intent: &Intent) -> Result<(), StorageError> {
+        let mut item = intent_item(intent)?;
+        let attributes = [
+            ("state", text(SendState::Queued.as_str())),
+            ("attempt", number(0)),
+            ("list", text(keys::due(keys::due_shard(intent.id)))),
+            ("list_at", time(intent.not_before)),
         ];
         item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
         self.put_new(item.0).await?;
@@ -216,12 +237,12 @@ impl Table {
         Ok(if matches!(update.run().await?, Updated::Done(_)) { Recorded::Done } else { overtaken })
     }
 
-    /// Postpones a message that nobody could try yet, so that it is not taken for stranded.
+    /// Postpones a message that nobody could try yet: the due list has it then. 1 WRU and 2 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn postpone(&self, intent: &Intent, not_before: Timestamp) -> Result<(), StorageError> {
-        self.update_intent(&intent.conversation, intent.id)
+        listed(self.update_intent(&intent.conversation, intent.id), intent.id, not_before)
             .set("not_before", time(not_before))
             .when("#state = :queued AND #not_before < :not_before")
             .value("queued", text(SendState::Queued.as_str()))

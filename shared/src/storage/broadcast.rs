@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::intent::earlier;
 use super::item::{Item, number, text, time};
 use super::page::{FEED, LIST};
 use super::update::Updated;
@@ -46,11 +47,24 @@ impl Table {
             return Ok(Accepted::New);
         };
         let record = [("broadcast", text(broadcast.id.to_string()))];
-        let read = |item: &Item| item.parsed("broadcast", BroadcastId::parse);
-        self.accept_once(broadcast.tenant, item, &record, idempotency, now, read).await
+        self.accept_once(broadcast.tenant, item, &record, idempotency, now, read_accepted).await
     }
 
-    /// A tenant's broadcast; another tenant's is as if it did not exist.
+    /// What an idempotency key made before, if it is still good. 1 read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn earlier_broadcast(
+        &self,
+        tenant: TenantId,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Accepted<BroadcastId>>, StorageError> {
+        let item = self.read(&keys::idempotency(tenant, &idempotency.key)).await?;
+        item.map_or(Ok(None), |item| earlier(&item, idempotency, now, read_accepted))
+    }
+
+    /// The broadcast of this id, whosever it is.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -86,19 +100,19 @@ impl Table {
         Ok(running)
     }
 
-    /// Records that the recipients up to `released` are in the queue. The last one ends the broadcast. 1 WRU.
+    /// Records that the recipients up to `released` are in the queue. The last one ends the broadcast. 1 WRU, the last time 3.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn advance(&self, broadcast: &Broadcast, released: usize) -> Result<(), StorageError> {
         let update = self.update(keys::broadcast(broadcast.id)).set("released", count(released));
-        let update = update.when("#released < :released");
-        let update = if released >= broadcast.recipients.count {
-            update.set("state", text(BroadcastState::Done.as_str())).remove(&["list", "list_at"])
-        } else {
-            update
-        };
-        update.run().await?;
+        update.when("#released < :released").run().await?;
+        if released >= broadcast.recipients.count {
+            // One that was cancelled or paused meanwhile stays so: its last recipients see it.
+            let done = self.update(keys::broadcast(broadcast.id)).set("state", text(BroadcastState::Done.as_str()));
+            let done = done.remove(&["list", "list_at"]).when("#state = :running");
+            done.value("running", text(BroadcastState::Running.as_str())).run().await?;
+        }
         Ok(())
     }
 
@@ -165,6 +179,10 @@ impl Table {
             .value("paused", word(BroadcastState::Paused));
         Ok(if matches!(update.run().await?, Updated::Done(_)) { Stored::New } else { Stored::Known })
     }
+}
+
+fn read_accepted(item: &Item) -> Result<BroadcastId, StorageError> {
+    item.parsed("broadcast", BroadcastId::parse)
 }
 
 fn count(many: usize) -> AttributeValue {

@@ -162,7 +162,7 @@ fn read_accepted(item: &Item) -> Result<(OutboundId, ConversationId), StorageErr
 }
 
 /// What an idempotency record says about the same key; `None` if it is too old.
-fn earlier<T>(
+pub(super) fn earlier<T>(
     record: &Item,
     idempotency: &Idempotency,
     now: Timestamp,

@@ -217,12 +217,12 @@ impl Table {
         Ok(())
     }
 
-    /// Numbers whose bulk lane has something.
+    /// Numbers whose bulk lane has something, those first to which nothing was added for longest.
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
     pub async fn open_lines(&self, limit: u16) -> Result<Vec<PhoneNumberId>, StorageError> {
-        let (found, _) = self.index_page(LIST, keys::LINES, limit, None).await?;
+        let found = self.oldest(LIST, keys::LINES, limit).await?;
         found.iter().map(|item| keys::parse_pace(item.required("pk")?)).collect()
     }
 

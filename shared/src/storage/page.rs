@@ -60,6 +60,23 @@ impl Table {
         Ok((answer.items.unwrap_or_default().into_iter().map(Item).collect(), answer.last_evaluated_key))
     }
 
+    /// The first entries of an index, oldest first.
+    pub(super) async fn oldest(&self, index: Index, hash: &str, limit: u16) -> Result<Vec<Item>, StorageError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(index.name)
+            .key_condition_expression("#hash = :hash")
+            .expression_attribute_names("#hash", index.hash)
+            .expression_attribute_values(":hash", text(hash))
+            .limit(i32::from(limit))
+            .send()
+            .await
+            .map_err(|error| unavailable("Query", &error))?;
+        Ok(answer.items.unwrap_or_default().into_iter().map(Item).collect())
+    }
+
     /// One page of the items behind an index, each read by `read`. `accepts` tells whether a cursor's keys can be of this
     /// list.
     pub(super) async fn list<T>(

@@ -8,6 +8,7 @@ use super::item::{Item, text, time};
 use super::page::LIST;
 use super::update::Updated;
 use super::{Page, StorageError, Stored, Table, keys};
+use crate::domain::account::{Aspect, StateChange, Subject};
 use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::number::Number;
 use crate::domain::tenant::{ApiKeyRecord, Scope};
@@ -193,7 +194,26 @@ impl Table {
             .when("attribute_not_exists(#pk) OR #tenant = :tenant")
             .run()
             .await?;
-        Ok(if matches!(written, Updated::Done(_)) { Stored::New } else { Stored::Known })
+        if !matches!(written, Updated::Done(_)) {
+            return Ok(Stored::Known);
+        }
+        // A token that Meta withdrew is not the one that stands now.
+        let subject = Subject::Waba(waba.clone());
+        if self.read(&keys::state(&subject, Aspect::Token, None)).await?.is_some() {
+            let replaced = StateChange {
+                subject,
+                aspect: Aspect::Token,
+                key: None,
+                word: "replaced".to_owned(),
+                until: None,
+                detail: "{}".to_owned(),
+                at: now,
+                timed: true,
+                alert: None,
+            };
+            self.put_state(&replaced).await?;
+        }
+        Ok(Stored::New)
     }
 
     /// The sealed token that sends for an account.

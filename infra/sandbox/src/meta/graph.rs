@@ -221,7 +221,9 @@ async fn upload(
         }
     }
     match (product.as_deref(), declared, file) {
-        (Some("whatsapp"), Some(declared), Some((mime, size))) if declared == mime && size > 0 => {
+        (Some("whatsapp"), Some(declared), Some((mime, size)))
+            if declared == mime && size > 0 && mime != "audio/ogg" =>
+        {
             axum::Json(json!({"id": meta.take_file(&number)})).into_response()
         }
         _ => {

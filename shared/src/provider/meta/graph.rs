@@ -12,6 +12,8 @@ use crate::secret::Secret;
 
 /// Meta's public Graph host.
 pub const PUBLIC_URL: &str = "https://graph.facebook.com";
+/// The title of a refusal by something in front of Graph that asks us to slow down.
+pub const THROTTLED: &str = "throttled";
 /// The Graph version used unless a setting says otherwise.
 pub const DEFAULT_VERSION: &str = "v25.0";
 
@@ -188,7 +190,7 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
         }
         // Something in front of Graph is slowing us down.
         Err(_) if matches!(status.as_u16(), 425 | 429) => {
-            SendOutcome::NotSent(ProviderError::ours("throttled", "Meta's edge asks us to slow down"))
+            SendOutcome::NotSent(ProviderError::ours(THROTTLED, "Meta's edge asks us to slow down"))
         }
         Err(_) if status.is_client_error() && status.as_u16() != 408 => {
             SendOutcome::Refused(ProviderError::ours("refused", "Meta refused without saying why"))

@@ -79,7 +79,7 @@ pub const RULES: &[ErrorRule] = &[
     one(131_060, Final, "The content is not available to companion devices.", "Nothing: it can be opened on the phone."),
     one(131_061, Final, "A restriction of the marketing endpoint.", "Read the details."),
     one(131_062, Final, "This message cannot be addressed by user id.", "Address the customer by phone number."),
-    one(131_063, Template(None), "Marketing templates are switched off for the Cloud API on this account.", "Use Meta's marketing endpoint, or switch them on again in WhatsApp Manager."),
+    one(131_063, Template(Some(SignedDuration::from_hours(1))), "Marketing templates are switched off for the Cloud API on this account.", "Use Meta's marketing endpoint, or switch them on again in WhatsApp Manager."),
     one(131_065, Final, "A restriction of marketing or direct sends.", "Read the details."),
     one(135_000, Final, "A generic error: Meta could not read the parameters.", "Read the details, correct the message, send it anew."),
     one(137_000, Final, "The customer's identity key changed.", "Verify the customer again before sending."),
