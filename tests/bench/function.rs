@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use sandbox::aws::sqs::Message;
+use serde_json::json;
+
 /// Clock ticks a second in `/proc/<pid>/stat` (Linux's USER_HZ).
 const TICKS: f64 = 100.0;
 
@@ -45,6 +48,16 @@ pub(crate) fn spawn(
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// The event that Lambda gives a function for a batch of a queue.
+pub(crate) fn sqs_event(queue: &str, messages: &[Message]) -> String {
+    let record = |message: &Message| {
+        json!({"messageId": message.id, "receiptHandle": message.receipt, "body": message.body,
+            "attributes": message.attributes(), "messageAttributes": {}, "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"), "awsRegion": "us-east-1"})
+    };
+    json!({"Records": messages.iter().map(record).collect::<Vec<_>>()}).to_string()
 }
 
 pub(crate) fn stop(function: &mut Child) {

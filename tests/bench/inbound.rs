@@ -17,7 +17,7 @@ use shared::provider::meta::signature;
 use shared::secret::Secret;
 use tower::ServiceExt;
 
-use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, stop};
+use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, sqs_event, stop};
 use crate::runtime_api::RuntimeApi;
 
 const NUMBER: &str = "900100200300501";
@@ -156,15 +156,7 @@ impl Bench {
             if messages.is_empty() {
                 return;
             }
-            let records: Vec<Value> = messages
-                .iter()
-                .map(|message| {
-                    json!({"messageId": message.id, "receiptHandle": message.receipt, "body": message.body,
-                        "attributes": message.attributes(), "messageAttributes": {}, "eventSource": "aws:sqs",
-                        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:inbound", "awsRegion": "us-east-1"})
-                })
-                .collect();
-            let answer = self.api.invoke(&json!({"Records": records}).to_string()).await;
+            let answer = self.api.invoke(&sqs_event(INBOUND, &messages)).await;
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             assert_eq!(answer["batchItemFailures"], json!([]), "{answer}");
             for message in &messages {

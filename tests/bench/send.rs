@@ -16,7 +16,7 @@ use shared::clock::Clock;
 use shared::provider::meta::signature;
 use tower::ServiceExt;
 
-use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, stop};
+use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, sqs_event, stop};
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
 
@@ -168,16 +168,9 @@ impl Bench {
             if messages.is_empty() {
                 break;
             }
-            let records: Vec<Value> = messages
-                .iter()
-                .map(|message| {
-                    json!({"messageId": message.id, "receiptHandle": message.receipt, "body": message.body,
-                        "attributes": message.attributes(), "messageAttributes": {}, "eventSource": "aws:sqs",
-                        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:outbound", "awsRegion": "us-east-1"})
-                })
-                .collect();
+            let event = sqs_event(OUTBOUND, &messages);
             let since = Instant::now();
-            let answer = self.api.invoke(&json!({"Records": records}).to_string()).await;
+            let answer = self.api.invoke(&event).await;
             times.push(since.elapsed().as_secs_f64() * 1_000.0);
             calls += messages.len();
             let answer: Value = serde_json::from_slice(&answer).unwrap();

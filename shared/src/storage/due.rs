@@ -5,8 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::with_error;
 use super::item::{text, time};
+use super::page::LIST;
 use super::update::Updated;
-use super::{StorageError, Table, keys, unavailable};
+use super::{StorageError, Table, keys};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, PhoneNumberId};
 use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
@@ -45,21 +46,8 @@ impl Table {
     }
 
     async fn longest_waiting(&self, list: &str, until: Timestamp, limit: u16) -> Result<Vec<Due>, StorageError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(keys::LIST)
-            .key_condition_expression("#list = :list AND list_at <= :until")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", text(list))
-            .expression_attribute_values(":until", time(until))
-            .limit(i32::from(limit))
-            .send()
-            .await
-            .map_err(|error| unavailable("Query", &error))?;
         let mut due = Vec::new();
-        for item in answer.items.unwrap_or_default().into_iter().map(super::item::Item) {
+        for item in self.oldest(LIST, list, until, limit).await? {
             let MessageId::Outbound(message) = keys::parse_message(item.required("sk")?)? else { continue };
             due.push(Due { conversation: keys::parse_conversation(item.required("pk")?)?, message });
         }

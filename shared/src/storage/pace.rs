@@ -222,7 +222,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
     pub async fn open_lines(&self, limit: u16) -> Result<Vec<PhoneNumberId>, StorageError> {
-        let found = self.oldest(LIST, keys::LINES, limit).await?;
+        let found = self.oldest(LIST, keys::LINES, Timestamp::MAX, limit).await?;
         found.iter().map(|item| keys::parse_pace(item.required("pk")?)).collect()
     }
 

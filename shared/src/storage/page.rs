@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 
-use super::item::{Item, number, text};
+use super::item::{Item, number, text, time};
 use super::{Page, StorageError, Table, keys, unavailable};
 
 /// Items that DynamoDB reads in one batch.
@@ -60,16 +61,24 @@ impl Table {
         Ok((answer.items.unwrap_or_default().into_iter().map(Item).collect(), answer.last_evaluated_key))
     }
 
-    /// The first entries of an index, oldest first.
-    pub(super) async fn oldest(&self, index: Index, hash: &str, limit: u16) -> Result<Vec<Item>, StorageError> {
+    /// The first entries of an index up to `until`, oldest first.
+    pub(super) async fn oldest(
+        &self,
+        index: Index,
+        hash: &str,
+        until: Timestamp,
+        limit: u16,
+    ) -> Result<Vec<Item>, StorageError> {
         let answer = self
             .client
             .query()
             .table_name(&self.name)
             .index_name(index.name)
-            .key_condition_expression("#hash = :hash")
+            .key_condition_expression("#hash = :hash AND #range <= :until")
             .expression_attribute_names("#hash", index.hash)
+            .expression_attribute_names("#range", index.range)
             .expression_attribute_values(":hash", text(hash))
+            .expression_attribute_values(":until", time(until))
             .limit(i32::from(limit))
             .send()
             .await
