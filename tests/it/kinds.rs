@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, CUSTOMER, NUMBER};
 
 /// Messages by kind: what the caller gives and, where it differs, what goes on the wire.
-fn kinds(file: &str) -> Vec<(&'static str, Value)> {
+pub(crate) fn kinds(file: &str) -> Vec<(&'static str, Value)> {
     let interactive = |kind: &str, rest: Value| {
         let mut object = json!({"type": kind, "body": {"text": "Choose"}});
         object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());

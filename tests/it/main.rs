@@ -28,6 +28,7 @@ mod kinds;
 mod media;
 mod metamorphic;
 mod model;
+mod outgoing;
 mod pacing;
 mod policy;
 mod replay;

@@ -49,6 +49,16 @@ pub(super) fn words(field: &str, text: &str, max: usize) -> Checked {
     at_most(field, text, max)
 }
 
+/// Texts that may be left out, but not be empty.
+pub(super) fn filled(path: &str, parts: &[(&str, &Option<String>)]) -> Checked {
+    for (name, text) in parts {
+        if let Some(text) = text {
+            words(&format!("{path}.{name}"), text, TEXT_BODY_MAX)?;
+        }
+    }
+    Ok(())
+}
+
 /// A text of up to `max` characters.
 pub(super) fn at_most(field: &str, text: &str, max: usize) -> Checked {
     if length(text) > max {
@@ -156,9 +166,27 @@ fn cards(contacts: &[OutgoingContact]) -> Checked {
             let date = birthday.parse::<jiff::civil::Date>().is_ok() && birthday.len() == 10;
             holds(&format!("{path}.birthday"), VALUE, date, "must be YYYY-MM-DD")?;
         }
-        for (at, url) in contact.urls.iter().enumerate() {
-            words(&format!("{path}.urls[{at}].url"), &url.url, LINK_MAX)?;
+        for (at, one) in contact.phones.iter().enumerate() {
+            let parts = [("phone", &one.phone), ("wa_id", &one.wa_id), ("type", &one.kind)];
+            filled(&format!("{path}.phones[{at}]"), &parts)?;
         }
+        for (at, one) in contact.emails.iter().enumerate() {
+            words(&format!("{path}.emails[{at}].email"), &one.email, TEXT_BODY_MAX)?;
+            filled(&format!("{path}.emails[{at}]"), &[("type", &one.kind)])?;
+        }
+        for (at, one) in contact.urls.iter().enumerate() {
+            words(&format!("{path}.urls[{at}].url"), &one.url, LINK_MAX)?;
+            filled(&format!("{path}.urls[{at}]"), &[("type", &one.kind)])?;
+        }
+        let name = &contact.name;
+        let parts = [
+            ("first_name", &name.first_name),
+            ("last_name", &name.last_name),
+            ("middle_name", &name.middle_name),
+            ("suffix", &name.suffix),
+            ("prefix", &name.prefix),
+        ];
+        filled(&format!("{path}.name"), &parts)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The rules of interactive messages.
 
 use super::check::{
-    Checked, INVALID, MISSING, VALUE, Violation, action, at_most, file, holds, length, link, unique, words,
+    Checked, INVALID, MISSING, VALUE, Violation, action, at_most, file, filled, holds, length, link, unique, words,
 };
 use super::{
     BUTTON_ID_MAX, BUTTON_TITLE_MAX, BUTTONS_MAX, Button, CALL_TTL_MINUTES, CARD_BODY_MAX, CARD_LINE_BREAKS_MAX, CARDS,
@@ -47,7 +47,11 @@ impl Interactive {
             Self::RequestContactInfo(card) => named(field, &card.action, "request_contact_info"),
             Self::Product(card) => product(field, &card.action),
             Self::ProductList(card) => products(field, &card.action),
-            Self::CatalogMessage(card) => named(field, &card.action, "catalog_message"),
+            Self::CatalogMessage(card) => {
+                named(field, &card.action, "catalog_message")?;
+                let thumbnail = card.action.parameters.as_ref().and_then(|it| it.thumbnail_product_retailer_id.clone());
+                filled(&format!("{field}.parameters"), &[("thumbnail_product_retailer_id", &thumbnail)])
+            }
             Self::Carousel(card) => carousel(&card.action.cards),
             Self::Flow(card) => flow(field, &card.action),
             Self::AddressMessage(card) => {
@@ -56,8 +60,8 @@ impl Interactive {
             }
             Self::CallPermissionRequest(card) => named(field, &card.action, "call_permission_request"),
             Self::VoiceCall(card) => voice_call(field, &card.action),
-            Self::OrderDetails(card) => named(field, &card.action, "review_and_pay"),
-            Self::OrderStatus(card) => named(field, &card.action, "review_order"),
+            Self::OrderDetails(card) => required(field, &card.action, "review_and_pay").map(|_| ()),
+            Self::OrderStatus(card) => required(field, &card.action, "review_order").map(|_| ()),
         }
     }
 
@@ -192,6 +196,10 @@ fn products(field: &str, action: &ProductSections) -> Checked {
     )?;
     for (at, section) in action.sections.iter().enumerate() {
         title(&format!("{path}[{at}]"), section.title.as_deref(), action.sections.len())?;
+        for (item, product) in section.product_items.iter().enumerate() {
+            let path = format!("{path}[{at}].product_items[{item}].product_retailer_id");
+            words(&path, &product.product_retailer_id, BUTTON_ID_MAX)?;
+        }
     }
     Ok(())
 }
@@ -241,6 +249,8 @@ fn flow(field: &str, action: &Named<Flow>) -> Checked {
     let path = format!("{field}.parameters");
     let one = flow.flow_id.is_some() != flow.flow_name.is_some();
     holds(&path, INVALID, one, "needs flow_id or flow_name, not both")?;
+    words(&format!("{path}.flow_message_version"), &flow.flow_message_version, BUTTON_ID_MAX)?;
+    filled(&path, &[("flow_id", &flow.flow_id), ("flow_name", &flow.flow_name), ("flow_token", &flow.flow_token)])?;
     words(&format!("{path}.flow_cta"), &flow.flow_cta, BUTTON_TITLE_MAX)?;
     // Emoji all lie above this block; letters of every script that has none lie below it or are alphanumeric.
     let plain = flow.flow_cta.chars().all(|c| c.is_alphanumeric() || u32::from(c) < 0x2190);
@@ -251,7 +261,7 @@ fn flow(field: &str, action: &Named<Flow>) -> Checked {
     let payload = flow.flow_action_payload.as_ref();
     match flow.flow_action.as_deref() {
         None | Some("navigate") => {
-            let screen = payload.and_then(|payload| payload.get("screen")).is_some_and(serde_json::Value::is_string);
+            let screen = payload.is_some_and(|payload| !payload.screen.is_empty());
             holds(&format!("{path}.flow_action_payload.screen"), MISSING, screen, "is required to navigate")
         }
         Some("data_exchange") => {
@@ -271,6 +281,7 @@ fn voice_call(field: &str, action: &Named<VoiceCall>) -> Checked {
     if let Some(label) = &call.display_text {
         words(&format!("{path}.display_text"), label, BUTTON_TITLE_MAX)?;
     }
+    filled(&path, &[("payload", &call.payload)])?;
     let within = call.ttl_minutes.is_none_or(|minutes| CALL_TTL_MINUTES.contains(&minutes));
     holds(&format!("{path}.ttl_minutes"), VALUE, within, "must be 1 to 43200 (30 days)")?;
     let payload = call.payload.as_deref().is_none_or(|payload| length(payload) <= BUTTON_ID_MAX);

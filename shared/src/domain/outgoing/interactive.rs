@@ -1,7 +1,7 @@
 //! Interactive messages: a card of header, body, footer, and an action of its kind.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{FileUse, OutgoingMedia};
 
@@ -16,9 +16,9 @@ pub enum Interactive {
     /// A button that opens a link.
     CtaUrl(Card<Named<LinkButton>>),
     /// A button that shares the customer's location.
-    LocationRequestMessage(Card<Named<Value>>),
+    LocationRequestMessage(Card<Named<Map<String, Value>>>),
     /// A button that shares the customer's phone number.
-    RequestContactInfo(Card<Named<Value>>),
+    RequestContactInfo(Card<Named<Map<String, Value>>>),
     /// One product of a catalogue.
     Product(Card<Product>),
     /// Up to thirty products of a catalogue.
@@ -32,13 +32,13 @@ pub enum Interactive {
     /// A form for a postal address; India only.
     AddressMessage(Card<Named<Address>>),
     /// Asks whether the business may call.
-    CallPermissionRequest(Card<Named<Value>>),
+    CallPermissionRequest(Card<Named<Map<String, Value>>>),
     /// A button that calls the business.
     VoiceCall(Card<Named<VoiceCall>>),
     /// A payment; India, Brazil, Singapore. Passed on as it is.
-    OrderDetails(Card<Named<Value>>),
+    OrderDetails(Card<Named<Map<String, Value>>>),
     /// What became of a paid order. Passed on as it is.
-    OrderStatus(Card<Named<Value>>),
+    OrderStatus(Card<Named<Map<String, Value>>>),
 }
 
 /// What an interactive message shows.
@@ -285,10 +285,21 @@ pub struct Flow {
     pub flow_action: Option<String>,
     /// The first screen and its data; only with `navigate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flow_action_payload: Option<Value>,
+    pub flow_action_payload: Option<FlowScreen>,
     /// `published` or `draft`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
+}
+
+/// Where a form begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowScreen {
+    /// The screen.
+    pub screen: String,
+    /// What it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Map<String, Value>>,
 }
 
 /// A form for a postal address.
@@ -299,13 +310,13 @@ pub struct Address {
     pub country: String,
     /// What is filled in already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<Value>,
+    pub values: Option<Map<String, Value>>,
     /// Addresses to choose from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub saved_addresses: Option<Value>,
+    pub saved_addresses: Option<Vec<Value>>,
     /// What was wrong with the last answer, by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation_errors: Option<Value>,
+    pub validation_errors: Option<Map<String, Value>>,
 }
 
 /// A button that calls the business.

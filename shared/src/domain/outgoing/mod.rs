@@ -18,8 +18,9 @@ pub use contact::{
     Birthday, ContactName, EmailEntry, Organisation, OutgoingContact, PhoneEntry, PostalAddress, UrlEntry,
 };
 pub use interactive::{
-    Address, Button, Card, Cards, CarouselCard, Flow, Header, Interactive, LinkButton, Named, Product, ProductItem,
-    ProductSection, ProductSections, QuickReply, Replies, Reply, Row, Rows, Section, Thumbnail, VoiceCall, Words,
+    Address, Button, Card, Cards, CarouselCard, Flow, FlowScreen, Header, Interactive, LinkButton, Named, Product,
+    ProductItem, ProductSection, ProductSections, QuickReply, Replies, Reply, Row, Rows, Section, Thumbnail, VoiceCall,
+    Words,
 };
 pub use limits::*;
 pub use template::{Component, Currency, Fallback, Index, Language, OfferEnd, Parameter, Template, TemplateCard};
