@@ -121,6 +121,11 @@ pub(crate) async fn ready(deps: &Deps, intent: &Intent) -> Result<Result<Ready, 
         Err(not_ready) => {
             tracing::warn!(event = "send.not_ready", message_id = %intent.id, reason = %not_ready);
             let later = deps.clock.now().checked_add(NOT_READY_WAIT).unwrap_or(Timestamp::MAX);
+            if matches!(not_ready, NotReady::Vault(_) | NotReady::Waiting(_)) {
+                // What the token lacks, every message of the number lacks: the bulk lane stands still meanwhile.
+                deps.table.pause(&number.id, later, "not_ready").await?;
+                deps.paces.forget(&number.id);
+            }
             return Ok(Err(NotNow::Wait(later)));
         }
     };

@@ -15,7 +15,7 @@ use shared::storage::{Due, Ending, Noted, StorageError, Table};
 use shared::telemetry::Metrics;
 
 /// Intents of one shard looked at in one run: a bound on its time; the rest comes a minute later.
-const PER_SHARD: u16 = 100;
+const PER_SHARD: u16 = 250;
 /// Numbers whose bulk lane is looked at in one run.
 const LINES: u16 = 100;
 /// A message that may be sent and is not, this long, has lost its queue message.
