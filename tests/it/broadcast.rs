@@ -75,6 +75,16 @@ async fn each_recipient_gets_it_once_and_its_result_is_shown() {
     let path = format!("/v1/conversations/{conversation}/messages/{message}");
     assert_eq!(app.api("GET", &path, None).await.json()["template"]["name"], "order_update");
     assert_eq!(app.conversations().await.len(), 0, "a campaign does not flood the inbox");
+    let silent = app.api("GET", &format!("/v1/conversations/{conversation}"), None).await.json();
+    assert_eq!(silent["contact"]["phone"], "+16660000007", "{silent}");
+    let messages = app.api("GET", &format!("/v1/conversations/{conversation}/messages"), None).await.json();
+    assert_eq!(messages["data"].as_array().unwrap().len(), 1);
+    let options = app.api("GET", &format!("/v1/conversations/{conversation}/send-options"), None).await.json();
+    assert_eq!(options["free_form"]["reason"], "window_never_opened");
+    let other = app.stack.operator.create_tenant("other").await.unwrap();
+    let key = app.stack.operator.create_key(Some(other), &shared::domain::tenant::Scope::ALL).await.unwrap();
+    let foreign = app.get(key.expose(), &format!("/v1/conversations/{conversation}")).await;
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND);
     let listed = app.api("GET", "/v1/broadcasts", None).await.json();
     assert_eq!(listed["data"][0]["id"], first["id"]);
 }

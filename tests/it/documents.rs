@@ -56,7 +56,7 @@ fn error_table() -> String {
          | doubt, then retry | `unknown`; without a status for 2 minutes tried again, twice at most | a status for such a try \
          ends that for the number |\n\
          | final | `failed` | |\n\
-         | template needed | `failed`, or the number's fallback template | |\n\
+         | template needed | `failed`; our own rules stop such a message first, and send the fallback template | |\n\
          | final, cool-down | `failed` | no marketing to the customer for the time, twice as long each further time |\n\
          | final, opted out | `failed` | no marketing to the customer until they resume |\n\
          | final, blocked | `failed` | nothing to the customer |\n\
@@ -117,7 +117,7 @@ fn situations() -> Vec<Situation> {
             facts.last_inbound_at = None;
             facts.cool_down_until = Some(at_millis(NOW));
         }),
-        ("we blocked the customer", |facts| facts.blocked = true),
+        ("we blocked the customer", |facts| facts.blocked_until = Some(at_millis(NOW + 1))),
         ("the template is paused", |facts| facts.template.status = Some("PAUSED".to_owned())),
         ("the template was refused, its stop is over", |facts| {
             facts.template.status = Some("REFUSED_132001".to_owned());
@@ -167,8 +167,8 @@ fn policy_table() -> (String, usize) {
     let mut table = String::from(
         "# What may be sent\n\n\
          One pure function decides, when a message is accepted and again when it is sent. Written from\n\
-         `shared/src/domain/policy.rs` by `tests/it/documents.rs`. What is blocked \"for a while\" is accepted and waits, unless \
-         it would be stale by\nthen; \"template\" means that only a template may be sent (or the number's fallback template is).\n\n",
+         `shared/src/domain/policy.rs` by `tests/it/documents.rs`. What is blocked \"for a while\", and `no_token` and \
+         `token_withdrawn`, is accepted and waits, unless it would be stale by\nthen; \"template\" means that only a template may be sent (or the number's fallback template is).\n\n",
     );
     table.push_str(&format!(
         "| situation | {} |\n|---|---|---|---|---|---|\n",

@@ -18,7 +18,7 @@ use shared::domain::ids::BroadcastId;
 use shared::domain::outgoing::{Outgoing, Template};
 use shared::domain::pacing::Lane;
 use shared::domain::phone::PhoneNumber;
-use shared::domain::policy::{Class, Facts, Verdict, decide};
+use shared::domain::policy::{Class, Facts, Reason, Verdict, decide};
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::limits::BATCH_CONCURRENCY;
@@ -267,7 +267,7 @@ async fn allowed(deps: &Deps, number: &shared::domain::number::Number, broadcast
     let known = known.map_err(|error| storage_problem(&error))?;
     let facts = Facts { standing, template: known, ..Facts::default() };
     match decide(&facts, Class::Template(broadcast.category), deps.clock.now()) {
-        Verdict::Allowed => Ok(()),
+        Verdict::Allowed | Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, _) => Ok(()),
         Verdict::Blocked(_, Some(until)) if until < broadcast.send_before => Ok(()),
         Verdict::Blocked(reason, _) | Verdict::TemplateOnly(reason) => {
             let title = "The rules do not allow this broadcast now.";

@@ -97,6 +97,7 @@ async fn repeated(
         let known = deps.table.intent(&conversation, id).await.map_err(|error| storage_problem(&error))?;
         if let Some((intent, facts)) = known
             && facts.state == SendState::Queued
+            && !deps.table.stands_in_line(&conversation, id).await.map_err(|error| storage_problem(&error))?
         {
             follow_up(deps, &intent, Lane::Live, false).await;
         }

@@ -28,7 +28,7 @@ pub(crate) async fn settle(
     claim: Claim,
     (outcome, suspect): (SendOutcome, bool),
 ) -> Result<Next, StorageError> {
-    let result = result_of(deps, facts, claim, &outcome);
+    let result = result_of(deps, intent, facts, claim, &outcome);
     let next = record(deps, intent, claim, &result).await;
     if let Err(error) = follow(deps, intent, ready, &outcome, suspect).await {
         // The message is recorded; the next one learns the same from Meta.
@@ -38,7 +38,7 @@ pub(crate) async fn settle(
 }
 
 /// What the outcome means for the message.
-fn result_of(deps: &Deps, facts: &SendFacts, claim: Claim, outcome: &SendOutcome) -> SendResult {
+fn result_of(deps: &Deps, intent: &Intent, facts: &SendFacts, claim: Claim, outcome: &SendOutcome) -> SendResult {
     let count = |metric: &'static str, error: &ProviderError| deps.metrics.count(metric, &error.code.to_string(), 1);
     match outcome {
         SendOutcome::Accepted { wamid, held } => {
@@ -59,7 +59,9 @@ fn result_of(deps: &Deps, facts: &SendFacts, claim: Claim, outcome: &SendOutcome
             if backoff::gives_up(unreached) {
                 return SendResult::Failed(error.clone());
             }
-            SendResult::TryAgain { not_before: next_try(deps, claim, error), error: error.clone(), unreached }
+            // Not a moment longer than it is good for.
+            let not_before = next_try(deps, claim, error).min(intent.send_before);
+            SendResult::TryAgain { not_before, error: error.clone(), unreached }
         }
     }
 }

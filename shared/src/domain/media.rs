@@ -152,6 +152,9 @@ fn sniff(bytes: &[u8]) -> Option<MediaType> {
     match brand {
         Some(brand) if brand.starts_with(b"3g") => return Some(THREE_GPP),
         Some(b"M4A " | b"M4B ") => return MediaType::from_mime("audio/mp4"),
+        // QuickTime, which Meta does not take.
+        Some(b"qt  ") => return None,
+        Some(_) if has_track(bytes, b"soun") && !has_track(bytes, b"vide") => return MediaType::from_mime("audio/mp4"),
         Some(_) => return MediaType::from_mime("video/mp4"),
         None => {}
     }
@@ -162,6 +165,11 @@ fn sniff(bytes: &[u8]) -> Option<MediaType> {
         None => return None,
     };
     MediaType::from_mime(mime)
+}
+
+/// Whether an ISO media file has a track of this kind: its handler box says so.
+fn has_track(bytes: &[u8], kind: &[u8; 4]) -> bool {
+    memchr::memmem::find_iter(bytes, b"hdlr").any(|at| bytes.get(at + 12..at + 16) == Some(kind))
 }
 
 fn is_text(bytes: &[u8]) -> bool {
@@ -263,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_file_is_what_its_bytes_say() {
-        let cases: [(Vec<u8>, &str); 12] = [
+        let cases: [(Vec<u8>, &str); 13] = [
+            (film(b"isom", b"hdlr\0\0\0\0\0\0\0\0soun"), "audio/mp4"),
             (b"\xff\xd8\xff\xe0\0\x10JFIF".to_vec(), "image/jpeg"),
             (png(8, 2), "image/png"),
             (webp(512, 512, false, 4_000), "image/webp"),
@@ -285,7 +294,8 @@ mod tests {
 
     #[test]
     fn what_meta_would_refuse_is_refused_with_the_rule() {
-        let cases: [(Vec<u8>, &str); 10] = [
+        let cases: [(Vec<u8>, &str); 11] = [
+            (film(b"qt  ", b"avcC\x01\x4d"), "must be one of"),
             (b"MZ\x90\0\x03\0\0\0".to_vec(), "must be one of"),
             (Vec::new(), "must be one of"),
             (b"GIF89a".to_vec(), "must be one of"),

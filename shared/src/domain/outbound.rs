@@ -272,8 +272,11 @@ impl SendFacts {
         let since = claimed_at.unwrap_or(intent.accepted_at);
         let after = |wait| since.checked_add(wait).unwrap_or(Timestamp::MAX);
         let timely = |step| if now < after(EVIDENCE_WINDOW) { AfterDoubt::Wait(after(EVIDENCE_WINDOW)) } else { step };
-        let retries =
-            if self.soft && trusted { SOFT_RETRIES } else { u32::from(intent.on_unknown == OnUnknown::ResendOnce) };
+        let retries = match intent.on_unknown {
+            OnUnknown::Fail => 0,
+            _ if self.soft && trusted => SOFT_RETRIES,
+            choice => u32::from(choice == OnUnknown::ResendOnce),
+        };
         let in_time = now.max(after(EVIDENCE_WINDOW)) < intent.send_before;
         match intent.on_unknown {
             _ if self.state == SendState::Review => AfterDoubt::Settled,

@@ -97,8 +97,8 @@ pub struct Facts {
     pub opted_out: bool,
     /// Meta asked for a pause of marketing to this customer.
     pub cool_down_until: Option<Timestamp>,
-    /// We blocked the customer.
-    pub blocked: bool,
+    /// We blocked the customer: Meta said so, and is not asked again before.
+    pub blocked_until: Option<Timestamp>,
     /// The template, for a template message.
     pub template: TemplateFacts,
 }
@@ -228,7 +228,7 @@ impl Reason {
             Self::Rejected => "Read the reason in WhatsApp Manager and ask for another review there.",
             Self::Restricted => "Wait until the restriction ends, or appeal in WhatsApp Manager.",
             Self::Stopped => "Read the number's alerts: Meta names what must be settled. It is tried again by itself.",
-            Self::ContactBlocked => "Unblock the customer before writing.",
+            Self::ContactBlocked => "Unblock the customer at Meta: it is noticed within an hour.",
             Self::OptedOut => {
                 "Send no marketing. A utility or authentication template may be sent: say its `category`."
             }
@@ -246,7 +246,7 @@ pub fn decide(facts: &Facts, class: Class, now: Timestamp) -> Verdict {
     if let Some((reason, until)) = hindrance(&facts.standing, class, now) {
         return Verdict::Blocked(reason, until);
     }
-    if facts.blocked {
+    if facts.blocked_until.is_some_and(|until| now < until) {
         return Verdict::Blocked(Reason::ContactBlocked, None);
     }
     let Class::Template(said) = class else {

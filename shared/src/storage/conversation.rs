@@ -139,7 +139,32 @@ impl Table {
                 found.push(one);
             }
         }
-        Ok(join(found).map(|one| one.conversation))
+        match join(found) {
+            Some(one) => Ok(Some(one.conversation)),
+            None => self.addressed(tenant, id).await,
+        }
+    }
+
+    /// A conversation that only a broadcast has written to: nothing is noted of it before the customer answers.
+    async fn addressed(&self, tenant: TenantId, id: &ConversationId) -> Result<Option<Conversation>, StorageError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :ours)")
+            .expression_attribute_values(":pk", text(keys::conversation_partition(id)))
+            .expression_attribute_values(":ours", text(keys::OUR_MESSAGES))
+            .consistent_read(true)
+            .limit(1)
+            .send()
+            .await
+            .map_err(|error| super::unavailable("Query", &error))?;
+        let Some(item) = answer.items.unwrap_or_default().into_iter().map(Item).next() else { return Ok(None) };
+        if item.parsed("tenant", TenantId::parse)? != tenant {
+            return Ok(None);
+        }
+        let phone = item.parsed_optional("to_phone", PhoneNumber::parse)?;
+        Ok(Some(Conversation { phone, user_id: item.owned("to_user_id"), ..Conversation::silent(id.clone(), tenant) }))
     }
 
     /// The conversations of one number with all contacts that are the person of `id`.

@@ -54,6 +54,16 @@ impl Table {
         Ok(due)
     }
 
+    /// Whether a message waits in a bulk lane.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn stands_in_line(&self, conversation: &ConversationId, id: OutboundId) -> Result<bool, StorageError> {
+        let item = self.read(&keys::message(conversation, &MessageId::Outbound(id))).await?;
+        let list = item.and_then(|item| item.owned("list"));
+        Ok(list.is_some_and(|list| list == keys::line(conversation.number())))
+    }
+
     /// Takes a message out of its bulk lane and puts it on the due list, where the sweep finds it if it is not sent
     /// soon. `false` if it had left. 1 WRU and 2 for the index.
     ///

@@ -20,6 +20,8 @@ const MARKETING: &str = "marketing_messages";
 const SPEED_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 /// How long a number pauses whose token is refused, before it is tried again.
 const RECONNECT_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+/// How long Meta is believed that we blocked a customer: nobody tells us when that ends.
+const BLOCKED_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// A pause of marketing grows to this many times its length at most.
 const COOL_DOWNS_MAX: i64 = 7;
 
@@ -65,7 +67,7 @@ impl Table {
         for contact in contacts {
             let restraint = self.read(&keys::restraint(*contact, waba)).await?.unwrap_or_default();
             facts.cool_down_until = facts.cool_down_until.max(restraint.time("cool_until"));
-            facts.blocked |= restraint.number("blocked_at").is_some();
+            facts.blocked_until = facts.blocked_until.max(restraint.time("blocked_until"));
             for (preference, at) in self.preferences(*contact, waba).await? {
                 if preference.category == MARKETING && latest.as_ref().is_none_or(|(known, _)| *known <= at) {
                     latest = Some((at, preference.value));
@@ -146,8 +148,8 @@ impl Table {
                 self.put_preference(contact, &number.waba, &stop, now).await
             }
             Consequence::Block => {
-                let blocked = self.update(keys::restraint(contact, &number.waba)).set_once("blocked_at", time(now));
-                blocked.run().await.map(|_| ())
+                let blocked = self.update(keys::restraint(contact, &number.waba));
+                blocked.set("blocked_until", time(after(BLOCKED_FOR))).run().await.map(|_| ())
             }
             Consequence::StopTemplate(wait, title, remedy) => {
                 let Some(template) = template else { return Ok(()) };
