@@ -120,10 +120,11 @@ async fn a_promise_is_kept_although_the_client_never_comes_back() {
     app.stack.faults.order(usize::MAX, Fault::CrashBefore);
     app.send("probe", Some("probe")).await;
     let calls = app.stack.faults.calls();
-    let stored = calls.iter().position(|call| call.contains("TransactWriteItems")).unwrap();
-    for call in stored..calls.len() {
+    let puts: Vec<usize> = (0..calls.len()).filter(|call| calls[*call].contains("PutItem")).collect();
+    let [remembered, stored] = puts[..] else { panic!("{calls:?}") };
+    for call in remembered..calls.len() {
         for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::LostReply] {
-            let durable = (call, fault) != (stored, Fault::CrashBefore);
+            let durable = call > stored || (call == stored && fault != Fault::CrashBefore);
             app = sending_app().await;
             app.stack.faults.order(call, fault);
             app.until_crash(async |app: &App| app.send("answer", Some("k")).await).await;

@@ -83,23 +83,27 @@ async fn an_unusable_key_is_named() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_of_the_accepting_transaction_does_not_make_a_second_message() {
+async fn a_lost_reply_of_the_accepting_writes_does_not_make_a_second_message() {
     let app = open_window().await;
-    // Find the transaction among the request's calls, then lose its reply.
+    // Find the key's and the message's writes among the request's calls, then lose the reply of each.
     app.send("warm", None).await;
     app.stack.faults.order(usize::MAX, Fault::LostReply);
     app.send("probe", Some("probe")).await;
     let calls = app.stack.faults.calls();
-    let transaction = calls.iter().position(|call| call.contains("TransactWriteItems")).unwrap();
-    app.stack.faults.order(transaction, Fault::LostReply);
-    let lost = app.send("hi", Some("k")).await;
-    assert_eq!(lost.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(lost.json()["code"], "unavailable");
-    app.stack.faults.clear();
-    let again = app.send("hi", Some("k")).await;
-    assert_eq!(again.status, StatusCode::ACCEPTED);
-    assert!(again.headers.contains_key("idempotent-replayed"));
+    let writes: Vec<usize> = (0..calls.len()).filter(|call| calls[*call].contains("PutItem")).collect();
+    assert_eq!(writes.len(), 2, "{calls:?}");
+    for (place, write) in writes.into_iter().enumerate() {
+        let (text, key) = (format!("hi {place}"), format!("k{place}"));
+        app.stack.faults.order(write, Fault::LostReply);
+        let lost = app.send(&text, Some(&key)).await;
+        assert_eq!(lost.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(lost.json()["code"], "unavailable");
+        app.stack.faults.clear();
+        let again = app.send(&text, Some(&key)).await;
+        assert_eq!(again.status, StatusCode::ACCEPTED);
+        assert!(again.headers.contains_key("idempotent-replayed"));
+    }
     app.drain().await;
-    assert_eq!(app.texts("outbound").await, ["hi", "probe", "warm"]);
-    assert_eq!(app.meta.sent().len(), 3);
+    assert_eq!(app.texts("outbound").await, ["hi 1", "hi 0", "probe", "warm"]);
+    assert_eq!(app.meta.sent().len(), 4);
 }

@@ -1,7 +1,7 @@
-//! `POST /v1/messages`: read the request, ask the rules, take a slot, store intent and idempotency record in one
-//! transaction, wake the sender, 202.
+//! `POST /v1/messages`: read the request, ask the rules, take a slot, remember the idempotency key, tell the sender, store
+//! the intent, 202.
 //!
-//! The intent is the promise: once it is stored it will be tried, even if the queue never hears of it.
+//! The intent is the promise: once it is stored it will be tried. So the queue hears of it first.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::ids::{ConversationId, MediaId, MessageId, OutboundId, PhoneNumberId, TenantId};
+use shared::domain::ids::{ConversationId, MediaId, OutboundId, PhoneNumberId, TenantId};
 use shared::domain::number::Number;
-use shared::domain::outbound::{Intent, Recipient, SendState};
+use shared::domain::outbound::{Intent, Recipient};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::pacing::{self, ANSWER_WAIT_MAX, LIVE_BURST, LIVE_WAIT_MAX, Lane};
 use shared::domain::phone::PhoneNumber;
@@ -24,7 +24,7 @@ use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::limits::IDEMPOTENCY_KEY_MAX;
 use shared::queue::{OutboundWork, ReleaseJob, SendJob};
-use shared::storage::{Accepted, Idempotency, Noted, Reserved, StorageError, Vouched};
+use shared::storage::{Accepted, Idempotency, Reserved, StorageError, Vouched, Waits};
 
 use crate::auth::Caller;
 use crate::json::AcceptedJson;
@@ -52,57 +52,86 @@ pub(crate) async fn send(
     let idempotency = idempotency(&headers, &[&body])?;
     let now = deps.clock.now();
     // A repetition is answered as the first time, whatever the rules say by now.
-    if let Some(idempotency) = &idempotency {
-        let earlier = deps.table.earlier_message(tenant, idempotency, now).await;
-        if let Some(earlier) = earlier.map_err(|error| storage_problem(&error))? {
-            return repeated(&deps, earlier, now).await;
+    let earlier = match &idempotency {
+        Some(idempotency) => deps.table.earlier_message(tenant, idempotency, now).await,
+        None => Ok(None),
+    };
+    let mut begun = match earlier.map_err(|error| storage_problem(&error))? {
+        None => None,
+        Some(earlier) => {
+            let begun = made(&deps, earlier)?;
+            if deps.table.intent(&begun.1, begun.0).await.map_err(|error| storage_problem(&error))?.is_some() {
+                return Ok(accepted_response(AcceptedJson::new(begun.0, &begun.1), true, true));
+            }
+            // Whoever began it is at it, or died over it.
+            Some(begun)
         }
-    }
+    };
     let request = SendRequest::read(&body, now)?;
     let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
     files(&deps, tenant, &mut intent.body).await?;
     admit(&deps, &number, &intent.conversation, &intent.body, intent.category, intent.send_before).await?;
     let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await.map_err(|e| storage_problem(&e))?;
-    // The bulk lane is opened first: a message that stands in it is released, whatever fails after this.
-    let opened = match lane {
-        Lane::Bulk => deps.table.open_line(&number.id, now).await.map_err(|error| storage_problem(&error))?,
-        Lane::Live => false,
-    };
-    let accepted = deps.table.accept(&intent, lane, idempotency.as_ref(), now).await;
-    let accepted = accepted.map_err(|error| storage_problem(&error))?;
-    if accepted != Accepted::New {
-        return repeated(&deps, accepted, now).await;
+    if let (None, Some(idempotency)) = (&begun, &idempotency) {
+        let remembered = deps.table.remember_message(&intent, idempotency, now).await;
+        begun = match remembered.map_err(|error| storage_problem(&error))? {
+            Accepted::New => None,
+            other => Some(made(&deps, other)?),
+        };
     }
+    let replayed = begun.is_some();
+    if let Some((id, conversation)) = begun {
+        (intent.id, intent.conversation) = (id, conversation);
+    }
+    store(&deps, &intent, lane, now).await?;
     deps.metrics.count("send_accepted_by_api", "new", 1);
     tracing::debug!(event = "api.accepted", message_id = %intent.id);
-    follow_up(&deps, &intent, lane, opened).await;
-    Ok(accepted_response(AcceptedJson::new(intent.id, &intent.conversation), false, idempotency.is_some()))
+    Ok(accepted_response(AcceptedJson::new(intent.id, &intent.conversation), replayed, idempotency.is_some()))
 }
 
-/// What was asked for before is answered as then. The sender is woken again only if the first wake-up may have been lost
-/// and the sweep has not seen it yet.
-async fn repeated(
+/// What the key made before.
+fn made(
     deps: &Deps,
-    accepted: Accepted<(OutboundId, ConversationId)>,
-    now: Timestamp,
-) -> Result<Response, Problem> {
-    /// After this the sweep has certainly seen a message that no wake-up reached.
-    const SWEEP_COVERS: SignedDuration = SignedDuration::from_mins(2);
-    let Accepted::Replayed((id, conversation)) = accepted else {
+    earlier: Accepted<(OutboundId, ConversationId)>,
+) -> Result<(OutboundId, ConversationId), Problem> {
+    let Accepted::Replayed(made) = earlier else {
         deps.metrics.count("idem_mismatch", "body", 1);
         return Err(key_reused());
     };
     deps.metrics.count("idem_replayed", "key", 1);
-    if now.duration_since(id.made_at()) <= SWEEP_COVERS {
-        let known = deps.table.intent(&conversation, id).await.map_err(|error| storage_problem(&error))?;
-        if let Some((intent, facts)) = known
-            && facts.state == SendState::Queued
-            && !deps.table.stands_in_line(&conversation, id).await.map_err(|error| storage_problem(&error))?
-        {
-            follow_up(deps, &intent, Lane::Live, false).await;
+    Ok(made)
+}
+
+/// Stores the message after whoever takes it further was told: a message that stands is never forgotten, and a sender that
+/// is told too early waits for it.
+async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Result<(), Problem> {
+    let mut opened = false;
+    let waits = match lane {
+        Lane::Bulk => {
+            let open = deps.table.open_line(intent.conversation.number(), now).await;
+            opened = open.map_err(|error| storage_problem(&error))?;
+            Waits::InLine
         }
+        Lane::Live => {
+            let job = SendJob { conversation: intent.conversation.clone(), message: intent.id };
+            match deps.outbound.send_work(&[OutboundWork::Send(job)], now).await {
+                Ok(()) => Waits::InQueue,
+                Err(error) => {
+                    tracing::error!(event = "api.not_enqueued", message_id = %intent.id, %error);
+                    Waits::ForSweep
+                }
+            }
+        }
+    };
+    deps.table.accept(intent, waits).await.map_err(|error| storage_problem(&error))?;
+    if let Err(error) = deps.table.note_sent(intent).await {
+        // The sender notes it.
+        tracing::error!(event = "api.conversation_not_noted", message_id = %intent.id, %error);
     }
-    Ok(accepted_response(AcceptedJson::new(id, &conversation), true, true))
+    if opened {
+        ask_for_release(deps, intent.conversation.number()).await;
+    }
+    Ok(())
 }
 
 /// 202, and what a caller should know about repeating the request.
@@ -154,7 +183,6 @@ async fn intent(
         to,
         body: request.body.clone(),
         quotes: request.quotes.clone(),
-        accepted_at: now,
         // A worker's clock may be a little behind ours.
         not_before: now.checked_sub(CLOCK_SKEW).unwrap_or(now),
         send_before: request.chosen.send_before,
@@ -256,32 +284,6 @@ async fn lane(
             deps.metrics.count("lane", "busy", 1);
             Ok(Lane::Bulk)
         }
-    }
-}
-
-/// What follows from the stored intent. None of it may fail the request: the sweep repairs what is missed here, within
-/// two minutes.
-async fn follow_up(deps: &Deps, intent: &Intent, lane: Lane, opened: bool) {
-    let message = MessageId::Outbound(intent.id);
-    // What was typed is only better than nothing: what the provider says of the contact is from a later time.
-    let told_at = Some(Timestamp::UNIX_EPOCH);
-    let noted = Noted { message: Some((&message, intent.accepted_at)), told_at, ..Noted::default() };
-    if let Err(error) = deps.table.note(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await {
-        tracing::error!(event = "api.conversation_not_noted", message_id = %intent.id, %error);
-        if lane == Lane::Live {
-            // The sweep notes it, and wakes the sender.
-            return;
-        }
-    }
-    if lane == Lane::Bulk {
-        if opened {
-            ask_for_release(deps, intent.conversation.number()).await;
-        }
-        return;
-    }
-    let job = SendJob { conversation: intent.conversation.clone(), message: intent.id };
-    if let Err(error) = deps.outbound.send_work(&[OutboundWork::Send(job)], deps.clock.now()).await {
-        tracing::error!(event = "api.not_enqueued", message_id = %intent.id, %error);
     }
 }
 

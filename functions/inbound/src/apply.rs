@@ -16,7 +16,7 @@ use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::error;
 use shared::queue::QueueError;
 use shared::secret::Secret;
-use shared::storage::{Applied, ArchiveError, Noted, Put, StorageError, Stored, Table, Vouched};
+use shared::storage::{Applied, ArchiveError, Noted, StorageError, Stored, Table, Vouched};
 use shared::vault::{Context, VaultError};
 
 use crate::{Deps, account};
@@ -157,24 +157,22 @@ async fn store_message(
     let contact = contact_of(deps, number, &message.contact, &message.linked, received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
     let put = deps.table.put_message(&conversation, message, Some(number.tenant), received_at).await?;
-    if put != Put::Ours {
-        // Noted for a repetition too: the first time may have stopped right here.
-        let id = MessageId::Inbound(message.id.clone());
-        let opens = live && origin.is_inbound() && message.content.opens_window();
-        let referred = live && origin.is_inbound() && message.context.referral.is_some();
-        let noted = Noted {
-            message: Some((&id, message.at)),
-            opens_window_at: opens.then_some(message.at),
-            referred_at: referred.then_some(message.at),
-            called_at: None,
-            told_at: Some(message.at),
-        };
-        deps.table.note(number.tenant, &conversation, &as_now_known(message), &noted).await?;
-        if opens {
-            answered(deps, number, &conversation, message, received_at).await?;
-        }
+    // Noted for a repetition too: the first time may have stopped right here.
+    let id = MessageId::Inbound(message.id.clone());
+    let opens = live && origin.is_inbound() && message.content.opens_window();
+    let referred = live && origin.is_inbound() && message.context.referral.is_some();
+    let noted = Noted {
+        message: Some((&id, message.at)),
+        opens_window_at: opens.then_some(message.at),
+        referred_at: referred.then_some(message.at),
+        called_at: None,
+        told_at: Some(message.at),
+    };
+    deps.table.note(number.tenant, &conversation, &as_now_known(message), &noted).await?;
+    if opens {
+        answered(deps, number, &conversation, message, received_at).await?;
     }
-    count(deps, put == Put::New, kind);
+    count(deps, put == Stored::New, kind);
     Ok(Placed::Stored)
 }
 
@@ -219,15 +217,13 @@ async fn store_history(
         let conversation = &conversation;
         async move {
             let put = deps.table.put_message(conversation, &message, None, received_at).await?;
-            count(deps, put == Put::New, "history");
-            Ok::<_, StorageError>((put, message))
+            count(deps, put == Stored::New, "history");
+            Ok::<_, StorageError>(message)
         }
     };
-    let puts: Vec<Result<(Put, ForeignMessage), StorageError>> =
+    let puts: Vec<Result<ForeignMessage, StorageError>> =
         stream::iter(thread.messages).map(put).buffer_unordered(BATCH_CONCURRENCY).collect().await;
-    // What we sent ourselves stands in the inbox under our own id.
-    let theirs = puts.iter().flatten().filter(|(put, _)| *put != Put::Ours).map(|(_, message)| message);
-    if let Some(newest) = theirs.max_by_key(|message| (message.at, message.id.clone())) {
+    if let Some(newest) = puts.iter().flatten().max_by_key(|message| (message.at, message.id.clone())) {
         // Only the newest can stand for the conversation in the inbox.
         deps.table.put_message(&conversation, newest, Some(number.tenant), received_at).await?;
         let id = MessageId::Inbound(newest.id.clone());

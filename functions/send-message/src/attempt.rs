@@ -67,7 +67,7 @@ pub(crate) async fn step(
             }
             Ok(Next::Finished)
         }
-        NextStep::Claim => match ready(deps, intent).await? {
+        NextStep::Claim => match ready_at_last(deps, intent, facts).await? {
             Ok(ready) => send(deps, intent, facts, &ready, Store::Known, deadline).await,
             Err(NotNow::Refused(error)) => {
                 deps.metrics.count("send_refused_by_us", &reason_of(&error), 1);
@@ -91,6 +91,20 @@ pub(crate) async fn step(
             }
         },
     }
+}
+
+/// The first time the API may have died before the conversation showed the message.
+async fn ready_at_last(
+    deps: &Deps,
+    intent: &Intent,
+    facts: &SendFacts,
+) -> Result<Result<Ready, NotNow>, StorageError> {
+    // A campaign's messages stay out of the inbox.
+    let first = facts.claim.is_none() && intent.broadcast.is_none();
+    if first && !deps.table.shows_activity(&intent.conversation, intent.accepted_at()).await? {
+        deps.table.note_sent(intent).await?;
+    }
+    ready(deps, intent).await
 }
 
 /// Asks everybody who may say no, and gets ready what the wire needs.

@@ -35,6 +35,9 @@ use shared::storage::{Archive, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
+/// The API stores a message this soon after the queue heard of it, or never: twice the longest request that API Gateway
+/// lets it answer (30 s).
+const ACCEPTING_TAKES: SignedDuration = SignedDuration::from_secs(60);
 /// How late a worker sees a pause or a suspicion (`reliability.md` §2.3.5): one read a second and number.
 const PACE_CACHE_FOR: SignedDuration = SignedDuration::from_secs(1);
 /// How late a worker sees that an account is banned, a template stopped, a broadcast cancelled.
@@ -145,13 +148,13 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
     let result = match OutboundWork::decode(record.body.as_deref().unwrap_or_default()) {
         Ok(OutboundWork::Send(job)) => match deps.table.intent(&job.conversation, job.message).await {
             Ok(Some((intent, facts))) => attempt::step(deps, &intent, &facts, deadline).await,
-            Ok(None) => Ok(Next::Finished),
+            Ok(None) => Ok(not_stored(deps, &record)),
             Err(error) => Err(error),
         },
         Ok(OutboundWork::Recipient(job)) => recipient::send(deps, &job, deadline).await,
         Ok(OutboundWork::Mark(job)) => mark::mark(deps, &job).await,
         Err(_) => {
-            // The intent is in the table and on the due list; this message names none.
+            // Nobody knows what it was; it can only be counted.
             deps.metrics.count("send_bad_job", "decode", 1);
             Ok(Next::Finished)
         }
@@ -167,6 +170,19 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
             Outcome::Retry
         }
     }
+}
+
+/// A message of which the queue heard and that does not stand: it is stored right after, or its caller was told that it was
+/// not accepted.
+fn not_stored(deps: &Deps, record: &SqsMessage) -> Next {
+    let now = deps.clock.now();
+    let sent_at = record.attributes.get("SentTimestamp").and_then(|at| at.parse().ok()).map(shared::clock::at_millis);
+    let waited = sent_at.map_or(SignedDuration::ZERO, |sent_at| now.duration_since(sent_at));
+    if waited > ACCEPTING_TAKES {
+        deps.metrics.count("send_never_stored", "job", 1);
+        return Next::Finished;
+    }
+    Next::NotBefore(now.checked_add(waited.max(SignedDuration::from_secs(1))).unwrap_or(Timestamp::MAX))
 }
 
 /// Asks SQS to show the message again at `at`; otherwise it comes back after the queue's visibility timeout.

@@ -66,7 +66,6 @@ async fn intent(
         to,
         body: Outgoing::Template(broadcast.template_for(&job.recipient)),
         quotes: None,
-        accepted_at: now,
         send_before: broadcast.send_before,
         not_before: now,
         on_unknown: broadcast.on_unknown,

@@ -1,5 +1,5 @@
-//! Every minute: what a crash left behind. The intent in the table is the truth and the queue only a wake-up, so an
-//! intent whose queue message was never written, or was lost, is put back; a claim whose worker died becomes a doubt; a
+//! Every minute: what a crash left behind. An intent that waits on the due list for its time, or because the queue could not
+//! be told of it, is queued, and so is again what the queue gave up; a claim whose worker died becomes a doubt; a
 //! doubt that nothing settled for a day is handed to a person. Doing it twice, or late, changes nothing.
 
 use std::collections::HashMap;
@@ -8,16 +8,18 @@ use shared::aws::AwsConfig;
 use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
-use shared::domain::ids::{ClaimId, MessageId, PhoneNumberId};
+use shared::domain::ids::{ClaimId, PhoneNumberId};
 use shared::domain::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
 use shared::queue::{OutboundWork, Queue, QueueError, ReleaseJob, SendJob};
-use shared::storage::{Due, Ending, Noted, StorageError, Table};
+use shared::storage::{Due, Ending, StorageError, Table};
 use shared::telemetry::Metrics;
 
 /// Intents of one shard looked at in one run: a bound on its time; the rest comes a minute later.
 const PER_SHARD: u16 = 250;
 /// Numbers whose bulk lane is looked at in one run.
 const LINES: u16 = 100;
+/// Looks into the dead letters in one run, ten messages each.
+const REVIVED_ROUNDS: usize = 10;
 /// A message that may be sent and is not, this long, has lost its queue message.
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// When an intent that was put back is looked at again: well after its queue message should have been received.
@@ -36,10 +38,12 @@ pub struct Config {
     pub outbound_queue_url: String,
     /// The release queue.
     pub release_queue_url: String,
+    /// Where the outbound queue puts what was received too often.
+    pub dead_letters_url: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `OUTBOUND_QUEUE_URL` and `RELEASE_QUEUE_URL`.
+    /// Reads `TABLE_NAME`, `OUTBOUND_QUEUE_URL`, `RELEASE_QUEUE_URL` and `OUTBOUND_DEAD_LETTERS_URL`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -48,6 +52,7 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
             release_queue_url: config::required("RELEASE_QUEUE_URL")?,
+            dead_letters_url: config::required("OUTBOUND_DEAD_LETTERS_URL")?,
         })
     }
 }
@@ -58,6 +63,7 @@ pub struct Deps {
     table: Table,
     outbound: Queue,
     release: Queue,
+    dead_letters: Queue,
     metrics: Metrics,
 }
 
@@ -69,6 +75,7 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
             release: Queue::new(aws.sqs(), config.release_queue_url.clone()),
+            dead_letters: Queue::new(aws.sqs(), config.dead_letters_url.clone()),
             metrics,
         }
     }
@@ -105,6 +112,7 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
             trouble = Some(error);
         }
     }
+    revive(deps, now).await?;
     // A releaser that is at work has its number's lease, and lets this one go.
     for number in deps.table.open_lines(LINES).await? {
         deps.release.send_release(&ReleaseJob { number }, 0).await?;
@@ -125,7 +133,7 @@ async fn repair(
     match facts.next_step(now, intent.not_before, intent.send_before) {
         // Its queue message is only just due; a second one would do no harm and no good.
         NextStep::Claim if now < stranded_at => deps.table.look_again(due, stranded_at).await?,
-        NextStep::Claim => put_back(deps, due, &intent, now).await?,
+        NextStep::Claim => put_back(deps, due, now).await?,
         NextStep::Expire => {
             deps.table.end(&due.conversation, due.message, &Ending::Expired, now).await?;
             deps.metrics.count("expired", "send_before", 1);
@@ -150,19 +158,30 @@ async fn repair(
     Ok(())
 }
 
-/// Does again what accepting a message causes: the conversation shows it, the sender hears of it.
-async fn put_back(deps: &Deps, due: &Due, intent: &Intent, now: Timestamp) -> Result<(), SweepError> {
-    // A campaign's messages stay out of the inbox.
-    if intent.broadcast.is_none() {
-        let card = intent.to.card();
-        let message = MessageId::Outbound(intent.id);
-        let told_at = Some(Timestamp::UNIX_EPOCH);
-        let noted = Noted { message: Some((&message, intent.accepted_at)), told_at, ..Noted::default() };
-        deps.table.note(intent.tenant, &intent.conversation, &card, &noted).await?;
-    }
+/// Tells the sender of it again.
+async fn put_back(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError> {
     wake(deps, due, now).await?;
     deps.table.look_again(due, after(now, AFTER_PUTTING_BACK)).await?;
     deps.metrics.count("sweep_repaired", "queued", 1);
+    Ok(())
+}
+
+/// What the queue gave up after its hundred receives goes back to it: an outage may be longer than they last, and nothing
+/// else stands for a message that the due list does not have.
+async fn revive(deps: &Deps, now: Timestamp) -> Result<(), QueueError> {
+    for _ in 0..REVIVED_ROUNDS {
+        let dead = deps.dead_letters.receive().await?;
+        if dead.is_empty() {
+            return Ok(());
+        }
+        for one in dead {
+            if let Ok(work) = OutboundWork::decode(&one.body) {
+                deps.outbound.send_work(&[work], now).await?;
+            }
+            deps.dead_letters.delete(&one.receipt).await?;
+            deps.metrics.count("sweep_repaired", "dead_letter", 1);
+        }
+    }
     Ok(())
 }
 

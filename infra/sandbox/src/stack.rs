@@ -172,6 +172,7 @@ impl Stack {
             table: table.clone(),
             outbound_queue_url: outbound_queue_url.clone(),
             release_queue_url: Sqs::url(RELEASE),
+            dead_letters_url: Sqs::url(OUTBOUND_DEAD),
         };
         let send_message = send_message::Config {
             table,

@@ -109,6 +109,12 @@ impl OutboundId {
         Self(Ulid::from_parts(broadcast.0.timestamp_ms(), u128::from_le_bytes(random)))
     }
 
+    /// No id of this millisecond, or of a later one, sorts before it.
+    #[must_use]
+    pub fn first_of(at: Timestamp) -> Self {
+        Self(Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), 0))
+    }
+
     /// The moment the id was made, to the millisecond.
     #[must_use]
     pub fn made_at(self) -> Timestamp {

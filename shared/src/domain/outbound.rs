@@ -103,8 +103,6 @@ pub struct Intent {
     pub body: Outgoing,
     /// The message it answers.
     pub quotes: Option<Wamid>,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
     /// From when on it is stale.
     pub send_before: Timestamp,
     /// Not to be tried before.
@@ -115,6 +113,14 @@ pub struct Intent {
     pub category: Option<Category>,
     /// The broadcast it is part of.
     pub broadcast: Option<BroadcastId>,
+}
+
+impl Intent {
+    /// When it was accepted; one of a broadcast with its broadcast.
+    #[must_use]
+    pub fn accepted_at(&self) -> Timestamp {
+        self.id.made_at()
+    }
 }
 
 /// What to do with a message of which nobody knows whether it was sent.
@@ -269,7 +275,7 @@ impl SendFacts {
             return AfterDoubt::Settled;
         }
         let claimed_at = self.claim.and_then(|claim| claim.lease_until.checked_sub(CLAIM_LEASE).ok());
-        let since = claimed_at.unwrap_or(intent.accepted_at);
+        let since = claimed_at.unwrap_or(intent.accepted_at());
         let after = |wait| since.checked_add(wait).unwrap_or(Timestamp::MAX);
         let timely = |step| if now < after(EVIDENCE_WINDOW) { AfterDoubt::Wait(after(EVIDENCE_WINDOW)) } else { step };
         let retries = match intent.on_unknown {

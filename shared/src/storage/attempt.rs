@@ -2,10 +2,11 @@
 //! a person. `reliability.md` §2.3.3 is the protocol.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::intent::intent_item;
-use super::item::{number, text, time};
+use super::item::{Item, number, text, time};
+use super::status::in_doubt;
 use super::update::{Update, Updated};
 use super::{StorageError, Table, keys, unavailable};
 use crate::domain::event::ProviderError;
@@ -14,7 +15,10 @@ use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 use crate::limits::CLAIM_LEASE;
 
 /// After a message may be tried again, so long is left to its queue message before the sweep looks.
-const WAKE_UP_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// A customer's answer settles a doubt that is no older.
+const ANSWERS_SETTLE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Whether a claim was won.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,10 +208,7 @@ impl Table {
         let after = |at: Timestamp, wait| at.checked_add(wait).unwrap_or(Timestamp::MAX);
         let (update, overtaken) = match result {
             SendResult::Sent(wamid, held) => {
-                // The record counts more than the signpost: the first status puts up what is missing.
-                let pointed = self.point_to(&intent.conversation, wamid, intent.id).await.is_ok();
                 let update = update
-                    .set_once_if("pointed", pointed.then(|| number(1)))
                     .set("state", text(SendState::Sent.as_str()))
                     .set("wamid", text(wamid.as_str()))
                     .set_once_if("held", held.then(|| number(1)))
@@ -294,8 +295,8 @@ impl Table {
     }
 
     /// Settles the one doubt of a conversation that a customer's answer to `quoted` can be about. `false` if the message is
-    /// known, or there is none or more than one. One read where the message is known; else all that we
-    /// sent in the conversation.
+    /// known, or there is none or more than one. Reads what we sent in the conversation since [`ANSWERS_SETTLE_FOR`]
+    /// and, where something of it is in doubt, all of it.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -306,25 +307,23 @@ impl Table {
         answered_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let known = self.read(&keys::message(conversation, &MessageId::Inbound(quoted.clone()))).await?;
-        if known.is_some_and(|item| item.text("sent_as").is_some() || item.number("at").is_some()) {
+        // The provider's times are in whole seconds, and clocks differ.
+        let latest = answered_at.checked_add(SignedDuration::from_secs(2)).unwrap_or(answered_at);
+        let since = now.checked_sub(ANSWERS_SETTLE_FOR).unwrap_or(Timestamp::UNIX_EPOCH);
+        let can_be = |item: &Item| in_doubt(item) && item.time("claimed_at").is_some_and(|at| at <= latest);
+        let recent = self.ours_since(conversation, since).await?;
+        let doubts: Vec<&Item> = recent.iter().filter(|item| can_be(item)).collect();
+        let [doubt] = doubts[..] else { return Ok(false) };
+        let MessageId::Outbound(id) = keys::parse_message(doubt.required("sk")?)? else { return Ok(false) };
+        let all = self.partition(&keys::conversation_partition(conversation), keys::OUR_MESSAGES).await?;
+        if all.iter().any(|item| item.text("wamid") == Some(quoted.as_str())) {
             return Ok(false);
         }
-        // The provider's times are in whole seconds, and clocks differ.
-        let latest = answered_at.checked_add(jiff::SignedDuration::from_secs(2)).unwrap_or(answered_at);
-        let mut doubts = Vec::new();
-        for item in self.partition(&keys::conversation_partition(conversation), keys::OUR_MESSAGES).await? {
-            let in_doubt =
-                [SendState::Unknown, SendState::Review].iter().any(|it| item.text("state") == Some(it.as_str()));
-            let before = item.time("claimed_at").is_some_and(|at| at <= latest);
-            if in_doubt && before && item.text("wamid").is_none() {
-                doubts.push(keys::parse_message(item.required("sk")?)?);
-            }
+        let theirs = self.read(&keys::message(conversation, &MessageId::Inbound(quoted.clone()))).await?;
+        if theirs.is_some_and(|item| item.number("at").is_some()) {
+            return Ok(false);
         }
-        match doubts[..] {
-            [MessageId::Outbound(id)] => self.end(conversation, id, &Ending::Answered(quoted.clone()), now).await,
-            _ => Ok(false),
-        }
+        self.end(conversation, id, &Ending::Answered(quoted.clone()), now).await
     }
 
     pub(super) fn update_intent(&self, conversation: &ConversationId, message: OutboundId) -> Update<'_> {

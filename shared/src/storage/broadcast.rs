@@ -153,7 +153,7 @@ impl Table {
                 items.remove(&(key.pk, key.sk))
             });
             found.push(match (id, item) {
-                (Some((conversation, _)), Some(item)) => message::read(conversation, &item)?,
+                (Some((conversation, _)), Some(item)) => Some(message::read(conversation, &item)?),
                 _ => None,
             });
         }
@@ -208,7 +208,7 @@ fn item(broadcast: &Broadcast) -> Result<Item, StorageError> {
         ("released", count(broadcast.released)),
         ("send_before", time(broadcast.send_before)),
         ("feed", text(keys::broadcasts(broadcast.tenant))),
-        ("at", time(broadcast.created_at)),
+        ("feed_at", time(broadcast.created_at)),
         ("list", text(keys::running(&broadcast.number))),
         ("list_at", time(broadcast.created_at)),
     ];
@@ -233,6 +233,6 @@ fn read(item: &Item) -> Result<Broadcast, StorageError> {
         released: many("released")?,
         state: item.parsed("state", |word| BroadcastState::from_word(word).ok_or(()))?,
         send_before: item.required_time("send_before")?,
-        created_at: item.required_time("at")?,
+        created_at: item.required_time("feed_at")?,
     })
 }

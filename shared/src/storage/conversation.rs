@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Fact;
 use super::item::{Item, text};
-use super::message::{self, StoredMessage};
-use super::page::{self, BY_TIME, FEED};
+use super::page::{self, FEED};
 use super::{Page, StorageError, Table, keys};
 use crate::domain::contact::{AddressBookEntry, ContactCard};
 use crate::domain::conversation::Conversation;
 use crate::domain::ids::{ConversationId, MessageId, TenantId};
+use crate::domain::outbound::Intent;
 use crate::domain::phone::PhoneNumber;
 
 /// Feed entries read for one page of conversations: a busy conversation has many and stands in the list once.
@@ -80,6 +80,29 @@ impl Table {
             self.merge(&keys::conversation(id), &owner(tenant), &told).await?;
         }
         Ok(())
+    }
+
+    /// Notes that we write to a conversation. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_sent(&self, intent: &Intent) -> Result<(), StorageError> {
+        let message = MessageId::Outbound(intent.id);
+        // What was typed is only better than nothing: what the provider says of the contact is from a later time.
+        let told_at = Some(Timestamp::UNIX_EPOCH);
+        let noted = Noted { message: Some((&message, intent.accepted_at())), told_at, ..Noted::default() };
+        self.note(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await
+    }
+
+    /// Whether a conversation shows activity as late as `at`. It may say no although it does. Half a read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn shows_activity(&self, id: &ConversationId, at: Timestamp) -> Result<bool, StorageError> {
+        let key = keys::conversation(id).attributes();
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(false);
+        let answer = get.send().await.map_err(|error| super::unavailable("GetItem", &error))?;
+        Ok(answer.item.and_then(|item| Item(item).time("last_message_at")).is_some_and(|last| last >= at))
     }
 
     /// Notes until when a free entry point is open. 1 WRU.
@@ -245,93 +268,6 @@ impl Table {
         }
         Ok(groups)
     }
-
-    /// A conversation's messages, the newest first: of all contacts that are this person. One index query and one batch
-    /// read a page, for each of them.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn messages(
-        &self,
-        conversation: &ConversationId,
-        limit: u16,
-        cursor: Option<&str>,
-    ) -> Result<Page<StoredMessage>, StorageError> {
-        let parts = self.parts(conversation).await?;
-        let partitions: Vec<String> = parts.iter().map(keys::conversation_partition).collect();
-        let accepts = |pk: &str, sk: &str| partitions.iter().any(|part| part == pk) && keys::parse_message(sk).is_ok();
-        let after = match cursor {
-            Some(cursor) => Some(Item(page::decode(cursor, BY_TIME, &partitions[0], accepts)?)),
-            None => None,
-        };
-        let mut entries = Vec::new();
-        for (place, partition) in partitions.iter().enumerate() {
-            let start = after.as_ref().map(|after| start_in(after, &partitions, place)).transpose()?;
-            let (found, _) = self.index_page(BY_TIME, partition, limit.saturating_add(1), start).await?;
-            entries.extend(found);
-        }
-        // Stable: of one moment the first part's come first, in the index's own order.
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.number("at")));
-        let more = entries.len() > usize::from(limit);
-        entries.truncate(usize::from(limit));
-        let next = entries.last().filter(|_| more).and_then(|last| page::encode(&last.0, BY_TIME));
-        let id = parts.first().unwrap_or(conversation).clone();
-        let mut items = Vec::with_capacity(entries.len());
-        for item in self.united(&entries, &parts).await? {
-            items.extend(message::read(id.clone(), &item)?);
-        }
-        Ok(Page { items, next })
-    }
-
-    /// The items behind entries. What is said about a message may stand under another contact of the same person: the
-    /// parts of one message are one message.
-    async fn united(&self, entries: &[Item], parts: &[ConversationId]) -> Result<Vec<Item>, StorageError> {
-        let mut items = self.read_all(&page::keys_of(entries)?).await?;
-        if parts.len() < 2 {
-            return Ok(items);
-        }
-        let mut elsewhere = Vec::new();
-        for item in &items {
-            let id = keys::parse_message(item.required("sk")?)?;
-            let wamid = item.text("wamid").and_then(|id| crate::domain::ids::Wamid::parse(id).ok());
-            for id in [Some(id), wamid.map(MessageId::Inbound)].into_iter().flatten() {
-                elsewhere.extend(parts.iter().map(|part| keys::message(part, &id)));
-            }
-        }
-        let others = self.read_all(&elsewhere).await?;
-        let mut united: Vec<Item> = Vec::with_capacity(items.len());
-        for mut item in items.drain(..) {
-            let wamid = item.owned("wamid").map(|wamid| format!("MSG#{wamid}"));
-            let key = item.key()?;
-            let speaks_of_it = |other: &&Item| {
-                let sk = other.text("sk");
-                other.text("pk") != Some(&key.pk)
-                    && (sk == Some(&key.sk) || (wamid.is_some() && sk == wamid.as_deref()))
-            };
-            for other in others.iter().filter(speaks_of_it) {
-                message::unite(&mut item, other);
-            }
-            if !united.iter().any(|known| known.text("sk") == item.text("sk")) {
-                united.push(item);
-            }
-        }
-        Ok(united)
-    }
-}
-
-/// Where the entries of one part continue after a position that may be in another part: of the position's moment the
-/// parts before are through, the parts behind have all to come.
-fn start_in(after: &Item, partitions: &[String], place: usize) -> Result<page::Position, StorageError> {
-    let position = partitions.iter().position(|partition| after.text("pk") == Some(partition));
-    let sk = match position.ok_or(StorageError::BadCursor)?.cmp(&place) {
-        std::cmp::Ordering::Equal => after.required("sk")?.to_owned(),
-        std::cmp::Ordering::Greater => keys::BEFORE_MESSAGES.to_owned(),
-        std::cmp::Ordering::Less => keys::BEHIND_MESSAGES.to_owned(),
-    };
-    let at = after.number("at").ok_or(StorageError::BadCursor)?;
-    let mut start = keys::Key { pk: partitions[place].clone(), sk }.attributes();
-    start.insert("at".to_owned(), super::item::number(at));
-    Ok(start)
 }
 
 /// What a card says of a contact.

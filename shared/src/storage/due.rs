@@ -1,5 +1,6 @@
-//! The due list: intents that must be looked at again whatever happens to their queue message. An intent enters when it
-//! is accepted and leaves when it is sent or will not be. The index only proposes; the item decides.
+//! The due list: intents that no queue message stands for, and that somebody must look at again. An intent enters when
+//! it must wait for long, when it is in doubt, or when the queue could not be told, and leaves when that is over. The
+//! index only proposes; the item decides.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -52,16 +53,6 @@ impl Table {
             due.push(Due { conversation: keys::parse_conversation(item.required("pk")?)?, message });
         }
         Ok(due)
-    }
-
-    /// Whether a message waits in a bulk lane.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn stands_in_line(&self, conversation: &ConversationId, id: OutboundId) -> Result<bool, StorageError> {
-        let item = self.read(&keys::message(conversation, &MessageId::Outbound(id))).await?;
-        let list = item.and_then(|item| item.owned("list"));
-        Ok(list.is_some_and(|list| list == keys::line(conversation.number())))
     }
 
     /// Takes a message out of its bulk lane and puts it on the due list, where the sweep finds it if it is not sent

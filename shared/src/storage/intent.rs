@@ -1,9 +1,9 @@
-//! Intents: accepted once with their idempotency record. What becomes of them is in `attempt`.
+//! Intents: accepted once for an idempotency key. What becomes of them is in `attempt`.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use jiff::Timestamp;
 
 use super::due::CHECK_ACCEPTED_AFTER;
@@ -13,7 +13,6 @@ use crate::domain::event::ProviderError;
 use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, MessageId, OutboundId, TenantId, Wamid};
 use crate::domain::outbound::{Claim, Intent, OnUnknown, Recipient, SendFacts, SendState};
 use crate::domain::outgoing::Outgoing;
-use crate::domain::pacing::Lane;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::policy::Category;
 use crate::domain::status::{Status, StatusTimes};
@@ -42,28 +41,59 @@ pub enum Accepted<T> {
     KeyReused,
 }
 
+/// Who will take an accepted message further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// The sender: the outbound queue has it already.
+    InQueue,
+    /// The sweep: the queue could not be told.
+    ForSweep,
+    /// The releaser: it stands in its number's bulk lane.
+    InLine,
+}
+
 impl Table {
-    /// Stores an intent, and with it the idempotency record, in one transaction.
-    ///
-    /// With a key: 4 WRU (a transaction doubles them) and 3 for the indexes; without: 1 and 3.
+    /// Stores an intent, unless it is stored. 1 WRU for each KB and 1 for the inbox feed; 1 more where it waits on a list.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn accept(
+    /// When DynamoDB does not answer: it may or may not be stored.
+    pub async fn accept(&self, intent: &Intent, waits: Waits) -> Result<(), StorageError> {
+        self.put_fresh(queued_item(intent, waits)?).await
+    }
+
+    /// Remembers which message an idempotency key makes, before the message is stored: who finds the key without its
+    /// message stores it under this id. `Replayed` also if this very call was repeated. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn remember_message(
         &self,
         intent: &Intent,
-        lane: Lane,
-        idempotency: Option<&Idempotency>,
+        idempotency: &Idempotency,
         now: Timestamp,
     ) -> Result<Accepted<(OutboundId, ConversationId)>, StorageError> {
-        let item = queued_item(intent, lane)?;
-        let Some(idempotency) = idempotency else {
-            self.put_fresh(item).await?;
-            return Ok(Accepted::New);
-        };
-        let record =
-            [("message", text(intent.id.to_string())), ("conversation", text(intent.conversation.to_string()))];
-        self.accept_once(intent.tenant, item, &record, idempotency, now, read_accepted).await
+        let mut record = idempotency_item(intent.tenant, idempotency, now);
+        record.0.insert("message".to_owned(), text(intent.id.to_string()));
+        record.0.insert("conversation".to_owned(), text(intent.conversation.to_string()));
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(record.0))
+            .condition_expression("attribute_not_exists(pk) OR valid_until <= :now")
+            .expression_attribute_values(":now", time(now))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(Accepted::New),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    let known = refused.item.clone().map(Item).unwrap_or_default();
+                    let earlier = earlier(&known, idempotency, now, read_accepted)?;
+                    earlier.ok_or(StorageError::Corrupt("valid_until"))
+                }
+                _ => Err(unavailable("PutItem", &error)),
+            },
+        }
     }
 
     /// What an idempotency key made before, if it is still good. 1 read unit.
@@ -189,22 +219,27 @@ fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     }
 }
 
-/// An accepted intent: in its tenant's inbox, and in line to be looked at again or to be released.
-fn queued_item(intent: &Intent, lane: Lane) -> Result<Item, StorageError> {
+/// An accepted intent, in its tenant's inbox.
+fn queued_item(intent: &Intent, waits: Waits) -> Result<Item, StorageError> {
     let mut item = intent_item(intent)?;
-    let check_at = intent.accepted_at.checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX);
-    let (list, list_at) = match lane {
-        Lane::Live => (keys::due(keys::due_shard(intent.id)), check_at),
-        Lane::Bulk => (keys::line(intent.conversation.number()), intent.accepted_at),
+    let listed = match waits {
+        Waits::InQueue => None,
+        Waits::ForSweep => {
+            let at = intent.accepted_at().checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX);
+            Some((keys::due(keys::due_shard(intent.id)), at))
+        }
+        Waits::InLine => Some((keys::line(intent.conversation.number()), intent.accepted_at())),
     };
     let attributes = [
         ("feed", text(keys::inbox(intent.tenant))),
+        ("feed_at", time(intent.accepted_at())),
         ("state", text(SendState::Queued.as_str())),
         ("attempt", number(0)),
-        ("list", text(list)),
-        ("list_at", time(list_at)),
     ];
     item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+    if let Some((list, at)) = listed {
+        item.0.extend([("list".to_owned(), text(list)), ("list_at".to_owned(), time(at))]);
+    }
     Ok(item)
 }
 
@@ -220,7 +255,6 @@ pub(super) fn intent_item(intent: &Intent) -> Result<Item, StorageError> {
     let attributes = [
         ("direction", text("outbound")),
         ("tenant", text(intent.tenant.to_string())),
-        ("at", time(intent.accepted_at)),
         ("kind", text(intent.body.kind())),
         ("content", text(content)),
         ("not_before", time(intent.not_before)),
@@ -264,7 +298,6 @@ fn read_intent(conversation: ConversationId, id: OutboundId, item: &Item) -> Res
         to,
         body,
         quotes: item.parsed_optional("quotes", Wamid::parse)?,
-        accepted_at: item.required_time("at")?,
         send_before: item.required_time("send_before")?,
         not_before: item.required_time("not_before")?,
         on_unknown: item.text("on_unknown").and_then(OnUnknown::from_word).unwrap_or_default(),

@@ -56,7 +56,7 @@ impl Table {
             .set_once_if("stored_at", stored_at.map(text))
             .set_once_if("number", number.map(|number| text(number.as_str())))
             .set_once_if("feed", number.map(|number| text(keys::kept_feed(number))))
-            .set_once_if("at", number.map(|_| time(received_at)))
+            .set_once_if("feed_at", number.map(|_| time(received_at)))
             .run()
             .await?;
         Ok(())

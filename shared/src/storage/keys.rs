@@ -30,11 +30,11 @@
 //! | file to send | `MEDIA#id` | `MEDIA` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
 //!
-//! A message that we sent is `MSG#msg_…`; under its wamid stands a signpost to it (`sent_as`), which also collects what is
-//! said about the wamid before we know whose it is.
+//! A message that we sent is `MSG#msg_…`, in the order of its id; what is said about it stands under its wamid, and is joined
+//! with it when it is read.
 //!
-//! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders the messages of a conversation; `feed` (global,
-//! `feed` + `at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
+//! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders what others wrote in a conversation; `feed`
+//! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
 //! stands for it) and `KEPT#number`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
 //! `LINE#number` (bulk lane), `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
 //! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
@@ -46,6 +46,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
     LocalSecondaryIndex, Projection, ProjectionType, ScalarAttributeType,
 };
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::StorageError;
@@ -57,7 +58,7 @@ use crate::domain::ids::{
     TenantId, WabaId,
 };
 
-/// The local index that orders a conversation's messages.
+/// The local index that orders what others wrote in a conversation.
 pub(super) const BY_TIME: &str = "by_time";
 /// The global index of what never moves.
 pub(super) const FEED: &str = "feed";
@@ -69,6 +70,10 @@ pub(super) const DUE_SHARDS: u64 = 4;
 const MESSAGE_PREFIX: &str = "MSG#";
 /// What the messages that we sent begin with.
 pub(super) const OUR_MESSAGES: &str = "MSG#msg_";
+/// Sorts behind all messages that we sent.
+pub(super) const OUR_LAST: &str = "MSG#msg_~";
+/// Characters of an id of ours that are its time.
+const TIME_IN_ID: usize = 10;
 /// Sorts before every message.
 pub(super) const BEFORE_MESSAGES: &str = "MSG";
 /// Sorts behind every message.
@@ -259,6 +264,23 @@ pub(super) fn parse_conversation(pk: &str) -> Result<ConversationId, StorageErro
     ))
 }
 
+/// Where it stands what is said about the provider's id `wamid`.
+pub(super) fn said_of(wamid: &str) -> String {
+    format!("{MESSAGE_PREFIX}{wamid}")
+}
+
+/// Sorts before all messages that we sent in this millisecond, and behind all before it.
+pub(super) fn ours_before(at: Timestamp) -> String {
+    let first = OutboundId::first_of(at).to_string();
+    let time = OutboundId::PREFIX.len() + TIME_IN_ID;
+    format!("{MESSAGE_PREFIX}{}", first.get(..time).unwrap_or(&first))
+}
+
+/// Sorts behind all messages that we sent in this millisecond, and before all after it.
+pub(super) fn ours_behind(at: Timestamp) -> String {
+    format!("{}~", ours_before(at))
+}
+
 /// Reads the message back out of its key.
 pub(super) fn parse_message(sk: &str) -> Result<MessageId, StorageError> {
     sk.strip_prefix(MESSAGE_PREFIX).and_then(|id| MessageId::parse(id).ok()).ok_or(StorageError::Corrupt("sk"))
@@ -367,6 +389,7 @@ pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<()
         .attribute_definitions(attribute("sk", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("at", ScalarAttributeType::N)?)
         .attribute_definitions(attribute("feed", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("feed_at", ScalarAttributeType::N)?)
         .attribute_definitions(attribute("list", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("list_at", ScalarAttributeType::N)?)
         .key_schema(part("pk", KeyType::Hash)?)
@@ -379,7 +402,7 @@ pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<()
                 .projection(keys_only())
                 .build()?,
         )
-        .global_secondary_indexes(global(FEED, "feed", "at")?)
+        .global_secondary_indexes(global(FEED, "feed", "feed_at")?)
         .global_secondary_indexes(global(LIST, "list", "list_at")?)
         .send()
         .await?;

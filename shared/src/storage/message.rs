@@ -34,17 +34,6 @@ pub enum Direction {
     Outbound(Box<SendFacts>),
 }
 
-/// What became of a message that was to be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
-    /// It was not known before.
-    New,
-    /// It was known.
-    Known,
-    /// We sent it ourselves: it stands under our own id.
-    Ours,
-}
-
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
@@ -104,7 +93,7 @@ struct AuthorWire {
 
 impl Table {
     /// Stores a message that somebody else wrote, once. 1 WRU for each KB, 1 for the time index and, with `inbox`, 1 for
-    /// the inbox feed; a repetition costs 1 for each KB. What we sent ourselves is not stored a second time.
+    /// the inbox feed; a repetition costs 1 for each KB. What we sent ourselves is left out when it is read.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -114,7 +103,7 @@ impl Table {
         message: &ForeignMessage,
         inbox: Option<TenantId>,
         received_at: Timestamp,
-    ) -> Result<Put, StorageError> {
+    ) -> Result<Stored, StorageError> {
         let key = keys::message(conversation, &MessageId::Inbound(message.id.clone()));
         let (origin, context) = (message.origin, &message.context);
         let origin_name = if origin.is_history() { "past_origin" } else { "origin" };
@@ -124,6 +113,7 @@ impl Table {
             .set_once("at", time(message.at))
             .set_once("received_at", time(received_at))
             .set_once_if("feed", inbox.map(|tenant| text(keys::inbox(tenant))))
+            .set_once_if("feed_at", inbox.map(|_| time(message.at)))
             .set_once_if("quotes", context.quotes.as_ref().map(|id| text(id.as_str())))
             .set_once_if(
                 "forwarded",
@@ -139,14 +129,12 @@ impl Table {
         if message.content != (Content::MediaPlaceholder {}) {
             update = with_content(update, &message.content)?;
         }
-        match update.when("attribute_not_exists(#sent_as)").run().await? {
-            Updated::Done(old) if old.text("origin").is_none() && old.text("past_origin").is_none() => Ok(Put::New),
-            Updated::Done(_) => Ok(Put::Known),
-            Updated::Refused(_) => Ok(Put::Ours),
-        }
+        let (Updated::Done(old) | Updated::Refused(old)) = update.run().await?;
+        let new = old.text("origin").is_none() && old.text("past_origin").is_none();
+        Ok(if new { Stored::New } else { Stored::Known })
     }
 
-    /// One message that we sent, by our id. 1 read unit.
+    /// One message that we sent, by our id. 1 read unit, and 1 for what was said of it once the provider took it.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -180,14 +168,21 @@ impl Table {
         conversation: &ConversationId,
         id: &MessageId,
     ) -> Result<Option<StoredMessage>, StorageError> {
-        let item = self.read(&keys::message(conversation, id)).await?;
-        // What was only said about it, or a signpost, is no message.
-        let item = item.filter(|item| item.number("at").is_some());
-        item.map_or(Ok(None), |item| read(conversation.clone(), &item))
+        let Some(mut item) = self.read(&keys::message(conversation, id)).await? else { return Ok(None) };
+        match item.parsed_optional("wamid", Wamid::parse)? {
+            Some(wamid) => {
+                let said = self.read(&keys::message(conversation, &MessageId::Inbound(wamid))).await?;
+                said.iter().for_each(|said| amend_by(&mut item, said));
+            }
+            // What was only said about a message is none.
+            None if matches!(id, MessageId::Inbound(_)) && item.number("at").is_none() => return Ok(None),
+            None => {}
+        }
+        read(conversation.clone(), &item).map(Some)
     }
 
-    /// Merges what was said about a message; the message itself may come later. 1 WRU, and again as much where the
-    /// message is one that we sent.
+    /// Merges what was said about a message, under the provider's id for it; the message itself may come later, and one
+    /// that we sent is joined with it when it is read. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -199,35 +194,8 @@ impl Table {
         };
         let fact = Fact::latest(&name, value, amendment.at);
         let key = keys::message(conversation, &MessageId::Inbound(amendment.target.clone()));
-        let merged = self.merge(&key, &[], std::slice::from_ref(&fact)).await?;
-        if let Some(ours) = merged.before.parsed_optional("sent_as", OutboundId::parse)? {
-            let key = keys::message(conversation, &MessageId::Outbound(ours));
-            self.merge(&key, &[], &[fact]).await?;
-        }
+        let merged = self.merge(&key, &[], &[fact]).await?;
         Ok(if merged.changed { Stored::New } else { Stored::Known })
-    }
-
-    /// Puts up the signpost from the provider's id to the message that we sent under it, and hands on what was said
-    /// about that id before. 1 WRU, and 1 for each thing handed on.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn point_to(
-        &self,
-        conversation: &ConversationId,
-        wamid: &Wamid,
-        ours: OutboundId,
-    ) -> Result<(), StorageError> {
-        let key = keys::message(conversation, &MessageId::Inbound(wamid.clone()));
-        let Updated::Done(before) = self.update(key).set_once("sent_as", text(ours.to_string())).run().await? else {
-            return Ok(());
-        };
-        let key = keys::message(conversation, &MessageId::Outbound(ours));
-        for (name, at) in amendments(&before) {
-            let fact = Fact::latest(&name, before.owned(&name).unwrap_or_default(), at);
-            self.merge(&key, &[], &[fact]).await?;
-        }
-        Ok(())
     }
 }
 
@@ -297,8 +265,8 @@ fn amendments(item: &Item) -> Vec<(String, Timestamp)> {
     names.filter_map(|name| Some((name.to_owned(), item.time(&format!("{name}_at"))?))).collect()
 }
 
-/// Takes over what `other` knows better about the same message: of two merged contacts each may have a part.
-pub(super) fn unite(item: &mut Item, other: &Item) {
+/// Takes over what `other` says later about the message.
+pub(super) fn amend_by(item: &mut Item, other: &Item) {
     for (name, at) in amendments(other) {
         let at_name = format!("{name}_at");
         if item.time(&at_name).is_none_or(|known| known < at) {
@@ -309,6 +277,11 @@ pub(super) fn unite(item: &mut Item, other: &Item) {
             }
         }
     }
+}
+
+/// Takes over what `other` knows better about the same message: of two merged contacts each may have a part.
+pub(super) fn unite(item: &mut Item, other: &Item) {
+    amend_by(item, other);
     for (name, value) in &other.0 {
         if !item.0.contains_key(name) {
             item.0.insert(name.clone(), value.clone());
@@ -316,15 +289,12 @@ pub(super) fn unite(item: &mut Item, other: &Item) {
     }
 }
 
-/// A message of a page; `None` for an echo of what we sent ourselves.
-pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<Option<StoredMessage>, StorageError> {
-    if item.text("sent_as").is_some() {
-        return Ok(None);
-    }
+/// A message.
+pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<StoredMessage, StorageError> {
     let id = keys::parse_message(item.required("sk")?)?;
-    let direction = match &id {
-        MessageId::Outbound(_) => Direction::Outbound(Box::new(read_facts(item)?)),
-        MessageId::Inbound(_) => foreign_direction(item)?,
+    let (direction, at) = match &id {
+        MessageId::Outbound(ours) => (Direction::Outbound(Box::new(read_facts(item)?)), ours.made_at()),
+        MessageId::Inbound(_) => (foreign_direction(item)?, item.required_time("at")?),
     };
     let mut reactions: Vec<Reaction> = amendments(item)
         .into_iter()
@@ -342,10 +312,10 @@ pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<Option<S
             Body::Theirs(content.unwrap_or(Content::MediaPlaceholder {}))
         }
     };
-    Ok(Some(StoredMessage {
+    Ok(StoredMessage {
         id,
         conversation,
-        at: item.required_time("at")?,
+        at,
         body,
         author: read_author(item),
         context: MessageContext {
@@ -366,7 +336,7 @@ pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<Option<S
         edited_at: item.time("edited_at"),
         revoked_at: item.time("revoked_at"),
         reactions,
-    }))
+    })
 }
 
 fn foreign_direction(item: &Item) -> Result<Direction, StorageError> {

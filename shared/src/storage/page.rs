@@ -24,10 +24,10 @@ pub(super) struct Index {
     consistent: bool,
 }
 
-/// A conversation's messages.
+/// What others wrote in a conversation.
 pub(super) const BY_TIME: Index = Index { name: keys::BY_TIME, hash: "pk", range: "at", consistent: true };
 /// What never moves.
-pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "at", consistent: false };
+pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "feed_at", consistent: false };
 /// What moves or leaves.
 pub(super) const LIST: Index = Index { name: keys::LIST, hash: "list", range: "list_at", consistent: false };
 
@@ -209,6 +209,6 @@ pub(super) fn decode(
 pub(super) fn position_of(entry: &Item, index: Index, hash: &str) -> Result<Position, StorageError> {
     let mut key = entry.key()?.attributes();
     key.insert(index.hash.to_owned(), text(hash));
-    key.insert(index.range.to_owned(), number(entry.number(index.range).ok_or(StorageError::Corrupt("at"))?));
+    key.insert(index.range.to_owned(), number(entry.number(index.range).ok_or(StorageError::Corrupt(index.range))?));
     Ok(key)
 }

@@ -31,8 +31,8 @@ pub enum Applied {
 
 impl Table {
     /// Merges a status of the `attempt`-th try, whose callback data was proven ours. It proves that the provider took the message, so it ends
-    /// every doubt, whatever our own record says. 1 WRU; 3 more for leaving the due list and the signpost, where the worker
-    /// did not record the id first.
+    /// every doubt, whatever our own record says. 1 WRU; 1 more for leaving the due list,
+    /// where the message was in doubt.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -68,11 +68,6 @@ impl Table {
                 .when(&format!("attribute_not_exists(#{step}) OR #{step} > :{step}"));
             earlier.run().await?;
         }
-        if old.number("pointed").is_none() {
-            // The worker has not put up the signpost yet, or never will.
-            self.point_to(conversation, &update.wamid, message).await?;
-            self.update(key.clone()).set_once("pointed", number(1)).run().await?;
-        }
         if known.is_some_and(|known| known <= update.at) {
             return Ok(Applied::Repeated);
         }
@@ -99,7 +94,7 @@ fn is_waiting(item: &Item) -> bool {
     matches!(state, Some(SendState::Unknown | SendState::Review | SendState::Queued))
 }
 
-fn in_doubt(item: &Item) -> bool {
+pub(super) fn in_doubt(item: &Item) -> bool {
     let state = item.text("state").and_then(SendState::from_word);
     item.text("wamid").is_none() && matches!(state, Some(SendState::Unknown | SendState::Review))
 }
