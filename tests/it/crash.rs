@@ -124,7 +124,9 @@ async fn a_promise_is_kept_although_the_client_never_comes_back() {
     let [remembered, stored] = puts[..] else { panic!("{calls:?}") };
     for call in remembered..calls.len() {
         for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::LostReply] {
-            let durable = call > stored || (call == stored && fault != Fault::CrashBefore);
+            // A queue that does not answer stops nobody: the sweep tells it then.
+            let goes_on = calls[call].contains("SendMessage") && fault == Fault::LostReply;
+            let durable = goes_on || call > stored || (call == stored && fault != Fault::CrashBefore);
             app = sending_app().await;
             app.stack.faults.order(call, fault);
             app.until_crash(async |app: &App| app.send("answer", Some("k")).await).await;

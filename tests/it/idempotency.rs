@@ -104,6 +104,6 @@ async fn a_lost_reply_of_the_accepting_writes_does_not_make_a_second_message() {
         assert!(again.headers.contains_key("idempotent-replayed"));
     }
     app.drain().await;
-    assert_eq!(app.texts("outbound").await, ["hi 1", "hi 0", "probe", "warm"]);
+    assert_eq!(app.texts("outbound").await, ["hi 0", "hi 1", "probe", "warm"]);
     assert_eq!(app.meta.sent().len(), 4);
 }

@@ -26,6 +26,7 @@ mod identity;
 mod inbound;
 mod kinds;
 mod media;
+mod message_history;
 mod metamorphic;
 mod model;
 mod outgoing;

@@ -2,7 +2,9 @@
 
 use axum::http::StatusCode;
 use jiff::SignedDuration;
+use sandbox::aws::faults::Fault;
 use sandbox::meta::{ScriptedFault, StatusOrder};
+use sandbox::stack::OUTBOUND_DEAD;
 use serde_json::{Value, json};
 
 use crate::harness::App;
@@ -122,6 +124,24 @@ async fn what_meta_cannot_be_reached_for_waits_and_gives_up_after_five_tries() {
     let message = only_outbound(&app).await;
     assert_eq!((message["status"].as_str(), message["attempts"].as_i64()), (Some("failed"), Some(5)));
     assert_eq!(message["error"]["title"], "not_connected");
+}
+
+#[tokio::test]
+async fn what_the_queue_gave_up_is_sent_when_the_outage_is_over() {
+    let app = accepted(Vec::new()).await;
+    // A hundred receives in which the table does not answer.
+    for _ in 0..101 {
+        app.stack.faults.order(0, Fault::Unavailable);
+        app.functions.poll_outbound().await;
+        app.advance(300);
+    }
+    app.stack.faults.clear();
+    app.functions.poll_outbound().await;
+    assert_eq!(app.stack.aws.sqs().depth(OUTBOUND_DEAD), 1);
+    assert_eq!(app.only_status().await, "queued");
+    app.recover().await;
+    assert_eq!((app.only_status().await.as_str(), app.meta.sent().len()), ("read", 1));
+    assert_eq!(app.stack.aws.sqs().depth(OUTBOUND_DEAD), 0);
 }
 
 #[tokio::test]

@@ -90,10 +90,7 @@ pub(crate) async fn send(
 }
 
 /// What the key made before.
-fn made(
-    deps: &Deps,
-    earlier: Accepted<(OutboundId, ConversationId)>,
-) -> Result<(OutboundId, ConversationId), Problem> {
+fn made(deps: &Deps, earlier: Accepted<(OutboundId, ConversationId)>) -> Result<(OutboundId, ConversationId), Problem> {
     let Accepted::Replayed(made) = earlier else {
         deps.metrics.count("idem_mismatch", "body", 1);
         return Err(key_reused());

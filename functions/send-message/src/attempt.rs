@@ -94,11 +94,7 @@ pub(crate) async fn step(
 }
 
 /// The first time the API may have died before the conversation showed the message.
-async fn ready_at_last(
-    deps: &Deps,
-    intent: &Intent,
-    facts: &SendFacts,
-) -> Result<Result<Ready, NotNow>, StorageError> {
+async fn ready_at_last(deps: &Deps, intent: &Intent, facts: &SendFacts) -> Result<Result<Ready, NotNow>, StorageError> {
     // A campaign's messages stay out of the inbox.
     let first = facts.claim.is_none() && intent.broadcast.is_none();
     if first && !deps.table.shows_activity(&intent.conversation, intent.accepted_at()).await? {

@@ -2,6 +2,8 @@
 //! be told of it, is queued, and so is again what the queue gave up; a claim whose worker died becomes a doubt; a
 //! doubt that nothing settled for a day is handed to a person. Doing it twice, or late, changes nothing.
 
+mod history;
+
 use std::collections::HashMap;
 
 use shared::aws::AwsConfig;
@@ -10,9 +12,13 @@ use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ClaimId, PhoneNumberId};
 use shared::domain::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
+use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::queue::{OutboundWork, Queue, QueueError, ReleaseJob, SendJob};
 use shared::storage::{Due, Ending, StorageError, Table};
 use shared::telemetry::Metrics;
+use shared::vault::Vault;
+
+use history::{History, Lists, Look};
 
 /// Intents of one shard looked at in one run: a bound on its time; the rest comes a minute later.
 const PER_SHARD: u16 = 250;
@@ -24,6 +30,10 @@ const REVIVED_ROUNDS: usize = 10;
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// When an intent that was put back is looked at again: well after its queue message should have been received.
 const AFTER_PUTTING_BACK: SignedDuration = SignedDuration::from_mins(5);
+/// How often Meta is asked about a message in doubt.
+const HISTORY_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// How soon Meta is asked again that did not answer.
+const HISTORY_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 /// The lease of a run: longer than the function's timeout, so that two runs are never at the same work.
 const LEASE: SignedDuration = SignedDuration::from_secs(55);
 /// What the lease is called.
@@ -40,19 +50,36 @@ pub struct Config {
     pub release_queue_url: String,
     /// Where the outbound queue puts what was received too often.
     pub dead_letters_url: String,
+    /// The KMS key that sealed the tokens.
+    pub key_id: String,
+    /// Whether Meta is asked about messages in doubt.
+    pub message_history: bool,
+    /// Scheme and host of Graph.
+    pub graph_url: String,
+    /// Version of Graph, such as `v25.0`.
+    pub graph_version: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `OUTBOUND_QUEUE_URL`, `RELEASE_QUEUE_URL` and `OUTBOUND_DEAD_LETTERS_URL`.
+    /// Reads `TABLE_NAME`, `OUTBOUND_QUEUE_URL`, `RELEASE_QUEUE_URL`, `OUTBOUND_DEAD_LETTERS_URL`, `KEY_ID`,
+    /// `MESSAGE_HISTORY` (`on` or `off`), and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// Names the variable that is missing or unusable.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
             outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
             release_queue_url: config::required("RELEASE_QUEUE_URL")?,
             dead_letters_url: config::required("OUTBOUND_DEAD_LETTERS_URL")?,
+            key_id: config::required("KEY_ID")?,
+            message_history: match config::required("MESSAGE_HISTORY")?.as_str() {
+                "on" => true,
+                "off" => false,
+                _ => return Err(ConfigError::Invalid { name: "MESSAGE_HISTORY", rule: "must be on or off" }),
+            },
+            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
+            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
         })
     }
 }
@@ -64,20 +91,30 @@ pub struct Deps {
     outbound: Queue,
     release: Queue,
     dead_letters: Queue,
+    history: Option<History>,
     metrics: Metrics,
 }
 
 impl Deps {
     /// Builds the clients, once.
-    #[must_use]
-    pub fn new(aws: &AwsConfig, config: &Config, metrics: Metrics) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the Graph client cannot set up TLS.
+    pub fn new(aws: &AwsConfig, config: &Config, metrics: Metrics) -> Result<Self, ClientUnavailable> {
+        let history = if config.message_history {
+            let graph = GraphClient::new(&config.graph_url, &config.graph_version)?;
+            Some(History { graph, vault: Vault::new(aws.kms(), config.key_id.clone()) })
+        } else {
+            None
+        };
+        Ok(Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
             release: Queue::new(aws.sqs(), config.release_queue_url.clone()),
             dead_letters: Queue::new(aws.sqs(), config.dead_letters_url.clone()),
+            history,
             metrics,
-        }
+        })
     }
 }
 
@@ -103,16 +140,19 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
         return Ok(());
     }
     let mut trouble = None;
-    let mut trusted = HashMap::new();
+    let mut known = Known::default();
     for due in deps.table.due(now, PER_SHARD).await? {
-        if let Err(error) = repair(deps, &due, &mut trusted, now).await {
+        if let Err(error) = repair(deps, &due, &mut known, now).await {
             tracing::error!(event = "sweep.not_repaired", message_id = %due.message, %error);
             // To the end of the line, so that one that cannot be repaired does not hide the others.
             deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
         }
     }
-    revive(deps, now).await?;
+    if let Err(error) = revive(deps, now).await {
+        tracing::error!(event = "sweep.dead_letters_left", %error);
+        trouble = Some(error.into());
+    }
     // A releaser that is at work has its number's lease, and lets this one go.
     for number in deps.table.open_lines(LINES).await? {
         deps.release.send_release(&ReleaseJob { number }, 0).await?;
@@ -122,12 +162,26 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     trouble.map_or(Ok(()), Err)
 }
 
-async fn repair(
-    deps: &Deps,
-    due: &Due,
-    trusted: &mut HashMap<PhoneNumberId, bool>,
-    now: Timestamp,
-) -> Result<(), SweepError> {
+/// What is asked once in a run.
+#[derive(Default)]
+struct Known {
+    /// Whether a number's "try again" is believed.
+    trusted: HashMap<PhoneNumberId, bool>,
+    lists: Lists,
+}
+
+impl Known {
+    async fn trusts(&mut self, deps: &Deps, number: &PhoneNumberId) -> Result<bool, StorageError> {
+        if let Some(trust) = self.trusted.get(number) {
+            return Ok(*trust);
+        }
+        let trust = !deps.table.pace(number).await?.distrusted;
+        self.trusted.insert(number.clone(), trust);
+        Ok(trust)
+    }
+}
+
+async fn repair(deps: &Deps, due: &Due, known: &mut Known, now: Timestamp) -> Result<(), SweepError> {
     let Some((intent, facts)) = deps.table.intent(&due.conversation, due.message).await? else { return Ok(()) };
     let stranded_at = after(intent.not_before, WAKE_UP_WITHIN);
     match facts.next_step(now, intent.not_before, intent.send_before) {
@@ -146,13 +200,7 @@ async fn repair(
             }
         }
         NextStep::Done => {
-            let number = intent.conversation.number();
-            let trust = match trusted.get(number) {
-                Some(trust) => *trust,
-                None => !deps.table.pace(number).await?.distrusted,
-            };
-            trusted.insert(number.clone(), trust);
-            settle(deps, due, &intent, &facts, trust, now).await?;
+            settle(deps, due, (&intent, &facts), known, now).await?;
         }
     }
     Ok(())
@@ -194,14 +242,29 @@ async fn wake(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), QueueError> 
 async fn settle(
     deps: &Deps,
     due: &Due,
-    intent: &Intent,
-    facts: &SendFacts,
-    trusted: bool,
+    (intent, facts): (&Intent, &SendFacts),
+    known: &mut Known,
     now: Timestamp,
 ) -> Result<(), SweepError> {
     let end = async |ending: Ending| deps.table.end(&due.conversation, due.message, &ending, now).await;
-    match facts.after_doubt(intent, trusted, now) {
-        AfterDoubt::Wait(until) => deps.table.look_again(due, until).await?,
+    let step = facts.after_doubt(intent, known.trusts(deps, intent.conversation.number()).await?, now);
+    if let Some(history) = &deps.history
+        && step != AfterDoubt::Settled
+    {
+        match history::look(deps, history, &mut known.lists, intent, facts, now).await? {
+            Look::Settled => return Ok(()),
+            // Nothing is sent a second time while Meta may still say that it has it.
+            Look::NoAnswer if step == AfterDoubt::TryAgain => {
+                return Ok(deps.table.look_again(due, after(now, HISTORY_AGAIN)).await?);
+            }
+            Look::NoAnswer | Look::Nothing => {}
+        }
+    }
+    match step {
+        AfterDoubt::Wait(until) => {
+            let next = if deps.history.is_some() { until.min(after(now, HISTORY_EVERY)) } else { until };
+            deps.table.look_again(due, next).await?;
+        }
         AfterDoubt::TryAgain => {
             let why = if facts.soft { "soft" } else { "resend_once" };
             if end(Ending::TriedAgain).await? {

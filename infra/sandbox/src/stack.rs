@@ -69,6 +69,8 @@ pub struct Stack {
     pub operator: Operator,
     /// How long a call to Meta goes unanswered before its number is suspect.
     pub silence: Duration,
+    /// Whether the sweep asks Meta about messages in doubt.
+    pub message_history: bool,
     config: AwsConfig,
 }
 
@@ -124,7 +126,7 @@ impl Stack {
             clock: clock.clone(),
         };
         operator.init().await.map_err(|error| error.to_string())?;
-        Ok(Self { aws, faults, clock, operator, silence: SILENCE, config })
+        Ok(Self { aws, faults, clock, operator, silence: SILENCE, message_history: false, config })
     }
 
     /// A DynamoDB client of whoever owns the installation.
@@ -173,6 +175,10 @@ impl Stack {
             outbound_queue_url: outbound_queue_url.clone(),
             release_queue_url: Sqs::url(RELEASE),
             dead_letters_url: Sqs::url(OUTBOUND_DEAD),
+            key_id: key_id.clone(),
+            message_history: self.message_history,
+            graph_url: graph_url.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
         };
         let send_message = send_message::Config {
             table,
@@ -191,7 +197,7 @@ impl Stack {
             inbound: inbound::Deps::new(config, &inbound, clock.clone(), metrics.clone()),
             send_message: send_message::Deps::new(config, &send_message, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
-            sweep: sweep::Deps::new(config, &sweep, metrics.clone()),
+            sweep: sweep::Deps::new(config, &sweep, metrics.clone()).map_err(|error| error.to_string())?,
             release: release::Deps::new(config, &release, clock.clone(), metrics.clone()),
             stack: self.clone(),
             metrics,

@@ -88,6 +88,14 @@ pub struct Claim {
     pub attempt: u32,
 }
 
+impl Claim {
+    /// When it was made.
+    #[must_use]
+    pub fn claimed_at(&self) -> Timestamp {
+        self.lease_until.checked_sub(CLAIM_LEASE).unwrap_or(self.lease_until)
+    }
+}
+
 /// A message we were asked to send: the intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
@@ -274,8 +282,7 @@ impl SendFacts {
         if !in_doubt || self.wamid.is_some() || self.times.furthest().is_some() {
             return AfterDoubt::Settled;
         }
-        let claimed_at = self.claim.and_then(|claim| claim.lease_until.checked_sub(CLAIM_LEASE).ok());
-        let since = claimed_at.unwrap_or(intent.accepted_at());
+        let since = self.claim.map_or(intent.accepted_at(), |claim| claim.claimed_at());
         let after = |wait| since.checked_add(wait).unwrap_or(Timestamp::MAX);
         let timely = |step| if now < after(EVIDENCE_WINDOW) { AfterDoubt::Wait(after(EVIDENCE_WINDOW)) } else { step };
         let retries = match intent.on_unknown {

@@ -12,13 +12,35 @@ use super::{StorageError, Table, keys, unavailable};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
 use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
-use crate::limits::CLAIM_LEASE;
 
 /// After a message may be tried again, so long is left to its queue message before the sweep looks.
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// A customer's answer settles a doubt that is no older.
-const ANSWERS_SETTLE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// A proof settles a doubt that is no older.
+const PROOFS_SETTLE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The provider's times are in whole seconds, and clocks differ.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
+
+/// What shows that the provider took a message, and when that was (`reliability.md` §2.3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// E3: the customer answered it then.
+    Answered(Timestamp),
+    /// E2: the provider's list has it, and this was the first that happened to it.
+    Listed(Timestamp),
+}
+
+impl Proof {
+    /// Whether it can be about a message that was claimed at `claimed_at`.
+    #[must_use]
+    pub fn covers(self, claimed_at: Timestamp) -> bool {
+        let after = |at: Timestamp| at.duration_since(claimed_at);
+        match self {
+            Self::Answered(at) => after(at) >= -CLOCKS_DIFFER,
+            Self::Listed(at) => after(at) >= -CLOCKS_DIFFER && after(at) <= EVIDENCE_WINDOW,
+        }
+    }
+}
 
 /// Whether a claim was won.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +99,8 @@ pub enum Ending {
     Review,
     /// A person says that it was sent.
     SaidSent,
-    /// A customer answered the message: the provider took it under this id.
-    Answered(Wamid),
+    /// Something proves that the provider took it under this id.
+    Proved(Wamid),
 }
 
 impl Table {
@@ -228,8 +250,7 @@ impl Table {
                 (fenced(with_error(update, error), claim), Recorded::Overtaken)
             }
             SendResult::Unknown(error, soft) => {
-                let claimed_at = claim.lease_until.checked_sub(CLAIM_LEASE).unwrap_or(claim.lease_until);
-                let update = listed(update, intent.id, after(claimed_at, EVIDENCE_WINDOW))
+                let update = listed(update, intent.id, after(claim.claimed_at(), EVIDENCE_WINDOW))
                     .set("state", text(SendState::Unknown.as_str()))
                     .set("soft", number(i64::from(*soft)));
                 (fenced(with_error(update, error), claim), Recorded::Overtaken)
@@ -270,7 +291,7 @@ impl Table {
             Ending::Refused(why) | Ending::GivenUp(why) => with_error(in_state(update, SendState::Failed), why),
             Ending::Review => in_state(update, SendState::Review),
             Ending::SaidSent => in_state(update, SendState::Sent).set("settled_at", time(now)),
-            Ending::Answered(wamid) => in_state(update, SendState::Sent).set("wamid", text(wamid.as_str())),
+            Ending::Proved(wamid) => in_state(update, SendState::Sent).set("wamid", text(wamid.as_str())),
             Ending::TriedAgain => {
                 let again = in_state(update, SendState::Queued).set("not_before", time(now)).increase("resent");
                 listed(again, message, now.checked_add(WAKE_UP_WITHIN).unwrap_or(now))
@@ -286,7 +307,7 @@ impl Table {
             Ending::TriedAgain | Ending::Review => update
                 .when("#state = :unknown AND attribute_not_exists(#wamid)")
                 .value("unknown", word(SendState::Unknown)),
-            Ending::GivenUp(_) | Ending::SaidSent | Ending::Answered(_) => update
+            Ending::GivenUp(_) | Ending::SaidSent | Ending::Proved(_) => update
                 .when("(#state = :unknown OR #state = :review) AND attribute_not_exists(#wamid)")
                 .value("unknown", word(SendState::Unknown))
                 .value("review", word(SendState::Review)),
@@ -294,36 +315,38 @@ impl Table {
         Ok(matches!(update.run().await?, Updated::Done(_)))
     }
 
-    /// Settles the one doubt of a conversation that a customer's answer to `quoted` can be about. `false` if the message is
-    /// known, or there is none or more than one. Reads what we sent in the conversation since [`ANSWERS_SETTLE_FOR`]
-    /// and, where something of it is in doubt, all of it.
+    /// Settles the one doubt of a conversation that a proof under one of these ids of the provider can be about. `false` if
+    /// no id or more than one is unknown to us, or the doubt is not the only one. Reads what we sent in the conversation
+    /// since [`PROOFS_SETTLE_FOR`] and, where something of it is in doubt, all of it.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn settle_answered(
+    pub async fn settle_proved(
         &self,
         conversation: &ConversationId,
-        quoted: &Wamid,
-        answered_at: Timestamp,
+        wamids: &[Wamid],
+        proof: Proof,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        // The provider's times are in whole seconds, and clocks differ.
-        let latest = answered_at.checked_add(SignedDuration::from_secs(2)).unwrap_or(answered_at);
-        let since = now.checked_sub(ANSWERS_SETTLE_FOR).unwrap_or(Timestamp::UNIX_EPOCH);
-        let can_be = |item: &Item| in_doubt(item) && item.time("claimed_at").is_some_and(|at| at <= latest);
+        let since = now.checked_sub(PROOFS_SETTLE_FOR).unwrap_or(Timestamp::UNIX_EPOCH);
+        let can_be = |item: &Item| in_doubt(item) && item.time("claimed_at").is_some_and(|at| proof.covers(at));
         let recent = self.ours_since(conversation, since).await?;
         let doubts: Vec<&Item> = recent.iter().filter(|item| can_be(item)).collect();
         let [doubt] = doubts[..] else { return Ok(false) };
         let MessageId::Outbound(id) = keys::parse_message(doubt.required("sk")?)? else { return Ok(false) };
         let all = self.partition(&keys::conversation_partition(conversation), keys::OUR_MESSAGES).await?;
-        if all.iter().any(|item| item.text("wamid") == Some(quoted.as_str())) {
-            return Ok(false);
+        let mut unknown = Vec::new();
+        for wamid in wamids {
+            let ours = all.iter().any(|item| item.text("wamid") == Some(wamid.as_str()));
+            let theirs = self.read(&keys::message(conversation, &MessageId::Inbound(wamid.clone()))).await?;
+            if !ours && theirs.is_none_or(|item| item.number("at").is_none()) {
+                unknown.push(wamid);
+            }
         }
-        let theirs = self.read(&keys::message(conversation, &MessageId::Inbound(quoted.clone()))).await?;
-        if theirs.is_some_and(|item| item.number("at").is_some()) {
-            return Ok(false);
+        match unknown[..] {
+            [wamid] => self.end(conversation, id, &Ending::Proved(wamid.clone()), now).await,
+            _ => Ok(false),
         }
-        self.end(conversation, id, &Ending::Answered(quoted.clone()), now).await
     }
 
     pub(super) fn update_intent(&self, conversation: &ConversationId, message: OutboundId) -> Update<'_> {

@@ -31,7 +31,7 @@ mod update;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 pub use archive::{Archive, ArchiveError};
-pub use attempt::{Claimed, Ending, Recorded, SendResult};
+pub use attempt::{Claimed, Ending, Proof, Recorded, SendResult};
 pub use contact::{Merge, Vouched};
 pub use conversation::Noted;
 pub use due::Due;

@@ -68,12 +68,7 @@ impl Table {
         Ok(Page { items, next: next.and_then(|next| page::encode(&next, BY_TIME)) })
     }
 
-    async fn theirs(
-        &self,
-        partition: &str,
-        limit: u16,
-        start: Option<Position>,
-    ) -> Result<Vec<Entry>, StorageError> {
+    async fn theirs(&self, partition: &str, limit: u16, start: Option<Position>) -> Result<Vec<Entry>, StorageError> {
         let (found, _) = self.index_page(BY_TIME, partition, limit, start).await?;
         let at = |item: &Item| item.number("at").ok_or(StorageError::Corrupt("at"));
         found.into_iter().map(|item| Ok(Entry { at: at(&item)?, item })).collect()
@@ -141,7 +136,8 @@ impl Table {
             elsewhere.extend(parts.iter().map(|part| keys::message(part, &said_under)));
         }
         let said = self.read_all(&elsewhere).await?;
-        let wamids: Vec<String> = entries.iter().filter_map(|entry| entry.item.text("wamid").map(keys::said_of)).collect();
+        let wamids: Vec<String> =
+            entries.iter().filter_map(|entry| entry.item.text("wamid").map(keys::said_of)).collect();
         let mut united: Vec<Item> = Vec::with_capacity(entries.len());
         for (entry, key) in entries.into_iter().zip(keys_of) {
             let ours = is_ours(&key.sk);

@@ -82,6 +82,11 @@ impl App {
         self.functions = self.stack.functions(&self.graph_url).unwrap();
     }
 
+    /// Where the simulated Meta's Graph API is.
+    pub(crate) fn graph_url(&self) -> &str {
+        &self.graph_url
+    }
+
     pub(crate) fn advance(&self, seconds: i64) {
         self.clock.advance(SignedDuration::from_secs(seconds));
     }
@@ -135,9 +140,11 @@ impl App {
         request.body(body.map_or(Body::empty(), |body| Body::from(body.to_string()))).unwrap()
     }
 
-    /// Asks for a text to be sent to the customer.
+    /// Asks for a text to be sent to the customer. That takes a millisecond: our ids order what was sent.
     pub(crate) async fn send(&self, text: &str, key: Option<&str>) -> Answer {
-        self.request(self.api_request("POST", "/v1/messages", Some(to_customer(text)), key)).await
+        let answer = self.request(self.api_request("POST", "/v1/messages", Some(to_customer(text)), key)).await;
+        self.clock.advance(SignedDuration::from_millis(1));
+        answer
     }
 
     /// Posts a webhook body with Meta's signature.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
@@ -21,6 +21,7 @@ pub(super) fn graph_routes(meta: Arc<Meta>) -> Router {
     Router::new()
         .route("/{version}/{number}/messages", post(messages))
         .route("/{version}/{number}/media", post(upload))
+        .route("/{version}/{number}/message_history", get(message_history))
         .layer(DefaultBodyLimit::disable())
         .with_state(meta)
 }
@@ -230,6 +231,56 @@ async fn upload(
             error(StatusCode::BAD_REQUEST, 131_053, "Media upload error", "messaging_product, type and file are needed")
         }
     }
+}
+
+#[derive(serde::Deserialize)]
+struct HistoryQuery {
+    #[serde(default)]
+    message_id: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    after: Option<String>,
+}
+
+/// What became of the messages of a number, the newest first.
+async fn message_history(
+    State(meta): State<Arc<Meta>>,
+    Path((_, number)): Path<(String, String)>,
+    Query(query): Query<HistoryQuery>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refused) = authorised(&meta, &number, &headers) {
+        return *refused;
+    }
+    let (limit, from) = (query.limit.unwrap_or(25), query.after.and_then(|after| after.parse().ok()).unwrap_or(0));
+    if !(1..=100).contains(&limit) {
+        return error(StatusCode::BAD_REQUEST, 100, "Invalid parameter", "limit must be 1 to 100");
+    }
+    let sent = meta.sent();
+    let all: Vec<_> = sent
+        .iter()
+        .rev()
+        .filter(|one| one.phone_number_id == number)
+        .filter(|one| query.message_id.as_ref().is_none_or(|wanted| *wanted == one.wamid))
+        .collect();
+    let data: Vec<Value> = all
+        .iter()
+        .skip(from)
+        .take(limit)
+        .map(|one| {
+            let event = |status: &str| {
+                json!({"delivery_status": status, "webhook_update_state": "PENDING", "timestamp": one.accepted_at})
+            };
+            let later = one.statuses.iter().filter(|status| *status != "sent");
+            let events: Vec<Value> =
+                std::iter::once(event("SENT")).chain(later.map(|status| event(&status.to_uppercase()))).collect();
+            json!({"id": format!("history.{}", one.wamid), "message_id": one.wamid, "events": {"data": events}})
+        })
+        .collect();
+    let next = from + data.len();
+    let paging = if next < all.len() { json!({"cursors": {"after": next.to_string()}}) } else { json!({}) };
+    axum::Json(json!({"data": data, "paging": paging})).into_response()
 }
 
 fn text<'a>(body: &'a Value, key: &str) -> Option<&'a str> {

@@ -57,6 +57,9 @@ pub struct SentMessage {
     pub biz_opaque_callback_data: Option<String>,
     /// The statuses emitted so far.
     pub statuses: Vec<String>,
+    /// When it was accepted, Unix seconds.
+    #[serde(default)]
+    pub accepted_at: i64,
 }
 
 /// A webhook on its way.
@@ -361,6 +364,7 @@ impl Meta {
             body,
             biz_opaque_callback_data: opaque,
             statuses: Vec::new(),
+            accepted_at: self.clock.now().as_second(),
         });
         let index = state.sent.len() - 1;
         match after {

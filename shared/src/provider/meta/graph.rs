@@ -125,13 +125,22 @@ impl GraphClient {
 
     /// `None` when the stored token cannot be a header.
     fn post(&self, token: &Secret, number: &PhoneNumberId, edge: &str) -> Option<reqwest::RequestBuilder> {
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok()?;
-        bearer.set_sensitive(true);
-        Some(self.http.post(format!("{}/{number}/{edge}", self.base)).header(AUTHORIZATION, bearer))
+        Some(self.http.post(format!("{}/{number}/{edge}", self.base)).header(AUTHORIZATION, bearer(token)?))
+    }
+
+    /// `None` when the stored token cannot be a header.
+    pub(super) fn get(&self, token: &Secret, path: &str) -> Option<reqwest::RequestBuilder> {
+        Some(self.http.get(format!("{}/{path}", self.base)).header(AUTHORIZATION, bearer(token)?))
     }
 }
 
-fn malformed_token() -> ProviderError {
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok()?;
+    bearer.set_sensitive(true);
+    Some(bearer)
+}
+
+pub(super) fn malformed_token() -> ProviderError {
     ProviderError::ours("token_malformed", "the stored token cannot be a header")
 }
 
@@ -147,7 +156,7 @@ fn lost(failure: &reqwest::Error) -> ProviderError {
 }
 
 /// A call that may be repeated: the body of its answer, or how it ended otherwise.
-async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallOutcome> {
+pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallOutcome> {
     let reply = request.send().await.map_err(|failure| CallOutcome::TryLater(lost(&failure)))?;
     let status = reply.status();
     let body = reply.bytes().await.map_err(|failure| CallOutcome::TryLater(lost(&failure)))?;

@@ -4,5 +4,6 @@ pub mod callback_data;
 pub mod error;
 pub mod graph;
 pub mod message;
+pub mod message_history;
 pub mod signature;
 pub mod webhook;

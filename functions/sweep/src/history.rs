@@ -1,0 +1,93 @@
+//! What Meta's list of messages says about those in doubt (`reliability.md` §2.3.5, E2), where the setting asks for it.
+
+use std::collections::HashMap;
+
+use shared::clock::Timestamp;
+use shared::domain::ids::PhoneNumberId;
+use shared::domain::number::Number;
+use shared::domain::outbound::{Intent, Recipient, SendFacts};
+use shared::provider::meta::graph::{CallOutcome, GraphClient};
+use shared::provider::meta::message_history::{Listed, recipient_of};
+use shared::storage::{Proof, StorageError};
+use shared::vault::{Context, Vault};
+
+use crate::Deps;
+
+/// What is needed to ask Meta.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) graph: GraphClient,
+    pub(crate) vault: Vault,
+}
+
+/// The lists of one run: each number is asked about once.
+pub(crate) type Lists = HashMap<PhoneNumberId, Option<Vec<Listed>>>;
+
+/// What a look brought.
+pub(crate) enum Look {
+    /// The message was sent, and that is recorded.
+    Settled,
+    /// The list does not say so.
+    Nothing,
+    /// Meta did not answer; it may later.
+    NoAnswer,
+}
+
+pub(crate) async fn look(
+    deps: &Deps,
+    history: &History,
+    lists: &mut Lists,
+    intent: &Intent,
+    facts: &SendFacts,
+    now: Timestamp,
+) -> Result<Look, StorageError> {
+    let (Recipient::Phone(to), Some(claim)) = (&intent.to, facts.claim) else { return Ok(Look::Nothing) };
+    let number = intent.conversation.number();
+    if !lists.contains_key(number) {
+        let Some(known) = deps.table.number(number).await?.filter(|known| known.tenant == intent.tenant) else {
+            return Ok(Look::Nothing);
+        };
+        lists.insert(number.clone(), list(deps, history, &known).await?);
+    }
+    let Some(Some(listed)) = lists.get(number) else { return Ok(Look::NoAnswer) };
+    let claimed_at = claim.claimed_at();
+    let candidates: Vec<&Listed> = listed
+        .iter()
+        .filter(|one| Proof::Listed(one.first_event_at).covers(claimed_at))
+        .filter(|one| recipient_of(&one.wamid).is_some_and(|its| its.canonical() == to.canonical()))
+        .collect();
+    let Some(first) = candidates.iter().map(|one| one.first_event_at).min() else { return Ok(Look::Nothing) };
+    let wamids: Vec<_> = candidates.iter().map(|one| one.wamid.clone()).collect();
+    if deps.table.settle_proved(&intent.conversation, &wamids, Proof::Listed(first), now).await? {
+        deps.metrics.count("unknown_resolved", "history", 1);
+        return Ok(Look::Settled);
+    }
+    Ok(Look::Nothing)
+}
+
+/// The number's list; `None` if Meta does not answer now.
+async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<Vec<Listed>>, StorageError> {
+    let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(Some(Vec::new())) };
+    let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
+    let token = match history.vault.open(&sealed, &context).await {
+        Ok(token) => token,
+        Err(error) => {
+            tracing::error!(event = "sweep.token_not_opened", %error);
+            return Ok(None);
+        }
+    };
+    match history.graph.message_history(&token, &number.id).await {
+        Ok(listed) => Ok(Some(listed)),
+        Err(CallOutcome::TryLater(error)) => {
+            tracing::warn!(event = "sweep.history_not_answered", code = error.code);
+            Ok(None)
+        }
+        Err(CallOutcome::Refused(error)) => {
+            // The account may not have it: then there is no such evidence.
+            tracing::warn!(event = "sweep.history_refused", code = error.code);
+            deps.metrics.count("message_history", "refused", 1);
+            Ok(Some(Vec::new()))
+        }
+        Err(CallOutcome::Done(_)) => Ok(Some(Vec::new())),
+    }
+}

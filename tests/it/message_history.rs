@@ -1,0 +1,104 @@
+//! What Meta's list of messages proves about those in doubt (`reliability.md` §2.3.5, E2), where the setting asks for it.
+
+use axum::http::StatusCode;
+use sandbox::meta::{MetaNumber, ScriptedFault, StatusOrder};
+use serde_json::{Value, json};
+
+use crate::harness::{App, CUSTOMER, NUMBER, WABA, to_customer};
+
+/// An open window, no status, and a sweep that asks Meta.
+async fn asking() -> App {
+    let mut app = App::start().await;
+    app.stack.message_history = true;
+    app.restart();
+    app.customer_writes("hello");
+    app.drain().await;
+    app.meta.order_statuses(StatusOrder::Withheld);
+    app
+}
+
+async fn sent_with(app: &App, fault: ScriptedFault, text: &str, on_unknown: &str) {
+    app.meta.script([fault]);
+    let mut body = to_customer(text);
+    body["on_unknown"] = json!(on_unknown);
+    assert_eq!(app.api("POST", "/v1/messages", Some(body)).await.status, StatusCode::ACCEPTED);
+    app.drain().await;
+}
+
+async fn outbound(app: &App) -> Vec<Value> {
+    app.messages().await.into_iter().filter(|message| message["direction"] == "outbound").collect()
+}
+
+async fn statuses(app: &App) -> Vec<String> {
+    outbound(app).await.iter().map(|message| message["status"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_message_that_meta_lists_was_sent() {
+    for on_unknown in ["hold", "resend_once", "fail"] {
+        let app = asking().await;
+        // Others to the same customer, whose ids are known, are no candidates.
+        app.send("known", None).await;
+        app.drain().await;
+        app.advance(1);
+        sent_with(&app, ScriptedFault::DropAfter, "doubtful", on_unknown).await;
+        assert_eq!(statuses(&app).await, ["unknown", "accepted"]);
+        app.recover().await;
+        assert_eq!(statuses(&app).await, ["accepted", "accepted"], "{on_unknown}");
+        assert_eq!(outbound(&app).await[0]["wamid"], app.meta.sent()[1].wamid);
+        assert_eq!(app.functions.metrics.total("unknown_resolved"), 1);
+        assert_eq!(app.meta.sent().len(), 2, "{on_unknown}: sent once");
+    }
+}
+
+#[tokio::test]
+async fn without_the_setting_nobody_asks() {
+    let mut app = asking().await;
+    app.stack.message_history = false;
+    app.restart();
+    sent_with(&app, ScriptedFault::DropAfter, "doubtful", "hold").await;
+    app.recover().await;
+    assert_eq!(statuses(&app).await, ["unknown"]);
+}
+
+#[tokio::test]
+async fn what_meta_does_not_list_stays_in_doubt() {
+    let app = asking().await;
+    sent_with(&app, ScriptedFault::DropBefore, "doubtful", "hold").await;
+    // Long after the doubt somebody else's program sends to the same customer.
+    app.advance(3_600);
+    let known = app.seed.access_token.clone();
+    let body = json!({"messaging_product": "whatsapp", "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": "foreign"}});
+    let foreign = reqwest::Client::new().post(format!("{}/v25.0/{NUMBER}/messages", app.graph_url()));
+    let answer = foreign.bearer_auth(known).body(body.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    app.recover().await;
+    assert_eq!(statuses(&app).await, ["unknown"]);
+}
+
+#[tokio::test]
+async fn two_doubts_that_one_listed_message_can_be_about_stay_in_doubt() {
+    let app = asking().await;
+    sent_with(&app, ScriptedFault::DropAfter, "one", "hold").await;
+    sent_with(&app, ScriptedFault::DropBefore, "other", "hold").await;
+    app.recover().await;
+    assert_eq!(statuses(&app).await, ["unknown", "unknown"]);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_again_before_meta_has_answered() {
+    let app = asking().await;
+    sent_with(&app, ScriptedFault::DropAfter, "a one-time code", "resend_once").await;
+    let number = |token: &str| MetaNumber {
+        phone_number_id: NUMBER.to_owned(),
+        display_phone_number: "15550001111".to_owned(),
+        waba_id: WABA.to_owned(),
+        token: token.to_owned(),
+    };
+    app.meta.put_number(number("another"));
+    app.recover().await;
+    assert_eq!((statuses(&app).await, app.meta.sent().len()), (vec!["unknown".to_owned()], 1));
+    app.meta.put_number(number(&app.seed.access_token));
+    app.recover().await;
+    assert_eq!((statuses(&app).await, app.meta.sent().len()), (vec!["accepted".to_owned()], 1));
+}
