@@ -122,10 +122,10 @@ async fn a_promise_is_kept_although_the_client_never_comes_back() {
     let calls = app.stack.faults.calls();
     let puts: Vec<usize> = (0..calls.len()).filter(|call| calls[*call].contains("PutItem")).collect();
     let [remembered, stored] = puts[..] else { panic!("{calls:?}") };
-    for call in remembered..calls.len() {
+    for (call, name) in calls.iter().enumerate().skip(remembered) {
         for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::LostReply] {
             // A queue that does not answer stops nobody: the sweep tells it then.
-            let goes_on = calls[call].contains("SendMessage") && fault == Fault::LostReply;
+            let goes_on = name.contains("SendMessage") && fault == Fault::LostReply;
             let durable = goes_on || call > stored || (call == stored && fault != Fault::CrashBefore);
             app = sending_app().await;
             app.stack.faults.order(call, fault);

@@ -3,6 +3,9 @@
 use axum::http::StatusCode;
 use sandbox::meta::{MetaNumber, ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
+use shared::domain::ids::PhoneNumberId;
+use shared::provider::meta::graph::{GraphClient, SendOutcome};
+use shared::secret::Secret;
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, to_customer};
 
@@ -67,11 +70,12 @@ async fn what_meta_does_not_list_stays_in_doubt() {
     sent_with(&app, ScriptedFault::DropBefore, "doubtful", "hold").await;
     // Long after the doubt somebody else's program sends to the same customer.
     app.advance(3_600);
-    let known = app.seed.access_token.clone();
-    let body = json!({"messaging_product": "whatsapp", "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": "foreign"}});
-    let foreign = reqwest::Client::new().post(format!("{}/v25.0/{NUMBER}/messages", app.graph_url()));
-    let answer = foreign.bearer_auth(known).body(body.to_string()).send().await.unwrap();
-    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    let graph = GraphClient::new(app.graph_url(), "v25.0").unwrap();
+    let (token, number) = (Secret::new(app.seed.access_token.clone()), PhoneNumberId::parse(NUMBER).unwrap());
+    let body = json!({"messaging_product": "whatsapp", "to": format!("+{CUSTOMER}"), "type": "text",
+        "text": {"body": "foreign"}});
+    let foreign = graph.send_message(&token, &number, body.to_string().into_bytes()).await;
+    assert!(matches!(foreign, SendOutcome::Accepted { .. }), "{foreign:?}");
     app.recover().await;
     assert_eq!(statuses(&app).await, ["unknown"]);
 }
