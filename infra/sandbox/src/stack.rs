@@ -40,8 +40,8 @@ pub const INBOUND_DEAD: &str = "inbound-dead-letters";
 /// Where outbound records go that failed too often.
 pub const OUTBOUND_DEAD: &str = "outbound-dead-letters.fifo";
 
-/// Global indexes of the table this version works with.
-const INDEXES: usize = 2;
+/// The attribute that the table was given last: without it, it is an older version's.
+const NEWEST_KEY: &str = "feed_at";
 /// Records that Lambda's poller gives a function at once.
 const BATCH: usize = 10;
 /// Queue settings as in `template.yaml`: visibility 6 × the function's timeout, receives before the dead letters.
@@ -100,8 +100,8 @@ impl Stack {
         match client.describe_table().table_name(TABLE).send().await {
             Err(_) => schema(&client, TABLE).await.map_err(|error| format!("the table cannot be made: {error}"))?,
             Ok(known) => {
-                let indexes = known.table.map(|table| table.global_secondary_indexes().len()).unwrap_or_default();
-                if indexes < INDEXES {
+                let keys = known.table.and_then(|table| table.attribute_definitions).unwrap_or_default();
+                if !keys.iter().any(|key| key.attribute_name() == NEWEST_KEY) {
                     return Err(
                         "the state folder was made by an older version: choose another one, or delete it".to_owned()
                     );

@@ -141,7 +141,7 @@ impl Table {
     }
 
     /// Stores a message that is not stored yet, already claimed: a broadcast's recipient exists from its first attempt.
-    /// 1 WRU for each KB and 1 for the time index. It stays out of the inbox, which a campaign would flood.
+    /// 1 WRU for each KB. It stays out of the inbox, which a campaign would flood.
     ///
     /// # Errors
     /// When DynamoDB does not answer: the claim may or may not be written, and nothing was sent.
@@ -158,7 +158,7 @@ impl Table {
         self.put_new(item.0).await
     }
 
-    /// Stores a message that is not stored yet and will not be sent. 1 WRU and 1 for the time index.
+    /// Stores a message that is not stored yet and will not be sent. 1 WRU for each KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -181,7 +181,7 @@ impl Table {
         Ok(())
     }
 
-    /// Stores a message that is not stored yet and waits for its `not_before`. 1 WRU and 2 for the indexes.
+    /// Stores a message that is not stored yet and waits for its `not_before`. 1 WRU for each KB and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -220,8 +220,8 @@ impl Table {
     }
 
     /// Records what the holder of `claim` found out. A provider id is proof and is recorded whoever holds the claim
-    /// by now; anything else only while the claim stands and no evidence has come. 1 WRU, 1 for leaving the due list where
-    /// it is on it, 1 for the signpost from the provider's id.
+    /// by now; anything else only while the claim stands and no evidence has come. 1 WRU, and 1
+    /// for leaving the due list where it is on it.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
