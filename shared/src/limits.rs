@@ -76,3 +76,7 @@ pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(35 * 24);
 const _: () = assert!(CLAIM_LEASE.as_secs() >= SEND_FUNCTION_TIMEOUT.as_secs() as i64 + 15);
 const _: () = assert!(CLAIM_NEEDS.as_secs() >= GRAPH_TIMEOUT.as_secs() + 5);
 const _: () = assert!(CLAIM_NEEDS.as_secs() < SEND_FUNCTION_TIMEOUT.as_secs());
+
+/// A request that stores a message does so this soon after it began, or never: twice the longest that API Gateway lets a
+/// function answer (30 s).
+pub const ACCEPTING_TAKES: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);

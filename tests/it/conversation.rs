@@ -103,3 +103,18 @@ async fn pages_neither_skip_nor_repeat() {
     }
     assert_eq!(seen, expected);
 }
+
+#[tokio::test]
+async fn a_page_of_more_than_a_megabyte_is_whole() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    let long = "\u{20ac}".repeat(4_096);
+    for _ in 0..95 {
+        app.advance(1);
+        assert_eq!(app.send(&long, None).await.status, StatusCode::ACCEPTED);
+    }
+    let id = app.conversations().await[0]["id"].as_str().unwrap().to_owned();
+    let page = app.api("GET", &format!("/v1/conversations/{id}/messages?limit=100"), None).await.json();
+    assert_eq!((page["data"].as_array().unwrap().len(), page["next_cursor"].is_null()), (96, true));
+}

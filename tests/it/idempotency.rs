@@ -107,3 +107,27 @@ async fn a_lost_reply_of_the_accepting_writes_does_not_make_a_second_message() {
     assert_eq!(app.texts("outbound").await, ["hi 0", "hi 1", "probe", "warm"]);
     assert_eq!(app.meta.sent().len(), 4);
 }
+
+#[tokio::test]
+async fn a_key_whose_first_request_died_makes_its_message_now() {
+    let mut app = open_window().await;
+    app.send("warm", None).await;
+    app.stack.faults.order(usize::MAX, Fault::CrashBefore);
+    app.send("probe", Some("probe")).await;
+    let calls = app.stack.faults.calls();
+    let stored = calls.iter().rposition(|call| call.contains("PutItem")).unwrap();
+    app.stack.faults.order(stored, Fault::CrashBefore);
+    assert!(app.until_crash(async |app: &App| app.send("hi", Some("k")).await).await.is_none());
+    app.stack.faults.clear();
+    app.recover().await;
+    assert_eq!(app.meta.sent().len(), 2, "nobody was told that it was accepted");
+    for again in 0..2 {
+        let answer = app.send("hi", Some("k")).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED);
+        assert_eq!(answer.headers.contains_key("idempotent-replayed"), again == 1);
+        app.drain().await;
+    }
+    assert_eq!(app.meta.sent().len(), 3);
+    let newest = app.messages().await.remove(0);
+    assert_eq!(newest["text"]["body"], "hi", "it stands where it was accepted at last");
+}

@@ -106,3 +106,39 @@ async fn nothing_is_sent_again_before_meta_has_answered() {
     app.recover().await;
     assert_eq!((statuses(&app).await, app.meta.sent().len()), (vec!["accepted".to_owned()], 1));
 }
+
+#[tokio::test]
+async fn a_doubt_that_was_given_up_can_still_be_the_one_that_was_sent() {
+    let app = asking().await;
+    sent_with(&app, ScriptedFault::DropBefore, "lost", "hold").await;
+    app.advance(60);
+    sent_with(&app, ScriptedFault::DropAfter, "too late for this", "fail").await;
+    for _ in 0..5 {
+        app.recover().await;
+    }
+    assert_eq!(statuses(&app).await, ["failed", "unknown"]);
+    // Nor does an answer to it say which one the customer has.
+    let Value::Object(answer) = json!({"type": "text", "text": {"body": "thanks"},
+        "context": {"from": "15550001111", "id": app.meta.sent()[0].wamid}})
+    else {
+        unreachable!()
+    };
+    app.meta.customer_writes(CUSTOMER, NUMBER, answer).unwrap();
+    app.recover().await;
+    assert_eq!(statuses(&app).await, ["failed", "unknown"]);
+}
+
+#[tokio::test]
+async fn the_time_of_the_unknown_message_counts_and_not_that_of_a_known_one() {
+    let app = asking().await;
+    sent_with(&app, ScriptedFault::DropBefore, "lost", "hold").await;
+    app.advance(5);
+    app.send("known", None).await;
+    app.drain().await;
+    app.advance(110);
+    sent_with(&app, ScriptedFault::DropAfter, "taken", "hold").await;
+    for _ in 0..3 {
+        app.recover().await;
+    }
+    assert_eq!(statuses(&app).await, ["unknown", "accepted", "unknown"]);
+}

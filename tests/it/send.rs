@@ -145,6 +145,31 @@ async fn what_the_queue_gave_up_is_sent_when_the_outage_is_over() {
 }
 
 #[tokio::test]
+async fn work_that_cannot_be_read_is_not_thrown_away() {
+    let app = accepted(Vec::new()).await;
+    // Of a version to come.
+    app.stack.aws.set_tap(Some(std::sync::Arc::new(|target, body| {
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if target.contains("SendMessageBatch") {
+            text.replace("send_message.v1", "send_message.v9").into()
+        } else {
+            body
+        }
+    })));
+    app.advance(10);
+    app.send("of a newer version", None).await;
+    app.stack.aws.set_tap(None);
+    app.recover().await;
+    assert_eq!(app.meta.sent().len(), 1);
+    for _ in 0..101 {
+        app.functions.poll_outbound().await;
+        app.advance(300);
+    }
+    app.functions.tick().await.unwrap();
+    assert_eq!(app.stack.aws.sqs().depth(OUTBOUND_DEAD), 1, "it waits for somebody who can read it");
+}
+
+#[tokio::test]
 async fn a_message_whose_time_ran_out_is_not_sent() {
     let app = App::start().await;
     app.customer_writes("hello");

@@ -22,7 +22,7 @@ use shared::domain::pacing::{self, ANSWER_WAIT_MAX, LIVE_BURST, LIVE_WAIT_MAX, L
 use shared::domain::phone::PhoneNumber;
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
-use shared::limits::IDEMPOTENCY_KEY_MAX;
+use shared::limits::{ACCEPTING_TAKES, IDEMPOTENCY_KEY_MAX};
 use shared::queue::{OutboundWork, ReleaseJob, SendJob};
 use shared::storage::{Accepted, Idempotency, Reserved, StorageError, Vouched, Waits};
 
@@ -63,17 +63,18 @@ pub(crate) async fn send(
             if deps.table.intent(&begun.1, begun.0).await.map_err(|error| storage_problem(&error))?.is_some() {
                 return Ok(accepted_response(AcceptedJson::new(begun.0, &begun.1), true, true));
             }
-            // Whoever began it is at it, or died over it.
             Some(begun)
         }
     };
+    // Whoever began it is at it, and then it is the same message; or died over it long ago.
+    let dead = begun.take_if(|(id, _)| now.duration_since(id.made_at()) > ACCEPTING_TAKES).map(|(id, _)| id);
     let request = SendRequest::read(&body, now)?;
     let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
     files(&deps, tenant, &mut intent.body).await?;
     admit(&deps, &number, &intent.conversation, &intent.body, intent.category, intent.send_before).await?;
     let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await.map_err(|e| storage_problem(&e))?;
     if let (None, Some(idempotency)) = (&begun, &idempotency) {
-        let remembered = deps.table.remember_message(&intent, idempotency, now).await;
+        let remembered = deps.table.remember_message(&intent, idempotency, dead, now).await;
         begun = match remembered.map_err(|error| storage_problem(&error))? {
             Accepted::New => None,
             other => Some(made(&deps, other)?),

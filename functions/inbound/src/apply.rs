@@ -16,7 +16,7 @@ use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::error;
 use shared::queue::QueueError;
 use shared::secret::Secret;
-use shared::storage::{Applied, ArchiveError, Noted, Proof, StorageError, Stored, Table, Vouched};
+use shared::storage::{Applied, ArchiveError, Noted, StorageError, Stored, Table, Vouched};
 use shared::vault::{Context, VaultError};
 
 use crate::{Deps, account};
@@ -188,8 +188,7 @@ async fn answered(
     let Some(quoted) = &message.context.quotes else { return Ok(()) };
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     let ours = message.context.quoted_author.as_deref().map(digits) == Some(digits(&number.display_phone_number));
-    let proof = Proof::Answered(message.at);
-    if ours && deps.table.settle_proved(conversation, std::slice::from_ref(quoted), proof, now).await? {
+    if ours && deps.table.settle_answered(conversation, quoted, message.at, now).await? {
         deps.metrics.count("unknown_resolved", "reply", 1);
     }
     Ok(())

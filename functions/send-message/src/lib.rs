@@ -27,7 +27,7 @@ use shared::domain::number::Number;
 use shared::domain::outbound::Intent;
 use shared::domain::pacing::Pace;
 use shared::domain::policy::{Standing, TemplateFacts};
-use shared::limits::CACHE_FOR;
+use shared::limits::{ACCEPTING_TAKES, CACHE_FOR};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::queue::{OutboundWork, Outcome, Queue, run_fifo};
 use shared::secret::Secret;
@@ -35,9 +35,8 @@ use shared::storage::{Archive, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
-/// The API stores a message this soon after the queue heard of it, or never: twice the longest request that API Gateway
-/// lets it answer (30 s).
-const ACCEPTING_TAKES: SignedDuration = SignedDuration::from_secs(60);
+/// How often a message is looked for that is not stored yet, at most.
+const STORED_SOON: SignedDuration = SignedDuration::from_secs(5);
 /// How late a worker sees a pause or a suspicion (`reliability.md` §2.3.5): one read a second and number.
 const PACE_CACHE_FOR: SignedDuration = SignedDuration::from_secs(1);
 /// How late a worker sees that an account is banned, a template stopped, a broadcast cancelled.
@@ -154,9 +153,9 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
         Ok(OutboundWork::Recipient(job)) => recipient::send(deps, &job, deadline).await,
         Ok(OutboundWork::Mark(job)) => mark::mark(deps, &job).await,
         Err(_) => {
-            // Nobody knows what it was; it can only be counted.
+            // A newer version's, perhaps: it must not be lost, and in the end it waits in the dead letters.
             deps.metrics.count("send_bad_job", "decode", 1);
-            Ok(Next::Finished)
+            return Outcome::Retry;
         }
     };
     match result {
@@ -182,7 +181,8 @@ fn not_stored(deps: &Deps, record: &SqsMessage) -> Next {
         deps.metrics.count("send_never_stored", "job", 1);
         return Next::Finished;
     }
-    Next::NotBefore(now.checked_add(waited.max(SignedDuration::from_secs(1))).unwrap_or(Timestamp::MAX))
+    let wait = waited.clamp(SignedDuration::from_secs(1), STORED_SOON);
+    Next::NotBefore(now.checked_add(wait).unwrap_or(Timestamp::MAX))
 }
 
 /// Asks SQS to show the message again at `at`; otherwise it comes back after the queue's visibility timeout.

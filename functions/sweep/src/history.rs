@@ -1,8 +1,10 @@
 //! What Meta's list of messages says about those in doubt (`reliability.md` §2.3.5, E2), where the setting asks for it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use shared::clock::Timestamp;
+use shared::domain::event::ProviderError;
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::number::Number;
 use shared::domain::outbound::{Intent, Recipient, SendFacts};
@@ -12,6 +14,11 @@ use shared::storage::{Proof, StorageError};
 use shared::vault::{Context, Vault};
 
 use crate::Deps;
+
+/// Numbers that Meta is asked about in one run: it has less than a minute.
+const LISTS_A_RUN: usize = 3;
+/// The longest that one list may take.
+const LIST_TAKES: Duration = Duration::from_secs(10);
 
 /// What is needed to ask Meta.
 #[derive(Debug)]
@@ -43,22 +50,27 @@ pub(crate) async fn look(
 ) -> Result<Look, StorageError> {
     let (Recipient::Phone(to), Some(claim)) = (&intent.to, facts.claim) else { return Ok(Look::Nothing) };
     let number = intent.conversation.number();
+    let Some(known) = deps.table.number(number).await?.filter(|known| known.tenant == intent.tenant) else {
+        return Ok(Look::Nothing);
+    };
     if !lists.contains_key(number) {
-        let Some(known) = deps.table.number(number).await?.filter(|known| known.tenant == intent.tenant) else {
-            return Ok(Look::Nothing);
-        };
+        if lists.len() >= LISTS_A_RUN || lists.values().any(Option::is_none) {
+            return Ok(Look::NoAnswer);
+        }
         lists.insert(number.clone(), list(deps, history, &known).await?);
     }
     let Some(Some(listed)) = lists.get(number) else { return Ok(Look::NoAnswer) };
     let claimed_at = claim.claimed_at();
-    let candidates: Vec<&Listed> = listed
+    let at_that_time: Vec<_> = listed
         .iter()
         .filter(|one| Proof::Listed(one.first_event_at).covers(claimed_at))
         .filter(|one| recipient_of(&one.wamid).is_some_and(|its| its.canonical() == to.canonical()))
+        .map(|one| (one.wamid.clone(), one.first_event_at))
         .collect();
-    let Some(first) = candidates.iter().map(|one| one.first_event_at).min() else { return Ok(Look::Nothing) };
-    let wamids: Vec<_> = candidates.iter().map(|one| one.wamid.clone()).collect();
-    if deps.table.settle_proved(&intent.conversation, &wamids, Proof::Listed(first), now).await? {
+    if at_that_time.is_empty() {
+        return Ok(Look::Nothing);
+    }
+    if deps.table.settle_listed(&intent.conversation, intent.id, &at_that_time, now).await? {
         deps.metrics.count("unknown_resolved", "history", 1);
         return Ok(Look::Settled);
     }
@@ -67,7 +79,7 @@ pub(crate) async fn look(
 
 /// The number's list; `None` if Meta does not answer now.
 async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<Vec<Listed>>, StorageError> {
-    let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(Some(Vec::new())) };
+    let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(None) };
     let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
     let token = match history.vault.open(&sealed, &context).await {
         Ok(token) => token,
@@ -76,7 +88,8 @@ async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<
             return Ok(None);
         }
     };
-    match history.graph.message_history(&token, &number.id).await {
+    let asked = tokio::time::timeout(LIST_TAKES, history.graph.message_history(&token, &number.id));
+    match asked.await.unwrap_or_else(|_| Err(CallOutcome::TryLater(ProviderError::ours("no_answer", "too slow")))) {
         Ok(listed) => Ok(Some(listed)),
         Err(CallOutcome::TryLater(error)) => {
             tracing::warn!(event = "sweep.history_not_answered", code = error.code);

@@ -24,8 +24,8 @@ use history::{History, Lists, Look};
 const PER_SHARD: u16 = 250;
 /// Numbers whose bulk lane is looked at in one run.
 const LINES: u16 = 100;
-/// Looks into the dead letters in one run, ten messages each.
-const REVIVED_ROUNDS: usize = 10;
+/// Looks into the dead letters in one run, ten messages each: some seconds.
+const REVIVED_ROUNDS: usize = 50;
 /// A message that may be sent and is not, this long, has lost its queue message.
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// When an intent that was put back is looked at again: well after its queue message should have been received.
@@ -140,6 +140,14 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
         return Ok(());
     }
     let mut trouble = None;
+    // A releaser that is at work has its number's lease, and lets this one go.
+    for number in deps.table.open_lines(LINES).await? {
+        deps.release.send_release(&ReleaseJob { number }, 0).await?;
+    }
+    if let Err(error) = revive(deps, now).await {
+        tracing::error!(event = "sweep.dead_letters_left", %error);
+        trouble = Some(error);
+    }
     let mut known = Known::default();
     for due in deps.table.due(now, PER_SHARD).await? {
         if let Err(error) = repair(deps, &due, &mut known, now).await {
@@ -148,14 +156,6 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
             deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
         }
-    }
-    if let Err(error) = revive(deps, now).await {
-        tracing::error!(event = "sweep.dead_letters_left", %error);
-        trouble = Some(error.into());
-    }
-    // A releaser that is at work has its number's lease, and lets this one go.
-    for number in deps.table.open_lines(LINES).await? {
-        deps.release.send_release(&ReleaseJob { number }, 0).await?;
     }
     deps.table.give_back(JOB, &holder).await?;
     deps.metrics.count("heartbeat", "sweep", 1);
@@ -215,17 +215,27 @@ async fn put_back(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepErr
 }
 
 /// What the queue gave up after its hundred receives goes back to it: an outage may be longer than they last, and nothing
-/// else stands for a message that the due list does not have.
-async fn revive(deps: &Deps, now: Timestamp) -> Result<(), QueueError> {
+/// else stands for a message that the due list does not have. What cannot be read stays: it would fail again, and what
+/// is behind it in its group must not wait for it.
+async fn revive(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     for _ in 0..REVIVED_ROUNDS {
         let dead = deps.dead_letters.receive().await?;
         if dead.is_empty() {
             return Ok(());
         }
         for one in dead {
-            if let Ok(work) = OutboundWork::decode(&one.body) {
-                deps.outbound.send_work(&[work], now).await?;
+            let Ok(work) = OutboundWork::decode(&one.body) else {
+                deps.metrics.count("dead_letter_left", "decode", 1);
+                continue;
+            };
+            if let OutboundWork::Send(job) = &work
+                && let Err(StorageError::Corrupt(what)) = deps.table.intent(&job.conversation, job.message).await
+            {
+                tracing::error!(event = "sweep.dead_letter_damaged", message_id = %job.message, what);
+                deps.metrics.count("dead_letter_left", "damaged", 1);
+                continue;
             }
+            deps.outbound.send_work(&[work], now).await?;
             deps.dead_letters.delete(&one.receipt).await?;
             deps.metrics.count("sweep_repaired", "dead_letter", 1);
         }
@@ -248,6 +258,7 @@ async fn settle(
 ) -> Result<(), SweepError> {
     let end = async |ending: Ending| deps.table.end(&due.conversation, due.message, &ending, now).await;
     let step = facts.after_doubt(intent, known.trusts(deps, intent.conversation.number()).await?, now);
+    let mut asked_again = None;
     if let Some(history) = &deps.history
         && step != AfterDoubt::Settled
     {
@@ -257,13 +268,13 @@ async fn settle(
             Look::NoAnswer if step == AfterDoubt::TryAgain => {
                 return Ok(deps.table.look_again(due, after(now, HISTORY_AGAIN)).await?);
             }
-            Look::NoAnswer | Look::Nothing => {}
+            Look::NoAnswer => asked_again = Some(after(now, HISTORY_AGAIN)),
+            Look::Nothing => asked_again = Some(after(now, HISTORY_EVERY)),
         }
     }
     match step {
         AfterDoubt::Wait(until) => {
-            let next = if deps.history.is_some() { until.min(after(now, HISTORY_EVERY)) } else { until };
-            deps.table.look_again(due, next).await?;
+            deps.table.look_again(due, asked_again.map_or(until, |again| until.min(again))).await?;
         }
         AfterDoubt::TryAgain => {
             let why = if facts.soft { "soft" } else { "resend_once" };

@@ -5,8 +5,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use jiff::{SignedDuration, Timestamp};
 
 use super::intent::intent_item;
-use super::item::{Item, number, text, time};
-use super::status::in_doubt;
+use super::item::{number, text, time};
 use super::update::{Update, Updated};
 use super::{StorageError, Table, keys, unavailable};
 use crate::domain::event::ProviderError;
@@ -15,32 +14,6 @@ use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 
 /// After a message may be tried again, so long is left to its queue message before the sweep looks.
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
-
-/// A proof settles a doubt that is no older.
-const PROOFS_SETTLE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// The provider's times are in whole seconds, and clocks differ.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
-
-/// What shows that the provider took a message, and when that was (`reliability.md` §2.3.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// E3: the customer answered it then.
-    Answered(Timestamp),
-    /// E2: the provider's list has it, and this was the first that happened to it.
-    Listed(Timestamp),
-}
-
-impl Proof {
-    /// Whether it can be about a message that was claimed at `claimed_at`.
-    #[must_use]
-    pub fn covers(self, claimed_at: Timestamp) -> bool {
-        let after = |at: Timestamp| at.duration_since(claimed_at);
-        match self {
-            Self::Answered(at) => after(at) >= -CLOCKS_DIFFER,
-            Self::Listed(at) => after(at) >= -CLOCKS_DIFFER && after(at) <= EVIDENCE_WINDOW,
-        }
-    }
-}
 
 /// Whether a claim was won.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,40 +286,6 @@ impl Table {
                 .value("review", word(SendState::Review)),
         };
         Ok(matches!(update.run().await?, Updated::Done(_)))
-    }
-
-    /// Settles the one doubt of a conversation that a proof under one of these ids of the provider can be about. `false` if
-    /// no id or more than one is unknown to us, or the doubt is not the only one. Reads what we sent in the conversation
-    /// since [`PROOFS_SETTLE_FOR`] and, where something of it is in doubt, all of it.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer or an item is damaged.
-    pub async fn settle_proved(
-        &self,
-        conversation: &ConversationId,
-        wamids: &[Wamid],
-        proof: Proof,
-        now: Timestamp,
-    ) -> Result<bool, StorageError> {
-        let since = now.checked_sub(PROOFS_SETTLE_FOR).unwrap_or(Timestamp::UNIX_EPOCH);
-        let can_be = |item: &Item| in_doubt(item) && item.time("claimed_at").is_some_and(|at| proof.covers(at));
-        let recent = self.ours_since(conversation, since).await?;
-        let doubts: Vec<&Item> = recent.iter().filter(|item| can_be(item)).collect();
-        let [doubt] = doubts[..] else { return Ok(false) };
-        let MessageId::Outbound(id) = keys::parse_message(doubt.required("sk")?)? else { return Ok(false) };
-        let all = self.partition(&keys::conversation_partition(conversation), keys::OUR_MESSAGES).await?;
-        let mut unknown = Vec::new();
-        for wamid in wamids {
-            let ours = all.iter().any(|item| item.text("wamid") == Some(wamid.as_str()));
-            let theirs = self.read(&keys::message(conversation, &MessageId::Inbound(wamid.clone()))).await?;
-            if !ours && theirs.is_none_or(|item| item.number("at").is_none()) {
-                unknown.push(wamid);
-            }
-        }
-        match unknown[..] {
-            [wamid] => self.end(conversation, id, &Ending::Proved(wamid.clone()), now).await,
-            _ => Ok(false),
-        }
     }
 
     pub(super) fn update_intent(&self, conversation: &ConversationId, message: OutboundId) -> Update<'_> {

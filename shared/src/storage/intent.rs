@@ -62,7 +62,8 @@ impl Table {
     }
 
     /// Remembers which message an idempotency key makes, before the message is stored: who finds the key without its
-    /// message stores it under this id. `Replayed` also if this very call was repeated. 1 WRU.
+    /// message stores it under this id. `instead` is one that was never stored and whose maker is dead. `Replayed` also if
+    /// this very call was repeated. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -70,8 +71,11 @@ impl Table {
         &self,
         intent: &Intent,
         idempotency: &Idempotency,
+        instead: Option<OutboundId>,
         now: Timestamp,
     ) -> Result<Accepted<(OutboundId, ConversationId)>, StorageError> {
+        let free = "attribute_not_exists(pk) OR valid_until <= :now OR message = :dead";
+        let dead = instead.map_or_else(String::new, |dead| dead.to_string());
         let mut record = idempotency_item(intent.tenant, idempotency, now);
         record.0.insert("message".to_owned(), text(intent.id.to_string()));
         record.0.insert("conversation".to_owned(), text(intent.conversation.to_string()));
@@ -80,8 +84,9 @@ impl Table {
             .put_item()
             .table_name(&self.name)
             .set_item(Some(record.0))
-            .condition_expression("attribute_not_exists(pk) OR valid_until <= :now")
+            .condition_expression(free)
             .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":dead", text(dead))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match put.send().await {
             Ok(_) => Ok(Accepted::New),
@@ -115,7 +120,7 @@ impl Table {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item.0));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(()),
-            // The id is fresh: what stands there is our own write, repeated by the SDK after a lost answer.
+            // What stands there is this write, repeated by the SDK after a lost answer, or by another request with the same key.
             Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
                 Ok(())
             }

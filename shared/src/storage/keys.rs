@@ -70,14 +70,8 @@ pub(super) const DUE_SHARDS: u64 = 4;
 const MESSAGE_PREFIX: &str = "MSG#";
 /// What the messages that we sent begin with.
 pub(super) const OUR_MESSAGES: &str = "MSG#msg_";
-/// Sorts behind all messages that we sent.
-pub(super) const OUR_LAST: &str = "MSG#msg_~";
 /// Characters of an id of ours that are its time.
 const TIME_IN_ID: usize = 10;
-/// Sorts before every message.
-pub(super) const BEFORE_MESSAGES: &str = "MSG";
-/// Sorts behind every message.
-pub(super) const BEHIND_MESSAGES: &str = "MSH";
 /// What the states of a number or an account begin with.
 pub(super) const STATE_PREFIX: &str = "STATE#";
 /// What the states of an account's templates begin with.

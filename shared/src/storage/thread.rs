@@ -3,13 +3,15 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use jiff::Timestamp;
-
 use super::item::{Item, number, text};
 use super::message::{self, StoredMessage};
 use super::page::{self, BY_TIME, Position};
 use super::{Page, StorageError, Table, keys, unavailable};
+use crate::clock::at_millis;
 use crate::domain::ids::{ConversationId, MessageId, Wamid};
+
+/// What we sent that is read at once where one message is looked for.
+const LOOKED_THROUGH_AT_ONCE: u16 = 25;
 
 /// Whose messages of one contact. Of one moment theirs come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +54,8 @@ impl Table {
                 let start = after.as_ref().map(|after| start_in(after, partition, (place, whose)));
                 let more = limit.saturating_add(1);
                 entries.extend(match whose {
-                    Whose::Theirs => self.theirs(partition, more, start).await?,
-                    Whose::Ours => self.ours(partition, more, start).await?,
+                    Whose::Theirs => self.theirs(partition, more, start.as_ref()).await?,
+                    Whose::Ours => self.ours(partition, more, start.map(|start| start.among_ours(partition))).await?,
                 });
             }
         }
@@ -68,52 +70,78 @@ impl Table {
         Ok(Page { items, next: next.and_then(|next| page::encode(&next, BY_TIME)) })
     }
 
-    async fn theirs(&self, partition: &str, limit: u16, start: Option<Position>) -> Result<Vec<Entry>, StorageError> {
-        let (found, _) = self.index_page(BY_TIME, partition, limit, start).await?;
-        let at = |item: &Item| item.number("at").ok_or(StorageError::Corrupt("at"));
-        found.into_iter().map(|item| Ok(Entry { at: at(&item)?, item })).collect()
-    }
-
-    /// What we sent, with everything known of it.
-    async fn ours(&self, partition: &str, limit: u16, start: Option<Position>) -> Result<Vec<Entry>, StorageError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :ours)")
-            .expression_attribute_values(":pk", text(partition))
-            .expression_attribute_values(":ours", text(keys::OUR_MESSAGES))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(i32::from(limit))
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| unavailable("Query", &error))?;
+    async fn theirs(&self, partition: &str, limit: u16, start: Option<&Start>) -> Result<Vec<Entry>, StorageError> {
+        let query = self.client.query().table_name(&self.name).index_name(keys::BY_TIME);
+        let query = query.expression_attribute_values(":pk", text(partition));
+        // The order of one moment's entries is DynamoDB's own: no position among them can be made up.
+        let query = match start {
+            None => query.key_condition_expression("pk = :pk"),
+            Some(Start::Behind(position)) => {
+                query.key_condition_expression("pk = :pk").set_exclusive_start_key(Some(position.clone()))
+            }
+            Some(Start::Before(at)) => query
+                .key_condition_expression("pk = :pk AND #at < :at")
+                .expression_attribute_names("#at", "at")
+                .expression_attribute_values(":at", number(*at)),
+            Some(Start::UpTo(at)) => query
+                .key_condition_expression("pk = :pk AND #at <= :at")
+                .expression_attribute_names("#at", "at")
+                .expression_attribute_values(":at", number(*at)),
+        };
+        let query = query.scan_index_forward(false).consistent_read(true).limit(i32::from(limit));
+        let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
         let items = answer.items.unwrap_or_default().into_iter().map(Item);
-        items.map(|item| Ok(Entry { at: sent_at(&item)?, item })).collect()
+        items.map(|item| Ok(Entry { at: item.number("at").ok_or(StorageError::Corrupt("at"))?, item })).collect()
     }
 
-    /// What we sent in a conversation from `since` on.
-    pub(super) async fn ours_since(
+    /// What we sent, with everything known of it: as many as asked for, if there are, however large they are.
+    async fn ours(&self, partition: &str, limit: u16, start: Option<Position>) -> Result<Vec<Entry>, StorageError> {
+        let (mut entries, mut start) = (Vec::new(), start);
+        loop {
+            let left = i32::from(limit) - i32::try_from(entries.len()).unwrap_or(i32::MAX);
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :ours)")
+                .expression_attribute_values(":pk", text(partition))
+                .expression_attribute_values(":ours", text(keys::OUR_MESSAGES))
+                .scan_index_forward(false)
+                .consistent_read(true)
+                .limit(left)
+                .set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+            for item in answer.items.unwrap_or_default().into_iter().map(Item) {
+                entries.push(Entry { at: sent_at(&item)?, item });
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() || entries.len() >= usize::from(limit) {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// What we sent in a conversation, newest first, up to the first that `is_last`; and whether there was one.
+    pub(super) async fn ours_until(
         &self,
         conversation: &ConversationId,
-        since: Timestamp,
-    ) -> Result<Vec<Item>, StorageError> {
+        is_last: impl Fn(&Item) -> bool,
+    ) -> Result<(Vec<Item>, bool), StorageError> {
+        let partition = keys::conversation_partition(conversation);
         let (mut items, mut start) = (Vec::new(), None);
         loop {
-            let query = self.client.query().table_name(&self.name).consistent_read(true);
-            let query = query
-                .key_condition_expression("pk = :pk AND sk BETWEEN :since AND :last")
-                .expression_attribute_values(":pk", text(keys::conversation_partition(conversation)))
-                .expression_attribute_values(":since", text(keys::ours_before(since)))
-                .expression_attribute_values(":last", text(keys::OUR_LAST));
-            let answer = query.set_exclusive_start_key(start).send().await;
-            let answer = answer.map_err(|error| unavailable("Query", &error))?;
-            items.extend(answer.items.unwrap_or_default().into_iter().map(Item));
-            start = answer.last_evaluated_key;
+            let entries = self.ours(&partition, LOOKED_THROUGH_AT_ONCE, start).await?;
+            let last = entries.last().filter(|_| entries.len() >= usize::from(LOOKED_THROUGH_AT_ONCE));
+            start = last.map(|last| last.item.key().map(|key| key.attributes())).transpose()?;
+            for entry in entries {
+                let found = is_last(&entry.item);
+                items.push(entry.item);
+                if found {
+                    return Ok((items, true));
+                }
+            }
             if start.is_none() {
-                return Ok(items);
+                return Ok((items, false));
             }
         }
     }
@@ -194,23 +222,40 @@ fn after(cursor: &str, partitions: &[String]) -> Result<After, StorageError> {
     Ok(After { at, list: (place.ok_or(StorageError::BadCursor)?, whose), sk })
 }
 
-/// Where one list continues after a position that may be in another one: of the position's moment the lists before are
-/// through, those behind have all to come.
-fn start_in(after: &After, partition: &str, list: (usize, Whose)) -> Position {
-    let sk = match (after.list.cmp(&list), list.1) {
-        (Ordering::Equal, _) => after.sk.clone(),
-        (Ordering::Greater, Whose::Theirs) => keys::BEFORE_MESSAGES.to_owned(),
-        (Ordering::Less, Whose::Theirs) => keys::BEHIND_MESSAGES.to_owned(),
-        (Ordering::Greater, Whose::Ours) => keys::ours_before(moment(after.at)),
-        (Ordering::Less, Whose::Ours) => keys::ours_behind(moment(after.at)),
-    };
-    let mut start = keys::Key { pk: partition.to_owned(), sk }.attributes();
-    if list.1 == Whose::Theirs {
-        start.insert("at".to_owned(), number(after.at));
-    }
-    start
+/// Where a list continues.
+enum Start {
+    /// Behind an entry of its own.
+    Behind(Position),
+    /// With what is older than this moment.
+    Before(i64),
+    /// With this moment.
+    UpTo(i64),
 }
 
-fn moment(at: i64) -> Timestamp {
-    crate::clock::at_millis(at)
+impl Start {
+    /// As a position among what we sent.
+    fn among_ours(self, partition: &str) -> Position {
+        let sk = match self {
+            Self::Behind(position) => return position,
+            Self::Before(at) => keys::ours_before(at_millis(at)),
+            Self::UpTo(at) => keys::ours_behind(at_millis(at)),
+        };
+        keys::Key { pk: partition.to_owned(), sk }.attributes()
+    }
+}
+
+/// Where one list continues after a position that may be in another one: of the position's moment the lists before are
+/// through, those behind have all to come.
+fn start_in(after: &After, partition: &str, list: (usize, Whose)) -> Start {
+    match after.list.cmp(&list) {
+        Ordering::Greater => Start::Before(after.at),
+        Ordering::Less => Start::UpTo(after.at),
+        Ordering::Equal => {
+            let mut position = keys::Key { pk: partition.to_owned(), sk: after.sk.clone() }.attributes();
+            if list.1 == Whose::Theirs {
+                position.insert("at".to_owned(), number(after.at));
+            }
+            Start::Behind(position)
+        }
+    }
 }

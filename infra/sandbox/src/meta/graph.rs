@@ -238,6 +238,8 @@ struct HistoryQuery {
     #[serde(default)]
     message_id: Option<String>,
     #[serde(default)]
+    fields: Option<String>,
+    #[serde(default)]
     limit: Option<usize>,
     #[serde(default)]
     after: Option<String>,
@@ -275,11 +277,18 @@ async fn message_history(
             let later = one.statuses.iter().filter(|status| *status != "sent");
             let events: Vec<Value> =
                 std::iter::once(event("SENT")).chain(later.map(|status| event(&status.to_uppercase()))).collect();
-            json!({"id": format!("history.{}", one.wamid), "message_id": one.wamid, "events": {"data": events}})
+            let mut entry = json!({"id": format!("history.{}", one.wamid), "message_id": one.wamid});
+            if query.fields.as_ref().is_some_and(|fields| fields.contains("events")) {
+                entry["events"] = json!({"data": events});
+            }
+            entry
         })
         .collect();
     let next = from + data.len();
-    let paging = if next < all.len() { json!({"cursors": {"after": next.to_string()}}) } else { json!({}) };
+    let mut paging = json!({"cursors": {"after": next.to_string()}});
+    if next < all.len() {
+        paging["next"] = json!(format!("https://graph.facebook.com/v25.0/{number}/message_history?after={next}"));
+    }
     axum::Json(json!({"data": data, "paging": paging})).into_response()
 }
 

@@ -14,6 +14,8 @@ use crate::domain::phone::PhoneNumber;
 
 /// Messages of one page (Meta: 100 at most).
 const PAGE: usize = 100;
+/// Without it Meta's answer has the ids alone.
+const FIELDS: &str = "id,message_id,events{delivery_status,timestamp}";
 /// Pages read: Meta says neither how far back the list goes nor in which order it is.
 const PAGES_MAX: usize = 10;
 
@@ -55,6 +57,8 @@ struct Event {
 struct Paging {
     #[serde(default)]
     cursors: Option<Cursors>,
+    #[serde(default)]
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +71,7 @@ impl GraphClient {
     /// The messages of a number that Meta knows and that something has happened to.
     ///
     /// # Errors
-    /// How the call ended, where it was not answered with a list.
+    /// How the call ended, where it was not answered with a whole list with events.
     pub async fn message_history(
         &self,
         token: &crate::secret::Secret,
@@ -75,22 +79,31 @@ impl GraphClient {
     ) -> Result<Vec<Listed>, CallOutcome> {
         let (mut listed, mut after) = (Vec::new(), None);
         for _ in 0..PAGES_MAX {
-            let mut query = vec![("limit", PAGE.to_string())];
+            let mut query = vec![("limit", PAGE.to_string()), ("fields", FIELDS.to_owned())];
             query.extend(after.take().map(|after| ("after", after)));
             let request = self.get(token, &format!("{number}/message_history"));
             let request = request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?;
             let answer = call(request.query(&query)).await?;
-            let page: History = serde_json::from_slice(&answer).map_err(|_| {
-                CallOutcome::TryLater(ProviderError::ours("answer_unreadable", "Meta's answer has no list of messages"))
-            })?;
-            listed.extend(page.data.iter().filter_map(read));
-            after = page.paging.and_then(|paging| paging.cursors).and_then(|cursors| cursors.after);
+            let page: History =
+                serde_json::from_slice(&answer).map_err(|_| cut("Meta's answer has no list of messages"))?;
+            let found: Vec<Listed> = page.data.iter().filter_map(read).collect();
+            if found.is_empty() && !page.data.is_empty() {
+                return Err(cut("Meta's list has no events"));
+            }
+            listed.extend(found);
+            // On the last page too there is a cursor, but no next page.
+            let next = page.paging.filter(|paging| paging.next.is_some());
+            after = next.and_then(|paging| paging.cursors).and_then(|cursors| cursors.after);
             if after.is_none() {
-                break;
+                return Ok(listed);
             }
         }
-        Ok(listed)
+        Err(cut("Meta's list is longer than what is read of it"))
     }
+}
+
+fn cut(why: &'static str) -> CallOutcome {
+    CallOutcome::TryLater(ProviderError::ours("history_unusable", why))
 }
 
 fn read(message: &Message) -> Option<Listed> {
