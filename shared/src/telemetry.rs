@@ -14,7 +14,19 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Crates whose logging we wrote, as their events' targets begin.
-const OURS: [&str; 8] = ["api", "inbound", "operator", "sandbox", "send_message", "shared", "sweep", "webhook"];
+const OURS: [&str; 11] = [
+    "api",
+    "inbound",
+    "onboarding",
+    "operator",
+    "release",
+    "sandbox",
+    "send_message",
+    "shared",
+    "signup_callback",
+    "sweep",
+    "webhook",
+];
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::domain::app::MetaApp;
-use crate::domain::ids::{MetaAppId, TenantId, WabaId};
+use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::token::AccessToken;
 use crate::secret::{Sealed, Secret};
 
 /// Seals and opens secrets with one KMS key.
@@ -30,6 +31,20 @@ pub enum Context {
         /// The account.
         waba: WabaId,
     },
+    /// A token that a signup has just given, before it is known which account it is for.
+    OnboardingToken {
+        /// Who connects a number.
+        tenant: TenantId,
+        /// The onboarding.
+        onboarding: OnboardingId,
+    },
+    /// A number's PIN of two-step verification.
+    Pin {
+        /// The owner.
+        tenant: TenantId,
+        /// The number.
+        number: PhoneNumberId,
+    },
     /// The pepper under which API keys are hashed.
     ApiKeyPepper,
     /// The key of the MAC in our callback data.
@@ -42,6 +57,12 @@ impl Context {
             Self::MetaApp(app) => ("app", vec![("app", app.to_string())]),
             Self::GraphToken { tenant, waba } => {
                 ("graph-token", vec![("tenant", tenant.to_string()), ("waba", waba.to_string())])
+            }
+            Self::OnboardingToken { tenant, onboarding } => {
+                ("onboarding-token", vec![("tenant", tenant.to_string()), ("onboarding", onboarding.to_string())])
+            }
+            Self::Pin { tenant, number } => {
+                ("pin", vec![("tenant", tenant.to_string()), ("number", number.to_string())])
             }
             Self::ApiKeyPepper => ("api-key-pepper", Vec::new()),
             Self::CallbackMac => ("callback-mac", Vec::new()),
@@ -117,6 +138,32 @@ impl Vault {
         }
     }
 
+    /// Seals a token with its proof.
+    ///
+    /// # Errors
+    /// As [`Vault::seal`].
+    pub async fn seal_token(&self, token: &AccessToken, context: &Context) -> Result<Sealed, VaultError> {
+        let Some(proof) = &token.proof else { return self.seal(&token.value, context).await };
+        let mut wire = TokenAndProof { token: token.value.expose().to_owned(), proof: proof.expose().to_owned() };
+        let json = serde_json::to_string(&wire).map_err(|_| VaultError::Malformed);
+        wire.token.zeroize();
+        wire.proof.zeroize();
+        self.seal(&Secret::new(json?), context).await
+    }
+
+    /// Opens a token; one that was sealed alone has no proof.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub async fn open_token(&self, sealed: &Sealed, context: &Context) -> Result<AccessToken, VaultError> {
+        let opened = self.open(sealed, context).await?;
+        if !opened.expose().starts_with('{') {
+            return Ok(AccessToken::unproved(opened));
+        }
+        let wire: TokenAndProof = serde_json::from_str(opened.expose()).map_err(|_| VaultError::Malformed)?;
+        Ok(AccessToken { value: Secret::new(wire.token), proof: Some(Secret::new(wire.proof)) })
+    }
+
     /// Seals what proves a Meta app's webhooks.
     ///
     /// # Errors
@@ -141,6 +188,12 @@ impl Vault {
         let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
         Ok(MetaApp { id: id.clone(), app_secrets: hidden(wire.app_secrets), verify_tokens: hidden(wire.verify_tokens) })
     }
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenAndProof {
+    token: String,
+    proof: String,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -32,13 +32,41 @@ fn dependencies_point_one_way() {
         ("functions/inbound", &["shared"][..]),
         ("functions/api", &["shared"][..]),
         ("functions/release", &["shared"][..]),
+        ("functions/onboarding", &["shared"][..]),
+        ("functions/signup-callback", &["shared"][..]),
         ("functions/send-message", &["shared"][..]),
         ("functions/sweep", &["shared"][..]),
         ("infra/operator", &["api", "shared"][..]),
-        ("infra/sandbox", &["api", "inbound", "operator", "release", "send-message", "shared", "sweep", "webhook"][..]),
+        (
+            "infra/sandbox",
+            &[
+                "api",
+                "inbound",
+                "onboarding",
+                "operator",
+                "release",
+                "send-message",
+                "shared",
+                "signup-callback",
+                "sweep",
+                "webhook",
+            ][..],
+        ),
     ]);
-    let ours =
-        ["api", "inbound", "operator", "release", "sandbox", "send-message", "shared", "sweep", "tests", "webhook"];
+    let ours = [
+        "api",
+        "inbound",
+        "onboarding",
+        "operator",
+        "release",
+        "sandbox",
+        "send-message",
+        "shared",
+        "signup-callback",
+        "sweep",
+        "tests",
+        "webhook",
+    ];
     let workspace: toml::Table = std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
     let members = workspace["workspace"]["members"].as_array().unwrap();
     assert_eq!(members.len(), allowed.len() + 1, "a new crate needs its rule here");

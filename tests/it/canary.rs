@@ -115,6 +115,18 @@ async fn full_run(app: &App) {
     app.recover().await;
 }
 
+/// A number is connected, with a failure on the way; the secrets that were made for it.
+async fn connected(app: &App) -> Vec<(&'static str, String)> {
+    app.meta.script_call("debug_token", [ScriptedFault::Html502]);
+    app.meta.script_call("subscribe", [ScriptedFault::Error { http: 400, code: 2, message: "x".to_owned() }]);
+    let (started, code) = crate::onboarding::connect(app).await;
+    vec![
+        ("signup state", started["state"].as_str().unwrap().to_owned()),
+        ("signup code", code),
+        ("business token", app.meta.tokens().pop().unwrap()),
+    ]
+}
+
 #[tokio::test]
 async fn no_secret_leaves_the_functions_and_planted_leaks_are_found() {
     let tape = Tape::default();
@@ -127,16 +139,18 @@ async fn no_secret_leaves_the_functions_and_planted_leaks_are_found() {
     // Cold starts, so that every secret is fetched and opened under the eyes of the log.
     app.restart();
     full_run(&app).await;
+    let connected = connected(&app).await;
     for item in app.table_items().await {
         tape.lock().unwrap().push(("table".to_owned(), item.to_string().into_bytes()));
     }
 
-    let secrets = [
+    let mut secrets = vec![
         ("access token", app.seed.access_token.clone()),
         ("app secret", app.seed.app_secret.clone()),
         ("verify token", app.seed.verify_token.clone()),
         ("API key", app.seed.api_key.split('_').next_back().unwrap()[..64].to_owned()),
     ];
+    secrets.extend(connected);
     let (entries, bytes) = {
         let tape = tape.lock().unwrap();
         (tape.len(), tape.iter().map(|(_, bytes)| bytes.len()).sum::<usize>())

@@ -29,6 +29,7 @@ mod media;
 mod message_history;
 mod metamorphic;
 mod model;
+mod onboarding;
 mod outgoing;
 mod pacing;
 mod policy;

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use sandbox::meta::{MetaNumber, ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
 use shared::domain::ids::PhoneNumberId;
+use shared::domain::token::AccessToken;
 use shared::provider::meta::graph::{GraphClient, SendOutcome};
 use shared::secret::Secret;
 
@@ -72,6 +73,7 @@ async fn what_meta_does_not_list_stays_in_doubt() {
     app.advance(3_600);
     let graph = GraphClient::new(app.graph_url(), "v25.0").unwrap();
     let (token, number) = (Secret::new(app.seed.access_token.clone()), PhoneNumberId::parse(NUMBER).unwrap());
+    let token = AccessToken::unproved(token);
     let body = json!({"messaging_product": "whatsapp", "to": format!("+{CUSTOMER}"), "type": "text",
         "text": {"body": "foreign"}});
     let foreign = graph.send_message(&token, &number, body.to_string().into_bytes()).await;

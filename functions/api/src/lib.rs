@@ -15,6 +15,7 @@
 //! * `GET /v1/numbers/{id}/conversation?phone=…`: what is known of a contact, whether or not a message was written.
 //! * `GET /v1/alerts`: where somebody must act.
 //! * `GET /v1/merges`, `POST /v1/merges/{one}/{other}/undo`: contacts that turned out to be one person.
+//! * `POST /v1/onboardings`, `GET /v1/onboardings/{id}`, `POST …/retry`, `…/choose`: a number is connected.
 //! * `POST /v1/replays`, `GET /v1/replays/{id}`: what was received is read again.
 
 mod alerts;
@@ -29,6 +30,7 @@ mod merges;
 mod message;
 mod messages;
 mod numbers;
+mod onboardings;
 mod policy;
 mod read;
 mod replays;
@@ -51,6 +53,7 @@ use shared::domain::policy::Standing;
 use shared::domain::tenant::ApiKeyRecord;
 use shared::http::Problem;
 use shared::limits::{API_BODY_MAX, API_KEY_CACHE_FOR, CACHE_FOR, UPLOAD_MAX};
+use shared::provider::meta::graph;
 use shared::queue::Queue;
 use shared::secret::Secret;
 use shared::storage::{Archive, StorageError, Table};
@@ -75,13 +78,17 @@ pub struct Config {
     pub inbound_queue_url: String,
     /// The release queue: a bulk lane that was empty is told that it is not.
     pub release_queue_url: String,
+    /// The onboarding queue.
+    pub onboarding_queue_url: String,
     /// The bucket: files to send, recipients of broadcasts.
     pub bucket: String,
+    /// Version of Graph that the signup popup is to use, such as `v25.0`.
+    pub graph_version: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `OUTBOUND_QUEUE_URL`, `INBOUND_QUEUE_URL`, `RELEASE_QUEUE_URL` and
-    /// `BUCKET_NAME`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `OUTBOUND_QUEUE_URL`, `INBOUND_QUEUE_URL`, `RELEASE_QUEUE_URL`,
+    /// `ONBOARDING_QUEUE_URL` and `BUCKET_NAME`, and optionally `META_GRAPH_VERSION`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -92,7 +99,9 @@ impl Config {
             outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
             inbound_queue_url: config::required("INBOUND_QUEUE_URL")?,
             release_queue_url: config::required("RELEASE_QUEUE_URL")?,
+            onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
             bucket: config::required("BUCKET_NAME")?,
+            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
         })
     }
 }
@@ -105,6 +114,8 @@ pub struct Deps {
     outbound: Queue,
     inbound: Queue,
     release: Queue,
+    onboarding: Queue,
+    graph_version: String,
     files: Archive,
     clock: Clock,
     metrics: Metrics,
@@ -125,6 +136,8 @@ impl Deps {
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
             inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
             release: Queue::new(aws.sqs(), config.release_queue_url.clone()),
+            onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
+            graph_version: config.graph_version.clone(),
             files: Archive::new(aws.s3(), config.bucket.clone()),
             metrics,
             standings: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
@@ -169,6 +182,10 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/alerts", get(alerts::list))
         .route("/v1/merges", get(merges::list))
         .route("/v1/merges/{one}/{other}/undo", post(merges::undo))
+        .route("/v1/onboardings", post(onboardings::start))
+        .route("/v1/onboardings/{id}", get(onboardings::get))
+        .route("/v1/onboardings/{id}/retry", post(onboardings::retry))
+        .route("/v1/onboardings/{id}/choose", post(onboardings::choose))
         .route("/v1/replays", post(replays::start))
         .route("/v1/replays/{id}", get(replays::get))
         .fallback(|| async { Problem::not_found() })

@@ -7,9 +7,9 @@ use shared::domain::number::Number;
 use shared::domain::outbound::{Claim, Intent, NextStep, SendFacts};
 use shared::domain::outgoing::{Outgoing, Template};
 use shared::domain::pacing::Pace;
+use shared::domain::token::AccessToken;
 use shared::limits::{CLAIM_LEASE, CLAIM_NEEDS};
 use shared::provider::meta::graph::SendOutcome;
-use shared::secret::Secret;
 use shared::storage::{Claimed, Ending, StorageError};
 
 use crate::gate::{self, Gate};
@@ -183,7 +183,7 @@ pub(crate) async fn send(
 
 /// The call. While it is not answered its number becomes suspect, so that others do not run into the same silence; the
 /// second part tells whether it did.
-async fn watched(deps: &Deps, number: &PhoneNumberId, token: &Secret, body: Vec<u8>) -> (SendOutcome, bool) {
+async fn watched(deps: &Deps, number: &PhoneNumberId, token: &AccessToken, body: Vec<u8>) -> (SendOutcome, bool) {
     let mut call = std::pin::pin!(deps.graph.send_message(token, number, body));
     if let Ok(outcome) = tokio::time::timeout(deps.silence, &mut call).await {
         return (outcome, false);

@@ -4,15 +4,20 @@ use shared::domain::event::ProviderError;
 use shared::domain::ids::MediaId;
 use shared::domain::number::Number;
 use shared::domain::outgoing::Outgoing;
+use shared::domain::token::AccessToken;
 use shared::provider::meta::graph::CallOutcome;
-use shared::secret::Secret;
 use shared::storage::ArchiveError;
 
 use crate::Deps;
 use crate::prepare::NotReady;
 
 /// Puts Meta's ids in place of ours. Two workers at once may upload a file twice, which costs an upload.
-pub(crate) async fn at_meta(deps: &Deps, number: &Number, token: &Secret, says: &mut Outgoing) -> Result<(), NotReady> {
+pub(crate) async fn at_meta(
+    deps: &Deps,
+    number: &Number,
+    token: &AccessToken,
+    says: &mut Outgoing,
+) -> Result<(), NotReady> {
     for file in says.files() {
         if let Ok(ours) = MediaId::parse(file.id) {
             *file.id = id_at_meta(deps, number, token, ours).await?;
@@ -21,7 +26,7 @@ pub(crate) async fn at_meta(deps: &Deps, number: &Number, token: &Secret, says: 
     Ok(())
 }
 
-async fn id_at_meta(deps: &Deps, number: &Number, token: &Secret, id: MediaId) -> Result<String, NotReady> {
+async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: MediaId) -> Result<String, NotReady> {
     let gone =
         || NotReady::Refused(ProviderError::ours("file_gone", "the file is not stored any more: upload it again"));
     let now = deps.clock.now();

@@ -27,6 +27,7 @@ use shared::domain::number::Number;
 use shared::domain::outbound::Intent;
 use shared::domain::pacing::Pace;
 use shared::domain::policy::{Standing, TemplateFacts};
+use shared::domain::token::AccessToken;
 use shared::limits::{ACCEPTING_TAKES, CACHE_FOR};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::queue::{OutboundWork, Outcome, Queue, run_fifo};
@@ -98,7 +99,7 @@ pub struct Deps {
     templates: Cache<(WabaId, String, String), TemplateFacts>,
     paces: Cache<PhoneNumberId, Pace>,
     broadcasts: Cache<BroadcastId, Broadcast>,
-    tokens: Cache<WabaId, Arc<Secret>>,
+    tokens: Cache<WabaId, Arc<AccessToken>>,
     callback_mac: Cache<(), Arc<Secret>>,
 }
 

@@ -6,6 +6,7 @@ use shared::domain::event::ProviderError;
 use shared::domain::number::Number;
 use shared::domain::outbound::Intent;
 use shared::domain::outgoing::Outgoing;
+use shared::domain::token::AccessToken;
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::message;
 use shared::secret::Secret;
@@ -16,7 +17,7 @@ use crate::{Deps, files};
 
 /// A message ready for the wire, but for the attempt's number.
 pub(crate) struct Prepared {
-    pub(crate) token: Arc<Secret>,
+    pub(crate) token: Arc<AccessToken>,
     callback_mac: Arc<Secret>,
     /// What is said, with Meta's ids of files in place of ours.
     says: Outgoing,
@@ -55,11 +56,11 @@ impl Prepared {
     }
 }
 
-pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<Secret>, NotReady> {
+pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<AccessToken>, NotReady> {
     let fetch = async {
         let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(None) };
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
-        Ok::<_, NotReady>(Some(Arc::new(deps.vault.open(&sealed, &context).await?)))
+        Ok::<_, NotReady>(Some(Arc::new(deps.vault.open_token(&sealed, &context).await?)))
     };
     deps.tokens.get(&number.waba, fetch).await?.ok_or(NotReady::Waiting("the account has no access token"))
 }

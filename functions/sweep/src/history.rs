@@ -81,7 +81,7 @@ pub(crate) async fn look(
 async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<Vec<Listed>>, StorageError> {
     let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(None) };
     let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
-    let token = match history.vault.open(&sealed, &context).await {
+    let token = match history.vault.open_token(&sealed, &context).await {
         Ok(token) => token,
         Err(error) => {
             tracing::error!(event = "sweep.token_not_opened", %error);

@@ -9,7 +9,7 @@ use operator::Operator;
 use shared::aws::AwsConfig;
 use shared::clock::{Clock, Timestamp};
 use shared::config::{optional, required};
-use shared::domain::app::MetaApp;
+use shared::domain::app::{MetaApp, SignupSettings};
 use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
 use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
@@ -53,6 +53,12 @@ enum Command {
         /// The last part of the webhook URL.
         #[arg(long)]
         name: String,
+        /// The app's id at Meta: signups need it.
+        #[arg(long, requires = "config_id")]
+        client_id: Option<String>,
+        /// The id of the configuration of Facebook Login for Business that signups show.
+        #[arg(long, requires = "client_id")]
+        config_id: Option<String>,
     },
     /// Connect a number to a tenant, with its access token in META_ACCESS_TOKEN.
     Number {
@@ -145,7 +151,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             let scopes = scopes.iter().map(scope).collect::<Result<Vec<_>, _>>()?;
             Ok(operator.create_key(Some(tenant), &scopes).await?.expose().to_owned())
         }
-        Command::App { name } => {
+        Command::App { name, client_id, config_id } => {
             let pair = |current, previous| -> Result<Vec<Secret>, shared::config::ConfigError> {
                 Ok([Some(required(current)?), optional(previous)].into_iter().flatten().map(Secret::new).collect())
             };
@@ -155,6 +161,9 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 verify_tokens: pair("META_VERIFY_TOKEN", "META_VERIFY_TOKEN_PREVIOUS")?,
             };
             operator.put_app(&app).await?;
+            if let (Some(client_id), Some(config_id)) = (client_id, config_id) {
+                operator.table.put_signup_settings(&app.id, &SignupSettings { client_id, config_id }).await?;
+            }
             Ok(format!("/webhooks/meta/{}", app.id))
         }
         Command::Number { tenant, id, waba, display, coexistence } => {

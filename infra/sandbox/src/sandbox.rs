@@ -148,7 +148,7 @@ impl Sandbox {
 
     fn with_workers(mut self, functions: &Arc<Functions>, stopped: &watch::Receiver<bool>) -> Result<Self, String> {
         for _ in 0..POLLERS {
-            for line in [Line::Inbound, Line::Outbound, Line::Release] {
+            for line in [Line::Inbound, Line::Outbound, Line::Release, Line::Onboarding] {
                 let worker = poll(functions.clone(), self.stack.clone(), line, stopped.clone());
                 self.workers.push(tokio::spawn(worker));
             }
@@ -195,6 +195,7 @@ enum Line {
     Inbound,
     Outbound,
     Release,
+    Onboarding,
 }
 
 async fn poll(functions: Arc<Functions>, stack: Stack, line: Line, stopped: watch::Receiver<bool>) {
@@ -203,6 +204,7 @@ async fn poll(functions: Arc<Functions>, stack: Stack, line: Line, stopped: watc
             Line::Inbound => functions.poll_inbound().await,
             Line::Outbound => functions.poll_outbound().await,
             Line::Release => functions.poll_release_fully().await,
+            Line::Onboarding => functions.poll_onboarding().await,
         };
         if records == 0 {
             stack.aws.sqs().wait(IDLE).await;

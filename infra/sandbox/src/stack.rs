@@ -37,6 +37,10 @@ pub const RELEASE: &str = "release";
 pub const RELEASE_DEAD: &str = "release-dead-letters";
 /// Where inbound records go that failed too often.
 pub const INBOUND_DEAD: &str = "inbound-dead-letters";
+/// The onboarding queue.
+pub const ONBOARDING: &str = "onboarding";
+/// Where onboarding jobs go that failed too often.
+pub const ONBOARDING_DEAD: &str = "onboarding-dead-letters";
 /// Where outbound records go that failed too often.
 pub const OUTBOUND_DEAD: &str = "outbound-dead-letters.fifo";
 
@@ -51,6 +55,8 @@ const INBOUND_RECEIVES: u32 = 5;
 const OUTBOUND_VISIBILITY: i64 = 270;
 const OUTBOUND_RECEIVES: u32 = 100;
 const RELEASE_VISIBILITY: i64 = 360;
+const ONBOARDING_VISIBILITY: i64 = 360;
+const ONBOARDING_RECEIVES: u32 = 60;
 const RELEASE_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
 /// As the function has it on Lambda.
@@ -81,6 +87,7 @@ pub struct Functions {
     inbound: inbound::Deps,
     send_message: send_message::Deps,
     sweep: sweep::Deps,
+    onboarding: onboarding::Deps,
     release: release::Deps,
     stack: Stack,
     /// What all of them counted.
@@ -117,6 +124,8 @@ impl Stack {
         aws.sqs().create(INBOUND_DEAD, queue(false, INBOUND_VISIBILITY, None));
         aws.sqs().create(OUTBOUND_DEAD, queue(true, OUTBOUND_VISIBILITY, None));
         aws.sqs().create(INBOUND, queue(false, INBOUND_VISIBILITY, Some((INBOUND_DEAD, INBOUND_RECEIVES))));
+        aws.sqs().create(ONBOARDING_DEAD, queue(false, ONBOARDING_VISIBILITY, None));
+        aws.sqs().create(ONBOARDING, queue(false, ONBOARDING_VISIBILITY, Some((ONBOARDING_DEAD, ONBOARDING_RECEIVES))));
         aws.sqs().create(RELEASE_DEAD, queue(false, RELEASE_VISIBILITY, None));
         aws.sqs().create(RELEASE, queue(false, RELEASE_VISIBILITY, Some((RELEASE_DEAD, INBOUND_RECEIVES))));
         aws.sqs().create(OUTBOUND, queue(true, OUTBOUND_VISIBILITY, Some((OUTBOUND_DEAD, OUTBOUND_RECEIVES))));
@@ -155,7 +164,23 @@ impl Stack {
             outbound_queue_url: outbound_queue_url.clone(),
             inbound_queue_url: Sqs::url(INBOUND),
             release_queue_url: Sqs::url(RELEASE),
+            onboarding_queue_url: Sqs::url(ONBOARDING),
             bucket: BUCKET.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+        };
+        let signup = signup_callback::Config {
+            table: table.clone(),
+            key_id: key_id.clone(),
+            onboarding_queue_url: Sqs::url(ONBOARDING),
+            graph_url: graph_url.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+        };
+        let onboarding = onboarding::Config {
+            table: table.clone(),
+            key_id: key_id.clone(),
+            onboarding_queue_url: Sqs::url(ONBOARDING),
+            graph_url: graph_url.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
         };
         let release = release::Config {
             table: table.clone(),
@@ -191,9 +216,13 @@ impl Stack {
         };
         let webhook = webhook::Deps::new(config, &webhook, clock.clone(), metrics.clone());
         let api = api::Deps::new(config, &api, clock.clone(), metrics.clone());
+        let signup = signup_callback::Deps::new(config, &signup, clock.clone(), metrics.clone())
+            .map_err(|error| error.to_string())?;
         Ok(Functions {
-            // The API's fallback answers what neither function knows.
-            gateway: webhook::router(webhook).merge(api::router(api)),
+            // The API's fallback answers what no function knows.
+            gateway: webhook::router(webhook).merge(signup_callback::router(signup)).merge(api::router(api)),
+            onboarding: onboarding::Deps::new(config, &onboarding, clock.clone(), metrics.clone())
+                .map_err(|error| error.to_string())?,
             inbound: inbound::Deps::new(config, &inbound, clock.clone(), metrics.clone()),
             send_message: send_message::Deps::new(config, &send_message, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
@@ -248,6 +277,11 @@ impl Functions {
     /// As [`Functions::poll_release`], in an invocation that has as much time as Lambda gives it.
     pub async fn poll_release_fully(&self) -> usize {
         self.poll_release_before(RELEASE_TIMEOUT).await
+    }
+
+    /// Gives the onboarding function one batch, if there is one. Answers how many jobs it had.
+    pub async fn poll_onboarding(&self) -> usize {
+        self.poll(ONBOARDING, |event| onboarding::handle(&self.onboarding, event)).await
     }
 
     /// Gives the same outbound batch to several invocations at once, as SQS may. Answers how many records it had.

@@ -75,6 +75,11 @@ our_id!(
     "msg_"
 );
 our_id!(
+    /// A number being connected.
+    OnboardingId,
+    "onb_"
+);
+our_id!(
     /// One attempt to own the sending of a message.
     ClaimId,
     "clm_"

@@ -2,10 +2,12 @@
 
 mod batch;
 mod job;
+mod onboarding;
 mod outbound;
 mod sender;
 
 pub use batch::{Outcome, run_fifo, run_standard};
 pub use job::{BadJob, InboundJob, InboundWork, Payload, ReplayJob, ReplaySource};
+pub use onboarding::OnboardingJob;
 pub use outbound::{MarkJob, OutboundWork, RecipientJob, ReleaseJob, SendJob};
 pub use sender::{Queue, QueueError, Received};

@@ -26,6 +26,8 @@
 //! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
 //! | what Meta asked for towards a contact | `CONTACT#id` | `RESTRAINT#account` |
 //! | template by name and language | `WABA#id` | `NAMED#name#language` |
+//! | onboarding | `ONBOARDING#id` | `ONBOARDING` |
+//! | PIN of a number, and how often it was registered | `NUMBER#id` | `PIN` |
 //! | broadcast | `BROADCAST#id` | `BROADCAST` |
 //! | file to send | `MEDIA#id` | `MEDIA` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
@@ -54,8 +56,8 @@ use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
 use crate::domain::event::KeptReason;
 use crate::domain::ids::{
-    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, OutboundId, PhoneNumberId, ReplayId,
-    TenantId, WabaId,
+    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, OnboardingId, OutboundId, PhoneNumberId,
+    ReplayId, TenantId, WabaId,
 };
 
 /// The local index that orders what others wrote in a conversation.
@@ -177,6 +179,14 @@ pub(super) fn parse_pace(pk: &str) -> Result<PhoneNumberId, StorageError> {
 
 pub(super) fn pair(conversation: &ConversationId) -> Key {
     Key::new(format!("PAIR#{}#{}", conversation.number(), conversation.contact()), "PAIR")
+}
+
+pub(super) fn onboarding(id: OnboardingId) -> Key {
+    Key::new(format!("ONBOARDING#{id}"), "ONBOARDING")
+}
+
+pub(super) fn pin(number: &PhoneNumberId) -> Key {
+    Key::new(format!("NUMBER#{number}"), "PIN")
 }
 
 pub(super) fn broadcast(id: BroadcastId) -> Key {

@@ -9,12 +9,13 @@ use super::page::LIST;
 use super::update::Updated;
 use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::account::{Aspect, StateChange, Subject};
+use crate::domain::app::SignupSettings;
 use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::number::Number;
 use crate::domain::tenant::{ApiKeyRecord, Scope};
 use crate::secret::Sealed;
 
-fn blob(sealed: &Sealed) -> AttributeValue {
+pub(super) fn blob(sealed: &Sealed) -> AttributeValue {
     AttributeValue::B(Blob::new(sealed.bytes()))
 }
 
@@ -75,6 +76,26 @@ impl Table {
     pub async fn put_meta_app(&self, id: &MetaAppId, sealed: &Sealed) -> Result<(), StorageError> {
         self.update(keys::meta_app(id)).set("sealed", blob(sealed)).run().await?;
         Ok(())
+    }
+
+    /// Records what signups through a Meta app need.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_signup_settings(&self, id: &MetaAppId, settings: &SignupSettings) -> Result<(), StorageError> {
+        let update = self.update(keys::meta_app(id)).set("client_id", text(&settings.client_id));
+        update.set("config_id", text(&settings.config_id)).run().await?;
+        Ok(())
+    }
+
+    /// What signups through a Meta app need; `None` if nobody said.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn signup_settings(&self, id: &MetaAppId) -> Result<Option<SignupSettings>, StorageError> {
+        let item = self.read(&keys::meta_app(id)).await?.unwrap_or_default();
+        let both = item.owned("client_id").zip(item.owned("config_id"));
+        Ok(both.map(|(client_id, config_id)| SignupSettings { client_id, config_id }))
     }
 
     /// A Meta app's sealed secrets.

@@ -13,6 +13,7 @@ use shared::domain::phone::PhoneNumber;
 use shared::http::Problem;
 
 use super::assets::MetaTemplate;
+use super::signup::{BusinessAccount, PopupOrder};
 use super::state::{Meta, ScriptedFault, StatusOrder};
 
 /// Most faults one order may script.
@@ -23,6 +24,8 @@ pub fn control_routes(meta: Arc<Meta>) -> Router {
     Router::new()
         .route("/_sim/customers/{phone}/messages", post(customer_writes))
         .route("/_sim/webhooks", post(webhooks))
+        .route("/_sim/accounts", post(accounts))
+        .route("/_sim/popups", post(popups))
         .route("/_sim/templates", post(templates))
         .route("/_sim/sent", get(sent))
         .route("/_sim/faults", post(faults))
@@ -70,6 +73,25 @@ async fn webhooks(
     }
     meta.reports(&body.account, &body.field, &body.value);
     Ok(Json(json!({})))
+}
+
+/// A business with an account and numbers that nobody has connected.
+async fn accounts(
+    State(meta): State<Arc<Meta>>,
+    body: Result<Json<BusinessAccount>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(account) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
+    meta.put_account(account);
+    Ok(Json(json!({})))
+}
+
+/// A business goes through the signup popup: the code that the page gets.
+async fn popups(
+    State(meta): State<Arc<Meta>>,
+    body: Result<Json<PopupOrder>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(order) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
+    Ok(Json(json!({"code": meta.popup(order)})))
 }
 
 async fn templates(

@@ -162,6 +162,9 @@ fn allowed(meta: &Meta, known: &MetaNumber, customer: &str, body: &Value) -> Res
         return Err((131_021, "Recipient cannot be sender", "Same number".to_owned()));
     }
     let number = &known.phone_number_id;
+    if meta.is_unregistered(number) {
+        return Err((133_010, "Phone number is not registered", "Register it first".to_owned()));
+    }
     match body.get("template") {
         Some(template) => meta.check_template(template)?,
         None if !meta.window_is_open(number, customer) => {
@@ -296,7 +299,7 @@ fn text<'a>(body: &'a Value, key: &str) -> Option<&'a str> {
     body.get(key).and_then(Value::as_str)
 }
 
-fn error(status: StatusCode, code: i64, title: &str, details: &str) -> Response {
+pub(super) fn error(status: StatusCode, code: i64, title: &str, details: &str) -> Response {
     let body = json!({"error": {
         "message": format!("(#{code}) {title}"),
         "type": "OAuthException",

@@ -4,6 +4,7 @@
 //! Real paths are Meta's own (`POST /{version}/{phone-number-id}/messages`). Everything under `/_sim/` is the control
 //! API; `docs/sandbox.md` describes it.
 
+mod accounts;
 mod assets;
 pub mod contract;
 mod control;
@@ -12,6 +13,7 @@ mod graph;
 mod limits;
 mod payload;
 mod serve;
+mod signup;
 mod state;
 
 pub use assets::{MetaTemplate, sample_templates};
@@ -19,9 +21,10 @@ pub use control::control_routes;
 pub use deliver::deliver_forever;
 pub use payload::wamid;
 pub use serve::serve;
+pub use signup::{BusinessAccount, BusinessNumber, PopupOrder};
 pub use state::{Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder, Undelivered};
 
 /// Everything the simulated Meta answers.
 pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {
-    graph::graph_routes(meta.clone()).merge(control_routes(meta))
+    graph::graph_routes(meta.clone()).merge(accounts::account_routes(meta.clone())).merge(control_routes(meta))
 }

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::assets::MetaTemplate;
 use super::limits::Limits;
 use super::payload;
+use super::signup::Businesses;
 use crate::aws::faults::Faults;
 
 /// Deliveries of one webhook before it is dropped: with doubling waits that is some minutes of outage.
@@ -175,6 +176,9 @@ pub(super) struct State {
     /// Wamids of customers' messages, and to which number.
     #[serde(default)]
     pub(super) received: BTreeMap<String, String>,
+    /// What businesses have that are not connected yet.
+    #[serde(default)]
+    pub(super) businesses: Businesses,
     /// Receipts and typing indicators, as they came.
     #[serde(default)]
     pub(super) marks: Vec<Value>,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use shared::domain::app::MetaApp;
+use shared::domain::app::{MetaApp, SignupSettings};
 use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
@@ -15,6 +15,9 @@ use crate::state_file;
 
 /// The Meta app's name in its webhook URL.
 pub(super) const APP: &str = "sandbox";
+/// The Meta app's id at Meta, and the configuration of its signup. Invented.
+const CLIENT: &str = "900100200300101";
+const CONFIG: &str = "900100200300102";
 /// The number's id at Meta. Invented, like the two after it.
 pub(super) const NUMBER: &str = "900100200300501";
 /// The number's digits, of a range that belongs to nobody.
@@ -72,6 +75,8 @@ impl Seed {
             verify_tokens: vec![verify_token.clone()],
         };
         operator.put_app(&app).await?;
+        let settings = SignupSettings { client_id: CLIENT.to_owned(), config_id: CONFIG.to_owned() };
+        operator.table.put_signup_settings(&app.id, &settings).await?;
         let number = Number {
             id: PhoneNumberId::parse(NUMBER)?,
             tenant,

@@ -1,5 +1,6 @@
 //! The Graph API client: one HTTP call a method, and every way it can end as a value.
 
+use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use super::error::{self, Class};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
+use crate::domain::token::AccessToken;
 use crate::limits::{GRAPH_CONNECT_TIMEOUT, GRAPH_TIMEOUT};
 use crate::secret::Secret;
 
@@ -82,8 +84,8 @@ impl GraphClient {
     }
 
     /// `POST /{phone-number-id}/messages`, exactly once.
-    pub async fn send_message(&self, token: &Secret, number: &PhoneNumberId, body: Vec<u8>) -> SendOutcome {
-        let Some(request) = self.post(token, number, "messages") else {
+    pub async fn send_message(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> SendOutcome {
+        let Some(request) = self.with_token(Method::POST, &format!("{number}/messages"), token) else {
             return SendOutcome::Refused(malformed_token());
         };
         match request.header(CONTENT_TYPE, "application/json").body(body).send().await {
@@ -95,8 +97,8 @@ impl GraphClient {
     }
 
     /// Tells Meta that a message was read, or that an answer is being typed. Repeating it changes nothing.
-    pub async fn mark(&self, token: &Secret, number: &PhoneNumberId, body: Vec<u8>) -> CallOutcome {
-        let Some(request) = self.post(token, number, "messages") else {
+    pub async fn mark(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> CallOutcome {
+        let Some(request) = self.with_token(Method::POST, &format!("{number}/messages"), token) else {
             return CallOutcome::Refused(malformed_token());
         };
         call(request.header(CONTENT_TYPE, "application/json").body(body))
@@ -105,8 +107,8 @@ impl GraphClient {
     }
 
     /// `POST /{phone-number-id}/media`: gives Meta a file and answers Meta's id of it. Repeating it makes another id.
-    pub async fn upload(&self, token: &Secret, number: &PhoneNumberId, mime: &str, file: Vec<u8>) -> CallOutcome {
-        let Some(request) = self.post(token, number, "media") else {
+    pub async fn upload(&self, token: &AccessToken, number: &PhoneNumberId, mime: &str, file: Vec<u8>) -> CallOutcome {
+        let Some(request) = self.with_token(Method::POST, &format!("{number}/media"), token) else {
             return CallOutcome::Refused(malformed_token());
         };
         let Ok(part) = Part::bytes(file).file_name("file").mime_str(mime) else {
@@ -123,14 +125,29 @@ impl GraphClient {
         }
     }
 
-    /// `None` when the stored token cannot be a header.
-    fn post(&self, token: &Secret, number: &PhoneNumberId, edge: &str) -> Option<reqwest::RequestBuilder> {
-        Some(self.http.post(format!("{}/{number}/{edge}", self.base)).header(AUTHORIZATION, bearer(token)?))
+    /// A form that is its own authority.
+    pub(super) fn post_form(&self, path: &str, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}/{path}", self.base)).form(form)
     }
 
-    /// `None` when the stored token cannot be a header.
-    pub(super) fn get(&self, token: &Secret, path: &str) -> Option<reqwest::RequestBuilder> {
-        Some(self.http.get(format!("{}/{path}", self.base)).header(AUTHORIZATION, bearer(token)?))
+    /// A question whose parameters are its authority. Its URL holds secrets and stands in no error of ours.
+    pub(super) fn get_with(&self, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}/{path}", self.base)).query(query)
+    }
+
+    /// A call with a token and its proof; `None` when the stored token cannot be a header.
+    pub(super) fn with_token(
+        &self,
+        method: Method,
+        path: &str,
+        token: &AccessToken,
+    ) -> Option<reqwest::RequestBuilder> {
+        let request = self.http.request(method, format!("{}/{path}", self.base));
+        let request = request.header(AUTHORIZATION, bearer(&token.value)?);
+        Some(match &token.proof {
+            Some(proof) => request.query(&[("appsecret_proof", proof.expose())]),
+            None => request,
+        })
     }
 }
 
@@ -145,7 +162,7 @@ pub(super) fn malformed_token() -> ProviderError {
 }
 
 /// What is said about a call that got no answer; never the URL.
-fn lost(failure: &reqwest::Error) -> ProviderError {
+pub(super) fn lost(failure: &reqwest::Error) -> ProviderError {
     if failure.is_connect() || failure.is_builder() {
         ProviderError::ours("not_connected", "Meta could not be reached")
     } else if failure.is_timeout() {
@@ -236,8 +253,14 @@ struct AcceptedMessage {
 }
 
 #[derive(Deserialize)]
-struct ErrorBody {
+pub(super) struct ErrorBody {
     error: GraphError,
+}
+
+impl ErrorBody {
+    pub(super) fn into_provider_error(self) -> ProviderError {
+        self.error.into_provider_error()
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,12 +5,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use reqwest::Method;
 use serde::Deserialize;
 
 use super::graph::{CallOutcome, GraphClient, call, malformed_token};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
 use crate::domain::phone::PhoneNumber;
+use crate::domain::token::AccessToken;
 
 /// Messages of one page (Meta: 100 at most).
 const PAGE: usize = 100;
@@ -74,14 +76,14 @@ impl GraphClient {
     /// How the call ended, where it was not answered with a whole list with events.
     pub async fn message_history(
         &self,
-        token: &crate::secret::Secret,
+        token: &AccessToken,
         number: &PhoneNumberId,
     ) -> Result<Vec<Listed>, CallOutcome> {
         let (mut listed, mut after) = (Vec::new(), None);
         for _ in 0..PAGES_MAX {
             let mut query = vec![("limit", PAGE.to_string()), ("fields", FIELDS.to_owned())];
             query.extend(after.take().map(|after| ("after", after)));
-            let request = self.get(token, &format!("{number}/message_history"));
+            let request = self.with_token(Method::GET, &format!("{number}/message_history"), token);
             let request = request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?;
             let answer = call(request.query(&query)).await?;
             let page: History =

@@ -1,9 +1,13 @@
 //! Meta's WhatsApp Cloud API, as `facts/` of the project describes it.
 
+pub mod accounts;
 pub mod callback_data;
 pub mod error;
 pub mod graph;
 pub mod message;
 pub mod message_history;
+pub mod oauth;
 pub mod signature;
+pub mod signup;
+pub mod signup_errors;
 pub mod webhook;

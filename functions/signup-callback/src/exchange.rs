@@ -1,0 +1,106 @@
+//! The code becomes a token, once. Whether that happened is recorded before and after: a code is never exchanged twice.
+
+use axum::http::StatusCode;
+use sha2::{Digest, Sha256};
+use shared::clock::Timestamp;
+use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::event::ProviderError;
+use shared::domain::ids::MetaAppId;
+use shared::domain::onboarding::{EXCHANGE_TAKES, Onboarding, Step, StepRecord, StepState};
+use shared::http::Problem;
+use shared::provider::meta::oauth::Exchange;
+use shared::provider::meta::signup_errors;
+use shared::secret::Secret;
+use shared::storage::{Begun, Keyed};
+use shared::vault::Context;
+
+use crate::{Deps, unavailable};
+
+/// Exchanges the code, unless that is done. `false`: there is no token, and the step says why.
+pub(crate) async fn exchange(
+    deps: &Deps,
+    onboarding: &Onboarding,
+    keyed: &Keyed,
+    code: &Secret,
+    now: Timestamp,
+) -> Result<bool, Problem> {
+    let hash = hex::encode(Sha256::digest(code.expose().as_bytes()));
+    if keyed.token.is_some() {
+        return Ok(true);
+    }
+    let failed = onboarding.step(Step::Exchange).is_some_and(|record| record.state == StepState::Failed);
+    let instead = match &keyed.code {
+        Some((known, _)) if failed && *known != hash => Some(known.as_str()),
+        // The same code again: what came of it stands.
+        Some(_) if failed => return Ok(false),
+        Some((_, begun)) if now.duration_since(*begun) <= EXCHANGE_TAKES => {
+            let title = "The code is being exchanged.";
+            return Err(Problem::new(StatusCode::CONFLICT, "exchange_in_progress", title)
+                .remedy("Ask for the onboarding in a few seconds."));
+        }
+        Some(_) => {
+            let died = ProviderError::ours("exchange_died", "nobody knows whether the code was exchanged");
+            record(deps, onboarding, &died, now).await?;
+            return Ok(false);
+        }
+        None => None,
+    };
+    let (app, settings) = app(deps, &onboarding.app).await?;
+    let Some(secret) = app.app_secrets.first() else { return Err(Problem::unavailable()) };
+    let begun = deps.table.begin_exchange(onboarding.id, &hash, instead, now).await;
+    if begun.map_err(|error| unavailable("table", &error))? == Begun::Another {
+        let title = "Another request finishes this signup.";
+        return Err(Problem::new(StatusCode::CONFLICT, "exchange_in_progress", title)
+            .remedy("Ask for the onboarding in a few seconds."));
+    }
+    match deps.graph.exchange_code(&settings.client_id, secret, code).await {
+        Exchange::Done(token) => {
+            let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: onboarding.id };
+            let sealed = deps.vault.seal_token(&token, &context).await.map_err(|error| unavailable("vault", &error))?;
+            let done = StepRecord { state: StepState::Done, at: now, tries: 1, code: None, cause: None, action: None };
+            let stored = deps.table.put_onboarding_token(onboarding.id, &sealed, &done).await;
+            stored.map_err(|error| unavailable("table", &error))?;
+            deps.metrics.count("onboarding", "exchanged", 1);
+            Ok(true)
+        }
+        Exchange::NotReached(error) => {
+            deps.table.free_code(onboarding.id, &hash).await.map_err(|error| unavailable("table", &error))?;
+            tracing::warn!(event = "signup.meta_not_reached", title = %error.title);
+            let title = "Meta could not be reached.";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "meta_not_reached", title)
+                .remedy("Post the same once more: the code was not used. It is good for 30 seconds."))
+        }
+        Exchange::Refused(error) | Exchange::Unknown(error) => {
+            record(deps, onboarding, &error, now).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// Records that there is no token. Nobody knows more than that the code is of no more use.
+async fn record(deps: &Deps, onboarding: &Onboarding, error: &ProviderError, now: Timestamp) -> Result<(), Problem> {
+    deps.metrics.count("onboarding", "exchange_failed", 1);
+    let rule = signup_errors::meaning(Step::Exchange, error);
+    let provider = error.is_the_providers();
+    let cause =
+        if provider { rule.cause } else { "Nobody knows whether Meta took the code, which is good for one exchange." };
+    let failed = StepRecord {
+        state: StepState::Failed,
+        at: now,
+        tries: 1,
+        code: provider.then_some(error.code),
+        cause: Some(cause.to_owned()),
+        action: Some(if provider { rule.action } else { "Let the business go through the signup again." }.to_owned()),
+    };
+    let recorded = deps.table.record_step(onboarding.id, Step::Exchange, &failed).await;
+    recorded.map_err(|error| unavailable("table", &error))
+}
+
+/// The app with its secrets, and what signups need of it.
+pub(crate) async fn app(deps: &Deps, id: &MetaAppId) -> Result<(MetaApp, SignupSettings), Problem> {
+    let sealed = deps.table.meta_app(id).await.map_err(|error| unavailable("table", &error))?;
+    let settings = deps.table.signup_settings(id).await.map_err(|error| unavailable("table", &error))?;
+    let (Some(sealed), Some(settings)) = (sealed, settings) else { return Err(Problem::not_found()) };
+    let app = deps.vault.open_app(id, &sealed).await.map_err(|error| unavailable("vault", &error))?;
+    Ok((app, settings))
+}

@@ -1,0 +1,102 @@
+//! Where the page with the signup popup posts what came of it. The caller is the tenant's customer, who has no API key: the
+//! onboarding's one-time state is the authority.
+//!
+//! * `POST /v1/onboardings/{id}/finish`: the code is exchanged within this request, because it is good for 30 seconds; the
+//!   token is sealed before anything else and proved to reach the account; the rest is the onboarding function's.
+
+mod exchange;
+mod finish;
+mod prove;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::post;
+use shared::aws::AwsConfig;
+use shared::clock::Clock;
+use shared::config::{self, ConfigError};
+use shared::http::Problem;
+use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::queue::Queue;
+use shared::storage::Table;
+use shared::telemetry::Metrics;
+use shared::vault::Vault;
+
+/// Largest body in bytes: a code and the popup's message are a few hundred.
+const BODY_MAX: usize = 64 * 1024;
+
+/// The names this function is given.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The table.
+    pub table: String,
+    /// The KMS key.
+    pub key_id: String,
+    /// The onboarding queue.
+    pub onboarding_queue_url: String,
+    /// Scheme and host of Graph.
+    pub graph_url: String,
+    /// Version of Graph, such as `v25.0`.
+    pub graph_version: String,
+}
+
+impl Config {
+    /// Reads `TABLE_NAME`, `KEY_ID`, `ONBOARDING_QUEUE_URL`, and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            table: config::required("TABLE_NAME")?,
+            key_id: config::required("KEY_ID")?,
+            onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
+            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
+            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+        })
+    }
+}
+
+/// What this function may use.
+#[derive(Debug)]
+pub struct Deps {
+    table: Table,
+    vault: Vault,
+    onboarding: Queue,
+    graph: GraphClient,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Deps {
+    /// Builds the clients, once.
+    ///
+    /// # Errors
+    /// When the Graph client cannot set up TLS.
+    pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, ClientUnavailable> {
+        Ok(Self {
+            table: Table::new(aws.dynamodb(), config.table.clone()),
+            vault: Vault::new(aws.kms(), config.key_id.clone()),
+            onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
+            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            clock,
+            metrics,
+        })
+    }
+}
+
+/// The routes of this function.
+pub fn router(deps: Deps) -> Router {
+    Router::new()
+        .route("/v1/onboardings/{id}/finish", post(finish::finish))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(Arc::new(deps))
+}
+
+/// What our own infrastructure did not answer; the request may be repeated.
+fn unavailable(what: &'static str, error: &dyn std::error::Error) -> Problem {
+    tracing::error!(event = "signup.unavailable", what, %error);
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A part of the service did not answer.")
+        .remedy("Post the same once more.")
+}

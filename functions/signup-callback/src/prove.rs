@@ -1,0 +1,125 @@
+//! What the browser said is not believed: the token must be our app's, valid, and reach the account.
+
+use axum::http::StatusCode;
+use shared::clock::Timestamp;
+use shared::domain::event::ProviderError;
+use shared::domain::ids::{OnboardingId, WabaId};
+use shared::domain::onboarding::{Onboarding, Step, StepRecord, StepState};
+use shared::domain::token::{AccessToken, TokenFacts, Unfit};
+use shared::http::Problem;
+use shared::provider::meta::graph::CallOutcome;
+use shared::provider::meta::signup_errors::{self, Again};
+use shared::vault::Context;
+
+use crate::exchange::app;
+use crate::{Deps, unavailable};
+
+/// Proves the token, unless that is done. `true`: the next steps can be taken.
+pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Result<bool, Problem> {
+    let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
+    let (onboarding, keyed) = known.ok_or_else(Problem::not_found)?;
+    if onboarding.is_through(Step::Prove) {
+        return Ok(onboarding.account.is_some());
+    }
+    let Some(sealed) = keyed.token else { return Ok(false) };
+    let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: id };
+    let token = deps.vault.open_token(&sealed, &context).await.map_err(|error| unavailable("vault", &error))?;
+    let (meta_app, settings) = app(deps, &onboarding.app).await?;
+    let Some(secret) = meta_app.app_secrets.first() else { return Err(Problem::unavailable()) };
+    let facts = match deps.graph.debug_token(&settings.client_id, secret, &token.value).await {
+        Ok(facts) => facts,
+        Err(outcome) => return failed(deps, &onboarding, &outcome, now).await,
+    };
+    let found = match facts.check(&settings.client_id, onboarding.account.as_ref()) {
+        Ok(()) => reached(deps, &onboarding, &facts, &token).await,
+        Err(unfit) => Ok(Err(unfit)),
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(outcome) => return failed(deps, &onboarding, &outcome, now).await,
+    };
+    let (account, candidates) = match found {
+        Ok(found) => found,
+        Err(unfit) => {
+            let (cause, action) = words(&unfit);
+            record(deps, id, StepState::Failed, now, None, Some(cause.to_owned()), Some(action)).await?;
+            return Ok(false);
+        }
+    };
+    let settled = deps.table.settle_account(id, account.as_ref(), &candidates).await;
+    settled.map_err(|error| unavailable("table", &error))?;
+    record(deps, id, StepState::Done, now, None, None, None).await?;
+    Ok(account.is_some())
+}
+
+type Found = (Option<WabaId>, Vec<WabaId>);
+
+/// The account that it is about, or those among which somebody must choose.
+async fn reached(
+    deps: &Deps,
+    onboarding: &Onboarding,
+    facts: &TokenFacts,
+    token: &AccessToken,
+) -> Result<Result<Found, Unfit>, CallOutcome> {
+    match (&onboarding.account, &facts.accounts) {
+        (Some(account), Some(_)) => Ok(Ok((Some(account.clone()), Vec::new()))),
+        // The grant names none: then the account itself says whether the token reaches it.
+        (Some(account), None) => {
+            let known = deps.graph.account(token, account).await?;
+            let same = known.id == account.as_str();
+            Ok(if same { Ok((Some(account.clone()), Vec::new())) } else { Err(Unfit::OtherAccount) })
+        }
+        (None, Some(accounts)) => match accounts.as_slice() {
+            [only] => Ok(Ok((Some(only.clone()), Vec::new()))),
+            several => Ok(Ok((None, several.to_vec()))),
+        },
+        (None, None) => Ok(Err(Unfit::OtherAccount)),
+    }
+}
+
+async fn failed(deps: &Deps, onboarding: &Onboarding, outcome: &CallOutcome, now: Timestamp) -> Result<bool, Problem> {
+    let error = match outcome {
+        CallOutcome::TryLater(error) | CallOutcome::Refused(error) => error.clone(),
+        CallOutcome::Done(_) => ProviderError::ours("answer_unreadable", "Meta's answer has an unexpected form"),
+    };
+    let rule = signup_errors::meaning(Step::Prove, &error);
+    let action =
+        if rule.again == Again::Never { rule.action } else { "Post the popup's message and the code once more." };
+    let code = error.is_the_providers().then_some(error.code);
+    record(deps, onboarding.id, StepState::Failed, now, code, Some(rule.cause.to_owned()), Some(action)).await?;
+    if rule.again == Again::Never {
+        return Ok(false);
+    }
+    let title = "Meta does not say what the token is worth.";
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "meta_not_reached", title).remedy("Post the same once more."))
+}
+
+fn words(unfit: &Unfit) -> (&'static str, &'static str) {
+    match unfit {
+        Unfit::OtherApp => {
+            ("The token is another app's.", "Start the popup with the app id that the onboarding names.")
+        }
+        Unfit::NotValid => ("The token cannot be used.", "Let the business go through the signup again."),
+        Unfit::Lacks(_) => (
+            "The token lacks whatsapp_business_management or whatsapp_business_messaging.",
+            "Tick both permissions in the signup's configuration, and let the business go through it again.",
+        ),
+        Unfit::OtherAccount => (
+            "The token does not reach the account that the page named, or names none.",
+            "Post the popup's message as it came, and let the business go through the signup again.",
+        ),
+    }
+}
+
+async fn record(
+    deps: &Deps,
+    id: OnboardingId,
+    state: StepState,
+    now: Timestamp,
+    code: Option<i64>,
+    cause: Option<String>,
+    action: Option<&'static str>,
+) -> Result<(), Problem> {
+    let record = StepRecord { state, at: now, tries: 1, code, cause, action: action.map(str::to_owned) };
+    deps.table.record_step(id, Step::Prove, &record).await.map_err(|error| unavailable("table", &error))
+}

@@ -1,0 +1,304 @@
+//! What a business has at Meta before it is connected, and the popup it goes through: accounts, numbers, codes, tokens,
+//! subscriptions, registrations (`facts/onboarding.md`). Every call can be made to fail by its name.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::clock::SignedDuration;
+use shared::provider::meta::oauth::appsecret_proof;
+use shared::secret::Secret;
+use shared::vault::random_secret;
+
+use super::state::{Meta, MetaNumber, ScriptedFault};
+
+/// How long a code is good for one exchange.
+const CODE_FOR: SignedDuration = SignedDuration::from_secs(30);
+/// Registrations of a number within 72 hours.
+const REGISTERS_MAX: usize = 10;
+const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_hours(72);
+
+/// A number of a business, as it is before anybody connects it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusinessNumber {
+    /// Its id.
+    pub id: String,
+    /// Its digits.
+    pub display_phone_number: String,
+    /// It is registered with the Cloud API.
+    #[serde(default)]
+    pub registered: bool,
+    /// It is used in the WhatsApp Business app.
+    #[serde(default)]
+    pub on_biz_app: bool,
+    /// Its PIN, where two-step verification is on.
+    #[serde(default)]
+    pub pin: Option<String>,
+    /// When it was registered, Unix milliseconds.
+    #[serde(default)]
+    pub registers: Vec<i64>,
+    /// What its phone was asked for.
+    #[serde(default)]
+    pub synced: Vec<String>,
+}
+
+/// A WhatsApp Business account of a business.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusinessAccount {
+    /// Its id.
+    pub id: String,
+    /// Its numbers.
+    #[serde(default)]
+    pub numbers: Vec<BusinessNumber>,
+    /// Apps that get its webhooks.
+    #[serde(default)]
+    pub subscribed: Vec<String>,
+}
+
+/// What a business does in the popup.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PopupOrder {
+    /// The accounts it gives access to.
+    pub accounts: Vec<String>,
+    /// The grant names no accounts: it covers everything.
+    #[serde(default)]
+    pub unnamed: bool,
+    /// The permissions it grants; those that are asked for, unless given.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Code {
+    order: PopupOrder,
+    made_at: i64,
+    used: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Token {
+    app: String,
+    order: PopupOrder,
+    valid: bool,
+}
+
+/// What the businesses have.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Businesses {
+    accounts: BTreeMap<String, BusinessAccount>,
+    codes: BTreeMap<String, Code>,
+    tokens: BTreeMap<String, Token>,
+    faults: BTreeMap<String, VecDeque<ScriptedFault>>,
+    /// Calls that took effect, by name.
+    calls: BTreeMap<String, usize>,
+}
+
+/// What Meta refuses: code and text.
+pub(super) type Refusal = (i64, &'static str);
+
+impl Meta {
+    /// Adds an account with its numbers.
+    pub fn put_account(&self, account: BusinessAccount) {
+        self.lock().businesses.accounts.insert(account.id.clone(), account);
+    }
+
+    /// The account of this id.
+    #[must_use]
+    pub fn business_account(&self, id: &str) -> Option<BusinessAccount> {
+        self.lock().businesses.accounts.get(id).cloned()
+    }
+
+    /// A business goes through the popup: the code that the page gets.
+    #[must_use]
+    pub fn popup(&self, order: PopupOrder) -> String {
+        let mut state = self.lock();
+        state.serial += 1;
+        let code = format!("AQ{:024}", state.serial);
+        let made_at = self.clock.now().as_millisecond();
+        state.businesses.codes.insert(code.clone(), Code { order, made_at, used: false });
+        code
+    }
+
+    /// Orders faults for the next calls of this name, such as `register`.
+    pub fn script_call(&self, call: &str, faults: impl IntoIterator<Item = ScriptedFault>) {
+        self.lock().businesses.faults.entry(call.to_owned()).or_default().extend(faults);
+    }
+
+    /// How often a call took effect.
+    #[must_use]
+    pub fn calls_of(&self, call: &str) -> usize {
+        self.lock().businesses.calls.get(call).copied().unwrap_or(0)
+    }
+
+    /// All tokens that codes became.
+    #[must_use]
+    pub fn tokens(&self) -> Vec<String> {
+        self.lock().businesses.tokens.keys().cloned().collect()
+    }
+
+    /// The business removes the app: its tokens are worth nothing.
+    pub fn withdraw_tokens(&self, account: &str) {
+        let tokens = &mut self.lock().businesses.tokens;
+        for token in tokens.values_mut().filter(|token| token.order.accounts.iter().any(|id| id == account)) {
+            token.valid = false;
+        }
+    }
+
+    pub(super) fn next_call_fault(&self, call: &str) -> Option<ScriptedFault> {
+        self.lock().businesses.faults.get_mut(call)?.pop_front()
+    }
+
+    pub(super) fn took_effect(&self, call: &str) {
+        *self.lock().businesses.calls.entry(call.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn exchange(&self, client: &str, secret: &str, code: &str) -> Result<Value, Refusal> {
+        const USED: Refusal = (100, "This authorization code has been used or has expired.");
+        let fresh = random_secret().map_err(|_| (2, "no randomness"))?;
+        let mut state = self.lock();
+        if state.app.as_ref().is_none_or(|app| app.secret != secret) {
+            return Err((101, "Error validating application. Invalid application secret."));
+        }
+        let now = self.clock.now().as_millisecond();
+        let latest = now.saturating_sub(i64::try_from(CODE_FOR.as_millis()).unwrap_or(i64::MAX));
+        let known = state.businesses.codes.get_mut(code).ok_or(USED)?;
+        if known.used || known.made_at < latest {
+            return Err(USED);
+        }
+        known.used = true;
+        let order = known.order.clone();
+        let token = format!("EAA{}", fresh.expose());
+        // From now on the account's numbers send with it.
+        for account in &order.accounts {
+            let numbers = state.businesses.accounts.get(account).map(|one| one.numbers.clone()).unwrap_or_default();
+            for number in numbers {
+                let connected = MetaNumber {
+                    phone_number_id: number.id.clone(),
+                    display_phone_number: number.display_phone_number.clone(),
+                    waba_id: account.clone(),
+                    token: token.clone(),
+                };
+                state.numbers.insert(number.id, connected);
+            }
+        }
+        state.businesses.tokens.insert(token.clone(), Token { app: client.to_owned(), order, valid: true });
+        Ok(json!({"access_token": token, "token_type": "bearer"}))
+    }
+
+    pub(super) fn debug(&self, app_token: &str, token: &str) -> Result<Value, Refusal> {
+        let state = self.lock();
+        let ours = app_token.split_once('|').map(|(_, secret)| secret);
+        if state.app.as_ref().map(|app| app.secret.as_str()) != ours {
+            return Err((190, "Invalid OAuth access token."));
+        }
+        let Some(known) = state.businesses.tokens.get(token) else {
+            return Ok(
+                json!({"data": {"is_valid": false, "scopes": [], "error": {"code": 190, "message": "malformed"}}}),
+            );
+        };
+        let asked = ["whatsapp_business_management", "whatsapp_business_messaging"].map(str::to_owned);
+        let scopes = known.order.scopes.clone().unwrap_or_else(|| asked.to_vec());
+        let target = |scope: &String| match known.order.unnamed {
+            true => json!({"scope": scope}),
+            false => json!({"scope": scope, "target_ids": known.order.accounts}),
+        };
+        let granular: Vec<Value> = scopes.iter().map(target).collect();
+        Ok(json!({"data": {"app_id": known.app, "type": "SYSTEM_USER", "is_valid": known.valid, "expires_at": 0,
+            "data_access_expires_at": 0, "scopes": scopes, "granular_scopes": granular}}))
+    }
+
+    /// The account, if the token reaches it and the proof is the token's.
+    pub(super) fn reach(&self, token: &str, proof: Option<&str>, account: &str) -> Result<BusinessAccount, Refusal> {
+        let state = self.lock();
+        let known = state.businesses.tokens.get(token).filter(|known| known.valid);
+        let known = known.ok_or((190, "Error validating access token."))?;
+        let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
+        let expected = appsecret_proof(&Secret::new(secret), &Secret::new(token.to_owned()));
+        if proof != Some(expected.expose()) {
+            return Err((100, "API calls from the server require an appsecret_proof argument"));
+        }
+        if !known.order.accounts.iter().any(|id| id == account) {
+            return Err((
+                100,
+                "Unsupported get request. Object does not exist, or cannot be loaded due to missing permissions",
+            ));
+        }
+        state.businesses.accounts.get(account).cloned().ok_or((100, "Object does not exist"))
+    }
+
+    /// The account of a number.
+    pub(super) fn account_of(&self, number: &str) -> Option<String> {
+        let state = self.lock();
+        let has = |account: &&BusinessAccount| account.numbers.iter().any(|one| one.id == number);
+        state.businesses.accounts.values().find(has).map(|account| account.id.clone())
+    }
+
+    pub(super) fn subscribe_app(&self, account: &str, token: &str) {
+        let mut state = self.lock();
+        let Some(app) = state.businesses.tokens.get(token).map(|known| known.app.clone()) else { return };
+        if let Some(account) = state.businesses.accounts.get_mut(account)
+            && !account.subscribed.contains(&app)
+        {
+            account.subscribed.push(app);
+        }
+    }
+
+    pub(super) fn register_number(&self, number: &str, pin: &str) -> Result<(), Refusal> {
+        let now = self.clock.now().as_millisecond();
+        let since = now.saturating_sub(i64::try_from(REGISTERS_WITHIN.as_millis()).unwrap_or(i64::MAX));
+        let mut state = self.lock();
+        let numbers = state.businesses.accounts.values_mut().flat_map(|account| &mut account.numbers);
+        let known = numbers.into_iter().find(|one| one.id == number).ok_or((100, "Object does not exist"))?;
+        if known.on_biz_app {
+            return Err((100, "Registration is not available for SMB numbers"));
+        }
+        if pin.len() != 6 || !pin.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err((100, "Param pin must be 6 digits"));
+        }
+        if known.registers.iter().filter(|at| **at > since).count() >= REGISTERS_MAX {
+            return Err((133_016, "Account register deregister rate limit exceeded"));
+        }
+        known.registers.push(now);
+        if known.pin.as_ref().is_some_and(|known| known != pin) {
+            return Err((133_005, "Two step verification PIN mismatch"));
+        }
+        known.pin = Some(pin.to_owned());
+        known.registered = true;
+        Ok(())
+    }
+
+    pub(super) fn sync_number(&self, number: &str, what: &str) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let numbers = state.businesses.accounts.values_mut().flat_map(|account| &mut account.numbers);
+        let known = numbers.into_iter().find(|one| one.id == number).ok_or((100, "Object does not exist"))?;
+        if !known.on_biz_app || !["smb_app_state_sync", "history"].contains(&what) {
+            return Err((100, "Invalid parameter"));
+        }
+        if known.synced.iter().any(|done| done == what) {
+            return Err((2_593_107, "This sync was requested before"));
+        }
+        known.synced.push(what.to_owned());
+        Ok(())
+    }
+
+    /// Whether a number that a business brought is not registered yet.
+    pub(super) fn is_unregistered(&self, number: &str) -> bool {
+        let state = self.lock();
+        let numbers = state.businesses.accounts.values().flat_map(|account| &account.numbers);
+        numbers.into_iter().any(|one| one.id == number && !one.registered && !one.on_biz_app)
+    }
+}
+
+impl BusinessNumber {
+    /// As the Graph API shows it.
+    pub(super) fn shown(&self) -> Value {
+        let connected = self.registered || self.on_biz_app;
+        json!({"id": self.id, "display_phone_number": format!("+{}", self.display_phone_number),
+            "verified_name": "A business", "code_verification_status": "VERIFIED", "is_on_biz_app": self.on_biz_app,
+            "platform_type": if connected { "CLOUD_API" } else { "NOT_APPLICABLE" },
+            "status": if connected { "CONNECTED" } else { "PENDING" }})
+    }
+}

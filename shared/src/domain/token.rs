@@ -1,0 +1,80 @@
+//! Access tokens: what they are worth, as the provider says it.
+
+use jiff::Timestamp;
+
+use super::ids::WabaId;
+use crate::secret::Secret;
+
+/// Permissions without which a token is of no use to us (`facts/onboarding.md` §3).
+pub const SCOPES_NEEDED: [&str; 2] = ["whatsapp_business_management", "whatsapp_business_messaging"];
+
+/// A token and the proof that we, and not whoever stole it, hold the app's secret.
+#[derive(Debug, Clone)]
+pub struct AccessToken {
+    /// The token.
+    pub value: Secret,
+    /// `appsecret_proof`; `None` for a token that was stored without its app being known.
+    pub proof: Option<Secret>,
+}
+
+impl AccessToken {
+    /// A token of an app that is not known.
+    #[must_use]
+    pub fn unproved(value: Secret) -> Self {
+        Self { value, proof: None }
+    }
+}
+
+/// What the provider says about a token (`debug_token`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TokenFacts {
+    /// The app it was made for.
+    pub app: String,
+    /// Whether it can be used now.
+    pub is_valid: bool,
+    /// What kind of token it is, in the provider's word.
+    pub kind: String,
+    /// When it ends; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// When data can no longer be read with it, although it is still valid (user tokens).
+    pub data_access_expires_at: Option<Timestamp>,
+    /// Its permissions.
+    pub scopes: Vec<String>,
+    /// The accounts it reaches, where the grant names some; `None`: it names none, which covers everything.
+    pub accounts: Option<Vec<WabaId>>,
+}
+
+/// Why a token cannot serve us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is another app's.
+    OtherApp,
+    /// The provider says that it cannot be used.
+    NotValid,
+    /// It lacks this permission.
+    Lacks(&'static str),
+    /// It does not reach the account.
+    OtherAccount,
+}
+
+impl TokenFacts {
+    /// Whether a token for `app` can serve us, for `account` where that is known already.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, app: &str, account: Option<&WabaId>) -> Result<(), Unfit> {
+        if self.app != app {
+            return Err(Unfit::OtherApp);
+        }
+        if !self.is_valid {
+            return Err(Unfit::NotValid);
+        }
+        if let Some(missing) = SCOPES_NEEDED.into_iter().find(|needed| !self.scopes.iter().any(|it| it == needed)) {
+            return Err(Unfit::Lacks(missing));
+        }
+        match (&self.accounts, account) {
+            (Some(reached), Some(account)) if !reached.contains(account) => Err(Unfit::OtherAccount),
+            _ => Ok(()),
+        }
+    }
+}

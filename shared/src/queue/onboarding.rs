@@ -1,0 +1,39 @@
+//! What the onboarding queue holds.
+
+use serde::{Deserialize, Serialize};
+
+use super::job::BadJob;
+use crate::domain::ids::OnboardingId;
+
+/// An onboarding whose next steps are to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnboardingJob {
+    /// Which.
+    pub id: OnboardingId,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "job")]
+enum Wire {
+    #[serde(rename = "onboarding.v1")]
+    OnboardingV1 { id: String },
+}
+
+impl OnboardingJob {
+    /// The job as a queue message.
+    ///
+    /// # Errors
+    /// Never for values of this type; the signature is JSON's.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&Wire::OnboardingV1 { id: self.id.to_string() })
+    }
+
+    /// Reads a queue message.
+    ///
+    /// # Errors
+    /// [`BadJob`] when it is none.
+    pub fn decode(body: &str) -> Result<Self, BadJob> {
+        let Wire::OnboardingV1 { id } = serde_json::from_str(body).map_err(|_| BadJob)?;
+        Ok(Self { id: OnboardingId::parse(&id).map_err(|_| BadJob)? })
+    }
+}

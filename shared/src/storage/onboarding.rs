@@ -1,0 +1,306 @@
+//! Onboardings: one item each, with its steps. Secrets in it are hashes or sealed.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::item::{Item, expiry, number, text, time};
+use super::registry::blob;
+use super::update::Updated;
+use super::{StorageError, Stored, Table, keys};
+use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::onboarding::{
+    Onboarding, PopupEnd, REGISTERS_MAX, REGISTERS_WITHIN, Shape, Step, StepRecord, StepState,
+};
+use crate::secret::Sealed;
+
+/// How long an onboarding is kept, to be looked at.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// What stands beside an onboarding and is shown to nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyed {
+    /// SHA-256 of its state.
+    pub state_hash: String,
+    /// SHA-256 of the code that is or was exchanged, and when that began.
+    pub code: Option<(String, Timestamp)>,
+    /// Its token, sealed for the onboarding.
+    pub token: Option<Sealed>,
+}
+
+/// What the beginning of an exchange found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// The exchange is ours to make.
+    Ours,
+    /// Another one was made, or is being made.
+    Another,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StepWire {
+    at: i64,
+    tries: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+}
+
+impl Table {
+    /// Stores an onboarding that begins. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_onboarding(&self, onboarding: &Onboarding, state_hash: &str) -> Result<(), StorageError> {
+        let kept_until = onboarding.created_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        self.update(keys::onboarding(onboarding.id))
+            .set_once("tenant", text(onboarding.tenant.to_string()))
+            .set_once("app", text(onboarding.app.to_string()))
+            .set_once("created_at", time(onboarding.created_at))
+            .set_once("valid_until", time(onboarding.valid_until))
+            .set_once("state_hash", text(state_hash))
+            .set_once("expires_at", expiry(kept_until))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// The onboarding of this id, whosever it is.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn onboarding(&self, id: OnboardingId) -> Result<Option<(Onboarding, Keyed)>, StorageError> {
+        self.read(&keys::onboarding(id)).await?.map(|item| read(id, &item)).transpose()
+    }
+
+    /// Records how the popup ended; ids that it named before are not forgotten. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_popup_end(&self, id: OnboardingId, end: &PopupEnd) -> Result<(), StorageError> {
+        let update = self.update(keys::onboarding(id));
+        let update = match end {
+            PopupEnd::Finished { shape, account, number } => update
+                .set("shape", text(shape.as_str()))
+                .set_once_if("account", account.as_ref().map(|id| text(id.as_str())))
+                .set_once_if("number", number.as_ref().map(|id| text(id.as_str())))
+                .remove(&["ended"]),
+            PopupEnd::Cancelled(step) => {
+                let at = step.as_deref().map(|step| format!(" at {step}")).unwrap_or_default();
+                update.set("ended", text(format!("cancelled{at}")))
+            }
+            PopupEnd::Reported(id, message) => {
+                let message = message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+                update.set("ended", text(format!("reported error {id}{message}")))
+            }
+        };
+        update.when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Takes the exchange of a code, which is made once. After a refusal (`instead`: the code that was refused) another code may be
+    /// tried. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn begin_exchange(
+        &self,
+        id: OnboardingId,
+        code_hash: &str,
+        instead: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Begun, StorageError> {
+        let update = self
+            .update(keys::onboarding(id))
+            .set("code_hash", text(code_hash))
+            .set("code_at", time(now))
+            .value("instead", text(instead.unwrap_or_default()));
+        let running =
+            StepRecord { state: StepState::Running, at: now, tries: 1, code: None, cause: None, action: None };
+        let update = with_step(update, Step::Exchange, &running)?;
+        let free = "attribute_exists(#pk) AND attribute_not_exists(#token) AND (attribute_not_exists(#code_hash) OR #code_hash = :instead)";
+        Ok(if matches!(update.when(free).run().await?, Updated::Done(_)) { Begun::Ours } else { Begun::Another })
+    }
+
+    /// Gives an exchange back that did not reach the provider: the same code may be tried again.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn free_code(&self, id: OnboardingId, code_hash: &str) -> Result<(), StorageError> {
+        let step = [state_name(Step::Exchange), step_name(Step::Exchange)];
+        let update = self.update(keys::onboarding(id)).remove(&["code_hash", "code_at", &step[0], &step[1]]);
+        update.when("#code_hash = :ours AND attribute_not_exists(#token)").value("ours", text(code_hash)).run().await?;
+        Ok(())
+    }
+
+    /// Stores the token that a code became, and that the exchange is done. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_onboarding_token(
+        &self,
+        id: OnboardingId,
+        sealed: &Sealed,
+        record: &StepRecord,
+    ) -> Result<(), StorageError> {
+        let update = self.update(keys::onboarding(id)).set_once("token", blob(sealed));
+        with_step(update, Step::Exchange, record)?.run().await?;
+        Ok(())
+    }
+
+    /// Records a step, unless it is through already: a late worker does not undo what another one did. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn record_step(&self, id: OnboardingId, step: Step, record: &StepRecord) -> Result<(), StorageError> {
+        let state = state_name(step);
+        let update = with_step(self.update(keys::onboarding(id)), step, record)?
+            .value("done", text(StepState::Done.as_str()))
+            .value("skipped", text(StepState::Skipped.as_str()));
+        let open = format!("attribute_not_exists(#{state}) OR (#{state} <> :done AND #{state} <> :skipped)");
+        update.when(&open).run().await?;
+        Ok(())
+    }
+
+    /// Records which account it is about, or among which somebody must choose. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn settle_account(
+        &self,
+        id: OnboardingId,
+        account: Option<&WabaId>,
+        candidates: &[WabaId],
+    ) -> Result<(), StorageError> {
+        let update = self.update(keys::onboarding(id));
+        let update = match account {
+            Some(account) => update.set("account", text(account.as_str())),
+            None => {
+                let candidates = candidates.iter().map(|one| one.as_str().to_owned()).collect();
+                update.set("candidates", AttributeValue::Ss(candidates))
+            }
+        };
+        update.when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Records which number it is about. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn settle_number(&self, id: OnboardingId, settled: &PhoneNumberId) -> Result<(), StorageError> {
+        self.update(keys::onboarding(id)).set("number", text(settled.as_str())).run().await?;
+        Ok(())
+    }
+
+    /// Takes one registration of a number. `None`: taken; otherwise none is left before then. 1 or 2 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_registration(
+        &self,
+        id: &PhoneNumberId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StorageError> {
+        let since = now.checked_sub(REGISTERS_WITHIN).unwrap_or(Timestamp::MIN);
+        let again = self.update(keys::pin(id)).increase("registers").value("since", time(since));
+        let again = again.value("most", number(i64::from(REGISTERS_MAX)));
+        let known = match again.when("#registers_since > :since AND #registers < :most").run().await? {
+            Updated::Done(_) => return Ok(None),
+            Updated::Refused(known) => known,
+        };
+        if let Some(began) = known.time("registers_since").filter(|began| *began > since) {
+            return Ok(Some(began.checked_add(REGISTERS_WITHIN).unwrap_or(Timestamp::MAX)));
+        }
+        let first = self.update(keys::pin(id)).set("registers", number(1)).set("registers_since", time(now));
+        let first = first.when("attribute_not_exists(#registers_since) OR #registers_since <= :since");
+        match first.value("since", time(since)).run().await? {
+            Updated::Done(_) => Ok(None),
+            // Somebody else began to count this moment: the next look has the count.
+            Updated::Refused(_) => Ok(Some(now)),
+        }
+    }
+
+    /// Keeps a number's PIN, sealed, unless it has one. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_pin_once(&self, id: &PhoneNumberId, sealed: &Sealed) -> Result<Stored, StorageError> {
+        let written = self.update(keys::pin(id)).set_once("sealed", blob(sealed)).run().await?;
+        let (Updated::Done(before) | Updated::Refused(before)) = written;
+        Ok(if before.0.contains_key("sealed") { Stored::Known } else { Stored::New })
+    }
+
+    /// A number's sealed PIN.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn pin(&self, id: &PhoneNumberId) -> Result<Option<Sealed>, StorageError> {
+        let item = self.read(&keys::pin(id)).await?.filter(|item| item.0.contains_key("sealed"));
+        item.map(|item| item.bytes("sealed").map(Sealed::from_bytes)).transpose()
+    }
+}
+
+fn state_name(step: Step) -> String {
+    format!("state_{}", step.as_str())
+}
+
+fn step_name(step: Step) -> String {
+    format!("step_{}", step.as_str())
+}
+
+fn with_step<'a>(
+    update: super::update::Update<'a>,
+    step: Step,
+    record: &StepRecord,
+) -> Result<super::update::Update<'a>, StorageError> {
+    let wire = StepWire {
+        at: record.at.as_millisecond(),
+        tries: record.tries,
+        code: record.code,
+        cause: record.cause.clone(),
+        action: record.action.clone(),
+    };
+    let json = serde_json::to_string(&wire).map_err(|_| StorageError::Refused("a step that is no JSON"))?;
+    Ok(update.set(&state_name(step), text(record.state.as_str())).set(&step_name(step), text(json)))
+}
+
+fn read(id: OnboardingId, item: &Item) -> Result<(Onboarding, Keyed), StorageError> {
+    let mut steps = Vec::new();
+    for step in Step::ALL {
+        let (Some(state), Some(json)) = (item.text(&state_name(*step)), item.text(&step_name(*step))) else { continue };
+        let wire: StepWire = serde_json::from_str(json).map_err(|_| StorageError::Corrupt("step"))?;
+        let record = StepRecord {
+            state: StepState::from_word(state).ok_or(StorageError::Corrupt("step"))?,
+            at: crate::clock::at_millis(wire.at),
+            tries: wire.tries,
+            code: wire.code,
+            cause: wire.cause,
+            action: wire.action,
+        };
+        steps.push((*step, record));
+    }
+    let onboarding = Onboarding {
+        id,
+        tenant: item.parsed("tenant", TenantId::parse)?,
+        app: item.parsed("app", MetaAppId::parse)?,
+        created_at: item.required_time("created_at")?,
+        valid_until: item.required_time("valid_until")?,
+        shape: item.text("shape").and_then(Shape::from_word),
+        account: item.parsed_optional("account", WabaId::parse)?,
+        number: item.parsed_optional("number", PhoneNumberId::parse)?,
+        candidates: item.set("candidates").iter().filter_map(|id| WabaId::parse(id).ok()).collect(),
+        ended: item.owned("ended"),
+        steps,
+    };
+    let token = if item.0.contains_key("token") { Some(Sealed::from_bytes(item.bytes("token")?)) } else { None };
+    let keyed = Keyed {
+        state_hash: item.required("state_hash")?.to_owned(),
+        code: item.owned("code_hash").zip(item.time("code_at")),
+        token,
+    };
+    Ok((onboarding, keyed))
+}
