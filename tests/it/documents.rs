@@ -4,9 +4,11 @@ use std::path::Path;
 
 use shared::clock::at_millis;
 use shared::domain::account::StoredState;
+use shared::domain::onboarding::Step;
 use shared::domain::policy::{Category, Class as MessageClass, Facts, Reason, Verdict, decide};
 use shared::domain::status::{Status, StatusTimes};
 use shared::provider::meta::error::{Class, RULES};
+use shared::provider::meta::signup_errors::{self, Again};
 
 const STATUSES: &str = "docs/statuses.md";
 
@@ -203,6 +205,36 @@ fn is_the_codes(document: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
     }
     assert!(std::fs::read_to_string(&path).unwrap_or_default() == text, "{document} is not what the code says");
+}
+
+/// What each of Meta's errors means while a number is being connected.
+fn onboarding_table() -> String {
+    let mut table = String::from(
+        "# When a number cannot be connected\n\n\
+         What a step of an onboarding records when Meta answers it with an error. Written from\n\
+         `shared/src/provider/meta/signup_errors.rs` by `tests/it/documents.rs`. A code that is not here stops the step; no answer \
+         is tried again.\n\n\
+         | code | step | cause | action | again by itself |\n|---|---|---|---|---|\n",
+    );
+    for rule in signup_errors::RULES {
+        let codes = if rule.codes.0 == rule.codes.1 {
+            rule.codes.0.to_string()
+        } else {
+            format!("{} to {}", rule.codes.0, rule.codes.1)
+        };
+        let step = rule.step.map_or("any", Step::as_str);
+        let again = match rule.again {
+            Again::After(wait) => format!("after {wait:#}, then later"),
+            Again::Never => "no".to_owned(),
+        };
+        table.push_str(&format!("| {codes} | {step} | {} | {} | {again} |\n", rule.cause, rule.action));
+    }
+    table
+}
+
+#[test]
+fn the_table_of_onboarding_errors_is_the_codes() {
+    is_the_codes("docs/onboarding-errors.md", &onboarding_table());
 }
 
 #[test]

@@ -4,6 +4,8 @@ use axum::http::StatusCode;
 use sandbox::aws::faults::Fault;
 use sandbox::meta::{BusinessAccount, BusinessNumber, PopupOrder, ScriptedFault};
 use serde_json::{Map, Value, json};
+use shared::domain::onboarding::Step;
+use shared::provider::meta::signup_errors::{self, Again};
 
 use crate::harness::{Answer, App};
 
@@ -154,6 +156,61 @@ async fn a_number_of_the_business_app_is_not_registered() {
     assert!(states(&onboarding).contains(&"history done".to_owned()));
     assert_eq!(app.meta.business_account(ACCOUNT).unwrap().numbers[0].synced, ["smb_app_state_sync", "history"]);
     assert_eq!(app.meta.calls_of("smb_app_data"), 2);
+}
+
+#[tokio::test]
+async fn a_users_token_is_made_to_last_and_connects_the_number() {
+    let app = business().await;
+    let started = start(&app).await;
+    let token = app.meta.popup_for_token(PopupOrder { unnamed: true, ..grant(&[ACCOUNT]) });
+    app.meta.script_call("oauth", [ScriptedFault::DropAfter]);
+    let lost = post(&app, &started, json!({"access_token": token, "event": finished()})).await;
+    assert_eq!((lost.status.as_u16(), lost.json()["code"].as_str()), (503, Some("meta_not_reached")));
+    let both = post(&app, &started, json!({"access_token": token, "code": "x", "event": finished()})).await;
+    assert_eq!((both.status.as_u16(), both.json()["field"].as_str()), (422, Some("access_token")));
+    post(&app, &started, json!({"access_token": token, "event": finished()})).await;
+    settle(&app).await;
+    assert_eq!(shown(&app, &started).await["status"], "connected");
+}
+
+#[tokio::test]
+async fn of_a_hundred_who_want_the_same_account_one_gets_it() {
+    for _ in 0..10 {
+        let app = business().await;
+        let mut rivals = Vec::new();
+        for name in 0..10 {
+            let tenant = app.stack.operator.create_tenant(&format!("Rival {name}")).await.unwrap();
+            let key =
+                app.stack.operator.create_key(Some(tenant), &[shared::domain::tenant::Scope::Manage]).await.unwrap();
+            let request = axum::http::Request::post("/v1/onboardings")
+                .header("authorization", format!("Bearer {}", key.expose()))
+                .header("content-type", "application/json")
+                .body(axum::body::Body::from(json!({"app": "sandbox"}).to_string()))
+                .unwrap();
+            let started = app.request(request).await.json();
+            let code = app.meta.popup(grant(&[ACCOUNT]));
+            post(&app, &started, json!({"code": code, "event": finished()})).await;
+            rivals.push((started, code, tenant));
+        }
+        let (mut owners, mut refused) = (Vec::new(), 0);
+        // All jobs of a batch at once.
+        settle(&app).await;
+        for (started, code, tenant) in &rivals {
+            let answer = post(&app, started, json!({"code": code, "event": finished()})).await.json();
+            match answer["status"].as_str() {
+                Some("connected") => owners.push(*tenant),
+                Some("failed") => refused += 1,
+                other => panic!("{other:?}: {answer:#}"),
+            }
+        }
+        assert_eq!((owners.len(), refused), (1, 9));
+        let number = shared::domain::ids::PhoneNumberId::parse(NEW).unwrap();
+        assert_eq!(app.stack.operator.table.number(&number).await.unwrap().unwrap().tenant, owners[0]);
+        // A code that was used is nobody's.
+        let stranger = start(&app).await;
+        let replayed = post(&app, &stranger, json!({"code": rivals[0].1, "event": finished()})).await.json();
+        assert_eq!(states(&replayed), ["exchange failed"]);
+    }
 }
 
 #[tokio::test]
@@ -321,6 +378,56 @@ async fn metas_budget_of_registrations_is_guarded() {
     assert_eq!(registers, 5, "half of Meta's ten");
     let onboarding = shown(&app, &started).await;
     assert!(onboarding["steps"].as_array().unwrap().last().unwrap()["cause"].as_str().unwrap().contains("five times"));
+}
+
+/// Which call of Meta's a step makes first.
+fn call_of(step: Step) -> &'static str {
+    match step {
+        Step::Exchange => "oauth",
+        Step::Prove => "debug_token",
+        Step::Account => "phone_numbers",
+        Step::Subscribe => "subscribe",
+        Step::Register => "register",
+        Step::Contacts | Step::History => "smb_app_data",
+        Step::Probe => "subscriptions",
+    }
+}
+
+#[tokio::test]
+async fn every_error_is_recorded_with_its_cause_and_action() {
+    let mut met = 0;
+    for rule in signup_errors::RULES {
+        // What is a rule for one step is met there; the others in three, unless a rule of the step comes first.
+        let steps = rule.step.map_or(vec![Step::Account, Step::Subscribe, Step::Probe], |step| vec![step]);
+        for step in steps {
+            let code = rule.codes.0;
+            let app = business().await;
+            let http = if code == 190 { 401 } else { 400 };
+            app.meta.script_call(call_of(step), [ScriptedFault::Error { http, code, message: "scripted".to_owned() }]);
+            let started = start(&app).await;
+            let popup = app.meta.popup(grant(&[ACCOUNT]));
+            post(&app, &started, json!({"code": popup, "event": finished()})).await;
+            while app.functions.poll_onboarding().await > 0 {}
+            let onboarding = shown(&app, &started).await;
+            let last = onboarding["steps"].as_array().unwrap().last().unwrap();
+            assert_eq!(
+                (last["step"].as_str(), last["code"].as_i64()),
+                (Some(step.as_str()), Some(code)),
+                "{onboarding:#}"
+            );
+            assert_eq!(last["cause"], rule.cause, "{code} in {step:?}");
+            let again = matches!(rule.again, Again::After(_));
+            assert_eq!(last["state"], if again { "running" } else { "failed" }, "{code} in {step:?}");
+            if again {
+                settle(&app).await;
+                assert_eq!(shown(&app, &started).await["status"], "connected", "{code} in {step:?}");
+            } else {
+                assert_eq!(last["action"], rule.action, "{code} in {step:?}");
+            }
+            met += 1;
+        }
+    }
+    println!("onboarding: {} rules met in {met} onboardings", signup_errors::RULES.len());
 }
 
 #[tokio::test]

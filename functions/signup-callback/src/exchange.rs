@@ -7,7 +7,9 @@ use shared::domain::app::{MetaApp, SignupSettings};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::MetaAppId;
 use shared::domain::onboarding::{EXCHANGE_TAKES, Onboarding, Step, StepRecord, StepState};
+use shared::domain::token::AccessToken;
 use shared::http::Problem;
+use shared::provider::meta::graph::CallOutcome;
 use shared::provider::meta::oauth::Exchange;
 use shared::provider::meta::signup_errors;
 use shared::secret::Secret;
@@ -16,15 +18,24 @@ use shared::vault::Context;
 
 use crate::{Deps, unavailable};
 
-/// Exchanges the code, unless that is done. `false`: there is no token, and the step says why.
+/// What the popup gave.
+pub(crate) enum Given {
+    /// A code: Embedded Signup as Meta documents it.
+    Code(Secret),
+    /// A short-lived token of the user, by a configuration without codes.
+    UserToken(Secret),
+}
+
+/// Makes it a token that lasts, unless that is done. `false`: there is no token, and the step says why.
 pub(crate) async fn exchange(
     deps: &Deps,
     onboarding: &Onboarding,
     keyed: &Keyed,
-    code: &Secret,
+    given: &Given,
     now: Timestamp,
 ) -> Result<bool, Problem> {
-    let hash = hex::encode(Sha256::digest(code.expose().as_bytes()));
+    let (Given::Code(secret) | Given::UserToken(secret)) = given;
+    let hash = hex::encode(Sha256::digest(secret.expose().as_bytes()));
     if keyed.token.is_some() {
         return Ok(true);
     }
@@ -53,7 +64,11 @@ pub(crate) async fn exchange(
         return Err(Problem::new(StatusCode::CONFLICT, "exchange_in_progress", title)
             .remedy("Ask for the onboarding in a few seconds."));
     }
-    match deps.graph.exchange_code(&settings.client_id, secret, code).await {
+    let exchanged = match given {
+        Given::Code(code) => deps.graph.exchange_code(&settings.client_id, secret, code).await,
+        Given::UserToken(token) => extended(deps.graph.extend_token(&settings.client_id, secret, token).await),
+    };
+    match exchanged {
         Exchange::Done(token) => {
             let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: onboarding.id };
             let sealed = deps.vault.seal_token(&token, &context).await.map_err(|error| unavailable("vault", &error))?;
@@ -68,12 +83,23 @@ pub(crate) async fn exchange(
             tracing::warn!(event = "signup.meta_not_reached", title = %error.title);
             let title = "Meta could not be reached.";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "meta_not_reached", title)
-                .remedy("Post the same once more: the code was not used. It is good for 30 seconds."))
+                .remedy("Post the same once more: a code is good for 30 seconds."))
         }
         Exchange::Refused(error) | Exchange::Unknown(error) => {
             record(deps, onboarding, &error, now).await?;
             Ok(false)
         }
+    }
+}
+
+/// A token can be extended again, so that an answer that was lost is no answer.
+fn extended(answer: Result<AccessToken, CallOutcome>) -> Exchange {
+    match answer {
+        Ok(token) => Exchange::Done(token),
+        Err(CallOutcome::Refused(error)) => Exchange::Refused(error),
+        Err(CallOutcome::TryLater(error)) if error.is_the_providers() => Exchange::Refused(error),
+        Err(CallOutcome::TryLater(error)) => Exchange::NotReached(error),
+        Err(CallOutcome::Done(_)) => Exchange::Unknown(ProviderError::ours("answer_unreadable", "no token")),
     }
 }
 

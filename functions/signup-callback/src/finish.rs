@@ -21,6 +21,7 @@ use shared::secret::Secret;
 use shared::storage::Keyed;
 use subtle::ConstantTimeEq;
 
+use crate::exchange::Given;
 use crate::{Deps, exchange, prove, unavailable};
 
 /// Longest code in bytes; Meta's have some hundred.
@@ -31,6 +32,7 @@ const CODE_MAX: usize = 4_096;
 struct Request {
     state: String,
     code: Option<String>,
+    access_token: Option<String>,
     event: Option<Value>,
     waba_id: Option<String>,
     phone_number_id: Option<String>,
@@ -85,26 +87,35 @@ pub(crate) async fn finish(
         let title = "This signup was started too long ago.";
         return Err(Problem::new(StatusCode::GONE, "onboarding_expired", title).remedy("Start a new one."));
     }
-    let Some(code) = request.code else {
+    let Some(given) = given(request.code, request.access_token)? else {
         let Some(end @ (PopupEnd::Cancelled(_) | PopupEnd::Reported(..))) = end else {
-            return Err(Problem::invalid("code", "is required where the popup was finished"));
+            return Err(Problem::invalid("code", "or access_token is required where the popup was finished"));
         };
         deps.table.note_popup_end(id, &end).await.map_err(|error| unavailable("table", &error))?;
         deps.metrics.count("onboarding", "cancelled", 1);
         return answer(&deps, id, now).await;
     };
-    if code.is_empty() || code.len() > CODE_MAX {
-        return Err(Problem::invalid("code", "must be the code that the popup gave"));
-    }
-    let code = Secret::new(code);
     if let Some(end) = end.filter(|_| !begun) {
         deps.table.note_popup_end(id, &end).await.map_err(|error| unavailable("table", &error))?;
     }
-    if exchange::exchange(&deps, &onboarding, &keyed, &code, now).await? && prove::prove(&deps, id, now).await? {
+    if exchange::exchange(&deps, &onboarding, &keyed, &given, now).await? && prove::prove(&deps, id, now).await? {
         let job = OnboardingJob { id }.encode().map_err(|error| unavailable("job", &error))?;
         deps.onboarding.send(job, &id.to_string()).await.map_err(|error| unavailable("queue", &error))?;
     }
     answer(&deps, id, now).await
+}
+
+/// What the popup gave, by the way that its configuration has it.
+fn given(code: Option<String>, token: Option<String>) -> Result<Option<Given>, Problem> {
+    let fits = |text: &String| !text.is_empty() && text.len() <= CODE_MAX;
+    match (code, token) {
+        (Some(_), Some(_)) => Err(Problem::invalid("access_token", "must not stand beside code")),
+        (Some(code), None) if fits(&code) => Ok(Some(Given::Code(Secret::new(code)))),
+        (None, Some(token)) if fits(&token) => Ok(Some(Given::UserToken(Secret::new(token)))),
+        (Some(_), None) => Err(Problem::invalid("code", "must be the code that the popup gave")),
+        (None, Some(_)) => Err(Problem::invalid("access_token", "must be the token that the popup gave")),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The onboarding, if `state` is its own. Which of the two is wrong is not said.

@@ -83,7 +83,13 @@ fn word<'a>(words: &'a Words, name: &str) -> &'a str {
 }
 
 async fn exchange(State(meta): State<Arc<Meta>>, Form(form): Form<Words>) -> Response {
-    let effect = || shown(meta.exchange(word(&form, "client_id"), word(&form, "client_secret"), word(&form, "code")));
+    let effect = || {
+        let (client, secret) = (word(&form, "client_id"), word(&form, "client_secret"));
+        shown(match word(&form, "grant_type") {
+            "fb_exchange_token" => meta.extend(client, secret, word(&form, "fb_exchange_token")),
+            _ => meta.exchange(client, secret, word(&form, "code")),
+        })
+    };
     call(&meta, "oauth", effect).await
 }
 

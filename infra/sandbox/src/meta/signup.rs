@@ -122,6 +122,23 @@ impl Meta {
         code
     }
 
+    /// A user goes through a popup whose configuration gives no code: the short-lived token that the page gets.
+    #[must_use]
+    pub fn popup_for_token(&self, order: PopupOrder) -> String {
+        let mut state = self.lock();
+        state.serial += 1;
+        let token = format!("EAAuser{:024}", state.serial);
+        state.businesses.tokens.insert(token.clone(), Token { app: String::new(), order, valid: true });
+        token
+    }
+
+    pub(super) fn extend(&self, client: &str, secret: &str, token: &str) -> Result<Value, Refusal> {
+        let known = self.lock().businesses.tokens.get(token).filter(|known| known.valid).cloned();
+        let known = known.ok_or((190, "Error validating access token."))?;
+        let code = self.popup(known.order);
+        self.exchange(client, secret, &code)
+    }
+
     /// Orders faults for the next calls of this name, such as `register`.
     pub fn script_call(&self, call: &str, faults: impl IntoIterator<Item = ScriptedFault>) {
         self.lock().businesses.faults.entry(call.to_owned()).or_default().extend(faults);
