@@ -14,7 +14,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Crates whose logging we wrote, as their events' targets begin.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "api",
     "inbound",
     "onboarding",
@@ -25,6 +25,7 @@ const OURS: [&str; 11] = [
     "shared",
     "signup_callback",
     "sweep",
+    "token_refresh",
     "webhook",
 ];
 

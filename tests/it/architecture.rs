@@ -36,6 +36,7 @@ fn dependencies_point_one_way() {
         ("functions/signup-callback", &["shared"][..]),
         ("functions/send-message", &["shared"][..]),
         ("functions/sweep", &["shared"][..]),
+        ("functions/token-refresh", &["shared"][..]),
         ("infra/operator", &["api", "shared"][..]),
         (
             "infra/sandbox",
@@ -49,6 +50,7 @@ fn dependencies_point_one_way() {
                 "shared",
                 "signup-callback",
                 "sweep",
+                "token-refresh",
                 "webhook",
             ][..],
         ),
@@ -64,6 +66,7 @@ fn dependencies_point_one_way() {
         "shared",
         "signup-callback",
         "sweep",
+        "token-refresh",
         "tests",
         "webhook",
     ];

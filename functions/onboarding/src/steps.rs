@@ -93,7 +93,9 @@ async fn take_account(
     }
     let context = Context::GraphToken { tenant: onboarding.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(token, &context).await?;
-    if deps.table.put_graph_token(onboarding.tenant, account, &sealed, now(deps)).await? == Stored::Known {
+    if deps.table.put_graph_token(onboarding.tenant, account, (&sealed, Some(&onboarding.app)), now(deps)).await?
+        == Stored::Known
+    {
         return Ok(failed(taken, release));
     }
     let number = Number {

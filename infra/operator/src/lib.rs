@@ -131,7 +131,7 @@ impl Operator {
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let sealed = self.vault.seal(token, &context).await?;
-        let stored = self.table.put_graph_token(number.tenant, &number.waba, &sealed, self.clock.now()).await?;
+        let stored = self.table.put_graph_token(number.tenant, &number.waba, (&sealed, None), self.clock.now()).await?;
         if stored == Stored::Known {
             return Err(OperatorError::AccountTaken(number.waba.clone()));
         }

@@ -216,6 +216,9 @@ async fn tick(functions: Arc<Functions>) {
     let mut every = tokio::time::interval(TICK);
     loop {
         every.tick().await;
+        if let Err(error) = functions.visit_tokens().await {
+            tracing::error!(event = "sandbox.tokens_not_visited", %error);
+        }
         if let Err(error) = functions.tick().await {
             tracing::error!(event = "sandbox.tick_failed", %error);
         }

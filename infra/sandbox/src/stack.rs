@@ -88,6 +88,7 @@ pub struct Functions {
     send_message: send_message::Deps,
     sweep: sweep::Deps,
     onboarding: onboarding::Deps,
+    token_refresh: token_refresh::Deps,
     release: release::Deps,
     stack: Stack,
     /// What all of them counted.
@@ -216,11 +217,19 @@ impl Stack {
         };
         let webhook = webhook::Deps::new(config, &webhook, clock.clone(), metrics.clone());
         let api = api::Deps::new(config, &api, clock.clone(), metrics.clone());
+        let refresh = token_refresh::Config {
+            table: TABLE.to_owned(),
+            key_id: KEY.to_owned(),
+            graph_url: graph_url.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+        };
         let signup = signup_callback::Deps::new(config, &signup, clock.clone(), metrics.clone())
             .map_err(|error| error.to_string())?;
         Ok(Functions {
             // The API's fallback answers what no function knows.
             gateway: webhook::router(webhook).merge(signup_callback::router(signup)).merge(api::router(api)),
+            token_refresh: token_refresh::Deps::new(config, &refresh, metrics.clone())
+                .map_err(|error| error.to_string())?,
             onboarding: onboarding::Deps::new(config, &onboarding, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
             inbound: inbound::Deps::new(config, &inbound, clock.clone(), metrics.clone()),
@@ -309,6 +318,15 @@ impl Functions {
     /// What the sweep says; it runs again anyway.
     pub async fn tick(&self) -> Result<(), String> {
         sweep::run(&self.sweep, self.stack.clock.now()).await.map_err(|error| error.to_string())
+    }
+
+    /// What EventBridge Scheduler does each hour.
+    ///
+    /// # Errors
+    /// What the function says; it runs again anyway.
+    pub async fn visit_tokens(&self) -> Result<(), String> {
+        let visited = token_refresh::run(&self.token_refresh, self.stack.clock.now()).await;
+        visited.map_err(|error| error.to_string())
     }
 
     async fn poll<Fut>(&self, queue: &str, handle: impl FnOnce(SqsEvent) -> Fut) -> usize

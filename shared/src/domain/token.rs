@@ -1,12 +1,24 @@
 //! Access tokens: what they are worth, as the provider says it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::ids::WabaId;
 use crate::secret::Secret;
 
 /// Permissions without which a token is of no use to us (`facts/onboarding.md` §3).
 pub const SCOPES_NEEDED: [&str; 2] = ["whatsapp_business_management", "whatsapp_business_messaging"];
+
+/// A token that ends is renewed from then on (`facts/onboarding.md` §10.2).
+pub const REFRESH_BEFORE: SignedDuration = SignedDuration::from_hours(15 * 24);
+/// Days before its end at which somebody is told that it could not be renewed.
+const WARNINGS: [i64; 3] = [3, 7, 14];
+
+/// Which warning is due for a token that ends then: so many days or fewer are left.
+#[must_use]
+pub fn warning(ends: Timestamp, now: Timestamp) -> Option<i64> {
+    let left = ends.duration_since(now);
+    WARNINGS.into_iter().find(|days| left <= SignedDuration::from_hours(days * 24))
+}
 
 /// A token and the proof that we, and not whoever stole it, hold the app's secret.
 #[derive(Debug, Clone)]
@@ -58,6 +70,12 @@ pub enum Unfit {
 }
 
 impl TokenFacts {
+    /// When it is of no more use; `None`: never.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        [self.expires_at, self.data_access_expires_at].into_iter().flatten().min()
+    }
+
     /// Whether a token for `app` can serve us, for `account` where that is known already.
     ///
     /// # Errors

@@ -38,7 +38,7 @@
 //! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders what others wrote in a conversation; `feed`
 //! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
 //! stands for it) and `KEPT#number`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
-//! `LINE#number` (bulk lane), `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
+//! `LINE#number` (bulk lane), `TOKENS`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
 //! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
 //! `MERGES#tenant`.
 
@@ -170,6 +170,11 @@ pub(super) fn account_partition(id: &WabaId) -> String {
 
 pub(super) fn pace(number: &PhoneNumberId) -> Key {
     Key::new(format!("RATE#{number}"), "RATE")
+}
+
+/// The account of a key.
+pub(super) fn parse_account(pk: &str) -> Result<WabaId, StorageError> {
+    pk.strip_prefix("WABA#").and_then(|id| WabaId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
 }
 
 /// The number of a pace's key.
@@ -316,6 +321,9 @@ pub(super) fn due(shard: u64) -> String {
 pub(super) fn line(number: &PhoneNumberId) -> String {
     format!("LINE#{number}")
 }
+
+/// The list of tokens that are visited, by when each is due.
+pub(super) const TOKENS: &str = "TOKENS";
 
 /// The list of numbers whose bulk lane is not empty.
 pub(super) const LINES: &str = "LINES";

@@ -28,6 +28,7 @@ mod replay;
 mod state;
 mod status;
 mod thread;
+mod token;
 mod update;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -48,6 +49,7 @@ pub use proof::Proof;
 pub use replay::ReplayProgress;
 pub use state::HistoryPhase;
 pub use status::Applied;
+pub use token::TokenRecord;
 
 /// A page of a list and where the next one begins.
 #[derive(Debug, Clone)]

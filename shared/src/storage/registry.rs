@@ -195,7 +195,7 @@ impl Table {
         self.read(&keys::number(id)).await?.map(|item| read_number(id, &item)).transpose()
     }
 
-    /// Records the sealed token that sends for an account, replacing an older one of the same tenant. Another tenant's
+    /// Records the sealed token that sends for an account and the app that it is of, replacing an older one of the same tenant. Another tenant's
     /// account is refused: `Known` with nothing changed.
     ///
     /// # Errors
@@ -204,14 +204,22 @@ impl Table {
         &self,
         tenant: TenantId,
         waba: &WabaId,
-        sealed: &Sealed,
+        (sealed, app): (&Sealed, Option<&MetaAppId>),
         now: Timestamp,
     ) -> Result<Stored, StorageError> {
-        let written = self
-            .update(keys::graph_token(waba))
+        let update = self.update(keys::graph_token(waba));
+        // What is stored by hand is of an app that nobody named: it cannot be asked about.
+        let update = match app {
+            Some(app) => {
+                update.set("app", text(app.to_string())).set("list", text(keys::TOKENS)).set("list_at", time(now))
+            }
+            None => update.remove(&["app", "list", "list_at"]),
+        };
+        let written = update
             .set("tenant", text(tenant.to_string()))
             .set("sealed", blob(sealed))
             .set("sealed_at", time(now))
+            .increase("version")
             .when("attribute_not_exists(#pk) OR #tenant = :tenant")
             .run()
             .await?;

@@ -66,6 +66,9 @@ pub struct PopupOrder {
     /// The grant names no accounts: it covers everything.
     #[serde(default)]
     pub unnamed: bool,
+    /// Days that its tokens last; for ever, unless given.
+    #[serde(default)]
+    pub days: Option<i64>,
     /// The permissions it grants; those that are asked for, unless given.
     #[serde(default)]
     pub scopes: Option<Vec<String>>,
@@ -83,6 +86,15 @@ struct Token {
     app: String,
     order: PopupOrder,
     valid: bool,
+    /// Unix seconds; 0: never.
+    #[serde(default)]
+    expires_at: i64,
+}
+
+impl Token {
+    fn is_good(&self, now: i64) -> bool {
+        self.valid && (self.expires_at == 0 || self.expires_at > now)
+    }
 }
 
 /// What the businesses have.
@@ -128,12 +140,13 @@ impl Meta {
         let mut state = self.lock();
         state.serial += 1;
         let token = format!("EAAuser{:024}", state.serial);
-        state.businesses.tokens.insert(token.clone(), Token { app: String::new(), order, valid: true });
+        state.businesses.tokens.insert(token.clone(), Token { app: String::new(), order, valid: true, expires_at: 0 });
         token
     }
 
     pub(super) fn extend(&self, client: &str, secret: &str, token: &str) -> Result<Value, Refusal> {
-        let known = self.lock().businesses.tokens.get(token).filter(|known| known.valid).cloned();
+        let now = self.clock.now().as_second();
+        let known = self.lock().businesses.tokens.get(token).filter(|known| known.is_good(now)).cloned();
         let known = known.ok_or((190, "Error validating access token."))?;
         let code = self.popup(known.order);
         self.exchange(client, secret, &code)
@@ -162,6 +175,18 @@ impl Meta {
         for token in tokens.values_mut().filter(|token| token.order.accounts.iter().any(|id| id == account)) {
             token.valid = false;
         }
+    }
+
+    /// Whether a token that a code became is no longer good.
+    pub(super) fn is_spent(&self, token: &str) -> bool {
+        let now = self.clock.now().as_second();
+        self.lock().businesses.tokens.get(token).is_some_and(|known| !known.is_good(now))
+    }
+
+    /// Whether a token was made for this number's account.
+    pub(super) fn sends_for(&self, token: &str, account: &str) -> bool {
+        let state = self.lock();
+        state.businesses.tokens.get(token).is_some_and(|known| known.order.accounts.iter().any(|id| id == account))
     }
 
     pub(super) fn next_call_fault(&self, call: &str) -> Option<ScriptedFault> {
@@ -201,7 +226,9 @@ impl Meta {
                 state.numbers.insert(number.id, connected);
             }
         }
-        state.businesses.tokens.insert(token.clone(), Token { app: client.to_owned(), order, valid: true });
+        let expires_at = order.days.map_or(0, |days| now / 1_000 + days * 86_400);
+        let made = Token { app: client.to_owned(), order, valid: true, expires_at };
+        state.businesses.tokens.insert(token.clone(), made);
         Ok(json!({"access_token": token, "token_type": "bearer"}))
     }
 
@@ -223,14 +250,17 @@ impl Meta {
             false => json!({"scope": scope, "target_ids": known.order.accounts}),
         };
         let granular: Vec<Value> = scopes.iter().map(target).collect();
-        Ok(json!({"data": {"app_id": known.app, "type": "SYSTEM_USER", "is_valid": known.valid, "expires_at": 0,
-            "data_access_expires_at": 0, "scopes": scopes, "granular_scopes": granular}}))
+        Ok(
+            json!({"data": {"app_id": known.app, "type": "SYSTEM_USER", "is_valid": known.is_good(self.clock.now().as_second()), "expires_at": known.expires_at,
+            "data_access_expires_at": 0, "scopes": scopes, "granular_scopes": granular}}),
+        )
     }
 
     /// The account, if the token reaches it and the proof is the token's.
     pub(super) fn reach(&self, token: &str, proof: Option<&str>, account: &str) -> Result<BusinessAccount, Refusal> {
         let state = self.lock();
-        let known = state.businesses.tokens.get(token).filter(|known| known.valid);
+        let now = self.clock.now().as_second();
+        let known = state.businesses.tokens.get(token).filter(|known| known.is_good(now));
         let known = known.ok_or((190, "Error validating access token."))?;
         let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
         let expected = appsecret_proof(&Secret::new(secret), &Secret::new(token.to_owned()));

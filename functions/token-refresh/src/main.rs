@@ -1,0 +1,18 @@
+//! Wires the token-refresh function to its schedule.
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use shared::aws::AwsConfig;
+use shared::clock::Clock;
+use shared::telemetry::{self, Metrics};
+use token_refresh::{Config, Deps};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::init();
+    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Metrics::emf("token-refresh"))?;
+    let (deps, clock) = (&deps, &Clock::system());
+    let handle = |_: LambdaEvent<serde_json::Value>| async move {
+        token_refresh::run(deps, clock.now()).await.map_err(lambda_runtime::Error::from)
+    };
+    lambda_runtime::run(service_fn(handle)).await
+}

@@ -1,0 +1,157 @@
+//! One token: what is it worth, must it be renewed, must somebody act.
+
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use shared::domain::app::SignupSettings;
+use shared::domain::ids::WabaId;
+use shared::domain::token::{AccessToken, REFRESH_BEFORE, TokenFacts, warning};
+use shared::provider::meta::graph::CallOutcome;
+use shared::secret::Secret;
+use shared::storage::{Stored, TokenRecord};
+use shared::vault::Context;
+
+use crate::{Deps, RefreshError};
+
+/// How often a token is visited.
+const EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// Visits are spread over this time, so that all tokens of a day do not come in one hour.
+const SPREAD: SignedDuration = SignedDuration::from_hours(2);
+/// How soon Meta is asked again that did not answer.
+const NO_ANSWER: SignedDuration = SignedDuration::from_hours(1);
+
+/// The app that a token is of.
+struct App {
+    settings: SignupSettings,
+    secret: Secret,
+}
+
+pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
+    let Some(record) = deps.table.token_record(account).await? else { return Ok(()) };
+    let Some(app) = app(deps, &record).await? else {
+        return Ok(deps.table.visit_token_again(account, next(account, now)).await?);
+    };
+    let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
+    let token = deps.vault.open_token(&record.sealed, &context).await?;
+    let facts = match deps.graph.debug_token(&app.settings.client_id, &app.secret, &token.value).await {
+        Ok(facts) => facts,
+        Err(outcome) => {
+            log(&outcome, "debug");
+            return Ok(deps.table.visit_token_again(account, after(now, NO_ANSWER)).await?);
+        }
+    };
+    if facts.check(&app.settings.client_id, Some(account)).is_err() {
+        deps.metrics.count("token_refresh", "dead", 1);
+        tell(deps, &record, account, "withdrawn", DEAD, now).await?;
+        return Ok(deps.table.note_token(account, record.version, &facts, next(account, now)).await?);
+    }
+    let ends_soon = facts.ends_at().is_some_and(|ends| ends.duration_since(now) <= REFRESH_BEFORE);
+    let renewed = if ends_soon { renew(deps, &app, (account, &record), &token, now).await? } else { None };
+    let facts = renewed.unwrap_or(facts);
+    if let Some(days) = facts.ends_at().and_then(|ends| warning(ends, now)) {
+        deps.metrics.count("token_refresh", "ends_soon", 1);
+        tell(deps, &record, account, &format!("ends_in_{days}_days"), ENDS, now).await?;
+    }
+    // One that ends soon is tried again within hours, not tomorrow.
+    let again = if facts.ends_at().is_some_and(|ends| ends.duration_since(now) <= REFRESH_BEFORE) {
+        after(now, NO_ANSWER)
+    } else {
+        next(account, now)
+    };
+    let version = deps.table.token_record(account).await?.map_or(record.version, |record| record.version);
+    Ok(deps.table.note_token(account, version, &facts, again).await?)
+}
+
+const DEAD: Alert = Alert {
+    severity: Severity::Critical,
+    title: "The access token of the account is no longer good.",
+    remedy: "Let the business go through the signup again; what it wrote meanwhile is stored.",
+};
+const ENDS: Alert = Alert {
+    severity: Severity::Warning,
+    title: "The access token of the account ends soon and could not be renewed.",
+    remedy: "Let the business go through the signup again before it ends.",
+};
+
+/// A token that lasts longer, proved, in place of the old one. `None`: it could not be had.
+async fn renew(
+    deps: &Deps,
+    app: &App,
+    (account, record): (&WabaId, &TokenRecord),
+    token: &AccessToken,
+    now: Timestamp,
+) -> Result<Option<TokenFacts>, RefreshError> {
+    let fresh = match deps.graph.extend_token(&app.settings.client_id, &app.secret, &token.value).await {
+        Ok(fresh) => fresh,
+        Err(outcome) => {
+            log(&outcome, "extend");
+            return Ok(None);
+        }
+    };
+    let facts = match deps.graph.debug_token(&app.settings.client_id, &app.secret, &fresh.value).await {
+        Ok(facts) => facts,
+        Err(outcome) => {
+            log(&outcome, "prove");
+            return Ok(None);
+        }
+    };
+    let lasts = facts.ends_at().is_none_or(|ends| ends.duration_since(now) > REFRESH_BEFORE);
+    if !lasts || facts.check(&app.settings.client_id, Some(account)).is_err() {
+        deps.metrics.count("token_refresh", "no_better", 1);
+        return Ok(None);
+    }
+    let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
+    let sealed = deps.vault.seal_token(&fresh, &context).await?;
+    if deps.table.replace_graph_token(account, record.version, &sealed, now).await? == Stored::New {
+        deps.metrics.count("token_refresh", "renewed", 1);
+    }
+    Ok(Some(facts))
+}
+
+/// The app of a token; `None` for one that was stored by hand.
+async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<App>, RefreshError> {
+    let Some(id) = &record.app else { return Ok(None) };
+    let (Some(settings), Some(sealed)) = (deps.table.signup_settings(id).await?, deps.table.meta_app(id).await?) else {
+        return Ok(None);
+    };
+    let secrets = deps.vault.open_app(id, &sealed).await?.app_secrets;
+    Ok(secrets.into_iter().next().map(|secret| App { settings, secret }))
+}
+
+async fn tell(
+    deps: &Deps,
+    record: &TokenRecord,
+    account: &WabaId,
+    word: &str,
+    alert: Alert,
+    now: Timestamp,
+) -> Result<(), RefreshError> {
+    let change = StateChange {
+        subject: Subject::Waba(account.clone()),
+        aspect: Aspect::Token,
+        key: None,
+        word: word.to_owned(),
+        until: None,
+        detail: "{}".to_owned(),
+        at: now,
+        timed: false,
+        alert: Some(alert),
+    };
+    deps.table.put_state(&change).await?;
+    Ok(deps.table.put_alert(Some(record.tenant), &change).await?)
+}
+
+/// Tomorrow, at a time of its own.
+fn next(account: &WabaId, now: Timestamp) -> Timestamp {
+    let spread = account.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % SPREAD.as_secs());
+    after(now, EVERY - SignedDuration::from_secs(spread))
+}
+
+fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+fn log(outcome: &CallOutcome, what: &'static str) {
+    if let CallOutcome::TryLater(error) | CallOutcome::Refused(error) = outcome {
+        tracing::warn!(event = "token_refresh.meta_refused", what, code = error.code, title = %error.title);
+    }
+}

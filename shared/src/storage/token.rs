@@ -1,0 +1,105 @@
+//! Tokens of accounts: the one that sends, which app it is of, when it ends and when it is visited next.
+
+use jiff::Timestamp;
+
+use super::item::{number, text, time};
+use super::page::LIST;
+use super::registry::blob;
+use super::update::Updated;
+use super::{StorageError, Stored, Table, keys};
+use crate::domain::ids::{MetaAppId, TenantId, WabaId};
+use crate::domain::token::TokenFacts;
+use crate::secret::Sealed;
+
+/// A token as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// The owner.
+    pub tenant: TenantId,
+    /// The app that it is of; `None` for one that was stored by hand.
+    pub app: Option<MetaAppId>,
+    /// The token.
+    pub sealed: Sealed,
+    /// How often it was replaced: what is written about a token is conditional on it.
+    pub version: i64,
+}
+
+impl Table {
+    /// Accounts whose token is due to be visited, the longest due first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or a key is damaged.
+    pub async fn tokens_due(&self, now: Timestamp, limit: u16) -> Result<Vec<WabaId>, StorageError> {
+        let found = self.oldest(LIST, keys::TOKENS, now, limit).await?;
+        found.iter().map(|item| keys::parse_account(item.required("pk")?)).collect()
+    }
+
+    /// The token of an account.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn token_record(&self, account: &WabaId) -> Result<Option<TokenRecord>, StorageError> {
+        let Some(item) = self.read(&keys::graph_token(account)).await? else { return Ok(None) };
+        Ok(Some(TokenRecord {
+            tenant: item.parsed("tenant", TenantId::parse)?,
+            app: item.parsed_optional("app", MetaAppId::parse)?,
+            sealed: Sealed::from_bytes(item.bytes("sealed")?),
+            version: item.number("version").unwrap_or(0),
+        }))
+    }
+
+    /// Replaces a token by a newer one of the same account, unless somebody else did; the old one is kept beside it. `Known`: nothing was
+    /// changed. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn replace_graph_token(
+        &self,
+        account: &WabaId,
+        version: i64,
+        sealed: &Sealed,
+        now: Timestamp,
+    ) -> Result<Stored, StorageError> {
+        let old = self.token_record(account).await?.filter(|record| record.version == version);
+        let Some(old) = old else { return Ok(Stored::Known) };
+        let replaced = self
+            .update(keys::graph_token(account))
+            .set("sealed", blob(sealed))
+            .set("previous", blob(&old.sealed))
+            .set("sealed_at", time(now))
+            .set("version", number(version + 1))
+            .when("#version = :known")
+            .value("known", number(version));
+        Ok(if matches!(replaced.run().await?, Updated::Done(_)) { Stored::New } else { Stored::Known })
+    }
+
+    /// Records what a visit found, and when the next one is due. 1 WRU and 2 for the list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_token(
+        &self,
+        account: &WabaId,
+        version: i64,
+        facts: &TokenFacts,
+        next: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = self.update(keys::graph_token(account)).set("list_at", time(next));
+        let update = match facts.ends_at() {
+            Some(ends) => update.set("ends_at", time(ends)),
+            None => update.remove(&["ends_at"]),
+        };
+        update.when("#version = :known").value("known", number(version)).run().await?;
+        Ok(())
+    }
+
+    /// Postpones a visit. 1 WRU and 2 for the list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn visit_token_again(&self, account: &WabaId, next: Timestamp) -> Result<(), StorageError> {
+        let update = self.update(keys::graph_token(account)).set("list", text(keys::TOKENS)).set("list_at", time(next));
+        update.when("attribute_exists(#list)").run().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! Tokens over months (C8): renewed before they end, replaced only by a proved one, told about in time; a dead one stops sending and
+//! never receiving.
+
+use axum::http::StatusCode;
+use sandbox::meta::{PopupOrder, ScriptedFault};
+use serde_json::{Map, Value, json};
+
+use crate::harness::App;
+use crate::onboarding::{ACCOUNT, NEW, business, finished, grant, post, settle, shown, start};
+
+const HOUR: i64 = 3_600;
+
+/// A number whose tokens last so many days.
+async fn connected(days: Option<i64>) -> App {
+    let app = business().await;
+    connect(&app, days).await;
+    app
+}
+
+async fn connect(app: &App, days: Option<i64>) {
+    let started = start(app).await;
+    let code = app.meta.popup(PopupOrder { days, ..grant(&[ACCOUNT]) });
+    post(app, &started, json!({"code": code, "event": finished()})).await;
+    settle(app).await;
+    assert_eq!(shown(app, &started).await["status"], "connected");
+}
+
+async fn send(app: &App) -> StatusCode {
+    let order = json!({"from": NEW, "to": "+15550002222", "type": "template", "category": "utility",
+        "template": {"name": "hello_world", "language": {"code": "en_US"}}});
+    app.api("POST", "/v1/messages", Some(order)).await.status
+}
+
+fn refused(http: u16, code: i64) -> ScriptedFault {
+    ScriptedFault::Error { http, code, message: "scripted".to_owned() }
+}
+
+async fn alerts(app: &App) -> Vec<String> {
+    let answer = app.api("GET", "/v1/alerts?limit=100", None).await.json();
+    let word = |alert: &Value| alert["state"].as_str().or(alert["word"].as_str()).unwrap_or_default().to_owned();
+    answer["data"].as_array().unwrap().iter().filter(|alert| alert["aspect"] == "token").map(word).collect()
+}
+
+#[tokio::test]
+async fn over_two_hundred_days_no_send_fails_for_its_token() {
+    for days in [None, Some(60)] {
+        let app = connected(days).await;
+        for day in 0..200_i64 {
+            for visit in 0..4 {
+                // Meta has its bad hours.
+                if (day * 7 + visit * 3) % 5 == 0 {
+                    app.meta.script_call("debug_token", [ScriptedFault::Html502]);
+                }
+                if day % 45 == 0 && visit == 0 {
+                    let fault = if day % 2 == 0 { ScriptedFault::DropAfter } else { refused(400, 2) };
+                    app.meta.script_call("oauth", [fault]);
+                }
+                let (one, other) = tokio::join!(app.functions.visit_tokens(), app.functions.visit_tokens());
+                assert!(one.is_ok() && other.is_ok());
+                app.advance(6 * HOUR);
+            }
+            assert_eq!(send(&app).await, StatusCode::ACCEPTED, "day {day}");
+            while app.functions.poll_outbound().await > 0 {}
+            assert_eq!(app.meta.sent_count(), usize::try_from(day).unwrap() + 1, "day {day}, {days:?}");
+        }
+        let renewed = app.functions.metrics.total("token_refresh");
+        println!(
+            "200 days, tokens of {days:?} days: {} sends, {renewed} counts of token_refresh",
+            app.meta.sent_count()
+        );
+        assert_eq!(renewed > 0, days.is_some());
+        assert_eq!(alerts(&app).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_renewed_is_told_in_time_and_stops_sending_only() {
+    let app = connected(Some(60)).await;
+    app.meta.script_call("oauth", (0..10_000).map(|_| refused(400, 100)));
+    for _ in 0..62 * 4 {
+        app.functions.visit_tokens().await.unwrap();
+        app.advance(6 * HOUR);
+    }
+    let told = alerts(&app).await;
+    for expected in ["ends_in_14_days", "ends_in_7_days", "ends_in_3_days", "withdrawn"] {
+        assert!(told.iter().any(|word| word == expected), "{expected}: {told:?}");
+    }
+    // Customers go on writing; what is to be sent waits for a new token.
+    let Value::Object(hello) = json!({"type": "text", "text": {"body": "are you there?"}}) else { unreachable!() };
+    let hello: Map<String, Value> = hello;
+    app.meta.customer_writes("15550002222", NEW, hello).unwrap();
+    app.drain().await;
+    assert_eq!(app.texts("inbound").await, ["are you there?"]);
+    let before = app.meta.sent_count();
+    send(&app).await;
+    app.drain().await;
+    assert_eq!(app.meta.sent_count(), before);
+}
+
+#[tokio::test]
+async fn a_withdrawn_token_holds_what_is_to_be_sent_until_the_number_is_connected_again() {
+    let app = connected(None).await;
+    assert_eq!(send(&app).await, StatusCode::ACCEPTED);
+    app.meta.withdraw_tokens(ACCOUNT);
+    app.drain().await;
+    assert_eq!(app.meta.sent_count(), 0);
+    connect(&app, None).await;
+    app.recover().await;
+    assert_eq!(app.meta.sent_count(), 1, "what waited is sent");
+}
