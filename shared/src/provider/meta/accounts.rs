@@ -72,10 +72,10 @@ impl AccountNumber {
     }
 }
 
+/// A page of a list of Meta's.
 #[derive(Deserialize)]
-struct Paged<T> {
-    #[serde(default = "Vec::new")]
-    data: Vec<T>,
+pub(super) struct Paged<T> {
+    pub(super) data: Vec<T>,
     #[serde(default)]
     paging: Option<Paging>,
 }
@@ -92,6 +92,13 @@ struct Paging {
 struct Cursors {
     #[serde(default)]
     after: Option<String>,
+}
+
+impl<T> Paged<T> {
+    /// Where the next page begins. On the last one too there is a cursor, but no next page.
+    pub(super) fn next(self) -> Option<String> {
+        self.paging.filter(|paging| paging.next.is_some())?.cursors?.after
+    }
 }
 
 #[derive(Deserialize)]
@@ -129,10 +136,9 @@ impl GraphClient {
             if !after.is_empty() {
                 query.push(("after", &after));
             }
-            let page: Paged<AccountNumber> = self.ask(token, &format!("{account}/phone_numbers"), &query).await?;
-            numbers.extend(page.data);
-            let next = page.paging.filter(|paging| paging.next.is_some()).and_then(|paging| paging.cursors);
-            match next.and_then(|cursors| cursors.after) {
+            let mut page: Paged<AccountNumber> = self.ask(token, &format!("{account}/phone_numbers"), &query).await?;
+            numbers.append(&mut page.data);
+            match page.next() {
                 Some(next) => after = next,
                 None => return Ok(numbers),
             }

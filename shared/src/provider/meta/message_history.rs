@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 
+use super::accounts::Paged;
 use super::graph::{CallOutcome, GraphClient, call, malformed_token};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
@@ -31,13 +32,6 @@ pub struct Listed {
 }
 
 #[derive(Deserialize)]
-struct History {
-    data: Vec<Message>,
-    #[serde(default)]
-    paging: Option<Paging>,
-}
-
-#[derive(Deserialize)]
 struct Message {
     message_id: String,
     #[serde(default)]
@@ -53,20 +47,6 @@ struct Events {
 #[derive(Deserialize)]
 struct Event {
     timestamp: i64,
-}
-
-#[derive(Deserialize)]
-struct Paging {
-    #[serde(default)]
-    cursors: Option<Cursors>,
-    #[serde(default)]
-    next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Cursors {
-    #[serde(default)]
-    after: Option<String>,
 }
 
 impl GraphClient {
@@ -86,16 +66,14 @@ impl GraphClient {
             let request = self.with_token(Method::GET, &format!("{number}/message_history"), token);
             let request = request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?;
             let answer = call(request.query(&query)).await?;
-            let page: History =
+            let page: Paged<Message> =
                 serde_json::from_slice(&answer).map_err(|_| cut("Meta's answer has no list of messages"))?;
             let found: Vec<Listed> = page.data.iter().filter_map(read).collect();
             if found.is_empty() && !page.data.is_empty() {
                 return Err(cut("Meta's list has no events"));
             }
             listed.extend(found);
-            // On the last page too there is a cursor, but no next page.
-            let next = page.paging.filter(|paging| paging.next.is_some());
-            after = next.and_then(|paging| paging.cursors).and_then(|cursors| cursors.after);
+            after = page.next();
             if after.is_none() {
                 return Ok(listed);
             }
