@@ -177,8 +177,7 @@ pub(crate) async fn retry(
         return Err(Problem::new(StatusCode::CONFLICT, "not_retryable", title)
             .remedy("What is wrong with the code or the token only a new signup cures."));
     };
-    let again =
-        StepRecord { state: StepState::Running, at: deps.clock.now(), tries: 0, code: None, cause: None, action: None };
+    let again = StepRecord::new(StepState::Running, deps.clock.now(), 0);
     deps.table.record_step(onboarding.id, *step, &again).await.map_err(|error| storage_problem(&error))?;
     go_on(&deps, onboarding.id).await
 }

@@ -3,11 +3,9 @@
 
 mod steps;
 
-use std::sync::Arc;
-
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use shared::aws::AwsConfig;
-use shared::clock::{Clock, SignedDuration, Timestamp};
+use shared::clock::{Clock, SignedDuration};
 use shared::config::{self, ConfigError};
 use shared::domain::ids::OnboardingId;
 use shared::domain::onboarding::{Onboarding, Step, StepRecord, StepState};
@@ -127,6 +125,7 @@ async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
 async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, NotRecorded> {
     const TAKEN_HERE: [Step; 6] =
         [Step::Account, Step::Subscribe, Step::Register, Step::Contacts, Step::History, Step::Probe];
+    let mut opened = None;
     for step in TAKEN_HERE {
         // Read each time: the step before may have settled what this one needs.
         let Some((onboarding, keyed)) = deps.table.onboarding(id).await? else { return Ok(None) };
@@ -137,9 +136,16 @@ async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, N
         let Some(sealed) = keyed.token.filter(|_| !stopped && onboarding.is_through(Step::Prove)) else {
             return Ok(None);
         };
-        let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: id };
-        let token = Arc::new(deps.vault.open_token(&sealed, &context).await?);
-        if let Some(stop) = take(deps, &onboarding, step, &token).await? {
+        let token = match opened.take() {
+            Some(token) => token,
+            None => {
+                let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: id };
+                deps.vault.open_token(&sealed, &context).await?
+            }
+        };
+        let stop = take(deps, &onboarding, step, &token).await?;
+        opened = Some(token);
+        if let Some(stop) = stop {
             return Ok(stop);
         }
     }
@@ -158,12 +164,10 @@ async fn take(
     let ended = steps::take(deps, onboarding, step, token).await?;
     let now = deps.clock.now();
     let record = |state, code, cause: Option<String>, action: Option<&str>| StepRecord {
-        state,
-        at: now,
-        tries,
         code,
         cause,
         action: action.map(str::to_owned),
+        ..StepRecord::new(state, now, tries)
     };
     let (record, stop) = match ended {
         Ended::Done => (record(StepState::Done, None, None, None), None),
@@ -184,9 +188,4 @@ async fn take(
     tracing::info!(event = "onboarding.step", onboarding_id = %onboarding.id, step = step.as_str(), state = record.state.as_str());
     deps.table.record_step(onboarding.id, step, &record).await?;
     Ok(stop)
-}
-
-/// The present, for what is stored with a time.
-pub(crate) fn now(deps: &Deps) -> Timestamp {
-    deps.clock.now()
 }

@@ -1,20 +1,19 @@
 //! What each step does. Each may be taken twice: it asks first, or its call changes nothing the second time.
 
 use shared::clock::SignedDuration;
-use shared::domain::event::ProviderError;
 use shared::domain::ids::{PhoneNumberId, WabaId};
 use shared::domain::number::Number;
 use shared::domain::onboarding::{Onboarding, Shape, Step};
 use shared::domain::token::AccessToken;
 use shared::provider::meta::accounts::AccountNumber;
-use shared::provider::meta::graph::CallOutcome;
+use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::{self, ASKED_BEFORE, Again};
 use shared::random;
 use shared::secret::Secret;
 use shared::storage::Stored;
 use shared::vault::Context;
 
-use crate::{Deps, NotRecorded, now};
+use crate::{Deps, NotRecorded};
 
 /// Possible PINs: six digits.
 const PINS: u32 = 1_000_000;
@@ -93,7 +92,10 @@ async fn take_account(
     }
     let context = Context::GraphToken { tenant: onboarding.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(token, &context).await?;
-    if deps.table.put_graph_token(onboarding.tenant, account, (&sealed, Some(&onboarding.app)), now(deps)).await?
+    if deps
+        .table
+        .put_graph_token(onboarding.tenant, account, (&sealed, Some(&onboarding.app)), deps.clock.now())
+        .await?
         == Stored::Known
     {
         return Ok(failed(taken, release));
@@ -154,7 +156,7 @@ async fn register(
     }
     let pin = pin(deps, onboarding, number).await?;
     // Counted before the call: one that is not answered may have been made.
-    if deps.table.take_registration(number, now(deps)).await?.is_some() {
+    if deps.table.take_registration(number, deps.clock.now()).await?.is_some() {
         return Ok(failed(
             "The number was registered five times within 72 hours; Meta allows ten.",
             "Wait 72 hours, then retry the step.",
@@ -178,7 +180,7 @@ async fn sync(
     }
     Ok(match deps.graph.sync(token, number, what).await {
         Ok(()) => Ended::Done,
-        Err(CallOutcome::Refused(error) | CallOutcome::TryLater(error)) if error.code == ASKED_BEFORE => {
+        Err(failure) if failure.error().code == ASKED_BEFORE => {
             Ended::Skipped("The phone was asked for this before, perhaps by a try whose answer was lost.")
         }
         Err(outcome) => ended(step, &outcome),
@@ -210,7 +212,7 @@ async fn probe(
     onboarding: &Onboarding,
     (account, number): (&WabaId, &PhoneNumberId),
     token: &AccessToken,
-) -> Result<Result<Ended, CallOutcome>, NotRecorded> {
+) -> Result<Result<Ended, CallFailure>, NotRecorded> {
     let settings = deps.table.signup_settings(&onboarding.app).await?;
     let app = settings.map(|settings| settings.client_id).unwrap_or_default();
     match deps.graph.is_subscribed(token, account, &app).await {
@@ -233,12 +235,9 @@ async fn probe(
 }
 
 /// What an error of Meta's means for the step.
-fn ended(step: Step, outcome: &CallOutcome) -> Ended {
-    let error = match outcome {
-        CallOutcome::TryLater(error) | CallOutcome::Refused(error) => error.clone(),
-        CallOutcome::Done(_) => ProviderError::ours("answer_unreadable", "Meta's answer has an unexpected form"),
-    };
-    let rule = signup_errors::meaning(step, &error);
+fn ended(step: Step, outcome: &CallFailure) -> Ended {
+    let error = outcome.error();
+    let rule = signup_errors::meaning(step, error);
     let code = error.is_the_providers().then_some(error.code);
     match rule.again {
         Again::After(wait) => Ended::Later { code, cause: rule.cause, wait },

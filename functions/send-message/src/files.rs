@@ -5,7 +5,7 @@ use shared::domain::ids::MediaId;
 use shared::domain::number::Number;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::token::AccessToken;
-use shared::provider::meta::graph::CallOutcome;
+use shared::provider::meta::graph::CallFailure;
 use shared::storage::ArchiveError;
 
 use crate::Deps;
@@ -42,12 +42,12 @@ async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: Media
         Err(error) => return Err(error.into()),
     };
     match deps.graph.upload(token, &number.id, media.media_type.wire(), bytes.to_vec()).await {
-        CallOutcome::Done(meta_id) => {
+        Ok(meta_id) => {
             deps.table.put_meta_id(id, &number.id, &meta_id, now).await?;
             deps.metrics.count("media", "uploaded", 1);
             Ok(meta_id)
         }
-        CallOutcome::TryLater(error) => Err(NotReady::NotUploaded(error)),
-        CallOutcome::Refused(error) => Err(NotReady::Refused(error)),
+        Err(CallFailure::TryLater(error)) => Err(NotReady::NotUploaded(error)),
+        Err(CallFailure::Refused(error)) => Err(NotReady::Refused(error)),
     }
 }

@@ -2,7 +2,7 @@
 //! nothing, and when it fails the customer misses two blue ticks.
 
 use shared::clock::{SignedDuration, Timestamp};
-use shared::provider::meta::graph::CallOutcome;
+use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::message;
 use shared::queue::MarkJob;
 use shared::storage::StorageError;
@@ -26,12 +26,12 @@ pub(crate) async fn mark(deps: &Deps, job: &MarkJob) -> Result<Next, StorageErro
         return Ok(again(now, waited));
     };
     Ok(match deps.graph.mark(&token, &number.id, body).await {
-        CallOutcome::Done(_) => {
+        Ok(()) => {
             deps.metrics.count("marked_read", if typing { "typing" } else { "read" }, 1);
             Next::Finished
         }
-        CallOutcome::TryLater(_) => again(now, waited),
-        CallOutcome::Refused(error) => {
+        Err(CallFailure::TryLater(_)) => again(now, waited),
+        Err(CallFailure::Refused(error)) => {
             deps.metrics.count("mark_refused", &error.code.to_string(), 1);
             Next::Finished
         }

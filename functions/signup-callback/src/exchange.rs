@@ -9,7 +9,7 @@ use shared::domain::ids::MetaAppId;
 use shared::domain::onboarding::{EXCHANGE_TAKES, Onboarding, Step, StepRecord, StepState};
 use shared::domain::token::AccessToken;
 use shared::http::Problem;
-use shared::provider::meta::graph::CallOutcome;
+use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::oauth::Exchange;
 use shared::provider::meta::signup_errors;
 use shared::secret::Secret;
@@ -72,7 +72,7 @@ pub(crate) async fn exchange(
         Exchange::Done(token) => {
             let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: onboarding.id };
             let sealed = deps.vault.seal_token(&token, &context).await.map_err(|error| unavailable("vault", &error))?;
-            let done = StepRecord { state: StepState::Done, at: now, tries: 1, code: None, cause: None, action: None };
+            let done = StepRecord::new(StepState::Done, now, 1);
             let stored = deps.table.put_onboarding_token(onboarding.id, &sealed, &done).await;
             stored.map_err(|error| unavailable("table", &error))?;
             deps.metrics.count("onboarding", "exchanged", 1);
@@ -93,13 +93,12 @@ pub(crate) async fn exchange(
 }
 
 /// A token can be extended again, so that an answer that was lost is no answer.
-fn extended(answer: Result<AccessToken, CallOutcome>) -> Exchange {
+fn extended(answer: Result<AccessToken, CallFailure>) -> Exchange {
     match answer {
         Ok(token) => Exchange::Done(token),
-        Err(CallOutcome::Refused(error)) => Exchange::Refused(error),
-        Err(CallOutcome::TryLater(error)) if error.is_the_providers() => Exchange::Refused(error),
-        Err(CallOutcome::TryLater(error)) => Exchange::NotReached(error),
-        Err(CallOutcome::Done(_)) => Exchange::Unknown(ProviderError::ours("answer_unreadable", "no token")),
+        Err(CallFailure::Refused(error)) => Exchange::Refused(error),
+        Err(CallFailure::TryLater(error)) if error.is_the_providers() => Exchange::Refused(error),
+        Err(CallFailure::TryLater(error)) => Exchange::NotReached(error),
     }
 }
 
@@ -111,12 +110,10 @@ async fn record(deps: &Deps, onboarding: &Onboarding, error: &ProviderError, now
     let cause =
         if provider { rule.cause } else { "Nobody knows whether Meta took the code, which is good for one exchange." };
     let failed = StepRecord {
-        state: StepState::Failed,
-        at: now,
-        tries: 1,
         code: provider.then_some(error.code),
         cause: Some(cause.to_owned()),
         action: Some(if provider { rule.action } else { "Let the business go through the signup again." }.to_owned()),
+        ..StepRecord::new(StepState::Failed, now, 1)
     };
     let recorded = deps.table.record_step(onboarding.id, Step::Exchange, &failed).await;
     recorded.map_err(|error| unavailable("table", &error))
@@ -124,9 +121,8 @@ async fn record(deps: &Deps, onboarding: &Onboarding, error: &ProviderError, now
 
 /// The app with its secrets, and what signups need of it.
 pub(crate) async fn app(deps: &Deps, id: &MetaAppId) -> Result<(MetaApp, SignupSettings), Problem> {
-    let sealed = deps.table.meta_app(id).await.map_err(|error| unavailable("table", &error))?;
-    let settings = deps.table.signup_settings(id).await.map_err(|error| unavailable("table", &error))?;
-    let (Some(sealed), Some(settings)) = (sealed, settings) else { return Err(Problem::not_found()) };
+    let known = deps.table.signup_app(id).await.map_err(|error| unavailable("table", &error))?;
+    let (sealed, settings) = known.ok_or_else(Problem::not_found)?;
     let app = deps.vault.open_app(id, &sealed).await.map_err(|error| unavailable("vault", &error))?;
     Ok((app, settings))
 }

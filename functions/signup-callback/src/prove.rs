@@ -2,12 +2,11 @@
 
 use axum::http::StatusCode;
 use shared::clock::Timestamp;
-use shared::domain::event::ProviderError;
 use shared::domain::ids::{OnboardingId, WabaId};
 use shared::domain::onboarding::{Onboarding, Step, StepRecord, StepState};
 use shared::domain::token::{AccessToken, TokenFacts, Unfit};
 use shared::http::Problem;
-use shared::provider::meta::graph::CallOutcome;
+use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::{self, Again};
 use shared::vault::Context;
 
@@ -60,7 +59,7 @@ async fn reached(
     onboarding: &Onboarding,
     facts: &TokenFacts,
     token: &AccessToken,
-) -> Result<Result<Found, Unfit>, CallOutcome> {
+) -> Result<Result<Found, Unfit>, CallFailure> {
     match (&onboarding.account, &facts.accounts) {
         (Some(account), Some(_)) => Ok(Ok((Some(account.clone()), Vec::new()))),
         // The grant names none: then the account itself says whether the token reaches it.
@@ -77,12 +76,9 @@ async fn reached(
     }
 }
 
-async fn failed(deps: &Deps, onboarding: &Onboarding, outcome: &CallOutcome, now: Timestamp) -> Result<bool, Problem> {
-    let error = match outcome {
-        CallOutcome::TryLater(error) | CallOutcome::Refused(error) => error.clone(),
-        CallOutcome::Done(_) => ProviderError::ours("answer_unreadable", "Meta's answer has an unexpected form"),
-    };
-    let rule = signup_errors::meaning(Step::Prove, &error);
+async fn failed(deps: &Deps, onboarding: &Onboarding, outcome: &CallFailure, now: Timestamp) -> Result<bool, Problem> {
+    let error = outcome.error();
+    let rule = signup_errors::meaning(Step::Prove, error);
     let action =
         if rule.again == Again::Never { rule.action } else { "Post the popup's message and the code once more." };
     let code = error.is_the_providers().then_some(error.code);
@@ -120,6 +116,6 @@ async fn record(
     cause: Option<String>,
     action: Option<&'static str>,
 ) -> Result<(), Problem> {
-    let record = StepRecord { state, at: now, tries: 1, code, cause, action: action.map(str::to_owned) };
+    let record = StepRecord { code, cause, action: action.map(str::to_owned), ..StepRecord::new(state, now, 1) };
     deps.table.record_step(id, Step::Prove, &record).await.map_err(|error| unavailable("table", &error))
 }

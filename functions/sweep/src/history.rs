@@ -8,7 +8,7 @@ use shared::domain::event::ProviderError;
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::number::Number;
 use shared::domain::outbound::{Intent, Recipient, SendFacts};
-use shared::provider::meta::graph::{CallOutcome, GraphClient};
+use shared::provider::meta::graph::{CallFailure, GraphClient};
 use shared::provider::meta::message_history::{Listed, recipient_of};
 use shared::storage::{Proof, StorageError};
 use shared::vault::{Context, Vault};
@@ -89,18 +89,17 @@ async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<
         }
     };
     let asked = tokio::time::timeout(LIST_TAKES, history.graph.message_history(&token, &number.id));
-    match asked.await.unwrap_or_else(|_| Err(CallOutcome::TryLater(ProviderError::ours("no_answer", "too slow")))) {
+    match asked.await.unwrap_or_else(|_| Err(CallFailure::TryLater(ProviderError::ours("no_answer", "too slow")))) {
         Ok(listed) => Ok(Some(listed)),
-        Err(CallOutcome::TryLater(error)) => {
+        Err(CallFailure::TryLater(error)) => {
             tracing::warn!(event = "sweep.history_not_answered", code = error.code);
             Ok(None)
         }
-        Err(CallOutcome::Refused(error)) => {
+        Err(CallFailure::Refused(error)) => {
             // The account may not have it: then there is no such evidence.
             tracing::warn!(event = "sweep.history_refused", code = error.code);
             deps.metrics.count("message_history", "refused", 1);
             Ok(Some(Vec::new()))
         }
-        Err(CallOutcome::Done(_)) => Ok(Some(Vec::new())),
     }
 }

@@ -4,10 +4,10 @@ use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
 use shared::domain::app::SignupSettings;
 use shared::domain::ids::WabaId;
-use shared::domain::token::{AccessToken, REFRESH_BEFORE, TokenFacts, warning};
-use shared::provider::meta::graph::CallOutcome;
+use shared::domain::token::{AccessToken, TokenFacts, warning};
+use shared::provider::meta::graph::CallFailure;
 use shared::secret::Secret;
-use shared::storage::{Stored, TokenRecord};
+use shared::storage::TokenRecord;
 use shared::vault::Context;
 
 use crate::{Deps, RefreshError};
@@ -44,20 +44,14 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
         tell(deps, &record, account, "withdrawn", DEAD, now).await?;
         return Ok(deps.table.note_token(account, record.version, &facts, next(account, now)).await?);
     }
-    let ends_soon = facts.ends_at().is_some_and(|ends| ends.duration_since(now) <= REFRESH_BEFORE);
-    let renewed = if ends_soon { renew(deps, &app, (account, &record), &token, now).await? } else { None };
-    let facts = renewed.unwrap_or(facts);
+    let renewed = if facts.ends_soon(now) { renew(deps, &app, (account, &record), &token, now).await? } else { None };
+    let (facts, version) = renewed.unwrap_or((facts, record.version));
     if let Some(days) = facts.ends_at().and_then(|ends| warning(ends, now)) {
         deps.metrics.count("token_refresh", "ends_soon", 1);
         tell(deps, &record, account, &format!("ends_in_{days}_days"), ENDS, now).await?;
     }
     // One that ends soon is tried again within hours, not tomorrow.
-    let again = if facts.ends_at().is_some_and(|ends| ends.duration_since(now) <= REFRESH_BEFORE) {
-        after(now, NO_ANSWER)
-    } else {
-        next(account, now)
-    };
-    let version = deps.table.token_record(account).await?.map_or(record.version, |record| record.version);
+    let again = if facts.ends_soon(now) { after(now, NO_ANSWER) } else { next(account, now) };
     Ok(deps.table.note_token(account, version, &facts, again).await?)
 }
 
@@ -72,14 +66,14 @@ const ENDS: Alert = Alert {
     remedy: "Let the business go through the signup again before it ends.",
 };
 
-/// A token that lasts longer, proved, in place of the old one. `None`: it could not be had.
+/// A token that lasts longer, proved, in place of the old one: what it is worth, and its version. `None`: it could not be had.
 async fn renew(
     deps: &Deps,
     app: &App,
     (account, record): (&WabaId, &TokenRecord),
     token: &AccessToken,
     now: Timestamp,
-) -> Result<Option<TokenFacts>, RefreshError> {
+) -> Result<Option<(TokenFacts, i64)>, RefreshError> {
     let fresh = match deps.graph.extend_token(&app.settings.client_id, &app.secret, &token.value).await {
         Ok(fresh) => fresh,
         Err(outcome) => {
@@ -94,25 +88,22 @@ async fn renew(
             return Ok(None);
         }
     };
-    let lasts = facts.ends_at().is_none_or(|ends| ends.duration_since(now) > REFRESH_BEFORE);
-    if !lasts || facts.check(&app.settings.client_id, Some(account)).is_err() {
+    if facts.ends_soon(now) || facts.check(&app.settings.client_id, Some(account)).is_err() {
         deps.metrics.count("token_refresh", "no_better", 1);
         return Ok(None);
     }
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(&fresh, &context).await?;
-    if deps.table.replace_graph_token(account, record.version, &sealed, now).await? == Stored::New {
-        deps.metrics.count("token_refresh", "renewed", 1);
-    }
-    Ok(Some(facts))
+    let version = deps.table.replace_graph_token(account, record, &sealed, now).await?;
+    deps.metrics.count("token_refresh", "renewed", u64::from(version.is_some()));
+    // Where somebody else replaced it, what is known here is of no token that stands.
+    Ok(Some((facts, version.unwrap_or(record.version))))
 }
 
 /// The app of a token; `None` for one that was stored by hand.
 async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<App>, RefreshError> {
     let Some(id) = &record.app else { return Ok(None) };
-    let (Some(settings), Some(sealed)) = (deps.table.signup_settings(id).await?, deps.table.meta_app(id).await?) else {
-        return Ok(None);
-    };
+    let Some((sealed, settings)) = deps.table.signup_app(id).await? else { return Ok(None) };
     let secrets = deps.vault.open_app(id, &sealed).await?.app_secrets;
     Ok(secrets.into_iter().next().map(|secret| App { settings, secret }))
 }
@@ -150,8 +141,7 @@ fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-fn log(outcome: &CallOutcome, what: &'static str) {
-    if let CallOutcome::TryLater(error) | CallOutcome::Refused(error) = outcome {
-        tracing::warn!(event = "token_refresh.meta_refused", what, code = error.code, title = %error.title);
-    }
+fn log(outcome: &CallFailure, what: &'static str) {
+    let error = outcome.error();
+    tracing::warn!(event = "token_refresh.meta_refused", what, code = error.code, title = %error.title);
 }

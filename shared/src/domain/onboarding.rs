@@ -192,6 +192,14 @@ pub struct StepRecord {
     pub action: Option<String>,
 }
 
+impl StepRecord {
+    /// A record that has nothing to explain.
+    #[must_use]
+    pub fn new(state: StepState, at: Timestamp, tries: u32) -> Self {
+        Self { state, at, tries, code: None, cause: None, action: None }
+    }
+}
+
 /// Where an onboarding stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {

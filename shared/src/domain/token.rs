@@ -76,6 +76,12 @@ impl TokenFacts {
         [self.expires_at, self.data_access_expires_at].into_iter().flatten().min()
     }
 
+    /// Whether it is time to renew it.
+    #[must_use]
+    pub fn ends_soon(&self, now: Timestamp) -> bool {
+        self.ends_at().is_some_and(|ends| ends.duration_since(now) <= REFRESH_BEFORE)
+    }
+
     /// Whether a token for `app` can serve us, for `account` where that is known already.
     ///
     /// # Errors

@@ -118,8 +118,7 @@ impl Table {
             .set("code_hash", text(code_hash))
             .set("code_at", time(now))
             .value("instead", text(instead.unwrap_or_default()));
-        let running =
-            StepRecord { state: StepState::Running, at: now, tries: 1, code: None, cause: None, action: None };
+        let running = StepRecord::new(StepState::Running, now, 1);
         let update = with_step(update, Step::Exchange, &running)?;
         let free = "attribute_exists(#pk) AND attribute_not_exists(#token) AND (attribute_not_exists(#code_hash) OR #code_hash = :instead)";
         Ok(if matches!(update.when(free).run().await?, Updated::Done(_)) { Begun::Ours } else { Begun::Another })

@@ -21,15 +21,14 @@ pub(super) struct Index {
     name: &'static str,
     hash: &'static str,
     range: &'static str,
-    consistent: bool,
 }
 
 /// What others wrote in a conversation.
-pub(super) const BY_TIME: Index = Index { name: keys::BY_TIME, hash: "pk", range: "at", consistent: true };
+pub(super) const BY_TIME: Index = Index { name: keys::BY_TIME, hash: "pk", range: "at" };
 /// What never moves.
-pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "feed_at", consistent: false };
+pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "feed_at" };
 /// What moves or leaves.
-pub(super) const LIST: Index = Index { name: keys::LIST, hash: "list", range: "list_at", consistent: false };
+pub(super) const LIST: Index = Index { name: keys::LIST, hash: "list", range: "list_at" };
 
 /// Where a list continues.
 pub(super) type Position = HashMap<String, AttributeValue>;
@@ -52,7 +51,6 @@ impl Table {
             .expression_attribute_names("#hash", index.hash)
             .expression_attribute_values(":hash", text(hash))
             .scan_index_forward(false)
-            .consistent_read(index.consistent)
             .limit(i32::from(limit))
             .set_exclusive_start_key(start)
             .send()

@@ -93,9 +93,19 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn signup_settings(&self, id: &MetaAppId) -> Result<Option<SignupSettings>, StorageError> {
-        let item = self.read(&keys::meta_app(id)).await?.unwrap_or_default();
-        let both = item.owned("client_id").zip(item.owned("config_id"));
-        Ok(both.map(|(client_id, config_id)| SignupSettings { client_id, config_id }))
+        Ok(self.signup_app(id).await?.map(|(_, settings)| settings))
+    }
+
+    /// A Meta app's sealed secrets with what signups through it need; `None` if one of the two is missing.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn signup_app(&self, id: &MetaAppId) -> Result<Option<(Sealed, SignupSettings)>, StorageError> {
+        let Some(item) = self.read(&keys::meta_app(id)).await? else { return Ok(None) };
+        let Some((client_id, config_id)) = item.owned("client_id").zip(item.owned("config_id")) else {
+            return Ok(None);
+        };
+        Ok(Some((Sealed::from_bytes(item.bytes("sealed")?), SignupSettings { client_id, config_id })))
     }
 
     /// A Meta app's sealed secrets.

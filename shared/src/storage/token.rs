@@ -6,7 +6,7 @@ use super::item::{number, text, time};
 use super::page::LIST;
 use super::registry::blob;
 use super::update::Updated;
-use super::{StorageError, Stored, Table, keys};
+use super::{StorageError, Table, keys};
 use crate::domain::ids::{MetaAppId, TenantId, WabaId};
 use crate::domain::token::TokenFacts;
 use crate::secret::Sealed;
@@ -48,29 +48,28 @@ impl Table {
         }))
     }
 
-    /// Replaces a token by a newer one of the same account, unless somebody else did; the old one is kept beside it. `Known`: nothing was
-    /// changed. 1 WRU.
+    /// Replaces a token by a newer one of the same account, unless somebody else did, and keeps the old one beside it. The new
+    /// version; `None`: nothing was changed. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn replace_graph_token(
         &self,
         account: &WabaId,
-        version: i64,
+        old: &TokenRecord,
         sealed: &Sealed,
         now: Timestamp,
-    ) -> Result<Stored, StorageError> {
-        let old = self.token_record(account).await?.filter(|record| record.version == version);
-        let Some(old) = old else { return Ok(Stored::Known) };
+    ) -> Result<Option<i64>, StorageError> {
+        let version = old.version + 1;
         let replaced = self
             .update(keys::graph_token(account))
             .set("sealed", blob(sealed))
             .set("previous", blob(&old.sealed))
             .set("sealed_at", time(now))
-            .set("version", number(version + 1))
+            .set("version", number(version))
             .when("#version = :known")
-            .value("known", number(version));
-        Ok(if matches!(replaced.run().await?, Updated::Done(_)) { Stored::New } else { Stored::Known })
+            .value("known", number(old.version));
+        Ok(matches!(replaced.run().await?, Updated::Done(_)).then_some(version))
     }
 
     /// Records what a visit found, and when the next one is due. 1 WRU and 2 for the list.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::graph::{CallOutcome, GraphClient, call, malformed_token};
+use super::graph::{CallFailure, GraphClient, call, malformed_token};
 use super::oauth::unreadable;
 use crate::domain::ids::{PhoneNumberId, WabaId};
 use crate::domain::token::AccessToken;
@@ -116,7 +116,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// How the call ended otherwise.
-    pub async fn account(&self, token: &AccessToken, account: &WabaId) -> Result<Account, CallOutcome> {
+    pub async fn account(&self, token: &AccessToken, account: &WabaId) -> Result<Account, CallFailure> {
         let fields = [("fields", "id,name,owner_business_info")];
         self.ask(token, account.as_str(), &fields).await
     }
@@ -129,7 +129,7 @@ impl GraphClient {
         &self,
         token: &AccessToken,
         account: &WabaId,
-    ) -> Result<Vec<AccountNumber>, CallOutcome> {
+    ) -> Result<Vec<AccountNumber>, CallFailure> {
         let (mut numbers, mut after) = (Vec::new(), String::new());
         for _ in 0..PAGES_MAX {
             let mut query = vec![("fields", NUMBER_FIELDS), ("limit", PAGE)];
@@ -154,7 +154,7 @@ impl GraphClient {
         &self,
         token: &AccessToken,
         number: &PhoneNumberId,
-    ) -> Result<AccountNumber, CallOutcome> {
+    ) -> Result<AccountNumber, CallFailure> {
         self.ask(token, number.as_str(), &[("fields", NUMBER_FIELDS)]).await
     }
 
@@ -162,9 +162,9 @@ impl GraphClient {
     ///
     /// # Errors
     /// How the call ended otherwise.
-    pub async fn subscribe(&self, token: &AccessToken, account: &WabaId) -> Result<(), CallOutcome> {
+    pub async fn subscribe(&self, token: &AccessToken, account: &WabaId) -> Result<(), CallFailure> {
         let request = self.with_token(Method::POST, &format!("{account}/subscribed_apps"), token);
-        call(request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?).await?;
+        call(request.ok_or_else(|| CallFailure::Refused(malformed_token()))?).await?;
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// How the call ended otherwise.
-    pub async fn is_subscribed(&self, token: &AccessToken, account: &WabaId, app: &str) -> Result<bool, CallOutcome> {
+    pub async fn is_subscribed(&self, token: &AccessToken, account: &WabaId, app: &str) -> Result<bool, CallFailure> {
         let all: Paged<Subscription> = self.ask(token, &format!("{account}/subscribed_apps"), &[]).await?;
         Ok(all.data.iter().any(|one| one.whatsapp_business_api_data.id == app))
     }
@@ -181,9 +181,9 @@ impl GraphClient {
     ///
     /// # Errors
     /// How the call ended otherwise.
-    pub async fn register(&self, token: &AccessToken, number: &PhoneNumberId, pin: &Secret) -> Result<(), CallOutcome> {
+    pub async fn register(&self, token: &AccessToken, number: &PhoneNumberId, pin: &Secret) -> Result<(), CallFailure> {
         let request = self.with_token(Method::POST, &format!("{number}/register"), token);
-        let request = request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?;
+        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
         call(request.json(&json!({"messaging_product": "whatsapp", "pin": pin.expose()}))).await?;
         Ok(())
     }
@@ -193,9 +193,9 @@ impl GraphClient {
     ///
     /// # Errors
     /// How the call ended otherwise; 2593107 says that it was asked for before.
-    pub async fn sync(&self, token: &AccessToken, number: &PhoneNumberId, what: &str) -> Result<(), CallOutcome> {
+    pub async fn sync(&self, token: &AccessToken, number: &PhoneNumberId, what: &str) -> Result<(), CallFailure> {
         let request = self.with_token(Method::POST, &format!("{number}/smb_app_data"), token);
-        let request = request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?;
+        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
         call(request.json(&json!({"messaging_product": "whatsapp", "sync_type": what}))).await?;
         Ok(())
     }
@@ -205,9 +205,9 @@ impl GraphClient {
         token: &AccessToken,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<T, CallOutcome> {
+    ) -> Result<T, CallFailure> {
         let request = self.with_token(Method::GET, path, token);
-        let request = request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?;
+        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
         let body = call(request.query(query)).await?;
         serde_json::from_slice(&body).map_err(|_| unreadable("Meta's answer has an unexpected form"))
     }

@@ -44,15 +44,23 @@ pub enum SendOutcome {
     Doubtful(ProviderError, bool),
 }
 
-/// How a call ended that changes nothing if it is repeated.
+/// How a call that changes nothing if it is repeated did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallOutcome {
-    /// Done; what was asked for.
-    Done(String),
+pub enum CallFailure {
     /// Not done, and worth another try.
     TryLater(ProviderError),
     /// Not done, and trying again would not help.
     Refused(ProviderError),
+}
+
+impl CallFailure {
+    /// What went wrong.
+    #[must_use]
+    pub fn error(&self) -> &ProviderError {
+        match self {
+            Self::TryLater(error) | Self::Refused(error) => error,
+        }
+    }
 }
 
 /// The client could not be built.
@@ -97,32 +105,38 @@ impl GraphClient {
     }
 
     /// Tells Meta that a message was read, or that an answer is being typed. Repeating it changes nothing.
-    pub async fn mark(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> CallOutcome {
-        let Some(request) = self.with_token(Method::POST, &format!("{number}/messages"), token) else {
-            return CallOutcome::Refused(malformed_token());
-        };
-        call(request.header(CONTENT_TYPE, "application/json").body(body))
-            .await
-            .map_or_else(|early| early, |_| CallOutcome::Done(String::new()))
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn mark(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> Result<(), CallFailure> {
+        let request = self.with_token(Method::POST, &format!("{number}/messages"), token);
+        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        call(request.header(CONTENT_TYPE, "application/json").body(body)).await?;
+        Ok(())
     }
 
     /// `POST /{phone-number-id}/media`: gives Meta a file and answers Meta's id of it. Repeating it makes another id.
-    pub async fn upload(&self, token: &AccessToken, number: &PhoneNumberId, mime: &str, file: Vec<u8>) -> CallOutcome {
-        let Some(request) = self.with_token(Method::POST, &format!("{number}/media"), token) else {
-            return CallOutcome::Refused(malformed_token());
-        };
-        let Ok(part) = Part::bytes(file).file_name("file").mime_str(mime) else {
-            return CallOutcome::Refused(ProviderError::ours("mime_malformed", "the file's type cannot be a header"));
-        };
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn upload(
+        &self,
+        token: &AccessToken,
+        number: &PhoneNumberId,
+        mime: &str,
+        file: Vec<u8>,
+    ) -> Result<String, CallFailure> {
+        let request = self.with_token(Method::POST, &format!("{number}/media"), token);
+        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        let part = Part::bytes(file).file_name("file").mime_str(mime).map_err(|_| {
+            CallFailure::Refused(ProviderError::ours("mime_malformed", "the file's type cannot be a header"))
+        })?;
         let form = Form::new().text("messaging_product", "whatsapp").text("type", mime.to_owned()).part("file", part);
-        let answered = match call(request.multipart(form)).await {
-            Ok(answered) => answered,
-            Err(early) => return early,
-        };
-        match serde_json::from_slice::<AcceptedMessage>(&answered) {
-            Ok(uploaded) => CallOutcome::Done(uploaded.id),
-            Err(_) => CallOutcome::TryLater(ProviderError::ours("answer_unreadable", "Meta's answer has no file id")),
-        }
+        let answered = call(request.multipart(form)).await?;
+        let uploaded: AcceptedMessage = serde_json::from_slice(&answered).map_err(|_| {
+            CallFailure::TryLater(ProviderError::ours("answer_unreadable", "Meta's answer has no file id"))
+        })?;
+        Ok(uploaded.id)
     }
 
     /// A form that is its own authority.
@@ -173,10 +187,10 @@ pub(super) fn lost(failure: &reqwest::Error) -> ProviderError {
 }
 
 /// A call that may be repeated: the body of its answer, or how it ended otherwise.
-pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallOutcome> {
-    let reply = request.send().await.map_err(|failure| CallOutcome::TryLater(lost(&failure)))?;
+pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallFailure> {
+    let reply = request.send().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
     let status = reply.status();
-    let body = reply.bytes().await.map_err(|failure| CallOutcome::TryLater(lost(&failure)))?;
+    let body = reply.bytes().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
     if status.is_success() {
         return Ok(body.to_vec());
     }
@@ -184,13 +198,13 @@ pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Ca
         Ok(ErrorBody { error }) => {
             let problem = error.into_provider_error();
             let again = error::class(problem.code).tries_again();
-            if again { CallOutcome::TryLater(problem) } else { CallOutcome::Refused(problem) }
+            if again { CallFailure::TryLater(problem) } else { CallFailure::Refused(problem) }
         }
         Err(_) if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) => {
-            CallOutcome::Refused(ProviderError::ours("refused", "Meta refused without saying why"))
+            CallFailure::Refused(ProviderError::ours("refused", "Meta refused without saying why"))
         }
         Err(_) => {
-            CallOutcome::TryLater(ProviderError::ours("no_graph_answer", "something between us and Meta answered"))
+            CallFailure::TryLater(ProviderError::ours("no_graph_answer", "something between us and Meta answered"))
         }
     })
 }

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::accounts::Paged;
-use super::graph::{CallOutcome, GraphClient, call, malformed_token};
+use super::graph::{CallFailure, GraphClient, call, malformed_token};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
 use crate::domain::phone::PhoneNumber;
@@ -58,13 +58,13 @@ impl GraphClient {
         &self,
         token: &AccessToken,
         number: &PhoneNumberId,
-    ) -> Result<Vec<Listed>, CallOutcome> {
+    ) -> Result<Vec<Listed>, CallFailure> {
         let (mut listed, mut after) = (Vec::new(), None);
         for _ in 0..PAGES_MAX {
             let mut query = vec![("limit", PAGE.to_string()), ("fields", FIELDS.to_owned())];
             query.extend(after.take().map(|after| ("after", after)));
             let request = self.with_token(Method::GET, &format!("{number}/message_history"), token);
-            let request = request.ok_or_else(|| CallOutcome::Refused(malformed_token()))?;
+            let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
             let answer = call(request.query(&query)).await?;
             let page: Paged<Message> =
                 serde_json::from_slice(&answer).map_err(|_| cut("Meta's answer has no list of messages"))?;
@@ -82,8 +82,8 @@ impl GraphClient {
     }
 }
 
-fn cut(why: &'static str) -> CallOutcome {
-    CallOutcome::TryLater(ProviderError::ours("history_unusable", why))
+fn cut(why: &'static str) -> CallFailure {
+    CallFailure::TryLater(ProviderError::ours("history_unusable", why))
 }
 
 fn read(message: &Message) -> Option<Listed> {

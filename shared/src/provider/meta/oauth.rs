@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 use zeroize::Zeroize;
 
-use super::graph::{CallOutcome, ErrorBody, GraphClient, call, lost};
+use super::graph::{CallFailure, ErrorBody, GraphClient, call, lost};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::WabaId;
 use crate::domain::token::{AccessToken, TokenFacts};
@@ -116,7 +116,7 @@ impl GraphClient {
         app: &str,
         app_secret: &Secret,
         token: &Secret,
-    ) -> Result<AccessToken, CallOutcome> {
+    ) -> Result<AccessToken, CallFailure> {
         let form = [
             ("grant_type", "fb_exchange_token"),
             ("client_id", app),
@@ -133,7 +133,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// How the call ended otherwise.
-    pub async fn debug_token(&self, app: &str, app_secret: &Secret, token: &Secret) -> Result<TokenFacts, CallOutcome> {
+    pub async fn debug_token(&self, app: &str, app_secret: &Secret, token: &Secret) -> Result<TokenFacts, CallFailure> {
         let app_token = Secret::new(format!("{app}|{}", app_secret.expose()));
         let query = [("input_token", token.expose()), ("access_token", app_token.expose())];
         let body = call(self.get_with("debug_token", &query)).await?;
@@ -175,8 +175,8 @@ fn token_in(body: &[u8]) -> Option<Secret> {
     token
 }
 
-pub(super) fn unreadable(why: &'static str) -> CallOutcome {
-    CallOutcome::TryLater(ProviderError::ours("answer_unreadable", why))
+pub(super) fn unreadable(why: &'static str) -> CallFailure {
+    CallFailure::TryLater(ProviderError::ours("answer_unreadable", why))
 }
 
 #[cfg(test)]
