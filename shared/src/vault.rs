@@ -38,6 +38,8 @@ pub enum Context {
         /// The onboarding.
         onboarding: OnboardingId,
     },
+    /// The token of an app's own system user: credit lines, tokens of hosted signups.
+    SystemToken(MetaAppId),
     /// A number's PIN of two-step verification.
     Pin {
         /// The owner.
@@ -55,6 +57,7 @@ impl Context {
     fn pairs(&self) -> HashMap<String, String> {
         let (purpose, owner) = match self {
             Self::MetaApp(app) => ("app", vec![("app", app.to_string())]),
+            Self::SystemToken(app) => ("system-token", vec![("app", app.to_string())]),
             Self::GraphToken { tenant, waba } => {
                 ("graph-token", vec![("tenant", tenant.to_string()), ("waba", waba.to_string())])
             }

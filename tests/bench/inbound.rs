@@ -110,7 +110,11 @@ impl Bench {
         let stack = Stack::start(None, clock.clone()).await.unwrap();
         let seed = Seed::load_or_plant(None, &stack).await.unwrap();
         let meta = Arc::new(Meta::new(clock, stack.faults.clone()));
-        meta.put_app(MetaApp { secret: seed.app_secret.clone(), callback_url: "/webhooks/meta/sandbox".to_owned() });
+        meta.put_app(MetaApp {
+            client_id: String::new(),
+            secret: seed.app_secret.clone(),
+            callback_url: "/webhooks/meta/sandbox".to_owned(),
+        });
         meta.put_number(MetaNumber {
             phone_number_id: NUMBER.to_owned(),
             display_phone_number: "15550001111".to_owned(),

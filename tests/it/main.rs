@@ -33,6 +33,7 @@ mod onboarding;
 mod onboarding_faults;
 mod outgoing;
 mod pacing;
+mod partner;
 mod policy;
 mod replay;
 mod send;

@@ -9,6 +9,7 @@ use shared::provider::meta::signup_errors::{self, Again};
 
 use crate::harness::App;
 use crate::onboarding::{ACCOUNT, business, finished, grant, post, settle, shown, start, states};
+use crate::partner::{settings, with_credit};
 
 /// Which call of Meta's a step makes first.
 fn call_of(step: Step) -> &'static str {
@@ -17,6 +18,8 @@ fn call_of(step: Step) -> &'static str {
         Step::Prove => "debug_token",
         Step::Account => "phone_numbers",
         Step::Subscribe => "subscribe",
+        Step::Override => "override",
+        Step::Credit => "assigned_users",
         Step::Register => "register",
         Step::Contacts | Step::History => "smb_app_data",
         Step::Probe => "subscriptions",
@@ -32,6 +35,13 @@ async fn every_error_is_recorded_with_its_cause_and_action() {
         for step in steps {
             let code = rule.codes.0;
             let app = business().await;
+            match step {
+                Step::Credit => with_credit(&app).await,
+                Step::Override => {
+                    settings(&app, |settings| settings.override_url = Some("http://127.0.0.1:1".to_owned())).await
+                }
+                _ => {}
+            }
             let http = if code == 190 { 401 } else { 400 };
             app.meta.script_call(call_of(step), [ScriptedFault::Error { http, code, message: "scripted".to_owned() }]);
             let started = start(&app).await;
@@ -60,43 +70,83 @@ async fn every_error_is_recorded_with_its_cause_and_action() {
     println!("onboarding: {} rules met in {met} onboardings", signup_errors::RULES.len());
 }
 
+/// What a business brings, and who we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    TechProvider,
+    Coexistence,
+    SolutionPartner,
+}
+
+async fn brought(kind: Kind) -> App {
+    let app = business().await;
+    match kind {
+        Kind::TechProvider => {}
+        Kind::Coexistence => {
+            let mut account = app.meta.business_account(ACCOUNT).unwrap();
+            account.numbers[0].on_biz_app = true;
+            app.meta.put_account(account);
+        }
+        Kind::SolutionPartner => with_credit(&app).await,
+    }
+    app.stack.faults.clear();
+    app
+}
+
 #[tokio::test]
 async fn wherever_it_breaks_the_number_is_connected_in_the_end() {
-    let mut app = business().await;
-    app.stack.faults.order(usize::MAX, Fault::CrashBefore);
-    onboard(&mut app).await;
-    let calls = app.stack.faults.calls();
-    let (mut runs, mut spent) = (0, Vec::new());
-    for (call, name) in calls.iter().enumerate() {
-        for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply] {
-            let mut app = business().await;
-            app.stack.faults.order(call, fault);
-            let started = onboard(&mut app).await;
-            app.stack.faults.clear();
-            settle(&app).await;
-            assert!(app.meta.calls_of("oauth") <= 1, "call {call} ({name}), {fault:?}: the code is exchanged once");
-            let Some(started) = started else { continue };
-            let mut onboarding = shown(&app, &started).await;
-            if onboarding["status"] != "connected" {
-                // Only where nobody knows what became of the code a new signup is needed.
-                assert_eq!(
-                    states(&onboarding)[0],
-                    "exchange failed",
-                    "call {call} ({name}), {fault:?}: {onboarding:#}"
-                );
-                spent.push(format!("{fault:?} at {name}"));
-                let code = app.meta.popup(grant(&[ACCOUNT]));
-                post(&app, &started, json!({"code": code, "event": finished()})).await;
+    for kind in [Kind::TechProvider, Kind::Coexistence, Kind::SolutionPartner] {
+        let mut app = brought(kind).await;
+        app.stack.faults.order(usize::MAX, Fault::CrashBefore);
+        onboard(&mut app).await;
+        let calls = app.stack.faults.calls();
+        let (mut runs, mut spent) = (0, Vec::new());
+        // Up to there all kinds are alike.
+        let alike = calls.iter().position(|name| name == "Graph.subscribe").unwrap();
+        let from = if kind == Kind::TechProvider { 0 } else { alike };
+        for (call, name) in calls.iter().enumerate().skip(from) {
+            for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply] {
+                let at = format!("{kind:?}, call {call} ({name}), {fault:?}");
+                let mut app = brought(kind).await;
+                app.stack.faults.order(call, fault);
+                let started = onboard(&mut app).await;
+                app.stack.faults.clear();
                 settle(&app).await;
-                onboarding = shown(&app, &started).await;
+                assert!(app.meta.calls_of("oauth") <= 1, "{at}: the code is exchanged once");
+                let Some(started) = started else { continue };
+                let mut onboarding = shown(&app, &started).await;
+                if onboarding["status"] != "connected" {
+                    // Only where nobody knows what became of the code a new signup is needed.
+                    assert_eq!(states(&onboarding)[0], "exchange failed", "{at}: {onboarding:#}");
+                    spent.push(format!("{fault:?} at {name}"));
+                    let code = app.meta.popup(grant(&[ACCOUNT]));
+                    post(&app, &started, json!({"code": code, "event": finished()})).await;
+                    settle(&app).await;
+                    onboarding = shown(&app, &started).await;
+                }
+                assert_eq!(onboarding["status"], "connected", "{at}");
+                keeps_budgets(&app, kind, &at);
+                runs += 1;
             }
-            assert_eq!(onboarding["status"], "connected", "call {call} ({name}), {fault:?}");
-            assert!(app.meta.calls_of("register") <= 2, "call {call} ({name}), {fault:?}");
-            runs += 1;
         }
+        println!(
+            "onboarding, {kind:?}: {} calls, {runs} faults, all connected; a new signup after: {spent:?}",
+            calls.len()
+        );
+        assert!(runs > 60);
     }
-    println!("onboarding: {} calls, {runs} faults, all connected; a new signup after: {spent:?}", calls.len());
-    assert!(runs > 60);
+}
+
+/// No step asked Meta more often than it may.
+fn keeps_budgets(app: &App, kind: Kind, at: &str) {
+    let registers = app.meta.calls_of("register");
+    assert!(if kind == Kind::Coexistence { registers == 0 } else { (1..=2).contains(&registers) }, "{at}");
+    let account = app.meta.business_account(ACCOUNT).unwrap();
+    let synced: &[&str] = if kind == Kind::Coexistence { &["smb_app_state_sync", "history"] } else { &[] };
+    assert_eq!(account.numbers[0].synced, synced, "{at}");
+    let shares = usize::from(kind == Kind::SolutionPartner);
+    assert_eq!((app.meta.calls_of("credit_share"), app.meta.credit_shares()), (shares, shares), "{at}");
+    assert_eq!(account.funding.is_some(), kind == Kind::SolutionPartner, "{at}");
 }
 
 /// A whole onboarding by a page that posts again what was not answered; jobs once each.

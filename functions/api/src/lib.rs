@@ -182,7 +182,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/alerts", get(alerts::list))
         .route("/v1/merges", get(merges::list))
         .route("/v1/merges/{one}/{other}/undo", post(merges::undo))
-        .route("/v1/onboardings", post(onboardings::start))
+        .route("/v1/onboardings", get(onboardings::list).post(onboardings::start))
         .route("/v1/onboardings/{id}", get(onboardings::get))
         .route("/v1/onboardings/{id}/retry", post(onboardings::retry))
         .route("/v1/onboardings/{id}/choose", post(onboardings::choose))

@@ -10,7 +10,8 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shared::clock::Timestamp;
-use shared::domain::ids::{MetaAppId, OnboardingId, WabaId};
+use shared::domain::app::SignupSettings;
+use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, WabaId};
 use shared::domain::onboarding::{Onboarding, Progress, STATE_FOR, Step, StepRecord, StepState};
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
@@ -19,7 +20,8 @@ use shared::storage::StorageError;
 use shared::vault::random_secret;
 
 use crate::auth::Caller;
-use crate::json::{self, time};
+use crate::conversations::{PageParameters, PageQuery};
+use crate::json::{self, List, time};
 use crate::{Deps, storage_problem};
 
 type Id = Result<Path<String>, PathRejection>;
@@ -33,7 +35,8 @@ struct StartRequest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChoiceRequest {
-    waba_id: String,
+    waba_id: Option<String>,
+    phone_number_id: Option<String>,
 }
 
 /// What the page needs to open the popup. `state` is shown this once.
@@ -130,6 +133,7 @@ pub(crate) async fn start(
         app,
         created_at: now,
         valid_until,
+        hosted_by: None,
         shape: None,
         account: None,
         number: None,
@@ -146,13 +150,36 @@ pub(crate) async fn start(
         expires_at: time(valid_until),
         finish_path: format!("/v1/onboardings/{id}/finish"),
         popup: PopupJson {
+            extras: extras(&settings),
             app_id: settings.client_id,
             config_id: settings.config_id,
             graph_version: deps.graph_version.clone(),
-            extras: serde_json::json!({"setup": {}}),
         },
     };
     Ok((StatusCode::CREATED, Json(started)))
+}
+
+/// `extras` of the popup: the configuration decides, except where it does not (`facts/onboarding.md` §1.2).
+fn extras(settings: &SignupSettings) -> serde_json::Value {
+    let mut extras = serde_json::json!({"setup": {}});
+    if let Some(feature_type) = &settings.feature_type {
+        extras["featureType"] = feature_type.clone().into();
+    }
+    extras
+}
+
+pub(crate) async fn list(
+    State(deps): State<Arc<Deps>>,
+    caller: Caller,
+    query: PageParameters,
+) -> Result<Json<List<OnboardingJson>>, Problem> {
+    let tenant = caller.tenant(Scope::Read)?;
+    let (limit, cursor) = PageQuery::read(query)?;
+    let page =
+        deps.table.onboardings(tenant, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let now = deps.clock.now();
+    let shown = page.items.into_iter().filter(|one| one.tenant == tenant).map(|one| OnboardingJson::new(one, now));
+    Ok(Json(List { data: shown.collect(), next_cursor: page.next }))
 }
 
 pub(crate) async fn get(
@@ -172,17 +199,17 @@ pub(crate) async fn retry(
 ) -> Result<(StatusCode, Json<OnboardingJson>), Problem> {
     let onboarding = find(&deps, &caller, Scope::Manage, path).await?;
     let failed = onboarding.steps.iter().find(|(_, record)| record.state == StepState::Failed);
-    let Some((step, _)) = failed.filter(|(step, _)| *step > Step::Prove) else {
+    let repeatable = |step: Step| step > Step::Prove || onboarding.hosted_by.is_some();
+    let Some((step, _)) = failed.filter(|(step, _)| repeatable(*step)) else {
         let title = "No step has failed that can be retried.";
         return Err(Problem::new(StatusCode::CONFLICT, "not_retryable", title)
             .remedy("What is wrong with the code or the token only a new signup cures."));
     };
-    let again = StepRecord::new(StepState::Running, deps.clock.now(), 0);
-    deps.table.record_step(onboarding.id, *step, &again).await.map_err(|error| storage_problem(&error))?;
+    try_again(&deps, onboarding.id, *step).await?;
     go_on(&deps, onboarding.id).await
 }
 
-/// Says which of several accounts it is about.
+/// Says which of several accounts it is about, or which of the account's numbers.
 pub(crate) async fn choose(
     State(deps): State<Arc<Deps>>,
     caller: Caller,
@@ -192,15 +219,34 @@ pub(crate) async fn choose(
     let onboarding = find(&deps, &caller, Scope::Manage, path).await?;
     let body = body.map_err(|_| Problem::too_large())?;
     let choice: ChoiceRequest = json::typed(json::parse(&body)?)?;
-    if onboarding.progress(deps.clock.now()) != Progress::NeedsChoice {
-        let title = "There is nothing to choose.";
-        return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_choose", title));
+    let account_failed = onboarding.step(Step::Account).is_some_and(|record| record.state == StepState::Failed);
+    match (choice.waba_id, choice.phone_number_id) {
+        (Some(account), None) if onboarding.progress(deps.clock.now()) == Progress::NeedsChoice => {
+            let chosen = WabaId::parse(&account).ok().filter(|id| onboarding.candidates.contains(id));
+            let chosen = chosen.ok_or_else(|| Problem::invalid("waba_id", "must be one of the candidates"))?;
+            let settled = deps.table.settle_account(onboarding.id, Some(&chosen), &[]).await;
+            settled.map_err(|error| storage_problem(&error))?;
+        }
+        // Whether it is the account's is what the step asks Meta.
+        (None, Some(number)) if account_failed => {
+            let rule = |_| Problem::invalid("phone_number_id", "must be an id of Meta's");
+            let number = PhoneNumberId::parse(&number).map_err(rule)?;
+            let settled = deps.table.settle_number(onboarding.id, &number).await;
+            settled.map_err(|error| storage_problem(&error))?;
+            try_again(&deps, onboarding.id, Step::Account).await?;
+        }
+        (Some(_), None) | (None, Some(_)) => {
+            let title = "There is nothing to choose.";
+            return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_choose", title));
+        }
+        _ => return Err(Problem::invalid("waba_id", "or phone_number_id is required, one of the two")),
     }
-    let chosen = WabaId::parse(&choice.waba_id).ok().filter(|id| onboarding.candidates.contains(id));
-    let chosen = chosen.ok_or_else(|| Problem::invalid("waba_id", "must be one of the candidates"))?;
-    let settled = deps.table.settle_account(onboarding.id, Some(&chosen), &[]).await;
-    settled.map_err(|error| storage_problem(&error))?;
     go_on(&deps, onboarding.id).await
+}
+
+async fn try_again(deps: &Deps, id: OnboardingId, step: Step) -> Result<(), Problem> {
+    let again = StepRecord::new(StepState::Running, deps.clock.now(), 0);
+    deps.table.record_step(id, step, &again).await.map_err(|error| storage_problem(&error))
 }
 
 async fn go_on(deps: &Deps, id: OnboardingId) -> Result<(StatusCode, Json<OnboardingJson>), Problem> {

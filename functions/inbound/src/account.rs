@@ -2,7 +2,10 @@
 
 use shared::domain::account::{Aspect, StateChange, Subject};
 use shared::domain::event::KeptReason;
-use shared::domain::ids::TenantId;
+use shared::domain::ids::{MetaAppId, OnboardingId, TenantId, WabaId};
+use shared::domain::onboarding::Onboarding;
+use shared::provider::meta::webhook;
+use shared::queue::OnboardingJob;
 
 use crate::Deps;
 use crate::apply::{NotStored, Placed, known_number};
@@ -11,7 +14,7 @@ use crate::apply::{NotStored, Placed, known_number};
 const BEFORE_CONNECTED: [Aspect; 4] = [Aspect::Partner, Aspect::PartnerApp, Aspect::Certification, Aspect::Token];
 
 /// Records a state and its alert.
-pub(crate) async fn record(deps: &Deps, change: StateChange) -> Result<Placed, NotStored> {
+pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) -> Result<Placed, NotStored> {
     let (change, tenant) = located(deps, change).await?;
     let nobodys = tenant.is_none() && !matches!(change.subject, Subject::Portfolio(_));
     if nobodys && !BEFORE_CONNECTED.contains(&change.aspect) {
@@ -20,6 +23,11 @@ pub(crate) async fn record(deps: &Deps, change: StateChange) -> Result<Placed, N
             _ => KeptReason::UnknownAccount,
         };
         return Ok(Placed::Nowhere(reason, change.aspect.as_str().to_owned()));
+    }
+    if let (None, Aspect::Partner, "added", Subject::Waba(account)) =
+        (tenant, change.aspect, change.word.as_str(), &change.subject)
+    {
+        begin_hosted(deps, app, account, &change).await?;
     }
     deps.table.put_state(&change).await?;
     deps.table.note_template(&change).await?;
@@ -46,4 +54,30 @@ async fn located(deps: &Deps, change: StateChange) -> Result<(StateChange, Optio
         Subject::Portfolio(_) => None,
     };
     Ok((change, tenant))
+}
+
+/// A business shared an account that is nobody's: where the app has a hosted signup, that may be one. What was begun before is not begun again.
+async fn begin_hosted(deps: &Deps, app: &MetaAppId, account: &WabaId, change: &StateChange) -> Result<(), NotStored> {
+    let settings = deps.table.signup_settings(app).await?;
+    let Some(tenant) = settings.and_then(|settings| settings.hosted_for) else { return Ok(()) };
+    let Some(owner) = webhook::owner_in(&change.detail) else { return Ok(()) };
+    let id = OnboardingId::of_shared(account, change.at);
+    let onboarding = Onboarding {
+        id,
+        tenant,
+        app: app.clone(),
+        created_at: change.at,
+        valid_until: change.at,
+        hosted_by: Some(owner),
+        shape: None,
+        account: Some(account.clone()),
+        number: None,
+        candidates: Vec::new(),
+        ended: None,
+        steps: Vec::new(),
+    };
+    // No state finishes it: there is no page.
+    deps.table.put_onboarding(&onboarding, "").await?;
+    let job = OnboardingJob { id }.encode().map_err(|_| NotStored::BadJob)?;
+    Ok(deps.onboarding.send(job, &id.to_string()).await?)
 }

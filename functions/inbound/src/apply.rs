@@ -7,7 +7,7 @@ use shared::clock::Timestamp;
 use shared::domain::contact::ContactCard;
 use shared::domain::content::Content;
 use shared::domain::event::{InboundEvent, Kept, KeptReason, ProviderError, Said, StatusUpdate};
-use shared::domain::ids::{ContactId, ConversationId, MessageId, PhoneNumberId};
+use shared::domain::ids::{ContactId, ConversationId, MessageId, MetaAppId, PhoneNumberId};
 use shared::domain::message::{ForeignMessage, HistoryThread};
 use shared::domain::number::Number;
 use shared::domain::policy::Consequence;
@@ -32,6 +32,8 @@ pub(crate) enum NotStored {
     Vault(#[from] VaultError),
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error("a job that is no JSON")]
+    BadJob,
     #[error("the callback MAC key was never made: run `operator init`")]
     NoCallbackMac,
 }
@@ -49,6 +51,7 @@ pub(crate) enum Placed {
 pub(crate) async fn apply(
     deps: &Deps,
     event: InboundEvent,
+    app: &MetaAppId,
     received_at: Timestamp,
 ) -> Result<Option<String>, NotStored> {
     let InboundEvent { said, raw } = event;
@@ -59,7 +62,7 @@ pub(crate) async fn apply(
         _ if raw.len() > TABLE_RAW_MAX && !matches!(said, Said::History(_)) => {
             Err(StorageError::Refused("an item that large").into())
         }
-        Said::State(change) => account::record(deps, *change).await,
+        Said::State(change) => account::record(deps, app, *change).await,
         said => match known_number(deps, number.as_ref()).await? {
             Some(known) => of_number(deps, &known, said, received_at).await,
             None => Ok(Placed::Nowhere(KeptReason::UnknownNumber, said.what().to_owned())),

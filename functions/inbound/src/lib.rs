@@ -36,12 +36,14 @@ pub struct Config {
     pub bucket: String,
     /// The inbound queue: what one invocation cannot end, and what is read again.
     pub inbound_queue_url: String,
+    /// The onboarding queue: an account was shared through a hosted signup.
+    pub onboarding_queue_url: String,
     /// Where its records go that failed too often.
     pub dead_letters_url: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, `INBOUND_QUEUE_URL` and `INBOUND_DEAD_LETTERS_URL`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, `INBOUND_QUEUE_URL`, `ONBOARDING_QUEUE_URL` and `INBOUND_DEAD_LETTERS_URL`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -51,6 +53,7 @@ impl Config {
             key_id: config::required("KEY_ID")?,
             bucket: config::required("BUCKET_NAME")?,
             inbound_queue_url: config::required("INBOUND_QUEUE_URL")?,
+            onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
             dead_letters_url: config::required("INBOUND_DEAD_LETTERS_URL")?,
         })
     }
@@ -63,6 +66,7 @@ pub struct Deps {
     vault: Vault,
     archive: Archive,
     inbound: Queue,
+    onboarding: Queue,
     dead_letters: Queue,
     clock: Clock,
     metrics: Metrics,
@@ -80,6 +84,7 @@ impl Deps {
             vault: Vault::new(aws.kms(), config.key_id.clone()),
             archive: Archive::new(aws.s3(), config.bucket.clone()),
             inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
+            onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
             dead_letters: Queue::new(aws.sqs(), config.dead_letters_url.clone()),
             metrics,
             contacts: Cache::strict(clock.clone(), CACHE_FOR),

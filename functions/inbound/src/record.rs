@@ -92,7 +92,7 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
             slice.push(item);
         }
         done += slice.len();
-        for result in apply_all(deps, slice, job.received_at).await {
+        for result in apply_all(deps, slice, job).await {
             match result {
                 Ok(kept) => kept_again |= kept.is_some() && kept == job.kept,
                 Err(error) => failures.push(error),
@@ -100,7 +100,7 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
         }
     }
     if failures.is_empty() {
-        failures.extend(apply_all(deps, progress, job.received_at).await.into_iter().filter_map(Result::err));
+        failures.extend(apply_all(deps, progress, job).await.into_iter().filter_map(Result::err));
     }
     if let (Some(kept), false) = (&job.kept, kept_again || !failures.is_empty())
         && let Err(error) = deps.table.forget_kept(kept).await
@@ -110,12 +110,8 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
     if failures.is_empty() { Outcome::Done } else { not_stored(&failures) }
 }
 
-async fn apply_all(
-    deps: &Deps,
-    events: Vec<InboundEvent>,
-    received_at: Timestamp,
-) -> Vec<Result<Option<String>, NotStored>> {
-    let results = stream::iter(events).map(|event| apply::apply(deps, event, received_at));
+async fn apply_all(deps: &Deps, events: Vec<InboundEvent>, job: &InboundJob) -> Vec<Result<Option<String>, NotStored>> {
+    let results = stream::iter(events).map(|event| apply::apply(deps, event, &job.app, job.received_at));
     results.buffer_unordered(BATCH_CONCURRENCY).collect().await
 }
 

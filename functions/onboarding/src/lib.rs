@@ -1,6 +1,8 @@
 //! From a token that was proved to a number that works: recorded steps, each repeatable. A step that is through is never taken
 //! again; one that Meta did not answer is tried again by itself; one that failed waits for somebody (`facts/onboarding.md` §12).
 
+mod hosted;
+mod partner;
 mod steps;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -123,10 +125,15 @@ async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
 
 /// Takes the steps that are left, in order. `Some`: to be gone on with after that time.
 async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, NotRecorded> {
-    const TAKEN_HERE: [Step; 6] =
-        [Step::Account, Step::Subscribe, Step::Register, Step::Contacts, Step::History, Step::Probe];
+    let Some((first, _)) = deps.table.onboarding(id).await? else { return Ok(None) };
+    if first.hosted_by.is_some()
+        && !first.is_through(Step::Prove)
+        && let Some(stop) = hosted::begin(deps, &first).await?
+    {
+        return Ok(stop);
+    }
     let mut opened = None;
-    for step in TAKEN_HERE {
+    for step in Step::ALL.iter().copied().filter(|step| *step > Step::Prove) {
         // Read each time: the step before may have settled what this one needs.
         let Some((onboarding, keyed)) = deps.table.onboarding(id).await? else { return Ok(None) };
         if onboarding.is_through(step) {
@@ -160,8 +167,18 @@ async fn take(
     step: Step,
     token: &AccessToken,
 ) -> Result<Option<Option<SignedDuration>>, NotRecorded> {
-    let tries = onboarding.step(step).map_or(0, |record| record.tries) + 1;
     let ended = steps::take(deps, onboarding, step, token).await?;
+    record(deps, onboarding, step, ended).await
+}
+
+/// Records how a step ended. `None`: on to the next one.
+async fn record(
+    deps: &Deps,
+    onboarding: &Onboarding,
+    step: Step,
+    ended: Ended,
+) -> Result<Option<Option<SignedDuration>>, NotRecorded> {
+    let tries = onboarding.step(step).map_or(0, |record| record.tries) + 1;
     let now = deps.clock.now();
     let record = |state, code, cause: Option<String>, action: Option<&str>| StepRecord {
         code,

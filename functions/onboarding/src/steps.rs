@@ -13,12 +13,13 @@ use shared::secret::Secret;
 use shared::storage::Stored;
 use shared::vault::Context;
 
-use crate::{Deps, NotRecorded};
+use crate::{Deps, NotRecorded, partner};
 
 /// Possible PINs: six digits.
 const PINS: u32 = 1_000_000;
 
 /// How a step ended.
+#[derive(Debug)]
 pub(crate) enum Ended {
     Done,
     /// It was not needed.
@@ -56,6 +57,8 @@ pub(crate) async fn take(
         Step::Subscribe => {
             Ok(deps.graph.subscribe(token, account).await.map_or_else(|out| ended(step, &out), |()| Ended::Done))
         }
+        Step::Override => partner::override_callback(deps, onboarding, account, token).await,
+        Step::Credit => partner::credit(deps, onboarding, account, token).await,
         Step::Register => register(deps, onboarding, number, token).await,
         Step::Contacts => sync(deps, (step, "smb_app_state_sync"), number, token).await,
         Step::History => sync(deps, (step, "history"), number, token).await,
@@ -76,6 +79,12 @@ async fn take_account(
     let numbers = match deps.graph.account_numbers(token, account).await {
         Ok(numbers) => numbers,
         Err(outcome) => return Ok(ended(Step::Account, &outcome)),
+    };
+    // A business that hides its name is connected all the same.
+    let business = match deps.graph.account(token, account).await {
+        Ok(known) => known.owner_business_info.map(|business| business.id),
+        Err(CallFailure::Refused(_)) => None,
+        Err(failure) => return Ok(ended(Step::Account, &failure)),
     };
     let found = match chosen(onboarding, &numbers) {
         Ok(found) => found,
@@ -111,6 +120,10 @@ async fn take_account(
     if deps.table.put_number(&number).await? == Stored::Known {
         return Ok(failed(taken, release));
     }
+    if let Some(business) = business.or_else(|| onboarding.hosted_by.clone()) {
+        deps.table.note_business(account, &business).await?;
+    }
+    deps.table.put_signer(onboarding.id, &onboarding.app, account).await?;
     deps.table.settle_number(onboarding.id, &id).await?;
     Ok(Ended::Done)
 }
@@ -132,7 +145,7 @@ fn chosen<'a>(onboarding: &Onboarding, numbers: &'a [AccountNumber]) -> Result<&
         )),
         _ => Err(failed(
             "The account has several numbers, and the popup named none.",
-            "Start a new onboarding, and post the number's id as phone_number_id.",
+            "Say which one it is: POST …/choose with its phone_number_id.",
         )),
     }
 }
@@ -213,13 +226,16 @@ async fn probe(
     (account, number): (&WabaId, &PhoneNumberId),
     token: &AccessToken,
 ) -> Result<Result<Ended, CallFailure>, NotRecorded> {
-    let settings = deps.table.signup_settings(&onboarding.app).await?;
-    let app = settings.map(|settings| settings.client_id).unwrap_or_default();
-    match deps.graph.is_subscribed(token, account, &app).await {
-        Ok(true) => {}
-        Ok(false) => {
+    let settings = partner::settings(deps, onboarding).await?;
+    match deps.graph.subscription(token, account, &settings.client_id).await {
+        Ok(Some(callback)) if settings.override_url.is_none() || callback == settings.override_url => {}
+        Ok(Some(_)) => {
+            let cause = "The account's webhooks do not go to the callback URL of its own.";
+            return Ok(Ok(failed(cause, "Start a new onboarding, or set the override in WhatsApp Manager.")));
+        }
+        Ok(None) => {
             let cause = "The account's webhooks do not come to the app.";
-            return Ok(Ok(failed(cause, "Retry the step `subscribe`.")));
+            return Ok(Ok(failed(cause, "Start a new onboarding.")));
         }
         Err(outcome) => return Ok(Err(outcome)),
     }
@@ -235,7 +251,7 @@ async fn probe(
 }
 
 /// What an error of Meta's means for the step.
-fn ended(step: Step, outcome: &CallFailure) -> Ended {
+pub(crate) fn ended(step: Step, outcome: &CallFailure) -> Ended {
     let error = outcome.error();
     let rule = signup_errors::meaning(step, error);
     let code = error.is_the_providers().then_some(error.code);
@@ -245,6 +261,6 @@ fn ended(step: Step, outcome: &CallFailure) -> Ended {
     }
 }
 
-fn failed(cause: &'static str, action: &'static str) -> Ended {
+pub(crate) fn failed(cause: &'static str, action: &'static str) -> Ended {
     Ended::Failed { code: None, cause, action }
 }

@@ -29,6 +29,9 @@ pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Resu
         Ok(facts) => facts,
         Err(outcome) => return failed(deps, &onboarding, &outcome, now).await,
     };
+    if let Some(user) = &facts.user {
+        deps.table.note_signer(id, user).await.map_err(|error| unavailable("table", &error))?;
+    }
     let found = match facts.check(&settings.client_id, onboarding.account.as_ref()) {
         Ok(()) => reached(deps, &onboarding, &facts, &token).await,
         Err(unfit) => Ok(Err(unfit)),
@@ -68,11 +71,17 @@ async fn reached(
             let same = known.id == account.as_str();
             Ok(if same { Ok((Some(account.clone()), Vec::new())) } else { Err(Unfit::OtherAccount) })
         }
-        (None, Some(accounts)) => match accounts.as_slice() {
-            [only] => Ok(Ok((Some(only.clone()), Vec::new()))),
-            several => Ok(Ok((None, several.to_vec()))),
-        },
-        (None, None) => Ok(Err(Unfit::OtherAccount)),
+        (None, Some(accounts)) => Ok(only_or_all(accounts.clone())),
+        // A grant that names none covers everything that its user manages.
+        (None, None) => Ok(only_or_all(deps.graph.reachable_accounts(token).await?)),
+    }
+}
+
+fn only_or_all(accounts: Vec<WabaId>) -> Result<Found, Unfit> {
+    match accounts.as_slice() {
+        [] => Err(Unfit::OtherAccount),
+        [only] => Ok((Some(only.clone()), Vec::new())),
+        _ => Ok((None, accounts)),
     }
 }
 

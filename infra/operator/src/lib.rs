@@ -3,10 +3,12 @@
 
 use api::ApiKey;
 use shared::clock::Clock;
-use shared::domain::app::MetaApp;
-use shared::domain::ids::{ReplayId, TenantId};
+use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::ids::{MetaAppId, ReplayId, TenantId};
 use shared::domain::number::Number;
 use shared::domain::tenant::{ApiKeyRecord, Scope};
+use shared::domain::token::AccessToken;
+use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
 use shared::secret::Secret;
@@ -34,6 +36,9 @@ pub enum OperatorError {
     /// Keys cannot be hashed yet.
     #[error("this installation has no pepper yet: run `operator init` first")]
     NotInitialised,
+    /// No such Meta app.
+    #[error("there is no Meta app {0}: run `operator app` first")]
+    NoApp(MetaAppId),
     /// No such tenant.
     #[error("there is no tenant {0}")]
     NoTenant(TenantId),
@@ -114,6 +119,27 @@ impl Operator {
     pub async fn put_app(&self, app: &MetaApp) -> Result<(), OperatorError> {
         let sealed = self.vault.seal_app(app).await?;
         self.table.put_meta_app(&app.id, &sealed).await?;
+        Ok(())
+    }
+
+    /// Records what signups through a Meta app need and, where it is given, the token of our own system user.
+    ///
+    /// # Errors
+    /// When the app's secrets are not stored, or AWS does not answer.
+    pub async fn put_signup(
+        &self,
+        app: &MetaAppId,
+        settings: &SignupSettings,
+        system_token: Option<&Secret>,
+    ) -> Result<(), OperatorError> {
+        let sealed = self.table.meta_app(app).await?.ok_or_else(|| OperatorError::NoApp(app.clone()))?;
+        self.table.put_signup_settings(app, settings).await?;
+        let Some(token) = system_token else { return Ok(()) };
+        let secrets = self.vault.open_app(app, &sealed).await?.app_secrets;
+        let proof = secrets.first().map(|secret| appsecret_proof(secret, token));
+        let token = AccessToken { value: token.clone(), proof };
+        let sealed = self.vault.seal_token(&token, &Context::SystemToken(app.clone())).await?;
+        self.table.put_system_token(app, &sealed).await?;
         Ok(())
     }
 

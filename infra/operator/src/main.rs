@@ -9,7 +9,7 @@ use operator::Operator;
 use shared::aws::AwsConfig;
 use shared::clock::{Clock, Timestamp};
 use shared::config::{optional, required};
-use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::app::{CreditLine, MetaApp, SignupSettings};
 use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
 use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
@@ -53,13 +53,10 @@ enum Command {
         /// The last part of the webhook URL.
         #[arg(long)]
         name: String,
-        /// The app's id at Meta: signups need it.
-        #[arg(long, requires = "config_id")]
-        client_id: Option<String>,
-        /// The id of the configuration of Facebook Login for Business that signups show.
-        #[arg(long, requires = "client_id")]
-        config_id: Option<String>,
     },
+    /// Say what signups through a Meta app need, replacing what was said. With META_SYSTEM_TOKEN the token of our own
+    /// system user is stored too: credit lines and hosted signups need it.
+    Signup(SignupArguments),
     /// Connect a number to a tenant, with its access token in META_ACCESS_TOKEN.
     Number {
         /// The tenant's id.
@@ -101,6 +98,40 @@ enum Command {
         /// What `replay` printed.
         id: String,
     },
+}
+
+#[derive(clap::Args)]
+struct SignupArguments {
+    /// The name of the Meta app, as `app` has it.
+    #[arg(long)]
+    app: String,
+    /// The app's id at Meta.
+    #[arg(long)]
+    client_id: String,
+    /// The id of the configuration of Facebook Login for Business that the popup shows.
+    #[arg(long)]
+    config_id: String,
+    /// `featureType` of the popup, where the configuration still needs one, such as whatsapp_business_app_onboarding.
+    #[arg(long)]
+    feature_type: Option<String>,
+    /// Origin of a page of yours that posts what came of the popup from the browser, such as https://app.example.com; may be repeated.
+    #[arg(long = "origin")]
+    origins: Vec<String>,
+    /// Callback URL that accounts get instead of the app's own: at most 200 bytes.
+    #[arg(long)]
+    override_url: Option<String>,
+    /// The tenant whose the accounts are that come through Meta's hosted signup.
+    #[arg(long)]
+    hosted_for: Option<String>,
+    /// Id of the credit line that pays for accounts, where you are a Solution Partner.
+    #[arg(long, requires_all = ["currency", "system_user"])]
+    credit_line: Option<String>,
+    /// Currency of the accounts it pays for: AUD, EUR, GBP, IDR, INR or USD.
+    #[arg(long, requires = "credit_line")]
+    currency: Option<String>,
+    /// Id of your system user, who manages the accounts that are shared with you.
+    #[arg(long, requires = "credit_line")]
+    system_user: Option<String>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -151,7 +182,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             let scopes = scopes.iter().map(scope).collect::<Result<Vec<_>, _>>()?;
             Ok(operator.create_key(Some(tenant), &scopes).await?.expose().to_owned())
         }
-        Command::App { name, client_id, config_id } => {
+        Command::App { name } => {
             let pair = |current, previous| -> Result<Vec<Secret>, shared::config::ConfigError> {
                 Ok([Some(required(current)?), optional(previous)].into_iter().flatten().map(Secret::new).collect())
             };
@@ -161,10 +192,13 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 verify_tokens: pair("META_VERIFY_TOKEN", "META_VERIFY_TOKEN_PREVIOUS")?,
             };
             operator.put_app(&app).await?;
-            if let (Some(client_id), Some(config_id)) = (client_id, config_id) {
-                operator.table.put_signup_settings(&app.id, &SignupSettings { client_id, config_id }).await?;
-            }
             Ok(format!("/webhooks/meta/{}", app.id))
+        }
+        Command::Signup(arguments) => {
+            let app = MetaAppId::parse(&arguments.app)?;
+            let token = optional("META_SYSTEM_TOKEN").map(Secret::new);
+            operator.put_signup(&app, &settings(arguments)?, token.as_ref()).await?;
+            Ok(app.to_string())
         }
         Command::Number { tenant, id, waba, display, coexistence } => {
             let number = Number {
@@ -210,6 +244,22 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             Ok(format!("{state}: {} read, {} queued again", progress.read, progress.queued))
         }
     }
+}
+
+fn settings(arguments: SignupArguments) -> Result<SignupSettings, Box<dyn std::error::Error>> {
+    let credit = arguments.credit_line.zip(arguments.currency).zip(arguments.system_user);
+    let credit = credit.map(|((id, currency), system_user)| CreditLine { id, currency, system_user });
+    let settings = SignupSettings {
+        client_id: arguments.client_id,
+        config_id: arguments.config_id,
+        feature_type: arguments.feature_type,
+        override_url: arguments.override_url,
+        origins: arguments.origins,
+        hosted_for: arguments.hosted_for.map(|id| TenantId::parse(&id)).transpose()?,
+        credit,
+    };
+    settings.check()?;
+    Ok(settings)
 }
 
 fn moment(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {

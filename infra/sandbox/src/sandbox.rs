@@ -243,6 +243,7 @@ fn save(stack: &Stack, meta: &Meta, folder: Option<&std::path::Path>) -> Result<
 /// Tells the simulated Meta what a real one would know: the app, its callback URL, the number and its token.
 fn introduce(meta: &Meta, seed: &Seed, ready: &Ready) {
     meta.put_app(MetaApp {
+        client_id: seed::CLIENT.to_owned(),
         secret: seed.app_secret.clone(),
         callback_url: format!("{}/webhooks/meta/{}", ready.gateway, ready.app.id),
     });

@@ -194,6 +194,7 @@ impl Stack {
             key_id: key_id.clone(),
             bucket: BUCKET.to_owned(),
             inbound_queue_url: Sqs::url(INBOUND),
+            onboarding_queue_url: Sqs::url(ONBOARDING),
             dead_letters_url: Sqs::url(INBOUND_DEAD),
         };
         let sweep = sweep::Config {

@@ -1,15 +1,75 @@
 //! A Meta app whose webhooks we receive.
 
-use super::ids::MetaAppId;
+use super::ids::{MetaAppId, TenantId};
 use crate::secret::Secret;
 
 /// What a signup through an app needs to know; none of it is secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignupSettings {
     /// The app's id at Meta.
     pub client_id: String,
     /// The configuration of Facebook Login for Business that the popup shows.
     pub config_id: String,
+    /// `extras.featureType` of the popup, where a configuration still needs one (`facts/onboarding.md` §1.2).
+    pub feature_type: Option<String>,
+    /// Where the webhooks of accounts go instead of the app's own callback URL.
+    pub override_url: Option<String>,
+    /// Origins of tenants' own pages that may finish a signup from the browser, such as `https://app.example.com`.
+    pub origins: Vec<String>,
+    /// Whose the accounts are that are shared through Meta's hosted signup, which has no page of ours.
+    pub hosted_for: Option<TenantId>,
+    /// The credit line that pays for accounts, where we are a Solution Partner; `None`: each business pays Meta itself.
+    pub credit: Option<CreditLine>,
+}
+
+/// A Solution Partner's credit line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreditLine {
+    /// Its id at Meta (`GET /{business}/extendedcredits`).
+    pub id: String,
+    /// The currency of the accounts that it pays for, such as `USD`.
+    pub currency: String,
+    /// The system user that manages shared accounts; its token is stored with the app.
+    pub system_user: String,
+}
+
+/// Currencies of a credit line (`facts/onboarding.md` §7.1).
+pub const CREDIT_CURRENCIES: [&str; 6] = ["AUD", "EUR", "GBP", "IDR", "INR", "USD"];
+/// Longest callback URL that Meta takes as an override, in bytes (`facts/onboarding.md` §5).
+pub const OVERRIDE_URL_MAX: usize = 200;
+
+impl SignupSettings {
+    /// Whether they can be meant.
+    ///
+    /// # Errors
+    /// Names the setting and the rule that it breaks.
+    pub fn check(&self) -> Result<(), String> {
+        let ids = [("client_id", Some(&self.client_id)), ("config_id", Some(&self.config_id))];
+        let credit = self.credit.as_ref();
+        let ids = ids.into_iter().chain([
+            ("credit_line", credit.map(|credit| &credit.id)),
+            ("system_user", credit.map(|credit| &credit.system_user)),
+        ]);
+        for (name, id) in ids {
+            if id.is_some_and(|id| id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit())) {
+                return Err(format!("{name} must be an id of Meta's, digits only"));
+            }
+        }
+        if credit.is_some_and(|credit| !CREDIT_CURRENCIES.contains(&credit.currency.as_str())) {
+            return Err(format!("currency must be one of {}", CREDIT_CURRENCIES.join(", ")));
+        }
+        if self.override_url.as_ref().is_some_and(|url| !url.starts_with("https://") || url.len() > OVERRIDE_URL_MAX) {
+            return Err(format!("override_url must begin with https:// and have at most {OVERRIDE_URL_MAX} bytes"));
+        }
+        let is_origin = |origin: &String| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://localhost"));
+            host.is_some_and(|host| !host.contains('/') && (origin.starts_with("http://") || !host.is_empty()))
+        };
+        if !self.origins.iter().all(is_origin) {
+            return Err("origin must be https:// and a host, without a path".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// What proves that a webhook is Meta's. Two of each while one is being replaced: current and previous.

@@ -98,20 +98,48 @@ our_id!(
 );
 
 our_id!(
+    /// The end of a business's time with us.
+    OffboardingId,
+    "off_"
+);
+
+our_id!(
     /// One replay of what was received before.
     ReplayId,
     "rpl_"
 );
+
+impl OnboardingId {
+    /// The onboarding that Meta's report of a shared account begins: the same report makes the same id.
+    #[must_use]
+    pub fn of_shared(account: &WabaId, at: Timestamp) -> Self {
+        Self(derived(at, &format!("shared#{account}")))
+    }
+}
+
+impl OffboardingId {
+    /// The offboarding that a report about an account begins: the same report makes the same id.
+    #[must_use]
+    pub fn of_report(account: &WabaId, at: Timestamp) -> Self {
+        Self(derived(at, &format!("left#{account}")))
+    }
+}
+
+/// An id that is made of what it is about.
+fn derived(at: Timestamp, of: &str) -> Ulid {
+    let hash = Sha256::digest(of);
+    let mut random = [0; 16];
+    random[..10].copy_from_slice(&hash[..10]);
+    Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), u128::from_le_bytes(random))
+}
 
 impl OutboundId {
     /// The message of a broadcast's recipient: the same place makes the same id, so that a repeated release makes no
     /// second message.
     #[must_use]
     pub fn of_recipient(broadcast: BroadcastId, place: usize) -> Self {
-        let hash = Sha256::digest(format!("{broadcast}#{place}"));
-        let mut random = [0; 16];
-        random[..10].copy_from_slice(&hash[..10]);
-        Self(Ulid::from_parts(broadcast.0.timestamp_ms(), u128::from_le_bytes(random)))
+        let at = crate::clock::at_millis(i64::try_from(broadcast.0.timestamp_ms()).unwrap_or(i64::MAX));
+        Self(derived(at, &format!("{broadcast}#{place}")))
     }
 
     /// No id of this millisecond, or of a later one, sorts before it.

@@ -8,6 +8,10 @@ use super::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 pub const STATE_FOR: SignedDuration = SignedDuration::from_mins(15);
 /// After this an exchange that was begun and not recorded has died: longer than a request can last.
 pub const EXCHANGE_TAKES: SignedDuration = SignedDuration::from_secs(60);
+/// How long after an account was shared the popup's own way is waited for, before the hosted one is taken.
+pub const HOSTED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// How long a credit line that was shared takes to show at the account, before it is shared again.
+pub const CREDIT_TAKES: SignedDuration = SignedDuration::from_mins(10);
 /// Registrations of a number that we allow ourselves. Meta's limit is 10 in 72 hours, and others may spend from it.
 pub const REGISTERS_MAX: u32 = 5;
 /// The time over which registrations are counted.
@@ -81,6 +85,8 @@ pub struct Onboarding {
     pub created_at: Timestamp,
     /// Until when it can be finished.
     pub valid_until: Timestamp,
+    /// The business that shared an account through Meta's hosted signup, where there was no popup of ours.
+    pub hosted_by: Option<String>,
     /// What the popup gave.
     pub shape: Option<Shape>,
     /// The account, as the browser says or as it was proved.
@@ -123,6 +129,10 @@ steps! {
     Account = "account",
     /// The account's webhooks come to our app.
     Subscribe = "subscribe",
+    /// The account's webhooks go to a callback URL of their own.
+    Override = "override",
+    /// A Solution Partner's credit line pays for the account.
+    Credit = "credit",
     /// The number is registered with the Cloud API.
     Register = "register",
     /// The phone of a number that stays in the WhatsApp Business app is asked for its address book.

@@ -42,6 +42,8 @@ impl AccessToken {
 pub struct TokenFacts {
     /// The app it was made for.
     pub app: String,
+    /// The user or system user that it is of, by the app's own id of them.
+    pub user: Option<String>,
     /// Whether it can be used now.
     pub is_valid: bool,
     /// What kind of token it is, in the provider's word.

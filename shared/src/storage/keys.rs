@@ -28,6 +28,8 @@
 //! | template by name and language | `WABA#id` | `NAMED#name#language` |
 //! | onboarding | `ONBOARDING#id` | `ONBOARDING` |
 //! | PIN of a number, and how often it was registered | `NUMBER#id` | `PIN` |
+//! | which accounts a business shares with us | `BUSINESS#id` | `BUSINESS` |
+//! | accounts that a user gave an app access to | `SIGNER#app#user` | `SIGNER` |
 //! | broadcast | `BROADCAST#id` | `BROADCAST` |
 //! | file to send | `MEDIA#id` | `MEDIA` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
@@ -37,7 +39,7 @@
 //!
 //! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders what others wrote in a conversation; `feed`
 //! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
-//! stands for it) and `KEPT#number`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
+//! stands for it), `KEPT#number` and `ONBOARDINGS#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
 //! `LINE#number` (bulk lane), `TOKENS`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
 //! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
 //! `MERGES#tenant`.
@@ -188,6 +190,15 @@ pub(super) fn pair(conversation: &ConversationId) -> Key {
 
 pub(super) fn onboarding(id: OnboardingId) -> Key {
     Key::new(format!("ONBOARDING#{id}"), "ONBOARDING")
+}
+
+pub(super) fn business(id: &str) -> Key {
+    Key::new(format!("BUSINESS#{}", short(id)), "BUSINESS")
+}
+
+/// Who signed up: a user by a Meta app's own id of them.
+pub(super) fn signer(app: &MetaAppId, user: &str) -> Key {
+    Key::new(format!("SIGNER#{app}#{}", short(user)), "SIGNER")
 }
 
 pub(super) fn pin(number: &PhoneNumberId) -> Key {
@@ -351,6 +362,11 @@ pub(super) fn kept_list(reason: KeptReason) -> String {
 /// The feed of items kept for a number.
 pub(super) fn kept_feed(number: &PhoneNumberId) -> String {
     format!("KEPT#{number}")
+}
+
+/// The feed of a tenant's onboardings.
+pub(super) fn onboardings(tenant: TenantId) -> String {
+    format!("ONBOARDINGS#{tenant}")
 }
 
 /// The list of a tenant's numbers.

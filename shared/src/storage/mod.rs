@@ -25,6 +25,7 @@ mod proof;
 mod recipients;
 mod registry;
 mod replay;
+mod signup_app;
 mod state;
 mod status;
 mod thread;

@@ -5,12 +5,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, expiry, number, text, time};
+use super::page::FEED;
 use super::registry::blob;
 use super::update::Updated;
-use super::{StorageError, Stored, Table, keys};
+use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::onboarding::{
-    Onboarding, PopupEnd, REGISTERS_MAX, REGISTERS_WITHIN, Shape, Step, StepRecord, StepState,
+    CREDIT_TAKES, Onboarding, PopupEnd, REGISTERS_MAX, REGISTERS_WITHIN, Shape, Step, StepRecord, StepState,
 };
 use crate::secret::Sealed;
 
@@ -50,7 +51,7 @@ struct StepWire {
 }
 
 impl Table {
-    /// Stores an onboarding that begins. 1 WRU.
+    /// Stores an onboarding that begins; again it changes nothing. 1 WRU and 1 for the feed.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -62,6 +63,10 @@ impl Table {
             .set_once("created_at", time(onboarding.created_at))
             .set_once("valid_until", time(onboarding.valid_until))
             .set_once("state_hash", text(state_hash))
+            .set_once_if("hosted_by", onboarding.hosted_by.as_ref().map(text))
+            .set_once_if("account", onboarding.account.as_ref().map(|id| text(id.as_str())))
+            .set_once("feed", text(keys::onboardings(onboarding.tenant)))
+            .set_once("feed_at", time(onboarding.created_at))
             .set_once("expires_at", expiry(kept_until))
             .run()
             .await?;
@@ -195,6 +200,76 @@ impl Table {
         Ok(())
     }
 
+    /// Records that there is nothing left to do, and why. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_onboarding(&self, id: OnboardingId, why: &str) -> Result<(), StorageError> {
+        self.update(keys::onboarding(id)).set("ended", text(why)).when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Records whose token it is, by the app's own id of them. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_signer(&self, id: OnboardingId, user: &str) -> Result<(), StorageError> {
+        self.update(keys::onboarding(id)).set_once("signer", text(user)).when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Records that whoever signed up gave access to this account: Meta's callbacks name them only. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_signer(&self, id: OnboardingId, app: &MetaAppId, account: &WabaId) -> Result<(), StorageError> {
+        let item = self.read(&keys::onboarding(id)).await?.unwrap_or_default();
+        if let Some(user) = item.text("signer") {
+            self.update(keys::signer(app, user)).add("accounts", account.to_string()).run().await?;
+        }
+        Ok(())
+    }
+
+    /// The accounts that a user gave the app access to.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn accounts_of_signer(&self, app: &MetaAppId, user: &str) -> Result<Vec<WabaId>, StorageError> {
+        let item = self.read(&keys::signer(app, user)).await?.unwrap_or_default();
+        Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
+    }
+
+    /// Takes the sharing of the credit line: `None`: it is ours to ask for now; otherwise it was asked for at that moment. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_credit_share(&self, id: OnboardingId, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
+        let long_ago = now.checked_sub(CREDIT_TAKES).unwrap_or(Timestamp::MIN);
+        let taken = self.update(keys::onboarding(id)).set("credit_at", time(now)).value("long_ago", time(long_ago));
+        match taken.when("attribute_not_exists(#credit_at) OR #credit_at <= :long_ago").run().await? {
+            Updated::Done(_) => Ok(None),
+            Updated::Refused(item) => Ok(Some(item.time("credit_at").unwrap_or(now))),
+        }
+    }
+
+    /// A tenant's onboardings, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn onboardings(
+        &self,
+        tenant: TenantId,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<Onboarding>, StorageError> {
+        let accepts = |pk: &str, sk: &str| pk.starts_with("ONBOARDING#") && sk == "ONBOARDING";
+        let read = |item: &Item| {
+            let id = item.parsed("pk", |pk| OnboardingId::parse(pk.trim_start_matches("ONBOARDING#")))?;
+            Ok(read(id, item)?.0)
+        };
+        self.list(FEED, &keys::onboardings(tenant), limit, cursor, accepts, read).await
+    }
+
     /// Takes one registration of a number. `None`: taken; otherwise none is left before then. 1 or 2 WRU.
     ///
     /// # Errors
@@ -288,6 +363,7 @@ fn read(id: OnboardingId, item: &Item) -> Result<(Onboarding, Keyed), StorageErr
         app: item.parsed("app", MetaAppId::parse)?,
         created_at: item.required_time("created_at")?,
         valid_until: item.required_time("valid_until")?,
+        hosted_by: item.owned("hosted_by"),
         shape: item.text("shape").and_then(Shape::from_word),
         account: item.parsed_optional("account", WabaId::parse)?,
         number: item.parsed_optional("number", PhoneNumberId::parse)?,

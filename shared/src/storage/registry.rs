@@ -9,7 +9,6 @@ use super::page::LIST;
 use super::update::Updated;
 use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::account::{Aspect, StateChange, Subject};
-use crate::domain::app::SignupSettings;
 use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::number::Number;
 use crate::domain::tenant::{ApiKeyRecord, Scope};
@@ -76,36 +75,6 @@ impl Table {
     pub async fn put_meta_app(&self, id: &MetaAppId, sealed: &Sealed) -> Result<(), StorageError> {
         self.update(keys::meta_app(id)).set("sealed", blob(sealed)).run().await?;
         Ok(())
-    }
-
-    /// Records what signups through a Meta app need.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn put_signup_settings(&self, id: &MetaAppId, settings: &SignupSettings) -> Result<(), StorageError> {
-        let update = self.update(keys::meta_app(id)).set("client_id", text(&settings.client_id));
-        update.set("config_id", text(&settings.config_id)).run().await?;
-        Ok(())
-    }
-
-    /// What signups through a Meta app need; `None` if nobody said.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn signup_settings(&self, id: &MetaAppId) -> Result<Option<SignupSettings>, StorageError> {
-        Ok(self.signup_app(id).await?.map(|(_, settings)| settings))
-    }
-
-    /// A Meta app's sealed secrets with what signups through it need; `None` if one of the two is missing.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer or the item is damaged.
-    pub async fn signup_app(&self, id: &MetaAppId) -> Result<Option<(Sealed, SignupSettings)>, StorageError> {
-        let Some(item) = self.read(&keys::meta_app(id)).await? else { return Ok(None) };
-        let Some((client_id, config_id)) = item.owned("client_id").zip(item.owned("config_id")) else {
-            return Ok(None);
-        };
-        Ok(Some((Sealed::from_bytes(item.bytes("sealed")?), SignupSettings { client_id, config_id })))
     }
 
     /// A Meta app's sealed secrets.

@@ -22,6 +22,12 @@ pub struct TokenRecord {
     pub sealed: Sealed,
     /// How often it was replaced: what is written about a token is conditional on it.
     pub version: i64,
+    /// The business that owns the account, as Meta says.
+    pub business: Option<String>,
+    /// The share of our credit line that pays for the account.
+    pub credit: Option<String>,
+    /// When it was stored.
+    pub sealed_at: Timestamp,
 }
 
 impl Table {
@@ -45,7 +51,40 @@ impl Table {
             app: item.parsed_optional("app", MetaAppId::parse)?,
             sealed: Sealed::from_bytes(item.bytes("sealed")?),
             version: item.number("version").unwrap_or(0),
+            business: item.owned("business"),
+            credit: item.owned("credit"),
+            sealed_at: item.required_time("sealed_at")?,
         }))
+    }
+
+    /// Records which business owns an account. 2 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_business(&self, account: &WabaId, business: &str) -> Result<(), StorageError> {
+        self.update(keys::business(business)).add("accounts", account.to_string()).run().await?;
+        let noted = self.update(keys::graph_token(account)).set("business", text(business));
+        noted.when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// The accounts that a business shares with us.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn accounts_of(&self, business: &str) -> Result<Vec<WabaId>, StorageError> {
+        let item = self.read(&keys::business(business)).await?.unwrap_or_default();
+        Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
+    }
+
+    /// Records the share of the credit line that pays for an account. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_credit(&self, account: &WabaId, share: &str) -> Result<(), StorageError> {
+        let noted = self.update(keys::graph_token(account)).set("credit", text(share));
+        noted.when("attribute_exists(#pk)").run().await?;
+        Ok(())
     }
 
     /// Replaces a token by a newer one of the same account, unless somebody else did, and keeps the old one beside it. The new

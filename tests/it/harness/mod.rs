@@ -61,7 +61,11 @@ impl App {
         let stack = Stack::start(None, clock.clone()).await.unwrap();
         let seed = Seed::load_or_plant(None, &stack).await.unwrap();
         let meta = Arc::new(Meta::new(clock.clone(), stack.faults.clone()));
-        meta.put_app(MetaApp { secret: seed.app_secret.clone(), callback_url: format!("/webhooks/meta/{APP}") });
+        meta.put_app(MetaApp {
+            client_id: "900100200300101".to_owned(),
+            secret: seed.app_secret.clone(),
+            callback_url: format!("/webhooks/meta/{APP}"),
+        });
         meta.put_number(MetaNumber {
             phone_number_id: NUMBER.to_owned(),
             display_phone_number: "15550001111".to_owned(),

@@ -12,27 +12,29 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::graph::error;
+use super::partner;
 use super::serve::DropConnection;
 use super::signup::{BusinessAccount, BusinessNumber, Refusal};
 use super::state::{Meta, ScriptedFault};
 use crate::aws::faults::Verdict;
 
-type Words = BTreeMap<String, String>;
+pub(super) type Words = BTreeMap<String, String>;
 
 pub(super) fn account_routes(meta: Arc<Meta>) -> Router {
     Router::new()
         .route("/{version}/oauth/access_token", post(exchange))
+        .route("/{version}/oauth/revoke", get(revoke))
         .route("/{version}/debug_token", get(debug))
-        .route("/{version}/{number}", get(node))
+        .route("/{version}/{number}", get(node).delete(delete_node))
         .route("/{version}/{number}/phone_numbers", get(numbers))
-        .route("/{version}/{number}/subscribed_apps", get(subscriptions).post(subscribe))
+        .route("/{version}/{number}/subscribed_apps", get(subscriptions).post(subscribe).delete(unsubscribe))
         .route("/{version}/{number}/register", post(register))
         .route("/{version}/{number}/smb_app_data", post(sync))
         .with_state(meta)
 }
 
 /// A call, with the faults that were ordered for it.
-async fn call(meta: &Meta, name: &str, effect: impl FnOnce() -> Response) -> Response {
+pub(super) async fn call(meta: &Meta, name: &str, effect: impl FnOnce() -> Response) -> Response {
     let verdict = meta.faults.enter(&format!("Graph.{name}"));
     let done = || {
         let answer = effect();
@@ -68,7 +70,7 @@ async fn call(meta: &Meta, name: &str, effect: impl FnOnce() -> Response) -> Res
     }
 }
 
-fn shown(answer: Result<Value, Refusal>) -> Response {
+pub(super) fn shown(answer: Result<Value, Refusal>) -> Response {
     match answer {
         Ok(answer) => axum::Json(answer).into_response(),
         Err((code, text)) => {
@@ -78,7 +80,7 @@ fn shown(answer: Result<Value, Refusal>) -> Response {
     }
 }
 
-fn word<'a>(words: &'a Words, name: &str) -> &'a str {
+pub(super) fn word<'a>(words: &'a Words, name: &str) -> &'a str {
     words.get(name).map(String::as_str).unwrap_or_default()
 }
 
@@ -98,7 +100,7 @@ async fn debug(State(meta): State<Arc<Meta>>, Query(query): Query<Words>) -> Res
     call(&meta, "debug_token", effect).await
 }
 
-fn bearer(headers: &HeaderMap) -> String {
+pub(super) fn bearer(headers: &HeaderMap) -> String {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.strip_prefix("Bearer ").unwrap_or_default().to_owned()
 }
@@ -114,16 +116,42 @@ async fn node(
     Query(query): Query<Words>,
     headers: HeaderMap,
 ) -> Response {
+    if meta.share(&id).is_some() {
+        return partner::one_share(&meta, &id, (&headers, &query), false).await;
+    }
     let of = meta.account_of(&id);
     let name = if of.is_some() { "number" } else { "account" };
     let effect = || {
+        meta.looked_at(&id);
         let reached = reach(&meta, &headers, &query, of.as_ref().unwrap_or(&id));
         shown(reached.map(|account| match account.numbers.iter().find(|one| one.id == id) {
             Some(number) => number.shown(),
-            None => json!({"id": account.id, "name": "A business", "owner_business_info": {"id": "900100200300001"}}),
+            None => {
+                let owner = json!({"id": account.owner(), "name": "A business"});
+                let mut shown = json!({"id": account.id, "name": "A business", "owner_business_info": owner});
+                if let Some(funding) = &account.funding {
+                    shown["primary_funding_id"] = json!(funding);
+                }
+                shown
+            }
         }))
     };
     call(&meta, name, effect).await
+}
+
+/// Only shares of the credit line can be deleted.
+async fn delete_node(
+    State(meta): State<Arc<Meta>>,
+    Path((_, id)): Path<(String, String)>,
+    Query(query): Query<Words>,
+    headers: HeaderMap,
+) -> Response {
+    partner::one_share(&meta, &id, (&headers, &query), true).await
+}
+
+async fn revoke(State(meta): State<Arc<Meta>>, Query(query): Query<Words>) -> Response {
+    let effect = || shown(meta.revoke(word(&query, "client_secret"), word(&query, "revoke_token")));
+    call(&meta, "revoke", effect).await
 }
 
 async fn numbers(
@@ -147,14 +175,60 @@ async fn subscriptions(
     headers: HeaderMap,
 ) -> Response {
     let effect = || {
-        let app = |id: &String| json!({"whatsapp_business_api_data": {"id": id, "name": "An app"}});
         let reached = reach(&meta, &headers, &query, &id);
-        shown(reached.map(|account| json!({"data": account.subscribed.iter().map(app).collect::<Vec<_>>()})))
+        shown(reached.map(|account| {
+            let app = |id: &String| {
+                let mut app = json!({"whatsapp_business_api_data": {"id": id, "name": "An app"}});
+                if let Some(url) = &account.override_url {
+                    app["override_callback_uri"] = json!(url);
+                }
+                app
+            };
+            json!({"data": account.subscribed.iter().map(app).collect::<Vec<_>>()})
+        }))
     };
     call(&meta, "subscriptions", effect).await
 }
 
+/// Subscribes the token's app; with a body the account gets a callback URL of its own, which must prove itself first.
 async fn subscribe(
+    State(meta): State<Arc<Meta>>,
+    Path((_, id)): Path<(String, String)>,
+    Query(query): Query<Words>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let own = text("override_callback_uri").zip(text("verify_token"));
+    let proved = match &own {
+        Some((url, verify_token)) => shakes_hands(url, verify_token).await,
+        None => true,
+    };
+    let name = if own.is_some() { "override" } else { "subscribe" };
+    let effect = || {
+        let reached = reach(&meta, &headers, &query, &id);
+        let proved = if proved { Ok(()) } else { Err((100, "The callback URL could not be validated")) };
+        shown(reached.and_then(|account| proved.map(|()| account)).and_then(|account| {
+            let token = bearer(&headers);
+            match own {
+                Some(_) if account.subscribed.is_empty() => Err((100, "The app is not subscribed to the account")),
+                Some((url, _)) => {
+                    meta.override_account(&account.id, Some(url));
+                    Ok(json!({"success": true}))
+                }
+                None => {
+                    meta.subscribe_app(&account.id, &token);
+                    meta.override_account(&account.id, None);
+                    Ok(json!({"success": true}))
+                }
+            }
+        }))
+    };
+    call(&meta, name, effect).await
+}
+
+async fn unsubscribe(
     State(meta): State<Arc<Meta>>,
     Path((_, id)): Path<(String, String)>,
     Query(query): Query<Words>,
@@ -162,11 +236,22 @@ async fn subscribe(
 ) -> Response {
     let effect = || {
         shown(reach(&meta, &headers, &query, &id).map(|account| {
-            meta.subscribe_app(&account.id, &bearer(&headers));
+            meta.unsubscribe_app(&account.id, &bearer(&headers));
             json!({"success": true})
         }))
     };
-    call(&meta, "subscribe", effect).await
+    call(&meta, "unsubscribe", effect).await
+}
+
+/// Meta asks a callback URL to prove itself.
+async fn shakes_hands(url: &str, verify_token: &str) -> bool {
+    let challenge = "1158201444";
+    let query = [("hub.mode", "subscribe"), ("hub.challenge", challenge), ("hub.verify_token", verify_token)];
+    let Ok(client) = reqwest::Client::builder().no_proxy().build() else { return false };
+    match client.get(url).query(&query).send().await {
+        Ok(answer) if answer.status().is_success() => answer.text().await.is_ok_and(|text| text == challenge),
+        _ => false,
+    }
 }
 
 async fn register(

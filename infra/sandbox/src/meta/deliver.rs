@@ -15,12 +15,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub async fn deliver_forever(meta: Arc<Meta>, http: reqwest::Client) {
     let mut wait = FIRST_WAIT;
     loop {
-        let url = meta.callback_url();
         let Some(next) = meta.next_webhook() else {
             meta.all_delivered();
             meta.pending.notified().await;
             continue;
         };
+        let url = meta.callback_url(&next.webhook.body);
         if post(&http, &url, &next.webhook).await {
             next.delivered();
             wait = FIRST_WAIT;

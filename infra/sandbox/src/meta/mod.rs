@@ -11,6 +11,7 @@ mod control;
 mod deliver;
 mod graph;
 mod limits;
+mod partner;
 mod payload;
 mod serve;
 mod signup;
@@ -19,6 +20,7 @@ mod state;
 pub use assets::{MetaTemplate, sample_templates};
 pub use control::control_routes;
 pub use deliver::deliver_forever;
+pub use partner::Partner;
 pub use payload::wamid;
 pub use serve::serve;
 pub use signup::{BusinessAccount, BusinessNumber, PopupOrder};
@@ -26,5 +28,8 @@ pub use state::{Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMe
 
 /// Everything the simulated Meta answers.
 pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {
-    graph::graph_routes(meta.clone()).merge(accounts::account_routes(meta.clone())).merge(control_routes(meta))
+    graph::graph_routes(meta.clone())
+        .merge(accounts::account_routes(meta.clone()))
+        .merge(partner::partner_routes(meta.clone()))
+        .merge(control_routes(meta))
 }

@@ -10,7 +10,8 @@ use shared::provider::meta::oauth::appsecret_proof;
 use shared::secret::Secret;
 use shared::vault::random_secret;
 
-use super::state::{Meta, MetaNumber, ScriptedFault};
+use super::partner::{Partner, Share};
+use super::state::{Meta, MetaNumber, ScriptedFault, State};
 
 /// How long a code is good for one exchange.
 const CODE_FOR: SignedDuration = SignedDuration::from_secs(30);
@@ -19,7 +20,7 @@ const REGISTERS_MAX: usize = 10;
 const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_hours(72);
 
 /// A number of a business, as it is before anybody connects it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BusinessNumber {
     /// Its id.
@@ -44,7 +45,7 @@ pub struct BusinessNumber {
 }
 
 /// A WhatsApp Business account of a business.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BusinessAccount {
     /// Its id.
@@ -55,10 +56,31 @@ pub struct BusinessAccount {
     /// Apps that get its webhooks.
     #[serde(default)]
     pub subscribed: Vec<String>,
+    /// The business that owns it; one that is invented, unless given.
+    #[serde(default)]
+    pub business: Option<String>,
+    /// The callback URL of its own.
+    #[serde(default)]
+    pub override_url: Option<String>,
+    /// System users who may manage it.
+    #[serde(default)]
+    pub managed_by: Vec<String>,
+    /// What pays for it.
+    #[serde(default)]
+    pub funding: Option<String>,
+}
+
+/// The business that owns an account unless another one is given.
+pub(super) const BUSINESS: &str = "900100200300001";
+
+impl BusinessAccount {
+    pub(super) fn owner(&self) -> &str {
+        self.business.as_deref().unwrap_or(BUSINESS)
+    }
 }
 
 /// What a business does in the popup.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PopupOrder {
     /// The accounts it gives access to.
@@ -72,6 +94,9 @@ pub struct PopupOrder {
     /// The permissions it grants; those that are asked for, unless given.
     #[serde(default)]
     pub scopes: Option<Vec<String>>,
+    /// The app's own id of whoever signs up; one that is invented, unless given.
+    #[serde(default)]
+    pub user: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -100,12 +125,17 @@ impl Token {
 /// What the businesses have.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Businesses {
-    accounts: BTreeMap<String, BusinessAccount>,
+    pub(super) accounts: BTreeMap<String, BusinessAccount>,
     codes: BTreeMap<String, Code>,
     tokens: BTreeMap<String, Token>,
     faults: BTreeMap<String, VecDeque<ScriptedFault>>,
     /// Calls that took effect, by name.
     calls: BTreeMap<String, usize>,
+    #[serde(default)]
+    pub(super) partner: Partner,
+    /// Shares of its credit line, by their ids.
+    #[serde(default)]
+    pub(super) shares: BTreeMap<String, Share>,
 }
 
 /// What Meta refuses: code and text.
@@ -142,6 +172,33 @@ impl Meta {
         let token = format!("EAAuser{:024}", state.serial);
         state.businesses.tokens.insert(token.clone(), Token { app: String::new(), order, valid: true, expires_at: 0 });
         token
+    }
+
+    /// The token that a business gave the app, for our system user: the one that stands, or a fresh one for sixty days.
+    pub(super) fn business_token(&self, client: &str, business: &str, fetch: bool) -> Result<Value, Refusal> {
+        const NONE: Refusal = (100, "The business has given this app no access");
+        let mut state = self.lock();
+        let owned = |id: &String| state.businesses.accounts.get(id).is_some_and(|account| account.owner() == business);
+        let shared: Vec<String> = state.businesses.accounts.keys().filter(|id| owned(id)).cloned().collect();
+        let now = self.clock.now().as_second();
+        let standing = state.businesses.tokens.iter().rev().find(|(_, known)| {
+            known.is_good(now) && known.app == client && known.order.accounts.iter().any(|id| shared.contains(id))
+        });
+        if let (true, Some((token, _))) = (fetch, standing) {
+            return Ok(json!({"access_token": token}));
+        }
+        if shared.is_empty() || (fetch && state.businesses.partner.hosted.is_none()) {
+            return Err(NONE);
+        }
+        let hosted = state.businesses.partner.hosted.clone().unwrap_or_default();
+        let order = PopupOrder { accounts: shared, days: if fetch { hosted.days } else { Some(60) }, ..hosted };
+        state.serial += 1;
+        let code = format!("AQ{:024}", state.serial);
+        let made_at = self.clock.now().as_millisecond();
+        state.businesses.codes.insert(code.clone(), Code { order, made_at, used: false });
+        let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
+        drop(state);
+        self.exchange(client, &secret, &code)
     }
 
     pub(super) fn extend(&self, client: &str, secret: &str, token: &str) -> Result<Value, Refusal> {
@@ -251,7 +308,7 @@ impl Meta {
         };
         let granular: Vec<Value> = scopes.iter().map(target).collect();
         Ok(
-            json!({"data": {"app_id": known.app, "type": "SYSTEM_USER", "is_valid": known.is_good(self.clock.now().as_second()), "expires_at": known.expires_at,
+            json!({"data": {"app_id": known.app, "type": "SYSTEM_USER", "user_id": signer(&known.order), "is_valid": known.is_good(self.clock.now().as_second()), "expires_at": known.expires_at,
             "data_access_expires_at": 0, "scopes": scopes, "granular_scopes": granular}}),
         )
     }
@@ -262,11 +319,7 @@ impl Meta {
         let now = self.clock.now().as_second();
         let known = state.businesses.tokens.get(token).filter(|known| known.is_good(now));
         let known = known.ok_or((190, "Error validating access token."))?;
-        let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
-        let expected = appsecret_proof(&Secret::new(secret), &Secret::new(token.to_owned()));
-        if proof != Some(expected.expose()) {
-            return Err((100, "API calls from the server require an appsecret_proof argument"));
-        }
+        is_proof(&state, token, proof)?;
         if !known.order.accounts.iter().any(|id| id == account) {
             return Err((
                 100,
@@ -274,6 +327,27 @@ impl Meta {
             ));
         }
         state.businesses.accounts.get(account).cloned().ok_or((100, "Object does not exist"))
+    }
+
+    /// The token of that secret's app whoever holds it, if it is good and its proof is right: its order.
+    pub(super) fn holder(&self, token: &str, proof: Option<&str>) -> Result<PopupOrder, Refusal> {
+        let state = self.lock();
+        let now = self.clock.now().as_second();
+        let known = state.businesses.tokens.get(token).filter(|known| known.is_good(now));
+        let known = known.ok_or((190, "Error validating access token."))?;
+        is_proof(&state, token, proof)?;
+        Ok(known.order.clone())
+    }
+
+    /// A token is worth nothing from now on.
+    pub(super) fn revoke(&self, secret: &str, token: &str) -> Result<Value, Refusal> {
+        let mut state = self.lock();
+        if state.app.as_ref().is_none_or(|app| app.secret != secret) {
+            return Err((101, "Error validating application. Invalid application secret."));
+        }
+        let known = state.businesses.tokens.get_mut(token).filter(|known| known.valid);
+        known.ok_or((190, "Error validating access token."))?.valid = false;
+        Ok(json!({"success": true}))
     }
 
     /// The account of a number.
@@ -290,6 +364,21 @@ impl Meta {
             && !account.subscribed.contains(&app)
         {
             account.subscribed.push(app);
+        }
+    }
+
+    pub(super) fn unsubscribe_app(&self, account: &str, token: &str) {
+        let mut state = self.lock();
+        let app = state.businesses.tokens.get(token).map(|known| known.app.clone());
+        if let Some(account) = state.businesses.accounts.get_mut(account) {
+            account.subscribed.retain(|known| Some(known) != app.as_ref());
+            account.override_url = None;
+        }
+    }
+
+    pub(super) fn override_account(&self, account: &str, url: Option<String>) {
+        if let Some(account) = self.lock().businesses.accounts.get_mut(account) {
+            account.override_url = url;
         }
     }
 
@@ -337,6 +426,19 @@ impl Meta {
         let numbers = state.businesses.accounts.values().flat_map(|account| &account.numbers);
         numbers.into_iter().any(|one| one.id == number && !one.registered && !one.on_biz_app)
     }
+}
+
+/// The app's own id of whoever gave an order.
+fn signer(order: &PopupOrder) -> String {
+    order.user.clone().unwrap_or_else(|| "900100200300002".to_owned())
+}
+
+/// Whether the proof is the token's.
+pub(super) fn is_proof(state: &State, token: &str, proof: Option<&str>) -> Result<(), Refusal> {
+    let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
+    let expected = appsecret_proof(&Secret::new(secret), &Secret::new(token.to_owned()));
+    let ours = proof == Some(expected.expose());
+    if ours { Ok(()) } else { Err((100, "API calls from the server require an appsecret_proof argument")) }
 }
 
 impl BusinessNumber {

@@ -24,6 +24,9 @@ const DELIVERIES_MAX: u32 = 12;
 /// An app whose webhooks are delivered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MetaApp {
+    /// Its id.
+    #[serde(default)]
+    pub client_id: String,
     /// Signs its webhooks.
     pub secret: String,
     /// Where its webhooks go; empty while nobody listens.
@@ -291,9 +294,18 @@ impl Meta {
         self.delivered.notify_waiters();
     }
 
-    /// Where webhooks go now.
-    pub(super) fn callback_url(&self) -> String {
-        self.lock().app.as_ref().map(|app| app.callback_url.clone()).unwrap_or_default()
+    /// Where a webhook goes now: to the callback URL of its account's own, else to the app's.
+    pub(super) fn callback_url(&self, body: &str) -> String {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let account = body.pointer("/entry/0/id").and_then(Value::as_str).unwrap_or_default();
+        let state = self.lock();
+        let own = state.businesses.accounts.get(account).and_then(|account| account.override_url.clone());
+        own.or_else(|| state.app.as_ref().map(|app| app.callback_url.clone())).unwrap_or_default()
+    }
+
+    /// The app's id.
+    pub(super) fn client_id(&self) -> String {
+        self.lock().app.as_ref().map(|app| app.client_id.clone()).unwrap_or_default()
     }
 
     /// The first webhook that waits, to be delivered now.

@@ -16,7 +16,7 @@ use crate::state_file;
 /// The Meta app's name in its webhook URL.
 pub(super) const APP: &str = "sandbox";
 /// The Meta app's id at Meta, and the configuration of its signup. Invented.
-const CLIENT: &str = "900100200300101";
+pub(super) const CLIENT: &str = "900100200300101";
 const CONFIG: &str = "900100200300102";
 /// The number's id at Meta. Invented, like the two after it.
 pub(super) const NUMBER: &str = "900100200300501";
@@ -75,7 +75,8 @@ impl Seed {
             verify_tokens: vec![verify_token.clone()],
         };
         operator.put_app(&app).await?;
-        let settings = SignupSettings { client_id: CLIENT.to_owned(), config_id: CONFIG.to_owned() };
+        let settings =
+            SignupSettings { client_id: CLIENT.to_owned(), config_id: CONFIG.to_owned(), ..SignupSettings::default() };
         operator.table.put_signup_settings(&app.id, &settings).await?;
         let number = Number {
             id: PhoneNumberId::parse(NUMBER)?,

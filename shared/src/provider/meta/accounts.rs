@@ -29,6 +29,9 @@ pub struct Account {
     /// The business that owns it.
     #[serde(default)]
     pub owner_business_info: Option<Business>,
+    /// What pays for it: a payment method of the business's, or a credit that was shared with it.
+    #[serde(default)]
+    pub primary_funding_id: Option<String>,
 }
 
 /// A business portfolio.
@@ -104,6 +107,8 @@ impl<T> Paged<T> {
 #[derive(Deserialize)]
 struct Subscription {
     whatsapp_business_api_data: SubscribedApp,
+    #[serde(default)]
+    override_callback_uri: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,8 +122,26 @@ impl GraphClient {
     /// # Errors
     /// How the call ended otherwise.
     pub async fn account(&self, token: &AccessToken, account: &WabaId) -> Result<Account, CallFailure> {
-        let fields = [("fields", "id,name,owner_business_info")];
+        let fields = [("fields", "id,name,owner_business_info,primary_funding_id")];
         self.ask(token, account.as_str(), &fields).await
+    }
+
+    /// The accounts that a token reaches whose grant names none: those of the businesses that its user manages.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn reachable_accounts(&self, token: &AccessToken) -> Result<Vec<WabaId>, CallFailure> {
+        let businesses: Vec<Business> = self.all(token, "me/businesses", "id").await?;
+        let mut reached = Vec::new();
+        for Business { id } in businesses {
+            for edge in ["owned_whatsapp_business_accounts", "client_whatsapp_business_accounts"] {
+                let accounts: Vec<Business> = self.all(token, &format!("{id}/{edge}"), "id").await?;
+                reached.extend(accounts.iter().filter_map(|one| WabaId::parse(&one.id).ok()));
+            }
+        }
+        reached.sort_unstable();
+        reached.dedup();
+        Ok(reached)
     }
 
     /// The account's numbers.
@@ -130,20 +153,30 @@ impl GraphClient {
         token: &AccessToken,
         account: &WabaId,
     ) -> Result<Vec<AccountNumber>, CallFailure> {
-        let (mut numbers, mut after) = (Vec::new(), String::new());
+        self.all(token, &format!("{account}/phone_numbers"), NUMBER_FIELDS).await
+    }
+
+    /// A list of Meta's, page by page.
+    async fn all<T: DeserializeOwned>(
+        &self,
+        token: &AccessToken,
+        path: &str,
+        fields: &str,
+    ) -> Result<Vec<T>, CallFailure> {
+        let (mut all, mut after) = (Vec::new(), String::new());
         for _ in 0..PAGES_MAX {
-            let mut query = vec![("fields", NUMBER_FIELDS), ("limit", PAGE)];
+            let mut query = vec![("fields", fields), ("limit", PAGE)];
             if !after.is_empty() {
                 query.push(("after", &after));
             }
-            let mut page: Paged<AccountNumber> = self.ask(token, &format!("{account}/phone_numbers"), &query).await?;
-            numbers.append(&mut page.data);
+            let mut page: Paged<T> = self.ask(token, path, &query).await?;
+            all.append(&mut page.data);
             match page.next() {
                 Some(next) => after = next,
-                None => return Ok(numbers),
+                None => break,
             }
         }
-        Ok(numbers)
+        Ok(all)
     }
 
     /// One number.
@@ -163,18 +196,46 @@ impl GraphClient {
     /// # Errors
     /// How the call ended otherwise.
     pub async fn subscribe(&self, token: &AccessToken, account: &WabaId) -> Result<(), CallFailure> {
-        let request = self.with_token(Method::POST, &format!("{account}/subscribed_apps"), token);
-        call(request.ok_or_else(|| CallFailure::Refused(malformed_token()))?).await?;
-        Ok(())
+        self.change(Method::POST, token, &format!("{account}/subscribed_apps"), None).await
     }
 
-    /// Whether the account's webhooks come to `app`.
+    /// Whether the account's webhooks come to `app`: `None` if they do not, else the callback URL of their own that they go to, if
+    /// they have one.
     ///
     /// # Errors
     /// How the call ended otherwise.
-    pub async fn is_subscribed(&self, token: &AccessToken, account: &WabaId, app: &str) -> Result<bool, CallFailure> {
+    pub async fn subscription(
+        &self,
+        token: &AccessToken,
+        account: &WabaId,
+        app: &str,
+    ) -> Result<Option<Option<String>>, CallFailure> {
         let all: Paged<Subscription> = self.ask(token, &format!("{account}/subscribed_apps"), &[]).await?;
-        Ok(all.data.iter().any(|one| one.whatsapp_business_api_data.id == app))
+        let ours = all.data.into_iter().find(|one| one.whatsapp_business_api_data.id == app);
+        Ok(ours.map(|one| one.override_callback_uri.filter(|url| !url.is_empty())))
+    }
+
+    /// `POST /{account}/subscribed_apps` with a callback URL of the account's own, which Meta asks at once to prove itself. The app must
+    /// be subscribed already.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn override_callback(
+        &self,
+        token: &AccessToken,
+        account: &WabaId,
+        (url, verify_token): (&str, &Secret),
+    ) -> Result<(), CallFailure> {
+        let body = json!({"override_callback_uri": url, "verify_token": verify_token.expose()});
+        self.change(Method::POST, token, &format!("{account}/subscribed_apps"), Some(body)).await
+    }
+
+    /// `DELETE /{account}/subscribed_apps`: the account's webhooks come to the token's app no more.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn unsubscribe(&self, token: &AccessToken, account: &WabaId) -> Result<(), CallFailure> {
+        self.change(Method::DELETE, token, &format!("{account}/subscribed_apps"), None).await
     }
 
     /// `POST /{number}/register`. Meta allows ten in 72 hours: whoever calls this keeps count.
@@ -182,10 +243,8 @@ impl GraphClient {
     /// # Errors
     /// How the call ended otherwise.
     pub async fn register(&self, token: &AccessToken, number: &PhoneNumberId, pin: &Secret) -> Result<(), CallFailure> {
-        let request = self.with_token(Method::POST, &format!("{number}/register"), token);
-        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
-        call(request.json(&json!({"messaging_product": "whatsapp", "pin": pin.expose()}))).await?;
-        Ok(())
+        let body = json!({"messaging_product": "whatsapp", "pin": pin.expose()});
+        self.change(Method::POST, token, &format!("{number}/register"), Some(body)).await
     }
 
     /// `POST /{number}/smb_app_data`: asks the phone of a coexistence number for `smb_app_state_sync` (its address book) or `history`. Meta allows
@@ -194,13 +253,30 @@ impl GraphClient {
     /// # Errors
     /// How the call ended otherwise; 2593107 says that it was asked for before.
     pub async fn sync(&self, token: &AccessToken, number: &PhoneNumberId, what: &str) -> Result<(), CallFailure> {
-        let request = self.with_token(Method::POST, &format!("{number}/smb_app_data"), token);
+        let body = json!({"messaging_product": "whatsapp", "sync_type": what});
+        self.change(Method::POST, token, &format!("{number}/smb_app_data"), Some(body)).await
+    }
+
+    /// A call that changes something and answers nothing that matters.
+    pub(super) async fn change(
+        &self,
+        method: Method,
+        token: &AccessToken,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> Result<(), CallFailure> {
+        let request = self.with_token(method, path, token);
         let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
-        call(request.json(&json!({"messaging_product": "whatsapp", "sync_type": what}))).await?;
+        call(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await?;
         Ok(())
     }
 
-    async fn ask<T: DeserializeOwned>(
+    /// A question.
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         token: &AccessToken,
         path: &str,

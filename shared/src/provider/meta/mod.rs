@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod callback_data;
+pub mod credit;
 pub mod error;
 pub mod graph;
 pub mod message;

@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 use super::graph::{CallFailure, ErrorBody, GraphClient, call, lost};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::WabaId;
-use crate::domain::token::{AccessToken, TokenFacts};
+use crate::domain::token::{AccessToken, SCOPES_NEEDED, TokenFacts};
 use crate::secret::Secret;
 
 /// What every token of Meta's begins with.
@@ -44,6 +44,8 @@ struct DebugAnswer {
 struct DebugData {
     #[serde(default)]
     app_id: Option<serde_json::Value>,
+    #[serde(default)]
+    user_id: Option<serde_json::Value>,
     #[serde(default)]
     is_valid: bool,
     #[serde(default, rename = "type")]
@@ -129,6 +131,48 @@ impl GraphClient {
         Ok(AccessToken { proof: Some(appsecret_proof(app_secret, &value)), value })
     }
 
+    /// `POST /{business}/system_user_access_tokens` with our own system user's token: the token that a business gave our app. With `fetch` the
+    /// one that stands; else a fresh one for sixty days, where the app's tokens end.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn business_token(
+        &self,
+        app_secret: &Secret,
+        system: &AccessToken,
+        business: &str,
+        fetch: bool,
+    ) -> Result<AccessToken, CallFailure> {
+        let proof = appsecret_proof(app_secret, &system.value);
+        let kind = if fetch { "fetch_only" } else { "set_token_expires_in_60_days" };
+        let scope = SCOPES_NEEDED.join(",");
+        let form = [
+            ("access_token", system.value.expose()),
+            ("appsecret_proof", proof.expose()),
+            ("scope", &scope),
+            (kind, "true"),
+        ];
+        let body = call(self.post_form(&format!("{business}/system_user_access_tokens"), &form)).await?;
+        let value = token_in(&body).ok_or_else(|| unreadable("Meta's answer has no token"))?;
+        Ok(AccessToken { proof: Some(appsecret_proof(app_secret, &value)), value })
+    }
+
+    /// `GET /oauth/revoke`: a token is worth nothing from now on.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn revoke_token(&self, app: &str, app_secret: &Secret, token: &Secret) -> Result<(), CallFailure> {
+        let app_token = Secret::new(format!("{app}|{}", app_secret.expose()));
+        let query = [
+            ("client_id", app),
+            ("client_secret", app_secret.expose()),
+            ("revoke_token", token.expose()),
+            ("access_token", app_token.expose()),
+        ];
+        call(self.get_with("oauth/revoke", &query)).await?;
+        Ok(())
+    }
+
     /// `GET /debug_token`, with the app's own token: what a token is worth.
     ///
     /// # Errors
@@ -149,6 +193,7 @@ fn facts(data: DebugData) -> TokenFacts {
     let accounts = targets.and_then(|one| one.target_ids).filter(|ids| !ids.is_empty());
     TokenFacts {
         app: data.app_id.as_ref().map(digits).unwrap_or_default(),
+        user: data.user_id.as_ref().map(digits),
         is_valid: data.is_valid,
         kind: data.kind.unwrap_or_default(),
         expires_at: moment(data.expires_at),

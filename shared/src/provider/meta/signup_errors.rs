@@ -45,6 +45,7 @@ pub const ASKED_BEFORE: i64 = 2_593_107;
 const SOON: Again = Again::After(SignedDuration::from_secs(5));
 const SLOWLY: Again = Again::After(SignedDuration::from_mins(1));
 const NOTHING: &str = "Nothing: it is tried again by itself.";
+const PARTNER_RIGHTS: &str = "Check with Meta that the system user is Admin or Financial Editor of our business and granted the app business_management, and the line's id; then retry the step.";
 const SIGN_UP_AGAIN: &str = "Let the business go through the signup again.";
 
 /// Every code that Meta documents for these calls. The first line that fits counts.
@@ -52,6 +53,11 @@ const SIGN_UP_AGAIN: &str = "Let the business go through the signup again.";
 #[rustfmt::skip]
 pub const RULES: &[SignupRule] = &[
     rule((100, 100), Some(Step::Exchange), Again::Never, "Meta did not take the code: it was used before, is older than 30 seconds, or is another app's.", SIGN_UP_AGAIN),
+    rule((100, 100), Some(Step::Override), Again::Never, "Meta could not prove the callback URL of the account's own: it must answer Meta's question with the app's verify token.", "Open the URL of the app's override from outside, correct it with `operator signup`, and retry the step."),
+    rule((10, 10), Some(Step::Credit), Again::Never, "Our system user may not share the credit line.", PARTNER_RIGHTS),
+    rule((200, 299), Some(Step::Credit), Again::Never, "Our system user may not share the credit line.", PARTNER_RIGHTS),
+    rule((100, 100), Some(Step::Credit), Again::Never, "Meta does not know the credit line, or our system user does not reach the account.", PARTNER_RIGHTS),
+    rule((190, 190), Some(Step::Credit), Again::Never, "The token of our own system user is no longer good, or the business removed the app.", "Store a new token with `operator signup`, and retry the step."),
     rule((33, 33), None, Again::Never, "The number was deleted at Meta.", "Let the business add the number again, and go through the signup."),
     rule((0, 0), None, Again::Never, "The access token was withdrawn.", SIGN_UP_AGAIN),
     rule((102, 104), None, Again::Never, "The access token is no longer valid.", SIGN_UP_AGAIN),

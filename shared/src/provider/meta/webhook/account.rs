@@ -35,6 +35,14 @@ pub(super) fn is_account_event(event: &str) -> bool {
     EVENTS.contains(&event)
 }
 
+/// The business that owns an account, in the detail of a report about it.
+#[must_use]
+pub fn owner_in(detail: &str) -> Option<String> {
+    let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
+    let owner = detail.pointer("/waba_info/owner_business_id")?;
+    Some(owner.as_str().map_or_else(|| owner.to_string(), str::to_owned))
+}
+
 /// Tells what `field` says; `false` if it is none of these fields.
 pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, events: &mut Vec<InboundEvent>) -> bool {
     let states = match field {

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use crate::domain::event::{InboundEvent, KeptReason, Said};
 use crate::domain::ids::{PhoneNumberId, WabaId};
 use crate::domain::message::Origin;
+pub use account::owner_in;
 use card::Card;
 use json::Node;
 
