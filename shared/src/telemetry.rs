@@ -14,9 +14,10 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Crates whose logging we wrote, as their events' targets begin.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "api",
     "inbound",
+    "offboarding",
     "onboarding",
     "operator",
     "release",

@@ -32,6 +32,7 @@ fn dependencies_point_one_way() {
         ("functions/inbound", &["shared"][..]),
         ("functions/api", &["shared"][..]),
         ("functions/release", &["shared"][..]),
+        ("functions/offboarding", &["shared"][..]),
         ("functions/onboarding", &["shared"][..]),
         ("functions/signup-callback", &["shared"][..]),
         ("functions/send-message", &["shared"][..]),
@@ -43,6 +44,7 @@ fn dependencies_point_one_way() {
             &[
                 "api",
                 "inbound",
+                "offboarding",
                 "onboarding",
                 "operator",
                 "release",
@@ -58,6 +60,7 @@ fn dependencies_point_one_way() {
     let ours = [
         "api",
         "inbound",
+        "offboarding",
         "onboarding",
         "operator",
         "release",

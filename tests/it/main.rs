@@ -29,6 +29,7 @@ mod media;
 mod message_history;
 mod metamorphic;
 mod model;
+mod offboarding;
 mod onboarding;
 mod onboarding_faults;
 mod outgoing;

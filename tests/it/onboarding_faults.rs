@@ -38,7 +38,7 @@ async fn every_error_is_recorded_with_its_cause_and_action() {
             match step {
                 Step::Credit => with_credit(&app).await,
                 Step::Override => {
-                    settings(&app, |settings| settings.override_url = Some("http://127.0.0.1:1".to_owned())).await
+                    settings(&app, |settings| settings.override_url = Some("http://127.0.0.1:1".to_owned())).await;
                 }
                 _ => {}
             }

@@ -16,6 +16,7 @@
 //! * `GET /v1/alerts`: where somebody must act.
 //! * `GET /v1/merges`, `POST /v1/merges/{one}/{other}/undo`: contacts that turned out to be one person.
 //! * `POST /v1/onboardings`, `GET /v1/onboardings/{id}`, `POST …/retry`, `…/choose`: a number is connected.
+//! * `POST /v1/offboardings`, `GET …/{id}`: a business leaves.
 //! * `POST /v1/replays`, `GET /v1/replays/{id}`: what was received is read again.
 
 mod alerts;
@@ -30,6 +31,7 @@ mod merges;
 mod message;
 mod messages;
 mod numbers;
+mod offboardings;
 mod onboardings;
 mod policy;
 mod read;
@@ -186,6 +188,8 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/onboardings/{id}", get(onboardings::get))
         .route("/v1/onboardings/{id}/retry", post(onboardings::retry))
         .route("/v1/onboardings/{id}/choose", post(onboardings::choose))
+        .route("/v1/offboardings", get(offboardings::list).post(offboardings::start))
+        .route("/v1/offboardings/{id}", get(offboardings::get))
         .route("/v1/replays", post(replays::start))
         .route("/v1/replays/{id}", get(replays::get))
         .fallback(|| async { Problem::not_found() })

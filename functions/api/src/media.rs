@@ -58,7 +58,7 @@ pub(crate) async fn upload(
     let now = deps.clock.now();
     let id = MediaId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
-    let stored_at = deps.files.put("media", body).await.map_err(|error| {
+    let stored_at = deps.files.put(&format!("media/{tenant}"), body).await.map_err(|error| {
         tracing::error!(event = "api.file_not_stored", %error);
         Problem::unavailable()
     })?;

@@ -2,7 +2,8 @@
 
 use shared::domain::account::{Aspect, StateChange, Subject};
 use shared::domain::event::KeptReason;
-use shared::domain::ids::{MetaAppId, OnboardingId, TenantId, WabaId};
+use shared::domain::ids::{MetaAppId, OffboardingId, OnboardingId, TenantId, WabaId};
+use shared::domain::offboarding::{KEPT_FOR_RETURN, Offboarding, Why};
 use shared::domain::onboarding::Onboarding;
 use shared::provider::meta::webhook;
 use shared::queue::OnboardingJob;
@@ -16,6 +17,10 @@ const BEFORE_CONNECTED: [Aspect; 4] = [Aspect::Partner, Aspect::PartnerApp, Aspe
 /// Records a state and its alert.
 pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) -> Result<Placed, NotStored> {
     let (change, tenant) = located(deps, change).await?;
+    if tenant.is_none() && has_left(deps, &change).await? {
+        deps.metrics.count("gone", change.aspect.as_str(), 1);
+        return Ok(Placed::Stored);
+    }
     let nobodys = tenant.is_none() && !matches!(change.subject, Subject::Portfolio(_));
     if nobodys && !BEFORE_CONNECTED.contains(&change.aspect) {
         let reason = match change.subject {
@@ -28,6 +33,9 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
         (tenant, change.aspect, change.word.as_str(), &change.subject)
     {
         begin_hosted(deps, app, account, &change).await?;
+    }
+    if let (Some(tenant), Aspect::Partner, "removed") = (tenant, change.aspect, change.word.as_str()) {
+        begin_offboarding(deps, tenant, &change).await?;
     }
     deps.table.put_state(&change).await?;
     deps.table.note_template(&change).await?;
@@ -80,4 +88,46 @@ async fn begin_hosted(deps: &Deps, app: &MetaAppId, account: &WabaId, change: &S
     deps.table.put_onboarding(&onboarding, "").await?;
     let job = OnboardingJob { id }.encode().map_err(|_| NotStored::BadJob)?;
     Ok(deps.onboarding.send(job, &id.to_string()).await?)
+}
+
+/// Whether it is about a number or account that left, and not the beginning of its return.
+async fn has_left(deps: &Deps, change: &StateChange) -> Result<bool, NotStored> {
+    let returns = matches!(change.aspect, Aspect::Partner | Aspect::PartnerApp | Aspect::Token)
+        && matches!(change.word.as_str(), "added" | "installed" | "to_be_proved");
+    Ok(match &change.subject {
+        _ if returns => false,
+        Subject::Number(number) => deps.table.is_number_gone(number).await?,
+        Subject::Waba(account) | Subject::Template(account, _) | Subject::NumberNamed(account, _) => {
+            deps.table.is_account_gone(account).await?
+        }
+        Subject::Portfolio(_) => false,
+    })
+}
+
+/// The business took its account back: what was stored is erased, unless it returns within a month. Of an account with several numbers one
+/// that leaves is only stopped.
+async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) -> Result<(), NotStored> {
+    let account = match &change.subject {
+        Subject::Waba(account) => account.clone(),
+        Subject::Number(number) => {
+            let Some(known) = known_number(deps, Some(number)).await? else { return Ok(()) };
+            if deps.table.numbers_of(&known.waba).await?.len() > 1 {
+                return Ok(());
+            }
+            known.waba
+        }
+        _ => return Ok(()),
+    };
+    // A report that was late, and is older than the token that stands, is about an earlier time.
+    let known = deps.table.token_record(&account).await?;
+    if known.is_none_or(|known| known.sealed_at > change.at) {
+        return Ok(());
+    }
+    let offboarding = Offboarding::of_account(
+        OffboardingId::of_report(&account, change.at),
+        (tenant, account),
+        Why::Disconnected,
+        (change.at, KEPT_FOR_RETURN),
+    );
+    Ok(deps.table.put_offboarding(&offboarding).await?)
 }

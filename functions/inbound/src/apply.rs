@@ -65,7 +65,14 @@ pub(crate) async fn apply(
         Said::State(change) => account::record(deps, app, *change).await,
         said => match known_number(deps, number.as_ref()).await? {
             Some(known) => of_number(deps, &known, said, received_at).await,
-            None => Ok(Placed::Nowhere(KeptReason::UnknownNumber, said.what().to_owned())),
+            None => match &number {
+                // What is still said of a number that left is not kept: it was erased.
+                Some(number) if deps.table.is_number_gone(number).await? => {
+                    deps.metrics.count("gone", said.what(), 1);
+                    Ok(Placed::Stored)
+                }
+                _ => Ok(Placed::Nowhere(KeptReason::UnknownNumber, said.what().to_owned())),
+            },
         },
     };
     let kept = match placed {

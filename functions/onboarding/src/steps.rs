@@ -93,6 +93,10 @@ async fn take_account(
     let Ok(id) = PhoneNumberId::parse(&found.id) else {
         return Ok(failed("Meta names the number by something that is no id.", "Report this to the maintainers."));
     };
+    if deps.table.is_being_erased(account).await? {
+        let cause = "What was stored of this account when it left is being erased.";
+        return Ok(Ended::Later { code: None, cause, wait: SignedDuration::from_mins(5) });
+    }
     let taken = "Another tenant has this account or number.";
     let release = "Let the other tenant release it first.";
     let known = deps.table.number(&id).await?;

@@ -3,7 +3,9 @@
 //!
 //! * `POST /v1/onboardings/{id}/finish`: the code is exchanged within this request, because it is good for 30 seconds; the
 //!   token is sealed before anything else and proved to reach the account; the rest is the onboarding function's.
+//! * `POST /webhooks/meta/{app}/deauthorize`, `…/deletion`, `GET /deletions/{code}`: Meta's callbacks about users.
 
+mod callbacks;
 mod exchange;
 mod finish;
 mod prove;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::post;
+use axum::routing::{get, post};
 use shared::aws::AwsConfig;
 use shared::clock::Clock;
 use shared::config::{self, ConfigError};
@@ -90,6 +92,9 @@ impl Deps {
 pub fn router(deps: Deps) -> Router {
     Router::new()
         .route("/v1/onboardings/{id}/finish", post(finish::finish))
+        .route("/webhooks/meta/{app}/deauthorize", post(callbacks::deauthorize))
+        .route("/webhooks/meta/{app}/deletion", post(callbacks::deletion))
+        .route("/deletions/{code}", get(callbacks::deletion_status))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(Arc::new(deps))
 }

@@ -219,6 +219,9 @@ async fn tick(functions: Arc<Functions>) {
         if let Err(error) = functions.visit_tokens().await {
             tracing::error!(event = "sandbox.tokens_not_visited", %error);
         }
+        if let Err(error) = functions.offboard().await {
+            tracing::error!(event = "sandbox.not_offboarded", %error);
+        }
         if let Err(error) = functions.tick().await {
             tracing::error!(event = "sandbox.tick_failed", %error);
         }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared::aws::AwsConfig;
 use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::limits::SEND_FUNCTION_TIMEOUT;
-use shared::storage::{Table, schema};
+use shared::storage::{Archive, Table, schema};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
@@ -57,6 +57,7 @@ const OUTBOUND_RECEIVES: u32 = 100;
 const RELEASE_VISIBILITY: i64 = 360;
 const ONBOARDING_VISIBILITY: i64 = 360;
 const ONBOARDING_RECEIVES: u32 = 60;
+const OFFBOARDING_TIMEOUT: SignedDuration = SignedDuration::from_mins(15);
 const RELEASE_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
 /// As the function has it on Lambda.
@@ -88,6 +89,7 @@ pub struct Functions {
     send_message: send_message::Deps,
     sweep: sweep::Deps,
     onboarding: onboarding::Deps,
+    offboarding: offboarding::Deps,
     token_refresh: token_refresh::Deps,
     release: release::Deps,
     stack: Stack,
@@ -142,6 +144,11 @@ impl Stack {
     /// A DynamoDB client of whoever owns the installation.
     pub fn operator_dynamodb(&self) -> aws_sdk_dynamodb::Client {
         self.config.dynamodb()
+    }
+
+    /// The bucket, as whoever owns the installation sees it.
+    pub fn operator_archive(&self) -> Archive {
+        Archive::new(self.config.s3(), BUCKET.to_owned())
     }
 
     /// Starts the functions, cold, against the Graph API at `graph_url`.
@@ -224,12 +231,21 @@ impl Stack {
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
         };
+        let offboarding = offboarding::Config {
+            table: TABLE.to_owned(),
+            key_id: KEY.to_owned(),
+            bucket: BUCKET.to_owned(),
+            graph_url: graph_url.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+        };
         let signup = signup_callback::Deps::new(config, &signup, clock.clone(), metrics.clone())
             .map_err(|error| error.to_string())?;
         Ok(Functions {
             // The API's fallback answers what no function knows.
             gateway: webhook::router(webhook).merge(signup_callback::router(signup)).merge(api::router(api)),
             token_refresh: token_refresh::Deps::new(config, &refresh, metrics.clone())
+                .map_err(|error| error.to_string())?,
+            offboarding: offboarding::Deps::new(config, &offboarding, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
             onboarding: onboarding::Deps::new(config, &onboarding, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
@@ -328,6 +344,15 @@ impl Functions {
     pub async fn visit_tokens(&self) -> Result<(), String> {
         let visited = token_refresh::run(&self.token_refresh, self.stack.clock.now()).await;
         visited.map_err(|error| error.to_string())
+    }
+
+    /// What EventBridge Scheduler does every five minutes.
+    ///
+    /// # Errors
+    /// What the function says; it runs again anyway.
+    pub async fn offboard(&self) -> Result<(), String> {
+        let deadline = self.stack.clock.now().checked_add(OFFBOARDING_TIMEOUT).unwrap_or(Timestamp::MAX);
+        offboarding::run(&self.offboarding, deadline).await.map_err(|error| error.to_string())
     }
 
     async fn poll<Fut>(&self, queue: &str, handle: impl FnOnce(SqsEvent) -> Fut) -> usize

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod media;
 pub mod message;
 pub mod number;
+pub mod offboarding;
 pub mod onboarding;
 pub mod outbound;
 pub mod outgoing;

@@ -62,6 +62,16 @@ impl Archive {
         Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
     }
 
+    /// Deletes an object; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// When S3 does not answer.
+    pub async fn delete(&self, key: &str) -> Result<(), ArchiveError> {
+        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        deleted.map_err(|error| unavailable(&error))?;
+        Ok(())
+    }
+
     /// Reads an object back.
     ///
     /// # Errors

@@ -213,8 +213,12 @@ impl Table {
             .run()
             .await?;
         // The one that is asked above is written last: until then the whole is done again.
-        self.update(keys::contact(one)).add("same_as", other.to_string()).run().await?;
-        self.update(keys::contact(other)).add("same_as", one.to_string()).run().await?;
+        let owner = text(tenant.to_string());
+        let link = |of, to: ContactId| {
+            self.update(keys::contact(of)).set("tenant", owner.clone()).add("same_as", to.to_string())
+        };
+        link(one, other).run().await?;
+        link(other, one).run().await?;
         Ok(())
     }
 

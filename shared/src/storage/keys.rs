@@ -3,6 +3,10 @@
 //! | item | pk | sk |
 //! |---|---|---|
 //! | tenant | `TENANT#id` | `TENANT` |
+//! | accounts that a tenant ever connected | `TENANT#id` | `ACCOUNTS` |
+//! | offboarding | `OFFBOARDING#id` | `OFFBOARDING` |
+//! | request to delete data, by its code | `DELETION#code` | `DELETION` |
+//! | an account that left | `WABA#id` | `GONE` |
 //! | API key | `KEY#id` | `KEY` |
 //! | Meta app | `APP#id` | `APP` |
 //! | system secret | `SECRET#name` | `SECRET` |
@@ -39,8 +43,8 @@
 //!
 //! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders what others wrote in a conversation; `feed`
 //! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
-//! stands for it), `KEPT#number` and `ONBOARDINGS#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
-//! `LINE#number` (bulk lane), `TOKENS`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
+//! stands for it), `KEPT#number`, `ONBOARDINGS#tenant` and `OFFBOARDINGS#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
+//! `LINE#number` (bulk lane), `TOKENS`, `OFFBOARDINGS`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
 //! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
 //! `MERGES#tenant`.
 
@@ -58,8 +62,8 @@ use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
 use crate::domain::event::KeptReason;
 use crate::domain::ids::{
-    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, OnboardingId, OutboundId, PhoneNumberId,
-    ReplayId, TenantId, WabaId,
+    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, OffboardingId, OnboardingId, OutboundId,
+    PhoneNumberId, ReplayId, TenantId, WabaId,
 };
 
 /// The local index that orders what others wrote in a conversation.
@@ -203,6 +207,25 @@ pub(super) fn signer(app: &MetaAppId, user: &str) -> Key {
 
 pub(super) fn pin(number: &PhoneNumberId) -> Key {
     Key::new(format!("NUMBER#{number}"), "PIN")
+}
+
+pub(super) fn offboarding(id: OffboardingId) -> Key {
+    Key::new(format!("OFFBOARDING#{id}"), "OFFBOARDING")
+}
+
+/// A request to delete data, by the code that the user was given.
+pub(super) fn deletion(code: OffboardingId) -> Key {
+    Key::new(format!("DELETION#{code}"), "DELETION")
+}
+
+/// An account that left: nothing of it is stored any more.
+pub(super) fn gone_account(id: &WabaId) -> Key {
+    Key::new(format!("WABA#{id}"), GONE)
+}
+
+/// The accounts that a tenant ever connected.
+pub(super) fn tenant_accounts(id: TenantId) -> Key {
+    Key::new(format!("TENANT#{id}"), "ACCOUNTS")
 }
 
 pub(super) fn broadcast(id: BroadcastId) -> Key {
@@ -363,6 +386,16 @@ pub(super) fn kept_list(reason: KeptReason) -> String {
 pub(super) fn kept_feed(number: &PhoneNumberId) -> String {
     format!("KEPT#{number}")
 }
+
+/// The feed of a tenant's offboardings.
+pub(super) fn offboardings(tenant: TenantId) -> String {
+    format!("OFFBOARDINGS#{tenant}")
+}
+
+/// The list of offboardings that are under way, by when each is due.
+pub(super) const OFFBOARDINGS: &str = "OFFBOARDINGS";
+/// What stands in place of an account that left.
+pub(super) const GONE: &str = "GONE";
 
 /// The feed of a tenant's onboardings.
 pub(super) fn onboardings(tenant: TenantId) -> String {

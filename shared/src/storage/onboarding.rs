@@ -124,7 +124,7 @@ impl Table {
             .set("code_at", time(now))
             .value("instead", text(instead.unwrap_or_default()));
         let running = StepRecord::new(StepState::Running, now, 1);
-        let update = with_step(update, Step::Exchange, &running)?;
+        let update = with_step(update, Step::Exchange.as_str(), &running)?;
         let free = "attribute_exists(#pk) AND attribute_not_exists(#token) AND (attribute_not_exists(#code_hash) OR #code_hash = :instead)";
         Ok(if matches!(update.when(free).run().await?, Updated::Done(_)) { Begun::Ours } else { Begun::Another })
     }
@@ -134,7 +134,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn free_code(&self, id: OnboardingId, code_hash: &str) -> Result<(), StorageError> {
-        let step = [state_name(Step::Exchange), step_name(Step::Exchange)];
+        let step = [state_name(Step::Exchange.as_str()), step_name(Step::Exchange.as_str())];
         let update = self.update(keys::onboarding(id)).remove(&["code_hash", "code_at", &step[0], &step[1]]);
         update.when("#code_hash = :ours AND attribute_not_exists(#token)").value("ours", text(code_hash)).run().await?;
         Ok(())
@@ -151,7 +151,7 @@ impl Table {
         record: &StepRecord,
     ) -> Result<(), StorageError> {
         let update = self.update(keys::onboarding(id)).set_once("token", blob(sealed));
-        with_step(update, Step::Exchange, record)?.run().await?;
+        with_step(update, Step::Exchange.as_str(), record)?.run().await?;
         Ok(())
     }
 
@@ -160,8 +160,8 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn record_step(&self, id: OnboardingId, step: Step, record: &StepRecord) -> Result<(), StorageError> {
-        let state = state_name(step);
-        let update = with_step(self.update(keys::onboarding(id)), step, record)?
+        let state = state_name(step.as_str());
+        let update = with_step(self.update(keys::onboarding(id)), step.as_str(), record)?
             .value("done", text(StepState::Done.as_str()))
             .value("skipped", text(StepState::Skipped.as_str()));
         let open = format!("attribute_not_exists(#{state}) OR (#{state} <> :done AND #{state} <> :skipped)");
@@ -318,17 +318,17 @@ impl Table {
     }
 }
 
-fn state_name(step: Step) -> String {
-    format!("state_{}", step.as_str())
+pub(super) fn state_name(step: &str) -> String {
+    format!("state_{step}")
 }
 
-fn step_name(step: Step) -> String {
-    format!("step_{}", step.as_str())
+fn step_name(step: &str) -> String {
+    format!("step_{step}")
 }
 
-fn with_step<'a>(
+pub(super) fn with_step<'a>(
     update: super::update::Update<'a>,
-    step: Step,
+    step: &str,
     record: &StepRecord,
 ) -> Result<super::update::Update<'a>, StorageError> {
     let wire = StepWire {
@@ -342,20 +342,26 @@ fn with_step<'a>(
     Ok(update.set(&state_name(step), text(record.state.as_str())).set(&step_name(step), text(json)))
 }
 
+/// What is recorded of a step.
+pub(super) fn read_step(item: &Item, step: &str) -> Result<Option<StepRecord>, StorageError> {
+    let (Some(state), Some(json)) = (item.text(&state_name(step)), item.text(&step_name(step))) else {
+        return Ok(None);
+    };
+    let wire: StepWire = serde_json::from_str(json).map_err(|_| StorageError::Corrupt("step"))?;
+    Ok(Some(StepRecord {
+        state: StepState::from_word(state).ok_or(StorageError::Corrupt("step"))?,
+        at: crate::clock::at_millis(wire.at),
+        tries: wire.tries,
+        code: wire.code,
+        cause: wire.cause,
+        action: wire.action,
+    }))
+}
+
 fn read(id: OnboardingId, item: &Item) -> Result<(Onboarding, Keyed), StorageError> {
     let mut steps = Vec::new();
     for step in Step::ALL {
-        let (Some(state), Some(json)) = (item.text(&state_name(*step)), item.text(&step_name(*step))) else { continue };
-        let wire: StepWire = serde_json::from_str(json).map_err(|_| StorageError::Corrupt("step"))?;
-        let record = StepRecord {
-            state: StepState::from_word(state).ok_or(StorageError::Corrupt("step"))?,
-            at: crate::clock::at_millis(wire.at),
-            tries: wire.tries,
-            code: wire.code,
-            cause: wire.cause,
-            action: wire.action,
-        };
-        steps.push((*step, record));
+        steps.extend(read_step(item, step.as_str())?.map(|record| (*step, record)));
     }
     let onboarding = Onboarding {
         id,

@@ -118,7 +118,9 @@ impl Table {
             .set("coexistence", super::item::number(i64::from(number.coexistence)))
             .set("list", text(keys::numbers(number.tenant)))
             .set("list_at", super::item::number(0))
-            .when("attribute_not_exists(#pk) OR #tenant = :tenant")
+            .remove(&["gone_at", "expires_at"])
+            // What is being erased cannot be connected; what was erased has no owner.
+            .when("attribute_not_exists(#tenant) OR (#tenant = :tenant AND attribute_not_exists(#gone_at))")
             .run()
             .await?;
         if !matches!(written, Updated::Done(_)) {
@@ -161,17 +163,53 @@ impl Table {
         let accepts = |pk: &str, sk: &str| pk.starts_with("NUMBER#") && sk == "NUMBER";
         let read = |item: &Item| {
             let id = item.parsed("pk", |pk| PhoneNumberId::parse(pk.trim_start_matches("NUMBER#")))?;
-            read_number(&id, item)
+            if is_gone(item) { Ok(None) } else { read_number(&id, item).map(Some) }
         };
-        self.list(LIST, &keys::numbers(tenant), limit, cursor, accepts, read).await
+        let page = self.list(LIST, &keys::numbers(tenant), limit, cursor, accepts, read).await?;
+        Ok(Page { items: page.items.into_iter().flatten().collect(), next: page.next })
     }
 
-    /// The number of this id.
+    /// The number of this id; `None` also for one that left.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
     pub async fn number(&self, id: &PhoneNumberId) -> Result<Option<Number>, StorageError> {
-        self.read(&keys::number(id)).await?.map(|item| read_number(id, &item)).transpose()
+        let item = self.read(&keys::number(id)).await?.filter(|item| !is_gone(item));
+        item.map(|item| read_number(id, &item)).transpose()
+    }
+
+    /// The ids of an account's numbers.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn numbers_of(&self, account: &WabaId) -> Result<Vec<PhoneNumberId>, StorageError> {
+        let items = self.partition(&keys::account_partition(account), "NUMBER#").await?;
+        items.iter().map(|item| item.parsed("number", PhoneNumberId::parse)).collect()
+    }
+
+    /// The accounts that a tenant ever connected.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn accounts_of_tenant(&self, tenant: TenantId) -> Result<Vec<WabaId>, StorageError> {
+        let item = self.read(&keys::tenant_accounts(tenant)).await?.unwrap_or_default();
+        Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
+    }
+
+    /// Whether a number left: what Meta still says of it is not kept.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_number_gone(&self, id: &PhoneNumberId) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::number(id)).await?.is_some_and(|item| is_gone(&item)))
+    }
+
+    /// Whether an account left and is nobody's.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_account_gone(&self, id: &WabaId) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::gone_account(id)).await?.is_some())
     }
 
     /// Records the sealed token that sends for an account and the app that it is of, replacing an older one of the same tenant. Another tenant's
@@ -186,6 +224,8 @@ impl Table {
         (sealed, app): (&Sealed, Option<&MetaAppId>),
         now: Timestamp,
     ) -> Result<Stored, StorageError> {
+        // First, so that nothing of a tenant's is ever out of its list.
+        self.update(keys::tenant_accounts(tenant)).add("accounts", waba.to_string()).run().await?;
         let update = self.update(keys::graph_token(waba));
         // What is stored by hand is of an app that nobody named: it cannot be asked about.
         let update = match app {
@@ -205,21 +245,25 @@ impl Table {
         if !matches!(written, Updated::Done(_)) {
             return Ok(Stored::Known);
         }
-        // A token that Meta withdrew is not the one that stands now.
-        let subject = Subject::Waba(waba.clone());
-        if self.read(&keys::state(&subject, Aspect::Token, None)).await?.is_some() {
-            let replaced = StateChange {
-                subject,
-                aspect: Aspect::Token,
-                key: None,
-                word: "replaced".to_owned(),
-                until: None,
-                detail: "{}".to_owned(),
-                at: now,
-                timed: true,
-                alert: None,
-            };
-            self.put_state(&replaced).await?;
+        // What Meta took back before is not what stands now.
+        for (aspect, word) in
+            [(Aspect::Token, "replaced"), (Aspect::Partner, "added"), (Aspect::PartnerApp, "installed")]
+        {
+            let subject = Subject::Waba(waba.clone());
+            if self.read(&keys::state(&subject, aspect, None)).await?.is_some() {
+                let renewed = StateChange {
+                    subject,
+                    aspect,
+                    key: None,
+                    word: word.to_owned(),
+                    until: None,
+                    detail: "{}".to_owned(),
+                    at: now,
+                    timed: true,
+                    alert: None,
+                };
+                self.put_state(&renewed).await?;
+            }
         }
         Ok(Stored::New)
     }
@@ -233,9 +277,14 @@ impl Table {
     }
 
     async fn sealed(&self, key: &keys::Key) -> Result<Option<Sealed>, StorageError> {
-        let Some(item) = self.read(key).await? else { return Ok(None) };
-        item.bytes("sealed").map(Sealed::from_bytes).map(Some)
+        let item = self.read(key).await?.filter(|item| item.0.contains_key("sealed"));
+        item.map(|item| item.bytes("sealed").map(Sealed::from_bytes)).transpose()
     }
+}
+
+/// Whether a number's item stands for one that left.
+fn is_gone(item: &Item) -> bool {
+    item.0.contains_key("gone_at")
 }
 
 fn read_number(id: &PhoneNumberId, item: &Item) -> Result<Number, StorageError> {

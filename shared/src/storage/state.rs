@@ -66,6 +66,10 @@ impl Table {
         let key = change.key.as_deref().unwrap_or_default();
         // Reports without a time are one alert a day, however often they are repeated.
         let at = if change.timed { change.at.as_millisecond() } else { change.at.as_second() / SECONDS_A_DAY };
+        let account = match &change.subject {
+            Subject::Waba(waba) | Subject::Template(waba, _) | Subject::NumberNamed(waba, _) => Some(waba),
+            Subject::Number(_) | Subject::Portfolio(_) => None,
+        };
         let report = format!("{kind}|{id}|{aspect}|{key}|{}|{at}|{}", change.word, change.detail);
         self.update(keys::alert(&keys::digest(report.as_bytes())[..32]))
             .set_once("severity", text(alert.severity.as_str()))
@@ -75,6 +79,7 @@ impl Table {
             .set_once("subject_id", text(id))
             .set_once("aspect", text(aspect))
             .set_once_if("state_key", change.key.as_ref().map(text))
+            .set_once_if("account", account.map(|account| text(account.as_str())))
             .set_once("word", text(&change.word))
             .set_once("detail", text(&change.detail))
             .set_once("list", text(keys::alerts(tenant)))

@@ -45,7 +45,8 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
     pub async fn token_record(&self, account: &WabaId) -> Result<Option<TokenRecord>, StorageError> {
-        let Some(item) = self.read(&keys::graph_token(account)).await? else { return Ok(None) };
+        let known = self.read(&keys::graph_token(account)).await?;
+        let Some(item) = known.filter(|item| item.0.contains_key("sealed")) else { return Ok(None) };
         Ok(Some(TokenRecord {
             tenant: item.parsed("tenant", TenantId::parse)?,
             app: item.parsed_optional("app", MetaAppId::parse)?,
@@ -55,6 +56,17 @@ impl Table {
             credit: item.owned("credit"),
             sealed_at: item.required_time("sealed_at")?,
         }))
+    }
+
+    /// Forgets the token of an account that leaves, unless a newer one was stored. 1 WRU and 1 for the list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn forget_token(&self, account: &WabaId, known: &TokenRecord) -> Result<(), StorageError> {
+        let forgotten =
+            self.update(keys::graph_token(account)).remove(&["sealed", "previous", "list", "list_at", "app"]);
+        forgotten.when("#version = :known").value("known", number(known.version)).run().await?;
+        Ok(())
     }
 
     /// Records which business owns an account. 2 WRU.

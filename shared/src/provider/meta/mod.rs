@@ -9,6 +9,7 @@ pub mod message;
 pub mod message_history;
 pub mod oauth;
 pub mod signature;
+pub mod signed_request;
 pub mod signup;
 pub mod signup_errors;
 pub mod webhook;

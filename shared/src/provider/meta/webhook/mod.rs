@@ -18,6 +18,7 @@ mod item;
 mod json;
 mod messages;
 mod template;
+mod without;
 
 use jiff::Timestamp;
 
@@ -27,6 +28,7 @@ use crate::domain::message::Origin;
 pub use account::owner_in;
 use card::Card;
 use json::Node;
+pub use without::without;
 
 const OBJECT: &str = "whatsapp_business_account";
 /// Longest `id` or `time` of an entry, or `metadata` of a value, that is kept with each item, in bytes: Meta's have a

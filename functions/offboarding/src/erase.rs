@@ -1,0 +1,143 @@
+//! Erasing, and the proof that nothing is left: the same walk through table and bucket twice; the second one must find nothing.
+
+use shared::clock::Timestamp;
+use shared::domain::offboarding::{Offboarding, SETTLES_IN};
+use shared::storage::Leavers;
+
+use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive};
+
+/// Numbers of a tenant read at once.
+const NUMBERS_PAGE: u16 = 100;
+/// What the cursor of the walk through the bucket begins with; that of the table is a key.
+const IN_BUCKET: &str = "bucket:";
+
+pub(crate) async fn erase(
+    deps: &Deps,
+    mut offboarding: Offboarding,
+    now: Timestamp,
+    deadline: Timestamp,
+) -> Result<Ended, LeavingError> {
+    let Some(marked_at) = offboarding.marked_at else {
+        if came_back(deps, &mut offboarding).await? {
+            return Ok(Ended::Cancelled);
+        }
+        if now < offboarding.erase_at {
+            return Ok(Ended::GoesOn(offboarding.erase_at));
+        }
+        deps.table.mark_gone(&offboarding, now).await?;
+        offboarding.marked_at = Some(now);
+        deps.table.note_leaving(&offboarding).await?;
+        return Ok(Ended::GoesOn(settled(now)));
+    };
+    if now < settled(marked_at) {
+        return Ok(Ended::GoesOn(settled(marked_at)));
+    }
+    Ok(if walk(deps, &mut offboarding, deadline, true).await? { Ended::Done } else { Ended::GoesOn(deps.clock.now()) })
+}
+
+pub(crate) async fn prove(
+    deps: &Deps,
+    mut offboarding: Offboarding,
+    now: Timestamp,
+    deadline: Timestamp,
+) -> Result<Ended, LeavingError> {
+    if !walk(deps, &mut offboarding, deadline, false).await? {
+        return Ok(Ended::GoesOn(deps.clock.now()));
+    }
+    if offboarding.found == 0 {
+        deps.table.release_gone(&offboarding).await?;
+        return Ok(Ended::Done);
+    }
+    // Written by somebody who had not noticed yet, and erased by this very look: looked through once more.
+    offboarding.found = 0;
+    deps.table.note_leaving(&offboarding).await?;
+    Ok(Ended::GoesOn(settled(now)))
+}
+
+fn settled(since: Timestamp) -> Timestamp {
+    since.checked_add(SETTLES_IN).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether the business connected again before anything was erased. Where some of its accounts are back, the others go on leaving.
+async fn came_back(deps: &Deps, offboarding: &mut Offboarding) -> Result<bool, LeavingError> {
+    let mut back = Vec::new();
+    for account in &offboarding.accounts {
+        if deps.table.token_record(account).await?.is_some() {
+            back.push(account.clone());
+        }
+    }
+    if back.is_empty() {
+        return Ok(false);
+    }
+    if offboarding.whole || back.len() == offboarding.accounts.len() {
+        return Ok(true);
+    }
+    offboarding.accounts.retain(|account| !back.contains(account));
+    offboarding.numbers.clear();
+    for account in &offboarding.accounts {
+        offboarding.numbers.extend(deps.table.numbers_of(account).await?);
+    }
+    deps.table.settle_leaving(offboarding).await?;
+    Ok(false)
+}
+
+/// Walks through the table, then through the bucket, from where the last invocation stopped. `true`: to the end. What is found is erased in both
+/// walks: a proof that finds something has to be made again.
+async fn walk(
+    deps: &Deps,
+    offboarding: &mut Offboarding,
+    deadline: Timestamp,
+    erasing: bool,
+) -> Result<bool, LeavingError> {
+    let leavers = Leavers::new(offboarding, staying(deps, offboarding).await?);
+    loop {
+        if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
+            return Ok(false);
+        }
+        let (found, next) =
+            match offboarding.cursor.as_deref().map(|cursor| cursor.strip_prefix(IN_BUCKET).ok_or(cursor)) {
+                Some(Ok(cursor)) => archive::page(deps, &leavers, cursor).await?,
+                table => {
+                    let cursor = table.and_then(Result::err);
+                    let walked = deps.table.walk(&leavers, cursor).await?;
+                    for object in &walked.objects {
+                        archive::delete(deps, object).await?;
+                    }
+                    deps.table.erase(&walked, deps.clock.now()).await?;
+                    // After the table comes the bucket, from its beginning.
+                    (walked.found, Some(walked.next.unwrap_or_default()))
+                }
+            };
+        let in_bucket = |next: String| format!("{IN_BUCKET}{next}");
+        let was_table = !offboarding.cursor.as_ref().is_some_and(|cursor| cursor.starts_with(IN_BUCKET));
+        offboarding.cursor = match next {
+            Some(next) if was_table && !next.is_empty() => Some(next),
+            Some(next) => Some(in_bucket(next)),
+            None => None,
+        };
+        offboarding.erased += found;
+        offboarding.found += if erasing { 0 } else { found };
+        deps.table.note_leaving(offboarding).await?;
+        if offboarding.cursor.is_none() {
+            return Ok(true);
+        }
+    }
+}
+
+/// The tenant's numbers that do not leave.
+async fn staying(
+    deps: &Deps,
+    offboarding: &Offboarding,
+) -> Result<Vec<shared::domain::ids::PhoneNumberId>, LeavingError> {
+    let (mut staying, mut cursor) = (Vec::new(), None);
+    let Some(tenant) = offboarding.tenant.filter(|_| !offboarding.whole) else { return Ok(staying) };
+    loop {
+        let page = deps.table.numbers(tenant, NUMBERS_PAGE, cursor.as_deref()).await?;
+        let others = page.items.into_iter().filter(|number| number.tenant == tenant);
+        staying.extend(others.map(|number| number.id).filter(|id| !offboarding.numbers.contains(id)));
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(staying);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Every five minutes: what leaves goes on leaving. Recorded steps, each repeatable: sending stops, Meta is told, the credit line is taken back, the
+//! token is forgotten, what was stored is erased, and a last look proves that nothing is left (`facts/onboarding.md` §10.5).
+
+mod archive;
+mod erase;
+mod meta;
+
+use shared::aws::AwsConfig;
+use shared::clock::{Clock, SignedDuration, Timestamp};
+use shared::config::{self, ConfigError};
+use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use shared::domain::ids::{ClaimId, OffboardingId};
+use shared::domain::offboarding::{CreditToRevoke, Leaving, META_FOR, Offboarding};
+use shared::domain::onboarding::{StepRecord, StepState};
+use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::storage::{Archive, ArchiveError, StorageError, Table};
+use shared::telemetry::Metrics;
+use shared::vault::{Vault, VaultError};
+
+/// Offboardings gone on with in one run.
+const RUN_MAX: u16 = 20;
+/// The lease of a run: longer than the function's timeout.
+const LEASE: SignedDuration = SignedDuration::from_mins(16);
+/// What the lease is called.
+const JOB: &str = "offboarding";
+/// When Meta is asked again that did not answer, and what could not be stored is tried again.
+const AGAIN: SignedDuration = SignedDuration::from_mins(5);
+/// A page is begun only with this much time left: one page of the table with a few thousand deletions.
+const PAGE_NEEDS: SignedDuration = SignedDuration::from_secs(60);
+
+/// The names this function is given.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The table.
+    pub table: String,
+    /// The KMS key.
+    pub key_id: String,
+    /// The bucket.
+    pub bucket: String,
+    /// Scheme and host of Graph.
+    pub graph_url: String,
+    /// Version of Graph, such as `v25.0`.
+    pub graph_version: String,
+}
+
+impl Config {
+    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            table: config::required("TABLE_NAME")?,
+            key_id: config::required("KEY_ID")?,
+            bucket: config::required("BUCKET_NAME")?,
+            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
+            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+        })
+    }
+}
+
+/// What this function may use.
+#[derive(Debug)]
+pub struct Deps {
+    table: Table,
+    vault: Vault,
+    archive: Archive,
+    graph: GraphClient,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Deps {
+    /// Builds the clients, once.
+    ///
+    /// # Errors
+    /// When the Graph client cannot set up TLS.
+    pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, ClientUnavailable> {
+        Ok(Self {
+            table: Table::new(aws.dynamodb(), config.table.clone()),
+            vault: Vault::new(aws.kms(), config.key_id.clone()),
+            archive: Archive::new(aws.s3(), config.bucket.clone()),
+            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            clock,
+            metrics,
+        })
+    }
+}
+
+/// Why an offboarding did not get further, or a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum LeavingError {
+    /// The table.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The bucket.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// KMS.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// How a step ended.
+pub(crate) enum Ended {
+    Done,
+    /// It was not needed.
+    Skipped(&'static str),
+    /// Meta does not answer: it is tried again.
+    Later {
+        code: Option<i64>,
+        cause: String,
+    },
+    /// Meta refuses: somebody must act, and the rest goes on.
+    Failed {
+        code: Option<i64>,
+        cause: String,
+        action: &'static str,
+    },
+    /// It goes on then, from where it is.
+    GoesOn(Timestamp),
+    /// Erasing found the business back.
+    Cancelled,
+}
+
+/// One run, unless another one is under way. `deadline` is when Lambda kills this invocation. An offboarding in trouble does not stop the others.
+///
+/// # Errors
+/// The last trouble met, after everything else was tried.
+pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
+    let now = deps.clock.now();
+    let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+    let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
+    if !deps.table.take_lease(JOB, &holder, after(LEASE), now).await? {
+        return Ok(());
+    }
+    let mut trouble = None;
+    for id in deps.table.offboardings_due(now, RUN_MAX).await? {
+        if let Err(error) = go_on(deps, id, deadline).await {
+            tracing::error!(event = "offboarding.stuck", offboarding_id = %id, %error);
+            deps.table.postpone_offboarding(id, after(AGAIN)).await?;
+            trouble = Some(error);
+        }
+    }
+    deps.table.give_back(JOB, &holder).await?;
+    deps.metrics.count("heartbeat", "offboarding", 1);
+    trouble.map_or(Ok(()), Err)
+}
+
+/// Takes the steps that are left, in order, until one waits.
+async fn go_on(deps: &Deps, id: OffboardingId, deadline: Timestamp) -> Result<(), LeavingError> {
+    loop {
+        // Read each time: the step before settled what this one needs.
+        let Some(offboarding) = deps.table.offboarding(id).await? else { return Ok(()) };
+        let Some(step) = offboarding.next_step() else { return Ok(()) };
+        let now = deps.clock.now();
+        let ended = match step {
+            Leaving::Stop => stop(deps, offboarding.clone(), now).await?,
+            Leaving::Unsubscribe => meta::unsubscribe(deps, &offboarding).await?,
+            Leaving::Credit => meta::credit(deps, &offboarding).await?,
+            Leaving::Revoke => meta::revoke(deps, &offboarding).await?,
+            Leaving::Erase => erase::erase(deps, offboarding.clone(), now, deadline).await?,
+            Leaving::Prove => erase::prove(deps, offboarding.clone(), now, deadline).await?,
+        };
+        if !record(deps, &offboarding, step, ended, now).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Records how a step ended. `true`: on to the next one.
+async fn record(
+    deps: &Deps,
+    offboarding: &Offboarding,
+    step: Leaving,
+    ended: Ended,
+    now: Timestamp,
+) -> Result<bool, LeavingError> {
+    let tries = offboarding.step(step).map_or(0, |record| record.tries) + 1;
+    let plain = |state| StepRecord::new(state, now, tries);
+    let record = match ended {
+        Ended::Done => plain(StepState::Done),
+        Ended::Skipped(why) => StepRecord { cause: Some(why.to_owned()), ..plain(StepState::Skipped) },
+        Ended::Later { code, cause } if now.duration_since(offboarding.started_at) < META_FOR => {
+            StepRecord { code, cause: Some(cause), ..plain(StepState::Running) }
+        }
+        Ended::Later { code, cause } => {
+            let action = "Meta did not answer for a day. Do this step in Meta's Business settings.".to_owned();
+            StepRecord { code, cause: Some(cause), action: Some(action), ..plain(StepState::Failed) }
+        }
+        Ended::Failed { code, cause, action } => {
+            StepRecord { code, cause: Some(cause), action: Some(action.to_owned()), ..plain(StepState::Failed) }
+        }
+        Ended::GoesOn(at) => {
+            deps.table.postpone_offboarding(offboarding.id, at).await?;
+            return Ok(false);
+        }
+        Ended::Cancelled => {
+            deps.table.cancel_offboarding(offboarding.id, "The business connected again in time.").await?;
+            return Ok(false);
+        }
+    };
+    tracing::info!(event = "offboarding.step", offboarding_id = %offboarding.id, step = step.as_str(), state = record.state.as_str());
+    deps.metrics.count("offboarding_step", step.as_str(), 1);
+    if record.state == StepState::Failed {
+        tell(deps, offboarding, step, now).await?;
+    }
+    if step == Leaving::Prove && record.state == StepState::Done {
+        deps.table.end_offboarding(offboarding, &record).await?;
+        return Ok(false);
+    }
+    deps.table.record_leaving(offboarding.id, step, &record).await?;
+    if record.state == StepState::Running {
+        let again = now.checked_add(AGAIN).unwrap_or(Timestamp::MAX);
+        deps.table.postpone_offboarding(offboarding.id, again).await?;
+    }
+    Ok(record.state != StepState::Running)
+}
+
+/// Nothing is sent any more; what leaves is looked up while it can be.
+async fn stop(deps: &Deps, mut offboarding: Offboarding, now: Timestamp) -> Result<Ended, LeavingError> {
+    if let (true, Some(tenant)) = (offboarding.whole, offboarding.tenant) {
+        offboarding.accounts = deps.table.accounts_of_tenant(tenant).await?;
+    }
+    // What an earlier try looked up may have changed.
+    offboarding.numbers.clear();
+    offboarding.shares.clear();
+    offboarding.businesses.clear();
+    for account in offboarding.accounts.clone() {
+        deps.table.stop_account(&account, now).await?;
+        offboarding.numbers.extend(deps.table.numbers_of(&account).await?);
+        let Some(token) = deps.table.token_record(&account).await? else { continue };
+        let Some(business) = token.business else { continue };
+        // Another account of the business may go on being paid for.
+        let staying = meta::shares_more(deps, &offboarding, &business).await?;
+        if let (false, Some(share), Some(app)) = (staying, token.credit, token.app) {
+            let app = app.to_string();
+            offboarding.shares.push(CreditToRevoke { app, share, business: business.clone() });
+        }
+        if !staying && !offboarding.businesses.contains(&business) {
+            offboarding.businesses.push(business);
+        }
+    }
+    deps.table.settle_leaving(&offboarding).await?;
+    Ok(Ended::Done)
+}
+
+/// Somebody must do what Meta did not: the operator, because the tenant may be gone.
+async fn tell(deps: &Deps, offboarding: &Offboarding, step: Leaving, now: Timestamp) -> Result<(), LeavingError> {
+    let alert = Alert {
+        severity: Severity::Warning,
+        title: "Meta did not do a step of an offboarding.",
+        remedy: "Read the offboarding: it says which step, and what to do at Meta.",
+    };
+    let change = StateChange {
+        subject: Subject::Portfolio(offboarding.id.to_string()),
+        aspect: Aspect::Partner,
+        key: Some(step.as_str().to_owned()),
+        word: "offboarding_step_failed".to_owned(),
+        until: None,
+        detail: "{}".to_owned(),
+        at: now,
+        timed: true,
+        alert: Some(alert),
+    };
+    Ok(deps.table.put_alert(None, &change).await?)
+}

@@ -1,0 +1,121 @@
+//! What Meta calls when a user removes the app or wants their data deleted, and the page that tells what came of it.
+//!
+//! A removal is not believed blindly: the tokens are asked whether they are still good. A deletion is carried out.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Form, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::{Json, extract::rejection::FormRejection};
+use serde::Deserialize;
+use serde_json::json;
+use shared::clock::SignedDuration;
+use shared::domain::ids::{MetaAppId, OffboardingId};
+use shared::domain::offboarding::{Departure, Offboarding, Why};
+use shared::http::Problem;
+use shared::provider::meta::signed_request::{self, SignedRequest};
+use shared::storage::StorageError;
+
+use crate::exchange::app;
+use crate::{Deps, unavailable};
+
+#[derive(Deserialize)]
+pub(crate) struct SignedForm {
+    signed_request: String,
+}
+
+type Name = Result<Path<String>, PathRejection>;
+type Body = Result<Form<SignedForm>, FormRejection>;
+
+/// A user removed the app: the tokens that they gave are visited now.
+pub(crate) async fn deauthorize(State(deps): State<Arc<Deps>>, name: Name, body: Body) -> Result<Response, Problem> {
+    let (app, request) = proved(&deps, name, body).await?;
+    let accounts = deps.table.accounts_of_signer(&app, &request.user).await;
+    for account in accounts.map_err(|error| unavailable("table", &error))? {
+        let due = deps.table.visit_token_again(&account, deps.clock.now()).await;
+        due.map_err(|error| unavailable("table", &error))?;
+    }
+    deps.metrics.count("signup_callback", "deauthorized", 1);
+    Ok(StatusCode::OK.into_response())
+}
+
+/// A user wants their data deleted: the accounts that they gave access to leave, and everything of them is erased.
+pub(crate) async fn deletion(
+    State(deps): State<Arc<Deps>>,
+    name: Name,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (app, request) = proved(&deps, name, body).await?;
+    let storage = |error: StorageError| unavailable("table", &error);
+    let now = deps.clock.now();
+    let code = OffboardingId::generate(now).map_err(|error| storage(error.into()))?;
+    let mut offboardings = Vec::new();
+    for account in deps.table.accounts_of_signer(&app, &request.user).await.map_err(storage)? {
+        let Some(known) = deps.table.token_record(&account).await.map_err(storage)? else { continue };
+        if known.sealed_at > request.issued_at {
+            // Somebody signed up again after that: an old request does not undo it.
+            continue;
+        }
+        deps.table.stop_account(&account, now).await.map_err(storage)?;
+        let id = OffboardingId::of_report(&account, request.issued_at);
+        let when = (now, SignedDuration::ZERO);
+        let offboarding = Offboarding::of_account(id, (known.tenant, account), Why::DeletionRequested, when);
+        deps.table.put_offboarding(&offboarding).await.map_err(storage)?;
+        offboardings.push(id);
+    }
+    deps.table.put_deletion(code, &offboardings, now).await.map_err(storage)?;
+    deps.metrics.count("signup_callback", "deletion_asked", 1);
+    let url = format!("{}/deletions/{code}", base_url(&headers));
+    Ok(Json(json!({"url": url, "confirmation_code": code.to_string()})).into_response())
+}
+
+/// What came of a request to delete data.
+pub(crate) async fn deletion_status(State(deps): State<Arc<Deps>>, code: Name) -> Result<Response, Problem> {
+    let code = code.ok().and_then(|Path(code)| OffboardingId::parse(&code).ok()).ok_or_else(Problem::not_found)?;
+    let storage = |error: StorageError| unavailable("table", &error);
+    let known = deps.table.deletion(code).await.map_err(storage)?;
+    let (asked_at, offboardings) = known.ok_or_else(Problem::not_found)?;
+    let now = deps.clock.now();
+    let mut left = 0;
+    for id in &offboardings {
+        let departure = deps.table.offboarding(*id).await.map_err(storage)?.map(|one| one.departure(now));
+        left += usize::from(!matches!(departure, Some(Departure::Done | Departure::DoneWithFailures) | None));
+    }
+    let state = match (offboardings.len(), left) {
+        (0, _) => "Nothing of yours is stored here.",
+        (_, 0) => "Everything is deleted.",
+        _ => "Your data is being deleted. That takes less than an hour; come back to this page to see it done.",
+    };
+    let asked = asked_at.strftime("%Y-%m-%d %H:%M UTC");
+    Ok(Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>Deletion of your data</title><style>body{{font:1rem/1.5 system-ui;max-width:36rem;margin:3rem auto;\
+         padding:0 1rem}}</style><h1>Deletion of your data</h1><p>{state}</p><p>Asked for on {asked}, under the code \
+         <code>{code}</code>.</p></html>"
+    ))
+    .into_response())
+}
+
+/// The app that is called, and what Meta says; refused unless the app's secret signed it.
+async fn proved(deps: &Deps, name: Name, body: Body) -> Result<(MetaAppId, SignedRequest), Problem> {
+    let id = name.ok().and_then(|Path(name)| MetaAppId::parse(&name).ok()).ok_or_else(Problem::not_found)?;
+    let (known, _) = app(deps, &id).await?;
+    let Form(form) = body.map_err(|_| Problem::invalid("signed_request", "is required, in a form"))?;
+    let Some(request) = signed_request::read(&form.signed_request, &known.app_secrets) else {
+        deps.metrics.count("signup_callback", "not_signed", 1);
+        let title = "The request is not signed by this app.";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "not_signed", title));
+    };
+    Ok((id, request))
+}
+
+/// Scheme and host as the caller named them: API Gateway and the sandbox both hand them on.
+pub(crate) fn base_url(headers: &HeaderMap) -> String {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
+    let local = ["localhost", "127.0.0.1"].iter().any(|name| host.split(':').next() == Some(name));
+    format!("{}://{host}", if local { "http" } else { "https" })
+}

@@ -1,0 +1,300 @@
+//! Erasing what leaves: the whole table is walked and each item asked whether it is of what leaves. The same question, asked once more after
+//! erasing, proves that nothing is left. A walk costs half a read unit for each 4 KB of the table; an item erased 1 WRU a KB.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+
+use super::item::{Item, expiry, text, time};
+use super::{StorageError, Table, keys, unavailable};
+use crate::domain::ids::{ContactId, ConversationId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::offboarding::{Offboarding, TOMBSTONE_FOR};
+use crate::limits::BATCH_CONCURRENCY;
+
+/// What leaves, and what stays of its tenant.
+#[derive(Debug)]
+pub struct Leavers {
+    tenant: Option<TenantId>,
+    whole: bool,
+    offboarding: String,
+    accounts: HashSet<String>,
+    numbers: HashSet<String>,
+    businesses: HashSet<String>,
+    /// The tenant's numbers that stay: a contact who wrote to one of them stays too.
+    staying: Vec<PhoneNumberId>,
+}
+
+/// What a page of the walk came to.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Items of what leaves.
+    pub found: u64,
+    /// Objects of the bucket that belong to them, and folders, which end in `/`.
+    pub objects: Vec<String>,
+    /// Where the walk goes on; `None` at the end.
+    pub next: Option<String>,
+    /// The items found, to be erased by [`Table::erase`].
+    items: Vec<(keys::Key, How)>,
+}
+
+/// What is done with an item.
+#[derive(Debug)]
+enum How {
+    Delete,
+    /// A number's item becomes its tombstone.
+    Bury,
+    /// Some of its accounts leave, or the tenant that it names.
+    Trim(&'static str, Vec<String>),
+}
+
+/// Whether an item is of what leaves.
+enum Belongs {
+    No,
+    Yes(How),
+    /// If none of these contacts wrote to a number that stays, or one of them did not.
+    WithContact(Vec<ContactId>),
+}
+
+impl Leavers {
+    /// What an offboarding is about; `staying` are the tenant's other numbers.
+    #[must_use]
+    pub fn new(offboarding: &Offboarding, staying: Vec<PhoneNumberId>) -> Self {
+        Self {
+            tenant: offboarding.tenant,
+            whole: offboarding.whole,
+            offboarding: offboarding.id.to_string(),
+            accounts: offboarding.accounts.iter().map(ToString::to_string).collect(),
+            numbers: offboarding.numbers.iter().map(ToString::to_string).collect(),
+            businesses: offboarding.businesses.iter().cloned().collect(),
+            staying,
+        }
+    }
+
+    /// Whether these bytes name an account or number that leaves.
+    #[must_use]
+    pub fn are_in(&self, bytes: &[u8]) -> bool {
+        let has = |id: &String| memchr::memmem::find(bytes, id.as_bytes()).is_some();
+        self.accounts.iter().any(has) || self.numbers.iter().any(has)
+    }
+
+    /// Whether this account leaves.
+    #[must_use]
+    pub fn has_account(&self, id: &str) -> bool {
+        self.accounts.contains(id)
+    }
+
+    /// Whether this number leaves.
+    #[must_use]
+    pub fn has_number(&self, id: &str) -> bool {
+        self.numbers.contains(id)
+    }
+
+    fn is_tenants(&self, item: &Item) -> bool {
+        let tenant = self.tenant.map(|tenant| tenant.to_string());
+        tenant.is_some() && item.text("tenant") == tenant.as_deref()
+    }
+
+    fn belongs(&self, item: &Item) -> Result<Belongs, StorageError> {
+        let (pk, sk) = (item.required("pk")?, item.required("sk")?);
+        let (kind, rest) = pk.split_once('#').unwrap_or((pk, ""));
+        let first = rest.split('#').next().unwrap_or_default();
+        let when = |yes: bool| if yes { Belongs::Yes(How::Delete) } else { Belongs::No };
+        let names = |attribute: &str, of: &HashSet<String>| item.text(attribute).is_some_and(|id| of.contains(id));
+        Ok(match kind {
+            "NUMBER" if sk == "NUMBER" && self.numbers.contains(rest) => {
+                if item.0.contains_key("tenant") {
+                    Belongs::Yes(How::Bury)
+                } else {
+                    Belongs::No
+                }
+            }
+            "NUMBER" | "RATE" | "PAIR" | "CONV" => when(self.numbers.contains(first)),
+            "WABA" => when(self.accounts.contains(rest) && sk != keys::GONE),
+            "CONTACT" if sk == "CONTACT" => match ContactId::parse(rest) {
+                Ok(contact) if self.is_tenants(item) => Belongs::WithContact(vec![contact]),
+                _ => Belongs::No,
+            },
+            "CONTACT" => when(sk.split('#').nth(1).is_some_and(|account| self.accounts.contains(account))),
+            "ALIAS" if self.owns(first) => Belongs::WithContact(vec![item.parsed("contact", ContactId::parse)?]),
+            "MERGE" if self.is_tenants(item) => {
+                let both = [item.parsed("one", ContactId::parse)?, item.parsed("other", ContactId::parse)?];
+                Belongs::WithContact(both.to_vec())
+            }
+            "IDEM" if self.owns(first) => {
+                let to = item.text("conversation").and_then(|id| ConversationId::parse(id).ok());
+                when(self.whole || to.is_some_and(|id| self.numbers.contains(id.number().as_str())))
+            }
+            "KEPT" => {
+                let raw = item.0.get("raw").and_then(|raw| raw.as_b().ok());
+                when(names("number", &self.numbers) || raw.is_some_and(|raw| self.are_in(raw.as_ref())))
+            }
+            "ALERT" => {
+                let listed = item.text("list").and_then(|list| list.strip_prefix("ALERTS#"));
+                let ours = self.whole && listed.is_some_and(|tenant| self.owns(tenant));
+                let about = names("subject_id", &self.numbers) || names("subject_id", &self.accounts);
+                when(ours || about || names("account", &self.accounts))
+            }
+            "ONBOARDING" => when((self.whole && self.is_tenants(item)) || names("account", &self.accounts)),
+            "BROADCAST" => when(names("number", &self.numbers)),
+            "MEDIA" | "REPLAY" | "KEY" => when(self.whole && self.is_tenants(item)),
+            "OFFBOARDING" => when(self.whole && self.is_tenants(item) && rest != self.offboarding),
+            "PORTFOLIO" => when(self.businesses.contains(rest)),
+            "TENANT" if sk == "TENANT" || self.whole => when(self.whole && self.owns(rest)),
+            "TENANT" if !self.owns(rest) => Belongs::No,
+            "TENANT" | "BUSINESS" | "SIGNER" => {
+                let all = item.set("accounts");
+                let leaving: Vec<String> = all.iter().filter(|id| self.accounts.contains(*id)).cloned().collect();
+                match leaving.len() {
+                    0 => Belongs::No,
+                    some if some == all.len() => Belongs::Yes(How::Delete),
+                    _ => Belongs::Yes(How::Trim("accounts", leaving)),
+                }
+            }
+            "APP" if self.whole && item.text("hosted_for").is_some_and(|tenant| self.owns(tenant)) => {
+                Belongs::Yes(How::Trim("hosted_for", Vec::new()))
+            }
+            _ => Belongs::No,
+        })
+    }
+
+    fn owns(&self, tenant: &str) -> bool {
+        self.tenant.is_some_and(|ours| ours.to_string() == tenant)
+    }
+}
+
+impl Table {
+    /// Marks the numbers and accounts as gone: nothing is stored for them any more, once all functions have noticed. 1 WRU each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn mark_gone(&self, offboarding: &Offboarding, now: Timestamp) -> Result<(), StorageError> {
+        for number in &offboarding.numbers {
+            self.update(keys::number(number)).set_once("gone_at", time(now)).run().await?;
+        }
+        let until = expiry(now.checked_add(TOMBSTONE_FOR).unwrap_or(Timestamp::MAX));
+        for account in &offboarding.accounts {
+            let gone = self.update(keys::gone_account(account));
+            let gone = gone.set_once("gone_at", time(now)).set("expires_at", until.clone());
+            gone.set("erased_by", text(offboarding.id.to_string())).run().await?;
+        }
+        Ok(())
+    }
+
+    /// The accounts may be connected again, by whomever: nothing of them is left. 1 WRU each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn release_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+        for account in &offboarding.accounts {
+            self.update(keys::gone_account(account)).remove(&["erased_by"]).run().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an account is being erased: it cannot be connected before that is over.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_being_erased(&self, account: &WabaId) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::gone_account(account)).await?.is_some_and(|item| item.0.contains_key("erased_by")))
+    }
+
+    /// Looks at one page of the table: up to 1 MB.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn walk(&self, leavers: &Leavers, cursor: Option<&str>) -> Result<Walked, StorageError> {
+        let start = cursor.map(|cursor| {
+            let (pk, sk) = cursor.split_once('\n').unwrap_or((cursor, ""));
+            keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes()
+        });
+        let answer =
+            self.client.scan().table_name(&self.name).consistent_read(true).set_exclusive_start_key(start).send().await;
+        let answer = answer.map_err(|error| unavailable("Scan", &error))?;
+        let next = answer.last_evaluated_key.map(|key| Item(key).key()).transpose()?;
+        let mut walked = Walked { next: next.map(|key| format!("{}\n{}", key.pk, key.sk)), ..Walked::default() };
+        for item in answer.items.unwrap_or_default().into_iter().map(Item) {
+            let how = match leavers.belongs(&item)? {
+                Belongs::No => continue,
+                Belongs::Yes(how) => how,
+                Belongs::WithContact(contacts) => match self.all_stay(leavers, &contacts).await? {
+                    true => continue,
+                    false => How::Delete,
+                },
+            };
+            walked.objects.extend(objects_of(&item)?);
+            walked.found += 1;
+            walked.items.push((item.key()?, how));
+        }
+        Ok(walked)
+    }
+
+    /// Erases what a page found. Their objects go first: an item is what leads to them.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn erase(&self, walked: &Walked, now: Timestamp) -> Result<(), StorageError> {
+        // Collected first: a stream over a closure that borrows is not `Send`.
+        let mut erased = Vec::with_capacity(walked.items.len());
+        for (key, how) in &walked.items {
+            erased.push(self.erase_item(key, how, now));
+        }
+        stream::iter(erased).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
+    }
+
+    async fn erase_item(&self, key: &keys::Key, how: &How, now: Timestamp) -> Result<(), StorageError> {
+        let named = || self.client.delete_item().table_name(&self.name);
+        match how {
+            How::Delete => {
+                let deleted = named().set_key(Some(key.attributes())).send().await;
+                deleted.map_err(|error| unavailable("DeleteItem", &error))?;
+            }
+            How::Bury => {
+                let until = now.checked_add(TOMBSTONE_FOR).unwrap_or(Timestamp::MAX);
+                let mut stone = key.attributes();
+                stone.insert("gone_at".to_owned(), time(now));
+                stone.insert("expires_at".to_owned(), expiry(until));
+                let put = self.client.put_item().table_name(&self.name).set_item(Some(stone)).send().await;
+                put.map_err(|error| unavailable("PutItem", &error))?;
+            }
+            How::Trim(attribute, leaving) if leaving.is_empty() => {
+                self.update(key.clone()).remove(&[attribute]).run().await?;
+            }
+            How::Trim(attribute, leaving) => {
+                let trim = self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()));
+                let trim =
+                    trim.update_expression("DELETE #set :leaving").expression_attribute_names("#set", *attribute);
+                let trim = trim.expression_attribute_values(":leaving", AttributeValue::Ss(leaving.clone()));
+                trim.send().await.map_err(|error| unavailable("UpdateItem", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether each of these contacts wrote to, or was written to from, a number that stays.
+    async fn all_stay(&self, leavers: &Leavers, contacts: &[ContactId]) -> Result<bool, StorageError> {
+        for contact in contacts {
+            let wanted: Vec<keys::Key> = leavers
+                .staying
+                .iter()
+                .map(|number| keys::conversation(&ConversationId::new(number.clone(), *contact)))
+                .collect();
+            if wanted.is_empty() || self.read_all(&wanted).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What the bucket holds of an item.
+fn objects_of(item: &Item) -> Result<Vec<String>, StorageError> {
+    let pk = item.required("pk")?;
+    let mut objects: Vec<String> = item.owned("stored_at").into_iter().collect();
+    // Files are kept by their bytes: all of the tenant's go at once, also those that an upload left without an item.
+    objects.extend(pk.strip_prefix("TENANT#").map(|id| format!("media/{id}/")));
+    objects.extend(pk.strip_prefix("BROADCAST#").map(|id| format!("broadcasts/{id}/")));
+    Ok(objects)
+}

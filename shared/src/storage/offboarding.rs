@@ -1,0 +1,248 @@
+//! Offboardings: one item each. When one is over it says that nothing is left, and of a whole tenant no more than that.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::{SignedDuration, Timestamp};
+
+use super::item::{Item, expiry, number, text, time};
+use super::onboarding::{read_step, with_step};
+use super::page::{FEED, LIST};
+use super::{Page, StorageError, Table, keys};
+use crate::domain::account::{Aspect, StateChange, Subject};
+use crate::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::offboarding::{CreditToRevoke, Leaving, Offboarding, Why};
+use crate::domain::onboarding::StepRecord;
+
+/// How long an offboarding is kept: its proof may be asked for.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(3 * 365 * 24);
+
+fn texts(values: Vec<String>) -> Option<AttributeValue> {
+    (!values.is_empty()).then_some(AttributeValue::Ss(values))
+}
+
+fn count(many: u64) -> AttributeValue {
+    number(i64::try_from(many).unwrap_or(i64::MAX))
+}
+
+impl Table {
+    /// Stores an offboarding that begins; again it changes nothing. It is due at once. 1 WRU and 2 for its lists.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_offboarding(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+        let tenant = offboarding.tenant.map(|tenant| tenant.to_string());
+        let kept_until = offboarding.started_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        self.update(keys::offboarding(offboarding.id))
+            .set("why", text(offboarding.why.as_str()))
+            .set("started_at", time(offboarding.started_at))
+            .set("erase_at", time(offboarding.erase_at))
+            .set("whole", number(i64::from(offboarding.whole)))
+            .set("list", text(keys::OFFBOARDINGS))
+            .set("list_at", time(offboarding.started_at))
+            .set("expires_at", expiry(kept_until))
+            .set_once_if("tenant", tenant.as_ref().map(text))
+            .set_once_if("feed", offboarding.tenant.map(|tenant| text(keys::offboardings(tenant))))
+            .set_once_if("feed_at", tenant.is_some().then(|| time(offboarding.started_at)))
+            .set_once_if("accounts", texts(offboarding.accounts.iter().map(ToString::to_string).collect()))
+            .when("attribute_not_exists(#pk)")
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// The offboarding of this id, whosever it is.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn offboarding(&self, id: OffboardingId) -> Result<Option<Offboarding>, StorageError> {
+        self.read(&keys::offboarding(id)).await?.map(|item| read(&item)).transpose()
+    }
+
+    /// A tenant's offboardings, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn offboardings(
+        &self,
+        tenant: TenantId,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<Offboarding>, StorageError> {
+        let accepts = |pk: &str, sk: &str| pk.starts_with("OFFBOARDING#") && sk == "OFFBOARDING";
+        self.list(FEED, &keys::offboardings(tenant), limit, cursor, accepts, read).await
+    }
+
+    /// Offboardings that are due to be gone on with, the longest due first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or a key is damaged.
+    pub async fn offboardings_due(&self, now: Timestamp, limit: u16) -> Result<Vec<OffboardingId>, StorageError> {
+        let found = self.oldest(LIST, keys::OFFBOARDINGS, now, limit).await?;
+        let id = |item: &Item| item.parsed("pk", |pk| OffboardingId::parse(pk.trim_start_matches("OFFBOARDING#")));
+        found.iter().map(id).collect()
+    }
+
+    /// When an offboarding is gone on with. 1 WRU and 2 for the list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn postpone_offboarding(&self, id: OffboardingId, until: Timestamp) -> Result<(), StorageError> {
+        let update = self.update(keys::offboarding(id)).set("list_at", time(until));
+        update.when("attribute_exists(#list)").run().await?;
+        Ok(())
+    }
+
+    /// Records a step. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn record_leaving(
+        &self,
+        id: OffboardingId,
+        step: Leaving,
+        record: &StepRecord,
+    ) -> Result<(), StorageError> {
+        with_step(self.update(keys::offboarding(id)), step.as_str(), record)?.run().await?;
+        Ok(())
+    }
+
+    /// Records what leaves, as it was looked up when sending was stopped. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn settle_leaving(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+        let share = |one: &CreditToRevoke| format!("{}|{}|{}", one.app, one.share, one.business);
+        let sets = [
+            ("accounts", offboarding.accounts.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            ("numbers", offboarding.numbers.iter().map(ToString::to_string).collect()),
+            ("shares", offboarding.shares.iter().map(share).collect()),
+            ("businesses", offboarding.businesses.clone()),
+        ];
+        let mut update = self.update(keys::offboarding(offboarding.id));
+        for (name, values) in sets {
+            update = match texts(values) {
+                Some(values) => update.set(name, values),
+                None => update.remove(&[name]),
+            };
+        }
+        update.run().await?;
+        Ok(())
+    }
+
+    /// Records how far erasing or proving is. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_leaving(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+        let update = self
+            .update(keys::offboarding(offboarding.id))
+            .set("erased", count(offboarding.erased))
+            .set("found", count(offboarding.found))
+            .set_once_if("marked_at", offboarding.marked_at.map(time));
+        let update = match &offboarding.cursor {
+            Some(cursor) => update.set("cursor", text(cursor)),
+            None => update.remove(&["cursor"]),
+        };
+        update.run().await?;
+        Ok(())
+    }
+
+    /// Records that a business came back: nothing is erased. 1 WRU and 1 for the list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn cancel_offboarding(&self, id: OffboardingId, why: &str) -> Result<(), StorageError> {
+        self.update(keys::offboarding(id)).set("cancelled", text(why)).remove(&["list", "list_at"]).run().await?;
+        Ok(())
+    }
+
+    /// Ends an offboarding: nothing is left. Of a whole tenant not even its id. 1 WRU and 2 for the lists.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_offboarding(&self, offboarding: &Offboarding, proof: &StepRecord) -> Result<(), StorageError> {
+        let update =
+            self.update(keys::offboarding(offboarding.id)).remove(&["list", "list_at", "cursor", "numbers", "shares"]);
+        let update = update.remove(&["businesses"]);
+        let update = if offboarding.whole { update.remove(&["tenant", "feed", "feed_at", "accounts"]) } else { update };
+        with_step(update, Leaving::Prove.as_str(), proof)?.run().await?;
+        Ok(())
+    }
+
+    /// Nothing is sent for an account any more. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn stop_account(&self, account: &WabaId, now: Timestamp) -> Result<(), StorageError> {
+        let stopped = StateChange {
+            subject: Subject::Waba(account.clone()),
+            aspect: Aspect::Partner,
+            key: None,
+            word: "removed".to_owned(),
+            until: None,
+            detail: "{}".to_owned(),
+            at: now,
+            timed: true,
+            alert: None,
+        };
+        self.put_state(&stopped).await
+    }
+
+    /// Records under which code a user may ask what came of a request to delete their data. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_deletion(
+        &self,
+        code: OffboardingId,
+        offboardings: &[OffboardingId],
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.update(keys::deletion(code))
+            .set_once("asked_at", time(now))
+            .set_once("expires_at", expiry(now.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)))
+            .set_once_if("offboardings", texts(offboardings.iter().map(ToString::to_string).collect()))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// When a user asked for their data to be deleted, and the offboardings that do it; `None`: nobody asked under this code.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn deletion(&self, code: OffboardingId) -> Result<Option<(Timestamp, Vec<OffboardingId>)>, StorageError> {
+        let Some(item) = self.read(&keys::deletion(code)).await? else { return Ok(None) };
+        let ids = item.set("offboardings").iter().filter_map(|id| OffboardingId::parse(id).ok()).collect();
+        Ok(Some((item.required_time("asked_at")?, ids)))
+    }
+}
+
+fn read(item: &Item) -> Result<Offboarding, StorageError> {
+    let mut steps = Vec::new();
+    for step in Leaving::ALL {
+        steps.extend(read_step(item, step.as_str())?.map(|record| (step, record)));
+    }
+    let share = |text: &String| {
+        let mut parts = text.splitn(3, '|').map(str::to_owned);
+        Some(CreditToRevoke { app: parts.next()?, share: parts.next()?, business: parts.next()? })
+    };
+    let many = |name: &str| item.number(name).and_then(|many| u64::try_from(many).ok()).unwrap_or(0);
+    Ok(Offboarding {
+        id: item.parsed("pk", |pk| OffboardingId::parse(pk.trim_start_matches("OFFBOARDING#")))?,
+        tenant: item.parsed_optional("tenant", TenantId::parse)?,
+        whole: item.number("whole") == Some(1),
+        accounts: item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect(),
+        numbers: item.set("numbers").iter().filter_map(|id| PhoneNumberId::parse(id).ok()).collect(),
+        shares: item.set("shares").iter().filter_map(share).collect(),
+        businesses: item.set("businesses"),
+        why: item.parsed("why", |word| Why::from_word(word).ok_or(()))?,
+        started_at: item.required_time("started_at")?,
+        erase_at: item.required_time("erase_at")?,
+        marked_at: item.time("marked_at"),
+        cursor: item.owned("cursor"),
+        erased: many("erased"),
+        found: many("found"),
+        cancelled: item.owned("cancelled"),
+        steps,
+    })
+}
