@@ -105,7 +105,7 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
         coexistence: false,
         fallback: None,
     };
-    assert!(app.stack.operator.put_number(&number, &Secret::new("token".to_owned())).await.is_err());
+    assert!(app.stack.operator.put_number(&number, &Secret::new("token".to_owned()), None).await.is_err());
     app.recover().await;
     assert!(app.meta.sent().is_empty());
 }

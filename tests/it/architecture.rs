@@ -38,7 +38,7 @@ fn dependencies_point_one_way() {
         ("functions/send-message", &["shared"][..]),
         ("functions/sweep", &["shared"][..]),
         ("functions/token-refresh", &["shared"][..]),
-        ("infra/operator", &["api", "shared"][..]),
+        ("infra/operator", &["api", "shared", "token-refresh"][..]),
         (
             "infra/sandbox",
             &[

@@ -119,11 +119,35 @@ async fn full_run(app: &App) {
 async fn connected(app: &App) -> Vec<(&'static str, String)> {
     app.meta.script_call("debug_token", [ScriptedFault::Html502]);
     app.meta.script_call("subscribe", [ScriptedFault::Error { http: 400, code: 2, message: "x".to_owned() }]);
+    crate::partner::with_credit(app).await;
     let (started, code) = crate::onboarding::connect(app).await;
+    let account = app.meta.business_account(crate::onboarding::ACCOUNT).unwrap();
+    let token = app.meta.tokens().into_iter().find(|token| *token != app.seed.access_token).unwrap();
+    // A link is opened, the health is looked at, and the business leaves, with failures on the way.
+    let request = serde_json::json!({"app": "sandbox", "link_days": 1});
+    let linked = app.api("POST", "/v1/onboardings", Some(request)).await.json();
+    let link = linked["link"]["path"].as_str().unwrap().split_once('#').unwrap().1.to_owned();
+    let open = axum::http::Request::post(format!("/v1/onboardings/{}/open", linked["id"].as_str().unwrap()));
+    let opened = app.request(open.body(serde_json::json!({"link": link}).to_string().into()).unwrap()).await.json();
+    Box::pin(app.functions.visit_tokens()).await.ok();
+    for call in ["unsubscribe", "revoke", "credit_revoke"] {
+        app.meta.script_call(call, [ScriptedFault::Error { http: 400, code: 9_999, message: "no".to_owned() }]);
+    }
+    let leaves = serde_json::json!({"waba_id": crate::onboarding::ACCOUNT});
+    assert_eq!(app.api("POST", "/v1/offboardings", Some(leaves)).await.status, StatusCode::ACCEPTED);
+    for _ in 0..8 {
+        Box::pin(app.functions.offboard()).await.ok();
+        app.advance(900);
+    }
     vec![
         ("signup state", started["state"].as_str().unwrap().to_owned()),
+        ("state of a link", opened["state"].as_str().unwrap().to_owned()),
+        ("link", link),
         ("signup code", code),
-        ("business token", app.meta.tokens().pop().unwrap()),
+        ("business token", token),
+        ("system user's token", "EAAsystemusertoken".to_owned()),
+        // Six digits are in every timestamp; a PIN that leaks stands in quotes.
+        ("PIN", format!("\"{}\"", account.numbers[0].pin.clone().unwrap())),
     ]
 }
 

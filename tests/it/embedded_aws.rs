@@ -7,7 +7,7 @@ use aws_sdk_sqs::error::ProvideErrorMetadata;
 use sandbox::aws::sqs::Sqs;
 use sandbox::stack::{INBOUND, KEY, OUTBOUND};
 use shared::aws::AwsConfig;
-use shared::domain::ids::{MetaAppId, TenantId, WabaId};
+use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use shared::secret::Secret;
 use shared::vault::{Context, VaultError};
 
@@ -42,6 +42,60 @@ async fn a_sealed_secret_opens_only_in_its_own_context() {
     assert!(missing.await.is_err(), "no context is not any context");
     let unknown = kms.encrypt().key_id("nokey").plaintext(aws_sdk_kms::primitives::Blob::new(b"x")).send().await;
     assert_eq!(unknown.unwrap_err().code(), Some("NotFoundException"));
+}
+
+#[tokio::test]
+async fn every_purpose_and_owner_is_a_context_of_its_own() {
+    let app = App::start().await;
+    let vault = &app.stack.operator.vault;
+    let now = app.clock.now();
+    let mut contexts = vec![Context::ApiKeyPepper, Context::CallbackMac];
+    for owner in ["1", "2"] {
+        let tenant = TenantId::generate(now).unwrap();
+        // The same ids in every place where they may stand: the purpose alone must tell them apart.
+        let (waba, number) = (WabaId::parse(owner).unwrap(), PhoneNumberId::parse(owner).unwrap());
+        let meta_app = MetaAppId::parse(owner).unwrap();
+        for tenant in [tenant, TenantId::generate(now).unwrap()] {
+            contexts.push(Context::GraphToken { tenant, waba: waba.clone() });
+            contexts.push(Context::Pin { tenant, number: number.clone() });
+            let onboarding = OnboardingId::generate(now).unwrap();
+            contexts.push(Context::OnboardingToken { tenant, onboarding });
+        }
+        contexts.push(Context::MetaApp(meta_app.clone()));
+        contexts.push(Context::SystemToken(meta_app));
+    }
+    let mut refused = 0;
+    for context in &contexts {
+        let sealed = vault.seal(&Secret::new("secret".to_owned()), context).await.unwrap();
+        for other in &contexts {
+            let opened = vault.open(&sealed, other).await;
+            match context == other {
+                true => assert_eq!(opened.unwrap().expose(), "secret"),
+                false => {
+                    assert_eq!(opened.err(), Some(VaultError::WrongContext), "{context:?} opened as {other:?}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!("vault: {} contexts, {refused} wrong ones refused", contexts.len());
+}
+
+#[tokio::test]
+async fn a_token_that_was_moved_to_another_row_sends_nothing() {
+    let app = crate::onboarding::business().await;
+    crate::onboarding::connect(&app).await;
+    let table = &app.stack.operator.table;
+    let ours = WabaId::parse(crate::harness::WABA).unwrap();
+    let theirs = table.token_record(&WabaId::parse(crate::onboarding::ACCOUNT).unwrap()).await.unwrap().unwrap();
+    // Somebody who can write to the table puts another account's token in place of ours.
+    let stolen = (&theirs.sealed, None);
+    table.put_graph_token(TenantId::parse(&app.seed.tenant_id).unwrap(), &ours, stolen, app.clock.now()).await.unwrap();
+    app.customer_writes("hello");
+    app.drain().await;
+    app.send("hi", None).await;
+    app.recover().await;
+    assert_eq!(app.meta.sent_count(), 0);
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ async fn a_number_is_served_from_the_moment_it_is_connected() {
         coexistence: false,
         fallback: None,
     };
-    app.stack.operator.put_number(&number, &shared::secret::Secret::new("t".to_owned())).await.unwrap();
+    app.stack.operator.put_number(&number, &shared::secret::Secret::new("t".to_owned()), None).await.unwrap();
     app.webhook(body("wamid.after")).await;
     app.drain().await;
     assert_eq!(app.texts("inbound").await, ["wamid.after"]);

@@ -1,7 +1,7 @@
 //! What Meta's list of messages proves about those in doubt (`reliability.md` §2.3.5, E2), where the setting asks for it.
 
 use axum::http::StatusCode;
-use sandbox::meta::{MetaNumber, ScriptedFault, StatusOrder};
+use sandbox::meta::{ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::token::AccessToken;
@@ -95,16 +95,10 @@ async fn two_doubts_that_one_listed_message_can_be_about_stay_in_doubt() {
 async fn nothing_is_sent_again_before_meta_has_answered() {
     let app = asking().await;
     sent_with(&app, ScriptedFault::DropAfter, "a one-time code", "resend_once").await;
-    let number = |token: &str| MetaNumber {
-        phone_number_id: NUMBER.to_owned(),
-        display_phone_number: "15550001111".to_owned(),
-        waba_id: WABA.to_owned(),
-        token: token.to_owned(),
-    };
-    app.meta.put_number(number("another"));
+    app.meta.withdraw_tokens(WABA);
     app.recover().await;
     assert_eq!((statuses(&app).await, app.meta.sent().len()), (vec!["unknown".to_owned()], 1));
-    app.meta.put_number(number(&app.seed.access_token));
+    app.meta.put_token(&app.seed.access_token, sandbox::sandbox::seeded_account());
     app.recover().await;
     assert_eq!((statuses(&app).await, app.meta.sent().len()), (vec!["accepted".to_owned()], 1));
 }

@@ -349,7 +349,7 @@ async fn connect(app: &App, tenant: TenantId, number: &str, waba: &str) {
         coexistence: false,
         fallback: None,
     };
-    app.stack.operator.put_number(&number, &Secret::new("t".to_owned())).await.unwrap();
+    app.stack.operator.put_number(&number, &Secret::new("t".to_owned()), None).await.unwrap();
 }
 
 #[tokio::test]

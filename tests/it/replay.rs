@@ -141,7 +141,7 @@ async fn a_number_that_is_connected_late_gets_what_was_kept_for_it() {
         coexistence: false,
         fallback: None,
     };
-    app.stack.operator.put_number(&number, &Secret::new("t".to_owned())).await.unwrap();
+    app.stack.operator.put_number(&number, &Secret::new("t".to_owned()), None).await.unwrap();
     app.advance(86_400);
     assert_eq!(queued(&app, &replay(&app, json!({"source": "quarantine", "number_id": id})).await).await, 2);
     assert_eq!(app.texts("inbound").await, ["wamid.a", "wamid.b"]);

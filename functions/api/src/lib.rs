@@ -25,6 +25,7 @@ mod broadcast;
 mod broadcasts;
 mod conversations;
 mod fallback;
+mod health;
 mod json;
 mod media;
 mod merges;
@@ -178,6 +179,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/numbers/{id}/fallback-template", put(fallback::put).delete(fallback::delete))
         .route("/v1/numbers", get(numbers::list))
         .route("/v1/numbers/{id}", get(numbers::get))
+        .route("/v1/numbers/{id}/health", get(health::get).post(health::look))
         .route("/v1/numbers/{id}/conversation", get(numbers::conversation))
         .route("/v1/numbers/{id}/templates", get(numbers::templates))
         .route("/v1/numbers/{id}/kept", get(numbers::kept))

@@ -129,10 +129,10 @@ pub(crate) async fn list(
     Ok(Json(List { data, next_cursor: page.next }))
 }
 
-type Id = Result<Path<String>, PathRejection>;
+pub(crate) type Id = Result<Path<String>, PathRejection>;
 
 /// The caller's number; another tenant's is answered like one that does not exist.
-async fn own(deps: &Deps, caller: &Caller, path: Id) -> Result<Number, Problem> {
+pub(crate) async fn own(deps: &Deps, caller: &Caller, path: Id) -> Result<Number, Problem> {
     let tenant = caller.tenant(Scope::Read)?;
     let id = path.ok().and_then(|Path(id)| PhoneNumberId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
     let number = deps.table.number(&id).await.map_err(|error| storage_problem(&error))?;

@@ -9,13 +9,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shared::clock::Timestamp;
-use shared::domain::app::SignupSettings;
+use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, WabaId};
-use shared::domain::onboarding::{Onboarding, Progress, STATE_FOR, Step, StepRecord, StepState};
+use shared::domain::onboarding::{LINK_DAYS_MAX, Onboarding, Progress, STATE_FOR, Step, StepRecord, StepState};
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::queue::OnboardingJob;
+use shared::secret::Secret;
 use shared::storage::StorageError;
 use shared::vault::random_secret;
 
@@ -30,6 +30,7 @@ type Id = Result<Path<String>, PathRejection>;
 #[serde(deny_unknown_fields)]
 struct StartRequest {
     app: String,
+    link_days: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +48,15 @@ pub(crate) struct StartedJson {
     expires_at: String,
     finish_path: String,
     popup: PopupJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<LinkJson>,
+}
+
+/// What the tenant sends to its customer. It is shown this once.
+#[derive(Serialize)]
+struct LinkJson {
+    path: String,
+    expires_at: String,
 }
 
 #[derive(Serialize)]
@@ -127,12 +137,21 @@ pub(crate) async fn start(
     let id = OnboardingId::generate(now).map_err(no_chance)?;
     let state = random_secret().map_err(no_chance)?;
     let valid_until = now.checked_add(STATE_FOR).unwrap_or(Timestamp::MAX);
+    let link = match request.link_days {
+        None => None,
+        Some(days) if (1..=LINK_DAYS_MAX).contains(&days) => {
+            let until = now.checked_add(SignedDuration::from_hours(days * 24)).unwrap_or(Timestamp::MAX);
+            Some((random_secret().map_err(no_chance)?, until))
+        }
+        Some(_) => return Err(Problem::invalid("link_days", &format!("must be 1 to {LINK_DAYS_MAX}"))),
+    };
     let onboarding = Onboarding {
         id,
         tenant,
         app,
         created_at: now,
         valid_until,
+        link_until: link.as_ref().map(|(_, until)| *until),
         hosted_by: None,
         shape: None,
         account: None,
@@ -141,8 +160,12 @@ pub(crate) async fn start(
         ended: None,
         steps: Vec::new(),
     };
-    let hash = hex::encode(Sha256::digest(state.expose().as_bytes()));
-    deps.table.put_onboarding(&onboarding, &hash).await.map_err(|error| storage_problem(&error))?;
+    let hash = |secret: &Secret| hex::encode(Sha256::digest(secret.expose().as_bytes()));
+    let link_hash = link.as_ref().map(|(secret, _)| hash(secret));
+    deps.table
+        .put_onboarding(&onboarding, &hash(&state), link_hash.as_deref())
+        .await
+        .map_err(|error| storage_problem(&error))?;
     deps.metrics.count("onboarding", "started", 1);
     let started = StartedJson {
         id: id.to_string(),
@@ -150,22 +173,17 @@ pub(crate) async fn start(
         expires_at: time(valid_until),
         finish_path: format!("/v1/onboardings/{id}/finish"),
         popup: PopupJson {
-            extras: extras(&settings),
+            extras: settings.extras(),
             app_id: settings.client_id,
             config_id: settings.config_id,
             graph_version: deps.graph_version.clone(),
         },
+        link: link.map(|(secret, until)| LinkJson {
+            path: format!("/signup/{id}#{}", secret.expose()),
+            expires_at: time(until),
+        }),
     };
     Ok((StatusCode::CREATED, Json(started)))
-}
-
-/// `extras` of the popup: the configuration decides, except where it does not (`facts/onboarding.md` §1.2).
-fn extras(settings: &SignupSettings) -> serde_json::Value {
-    let mut extras = serde_json::json!({"setup": {}});
-    if let Some(feature_type) = &settings.feature_type {
-        extras["featureType"] = feature_type.clone().into();
-    }
-    extras
 }
 
 pub(crate) async fn list(

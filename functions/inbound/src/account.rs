@@ -76,6 +76,7 @@ async fn begin_hosted(deps: &Deps, app: &MetaAppId, account: &WabaId, change: &S
         app: app.clone(),
         created_at: change.at,
         valid_until: change.at,
+        link_until: None,
         hosted_by: Some(owner),
         shape: None,
         account: Some(account.clone()),
@@ -85,7 +86,7 @@ async fn begin_hosted(deps: &Deps, app: &MetaAppId, account: &WabaId, change: &S
         steps: Vec::new(),
     };
     // No state finishes it: there is no page.
-    deps.table.put_onboarding(&onboarding, "").await?;
+    deps.table.put_onboarding(&onboarding, "", None).await?;
     let job = OnboardingJob { id }.encode().map_err(|_| NotStored::BadJob)?;
     Ok(deps.onboarding.send(job, &id.to_string()).await?)
 }

@@ -7,8 +7,9 @@ use shared::clock::Timestamp;
 use shared::domain::contact::ContactCard;
 use shared::domain::content::Content;
 use shared::domain::event::{InboundEvent, Kept, KeptReason, ProviderError, Said, StatusUpdate};
+use shared::domain::health::Seen;
 use shared::domain::ids::{ContactId, ConversationId, MessageId, MetaAppId, PhoneNumberId};
-use shared::domain::message::{ForeignMessage, HistoryThread};
+use shared::domain::message::{ForeignMessage, HistoryThread, Origin};
 use shared::domain::number::Number;
 use shared::domain::policy::Consequence;
 use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
@@ -16,7 +17,7 @@ use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::error;
 use shared::queue::QueueError;
 use shared::secret::Secret;
-use shared::storage::{Applied, ArchiveError, Noted, StorageError, Stored, Table, Vouched};
+use shared::storage::{Applied, ArchiveError, Noted, StorageError, Stored, Table, Vouched, hour_of};
 use shared::vault::{Context, VaultError};
 
 use crate::{Deps, account};
@@ -64,7 +65,12 @@ pub(crate) async fn apply(
         }
         Said::State(change) => account::record(deps, app, *change).await,
         said => match known_number(deps, number.as_ref()).await? {
-            Some(known) => of_number(deps, &known, said, received_at).await,
+            Some(known) => {
+                let kind = seen_kind(&said);
+                let placed = of_number(deps, &known, said, received_at).await?;
+                note_seen(deps, &known, kind, received_at).await?;
+                Ok(placed)
+            }
             None => match &number {
                 // What is still said of a number that left is not kept: it was erased.
                 Some(number) if deps.table.is_number_gone(number).await? => {
@@ -85,6 +91,35 @@ pub(crate) async fn apply(
     };
     keep(deps, &kept, number.as_ref(), received_at).await?;
     Ok(Some(Table::kept_id(&kept.raw)))
+}
+
+/// Under which name it is noted that something was received: the health of a number shows it.
+fn seen_kind(said: &Said) -> Option<Seen> {
+    match said {
+        Said::Message(_, message) if message.origin == Origin::Customer => Some(Seen::Messages),
+        Said::Message(_, message) if message.origin == Origin::BusinessApp => Some(Seen::Echoes),
+        Said::Status(..) => Some(Seen::Statuses),
+        Said::History(_) | Said::HistoryProgress(..) => Some(Seen::History),
+        Said::AddressBook(..) => Some(Seen::AddressBook),
+        _ => None,
+    }
+}
+
+/// Once an hour for each kind of each number, as far as this function remembers.
+async fn note_seen(
+    deps: &Deps,
+    number: &Number,
+    kind: Option<Seen>,
+    received_at: Timestamp,
+) -> Result<(), StorageError> {
+    let Some(kind) = kind else { return Ok(()) };
+    let hour = hour_of(received_at);
+    let note = async {
+        deps.table.note_seen(&number.id, hour, kind).await?;
+        Ok::<_, StorageError>(Some(()))
+    };
+    deps.seen.get(&(number.id.clone(), kind, hour), note).await?;
+    Ok(())
 }
 
 /// The number, from memory for five minutes. That it is unknown is not remembered: it may be connected any moment, and

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
-use shared::clock::{Clock, Timestamp};
+use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::contact::Alias;
+use shared::domain::health::Seen;
 use shared::domain::ids::{ContactId, PhoneNumberId, TenantId};
 use shared::domain::number::Number;
 use shared::limits::CACHE_FOR;
@@ -24,6 +25,9 @@ use shared::secret::Secret;
 use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
+
+/// How long it is remembered that something was noted as received: the hour that it is noted for.
+const SEEN_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// The names this function is given.
 #[derive(Debug, Clone)]
@@ -72,6 +76,7 @@ pub struct Deps {
     metrics: Metrics,
     numbers: Cache<PhoneNumberId, Number>,
     contacts: Cache<(TenantId, Vec<Alias>), ContactId>,
+    seen: Cache<(PhoneNumberId, Seen, Timestamp), ()>,
     callback_mac: Cache<(), Arc<Secret>>,
 }
 
@@ -88,6 +93,7 @@ impl Deps {
             dead_letters: Queue::new(aws.sqs(), config.dead_letters_url.clone()),
             metrics,
             contacts: Cache::strict(clock.clone(), CACHE_FOR),
+            seen: Cache::strict(clock.clone(), SEEN_FOR),
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
             callback_mac: Cache::keeping_stale(clock.clone(), CACHE_FOR),
             clock,

@@ -158,7 +158,7 @@ fn popup_end(request: &Request) -> Result<Option<PopupEnd>, Problem> {
 }
 
 /// Where the onboarding stands now.
-async fn answer(deps: &Deps, id: OnboardingId, now: Timestamp) -> Result<Response, Problem> {
+pub(crate) async fn answer(deps: &Deps, id: OnboardingId, now: Timestamp) -> Result<Response, Problem> {
     let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, _) = known.ok_or_else(Problem::not_found)?;
     let progress = onboarding.progress(now);

@@ -3,11 +3,14 @@
 //!
 //! * `POST /v1/onboardings/{id}/finish`: the code is exchanged within this request, because it is good for 30 seconds; the
 //!   token is sealed before anything else and proved to reach the account; the rest is the onboarding function's.
+//! * `GET /signup/{id}`, `POST /v1/onboardings/{id}/open`: the page behind a shareable link.
 //! * `POST /webhooks/meta/{app}/deauthorize`, `…/deletion`, `GET /deletions/{code}`: Meta's callbacks about users.
 
 mod callbacks;
 mod exchange;
 mod finish;
+mod origin;
+mod page;
 mod prove;
 
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{get, post};
 use shared::aws::AwsConfig;
 use shared::clock::Clock;
@@ -42,10 +46,13 @@ pub struct Config {
     pub graph_url: String,
     /// Version of Graph, such as `v25.0`.
     pub graph_version: String,
+    /// The JavaScript SDK that the page loads instead of Meta's: the simulated one.
+    pub sdk_url: Option<String>,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `ONBOARDING_QUEUE_URL`, and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `ONBOARDING_QUEUE_URL`, and optionally `META_GRAPH_URL`, `META_GRAPH_VERSION`
+    /// and `META_SDK_URL`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -56,6 +63,7 @@ impl Config {
             onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
             graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
             graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            sdk_url: config::optional("META_SDK_URL"),
         })
     }
 }
@@ -67,6 +75,8 @@ pub struct Deps {
     vault: Vault,
     onboarding: Queue,
     graph: GraphClient,
+    graph_version: String,
+    sdk_url: Option<String>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -82,6 +92,8 @@ impl Deps {
             vault: Vault::new(aws.kms(), config.key_id.clone()),
             onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            graph_version: config.graph_version.clone(),
+            sdk_url: config.sdk_url.clone(),
             clock,
             metrics,
         })
@@ -90,13 +102,22 @@ impl Deps {
 
 /// The routes of this function.
 pub fn router(deps: Deps) -> Router {
+    let deps = Arc::new(deps);
     Router::new()
-        .route("/v1/onboardings/{id}/finish", post(finish::finish))
+        .route("/v1/onboardings/{id}/finish", post(finish::finish).options(nothing))
+        .route("/v1/onboardings/{id}/open", post(page::open))
+        .layer(middleware::from_fn_with_state(deps.clone(), origin::check))
+        .route("/signup/{id}", get(page::page))
         .route("/webhooks/meta/{app}/deauthorize", post(callbacks::deauthorize))
         .route("/webhooks/meta/{app}/deletion", post(callbacks::deletion))
         .route("/deletions/{code}", get(callbacks::deletion_status))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(Arc::new(deps))
+        .with_state(deps)
+}
+
+/// A browser asks whether its page may post; the answer is given before it comes here, unless the page is ours.
+async fn nothing() -> axum::http::StatusCode {
+    axum::http::StatusCode::NO_CONTENT
 }
 
 /// What our own infrastructure did not answer; the request may be repeated.

@@ -1,12 +1,13 @@
-//! Every hour: tokens whose daily visit is due are asked what they are worth, renewed before they end, and replaced only by one that was
+//! Every five minutes: tokens whose daily visit is due are asked what they are worth, renewed before they end, and replaced only by one that was
 //! proved. What cannot be renewed becomes an alert in time (`facts/onboarding.md` §10.2). A dead token stops sending, never receiving.
 
+mod look;
 mod visit;
 
 use shared::aws::AwsConfig;
 use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
-use shared::domain::ids::ClaimId;
+use shared::domain::ids::{ClaimId, WabaId};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::storage::{StorageError, Table};
 use shared::telemetry::Metrics;
@@ -32,10 +33,12 @@ pub struct Config {
     pub graph_url: String,
     /// Version of Graph, such as `v25.0`.
     pub graph_version: String,
+    /// Scheme and host under which Meta reaches this installation; without it nobody knows whether callback URLs are ours.
+    pub public_url: Option<String>,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `PUBLIC_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -45,6 +48,7 @@ impl Config {
             key_id: config::required("KEY_ID")?,
             graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
             graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            public_url: config::optional("PUBLIC_URL"),
         })
     }
 }
@@ -55,6 +59,8 @@ pub struct Deps {
     table: Table,
     vault: Vault,
     graph: GraphClient,
+    doors: reqwest::Client,
+    public_url: Option<String>,
     metrics: Metrics,
 }
 
@@ -68,6 +74,8 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.kms(), config.key_id.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            doors: graph::plain_client()?,
+            public_url: config.public_url.clone(),
             metrics,
         })
     }
@@ -82,6 +90,14 @@ pub enum RefreshError {
     /// KMS.
     #[error(transparent)]
     Vault(#[from] VaultError),
+}
+
+/// Visits one account now, whether or not it is due: what an operator does who looks for a fault.
+///
+/// # Errors
+/// What keeps it from being visited.
+pub async fn visit_now(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
+    visit::visit(deps, account, now).await
 }
 
 /// One run, unless another one is under way. A token that cannot be visited does not stop the others.

@@ -2,7 +2,6 @@
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
-use shared::domain::app::SignupSettings;
 use shared::domain::ids::WabaId;
 use shared::domain::token::{AccessToken, TokenFacts, warning};
 use shared::provider::meta::graph::CallFailure;
@@ -10,6 +9,7 @@ use shared::secret::Secret;
 use shared::storage::TokenRecord;
 use shared::vault::Context;
 
+use crate::look::{self, App};
 use crate::{Deps, RefreshError};
 
 /// How often a token is visited.
@@ -19,20 +19,16 @@ const SPREAD: SignedDuration = SignedDuration::from_hours(2);
 /// How soon Meta is asked again that did not answer.
 const NO_ANSWER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The app that a token is of.
-struct App {
-    settings: SignupSettings,
-    secret: Secret,
-}
-
 pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
     let Some(record) = deps.table.token_record(account).await? else { return Ok(()) };
-    let Some(app) = app(deps, &record).await? else {
-        return Ok(deps.table.visit_token_again(account, next(account, now)).await?);
-    };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let token = deps.vault.open_token(&record.sealed, &context).await?;
-    let facts = match deps.graph.debug_token(&app.settings.client_id, &app.secret, &token.value).await {
+    // Of a token that was stored by hand nobody can ask what it is worth.
+    let Some((app, secret)) = app(deps, &record).await? else {
+        look::look(deps, None, account, (&token, None), now).await?;
+        return Ok(deps.table.visit_token_again(account, next(account, now)).await?);
+    };
+    let facts = match deps.graph.debug_token(&app.settings.client_id, &secret, &token.value).await {
         Ok(facts) => facts,
         Err(outcome) => {
             log(&outcome, "debug");
@@ -42,14 +38,17 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
     if facts.check(&app.settings.client_id, Some(account)).is_err() {
         deps.metrics.count("token_refresh", "dead", 1);
         tell(deps, &record, account, "withdrawn", DEAD, now).await?;
+        look::dead(deps, account, now).await?;
         return Ok(deps.table.note_token(account, record.version, &facts, next(account, now)).await?);
     }
-    let renewed = if facts.ends_soon(now) { renew(deps, &app, (account, &record), &token, now).await? } else { None };
+    let renewed =
+        if facts.ends_soon(now) { renew(deps, (&app, &secret), (account, &record), &token, now).await? } else { None };
     let (facts, version) = renewed.unwrap_or((facts, record.version));
     if let Some(days) = facts.ends_at().and_then(|ends| warning(ends, now)) {
         deps.metrics.count("token_refresh", "ends_soon", 1);
         tell(deps, &record, account, &format!("ends_in_{days}_days"), ENDS, now).await?;
     }
+    look::look(deps, Some(&app), account, (&token, Some(&facts)), now).await?;
     // One that ends soon is tried again within hours, not tomorrow.
     let again = if facts.ends_soon(now) { after(now, NO_ANSWER) } else { next(account, now) };
     Ok(deps.table.note_token(account, version, &facts, again).await?)
@@ -69,29 +68,23 @@ const ENDS: Alert = Alert {
 /// A token that lasts longer, proved, in place of the old one: what it is worth, and its version. `None`: it could not be had.
 async fn renew(
     deps: &Deps,
-    app: &App,
+    (app, secret): (&App, &Secret),
     (account, record): (&WabaId, &TokenRecord),
     token: &AccessToken,
     now: Timestamp,
 ) -> Result<Option<(TokenFacts, i64)>, RefreshError> {
-    let fresh = match deps.graph.extend_token(&app.settings.client_id, &app.secret, &token.value).await {
-        Ok(fresh) => fresh,
+    let extended = match deps.graph.extend_token(&app.settings.client_id, secret, &token.value).await {
+        Ok(fresh) => proved(deps, (app, secret), account, fresh, now).await,
         Err(outcome) => {
             log(&outcome, "extend");
-            return Ok(None);
+            None
         }
     };
-    let facts = match deps.graph.debug_token(&app.settings.client_id, &app.secret, &fresh.value).await {
-        Ok(facts) => facts,
-        Err(outcome) => {
-            log(&outcome, "prove");
-            return Ok(None);
-        }
+    let fresh = match extended {
+        Some(fresh) => Some(fresh),
+        None => another(deps, (app, secret), (account, record), now).await?,
     };
-    if facts.ends_soon(now) || facts.check(&app.settings.client_id, Some(account)).is_err() {
-        deps.metrics.count("token_refresh", "no_better", 1);
-        return Ok(None);
-    }
+    let Some((fresh, facts)) = fresh else { return Ok(None) };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(&fresh, &context).await?;
     let version = deps.table.replace_graph_token(account, record, &sealed, now).await?;
@@ -100,12 +93,55 @@ async fn renew(
     Ok(Some((facts, version.unwrap_or(record.version))))
 }
 
-/// The app of a token; `None` for one that was stored by hand.
-async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<App>, RefreshError> {
+/// A fresh token of the business, which our own system user asks for: the second rung (`facts/onboarding.md` §10.2).
+async fn another(
+    deps: &Deps,
+    (app, secret): (&App, &Secret),
+    (account, record): (&WabaId, &TokenRecord),
+    now: Timestamp,
+) -> Result<Option<(AccessToken, TokenFacts)>, RefreshError> {
+    let Some(business) = &record.business else { return Ok(None) };
+    let Some(sealed) = deps.table.system_token(&app.meta.id).await? else { return Ok(None) };
+    let system = deps.vault.open_token(&sealed, &Context::SystemToken(app.meta.id.clone())).await?;
+    match deps.graph.business_token(secret, &system, business, false).await {
+        Ok(fresh) => Ok(proved(deps, (app, secret), account, fresh, now).await),
+        Err(outcome) => {
+            log(&outcome, "another");
+            Ok(None)
+        }
+    }
+}
+
+/// The token and what it is worth, if it is better than the old one.
+async fn proved(
+    deps: &Deps,
+    (app, secret): (&App, &Secret),
+    account: &WabaId,
+    fresh: AccessToken,
+    now: Timestamp,
+) -> Option<(AccessToken, TokenFacts)> {
+    let client = &app.settings.client_id;
+    let facts = match deps.graph.debug_token(client, secret, &fresh.value).await {
+        Ok(facts) => facts,
+        Err(outcome) => {
+            log(&outcome, "prove");
+            return None;
+        }
+    };
+    if facts.ends_soon(now) || facts.check(client, Some(account)).is_err() {
+        deps.metrics.count("token_refresh", "no_better", 1);
+        return None;
+    }
+    Some((fresh, facts))
+}
+
+/// The app of a token, and the secret that it signs with; `None` for a token that was stored by hand.
+async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<(App, Secret)>, RefreshError> {
     let Some(id) = &record.app else { return Ok(None) };
     let Some((sealed, settings)) = deps.table.signup_app(id).await? else { return Ok(None) };
-    let secrets = deps.vault.open_app(id, &sealed).await?.app_secrets;
-    Ok(secrets.into_iter().next().map(|secret| App { settings, secret }))
+    let meta = deps.vault.open_app(id, &sealed).await?;
+    let secret = meta.app_secrets.first().cloned();
+    Ok(secret.map(|secret| (App { meta, settings }, secret)))
 }
 
 async fn tell(

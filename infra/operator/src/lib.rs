@@ -132,23 +132,28 @@ impl Operator {
         settings: &SignupSettings,
         system_token: Option<&Secret>,
     ) -> Result<(), OperatorError> {
-        let sealed = self.table.meta_app(app).await?.ok_or_else(|| OperatorError::NoApp(app.clone()))?;
+        if self.table.meta_app(app).await?.is_none() {
+            return Err(OperatorError::NoApp(app.clone()));
+        }
         self.table.put_signup_settings(app, settings).await?;
         let Some(token) = system_token else { return Ok(()) };
-        let secrets = self.vault.open_app(app, &sealed).await?.app_secrets;
-        let proof = secrets.first().map(|secret| appsecret_proof(secret, token));
-        let token = AccessToken { value: token.clone(), proof };
+        let token = self.with_proof(app, token).await?;
         let sealed = self.vault.seal_token(&token, &Context::SystemToken(app.clone())).await?;
         self.table.put_system_token(app, &sealed).await?;
         Ok(())
     }
 
     /// Connects a number to a tenant and stores the token that sends from it. The token is stored first, so a number
-    /// that is connected can send.
+    /// that is connected can send. Without the app that the token is of, nobody can ask what it is worth.
     ///
     /// # Errors
-    /// When there is no such tenant, the number is another tenant's, or AWS does not answer.
-    pub async fn put_number(&self, number: &Number, token: &Secret) -> Result<(), OperatorError> {
+    /// When there is no such tenant or app, the number is another tenant's, or AWS does not answer.
+    pub async fn put_number(
+        &self,
+        number: &Number,
+        token: &Secret,
+        app: Option<&MetaAppId>,
+    ) -> Result<(), OperatorError> {
         if !self.table.has_tenant(number.tenant).await? {
             return Err(OperatorError::NoTenant(number.tenant));
         }
@@ -156,8 +161,12 @@ impl Operator {
             return Err(OperatorError::NumberTaken(number.id.clone()));
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
-        let sealed = self.vault.seal(token, &context).await?;
-        let stored = self.table.put_graph_token(number.tenant, &number.waba, (&sealed, None), self.clock.now()).await?;
+        let token = match app {
+            Some(app) => self.with_proof(app, token).await?,
+            None => AccessToken::unproved(token.clone()),
+        };
+        let sealed = self.vault.seal_token(&token, &context).await?;
+        let stored = self.table.put_graph_token(number.tenant, &number.waba, (&sealed, app), self.clock.now()).await?;
         if stored == Stored::Known {
             return Err(OperatorError::AccountTaken(number.waba.clone()));
         }
@@ -165,6 +174,13 @@ impl Operator {
             Stored::New => Ok(()),
             Stored::Known => Err(OperatorError::NumberTaken(number.id.clone())),
         }
+    }
+
+    async fn with_proof(&self, app: &MetaAppId, token: &Secret) -> Result<AccessToken, OperatorError> {
+        let sealed = self.table.meta_app(app).await?.ok_or_else(|| OperatorError::NoApp(app.clone()))?;
+        let secrets = self.vault.open_app(app, &sealed).await?.app_secrets;
+        let proof = secrets.first().map(|secret| appsecret_proof(secret, token));
+        Ok(AccessToken { value: token.clone(), proof })
     }
 
     /// Starts a replay: the inbound function walks it and notes how far it has come.

@@ -10,12 +10,14 @@ use shared::aws::AwsConfig;
 use shared::clock::{Clock, Timestamp};
 use shared::config::{optional, required};
 use shared::domain::app::{CreditLine, MetaApp, SignupSettings};
+use shared::domain::health::{Health, Verdict};
 use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
 use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
 use shared::queue::{Queue, ReplayJob, ReplaySource};
 use shared::secret::Secret;
 use shared::storage::Table;
+use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
 /// Prepare an installation; create tenants, keys, Meta apps and numbers; replay what was received.
@@ -71,9 +73,19 @@ enum Command {
         /// The number as people write it.
         #[arg(long)]
         display: String,
+        /// The Meta app that the token is of, as `app` named it: with it the token is asked daily what it is worth.
+        #[arg(long)]
+        app: Option<String>,
         /// It is also used in the WhatsApp Business app: it may send 20 messages a second, not 80.
         #[arg(long)]
         coexistence: bool,
+    },
+    /// Ask Meta about a number and print each hop from the app's settings to the last message stored. Reads PUBLIC_URL (the stack's
+    /// output ApiUrl) to know whether callback URLs are this installation's.
+    Doctor {
+        /// Meta's phone number id.
+        #[arg(long)]
+        number: String,
     },
     /// Read again what was received: it changes nothing twice. Needs INBOUND_QUEUE_URL. Prints the replay's id.
     Replay {
@@ -200,7 +212,8 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             operator.put_signup(&app, &settings(arguments)?, token.as_ref()).await?;
             Ok(app.to_string())
         }
-        Command::Number { tenant, id, waba, display, coexistence } => {
+        Command::Number { tenant, id, waba, display, app, coexistence } => {
+            let app = app.map(|name| MetaAppId::parse(&name)).transpose()?;
             let number = Number {
                 id: PhoneNumberId::parse(&id)?,
                 tenant: TenantId::parse(&tenant)?,
@@ -209,8 +222,17 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 coexistence,
                 fallback: None,
             };
-            operator.put_number(&number, &Secret::new(required("META_ACCESS_TOKEN")?)).await?;
+            operator.put_number(&number, &Secret::new(required("META_ACCESS_TOKEN")?), app.as_ref()).await?;
             Ok(number.id.to_string())
+        }
+        Command::Doctor { number } => {
+            let number = operator.table.number(&PhoneNumberId::parse(&number)?).await?;
+            let number = number.ok_or("there is no such number")?;
+            let config = token_refresh::Config::from_env()?;
+            let deps = token_refresh::Deps::new(&aws, &config, Metrics::in_memory("operator"))?;
+            let now = operator.clock.now();
+            token_refresh::visit_now(&deps, &number.waba, now).await?;
+            Ok(report(&operator.table.health(&number, now).await?))
         }
         Command::Replay { source, number, message, from, until } => {
             let source = match source {
@@ -244,6 +266,17 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             Ok(format!("{state}: {} read, {} queued again", progress.read, progress.queued))
         }
     }
+}
+
+fn report(health: &Health) -> String {
+    let mut lines = Vec::new();
+    for finding in &health.findings {
+        lines.push(format!("{:8}{:22}{}", finding.verdict.as_str(), finding.hop.as_str(), finding.seen));
+        if finding.verdict == Verdict::Broken {
+            lines.push(format!("{:8}{:22}-> {}", "", "", finding.hop.remedy()));
+        }
+    }
+    lines.join("\n")
 }
 
 fn settings(arguments: SignupArguments) -> Result<SignupSettings, Box<dyn std::error::Error>> {

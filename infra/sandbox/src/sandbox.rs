@@ -21,7 +21,7 @@ use crate::aws::{EmbeddedAws, REGION};
 use crate::meta::{self, Meta, MetaApp, MetaNumber};
 use crate::stack::{Functions, Stack};
 use crate::state_file;
-pub use seed::Seed;
+pub use seed::{Seed, account as seeded_account};
 
 /// Pollers of each queue: a few, so that one slow batch does not stop the rest, as Lambda's would not.
 const POLLERS: usize = 4;
@@ -116,7 +116,8 @@ impl Sandbox {
         let lock = options.folder.as_deref().map(state_file::lock).transpose()?;
         let [gateway, graph, aws] = listeners(options.port).await?;
         let folder = options.folder.as_deref();
-        let stack = Stack::start(folder, Clock::system()).await?;
+        let mut stack = Stack::start(folder, Clock::system()).await?;
+        stack.public_url = Some(url(&gateway)?);
         let seed = Seed::load_or_plant(folder, &stack).await?;
         let meta = Arc::new(Meta::new(stack.clock.clone(), stack.faults.clone()));
         if let Some(snapshot) = state_file::load(folder.map(|folder| folder.join("meta.json")).as_deref())? {
@@ -256,6 +257,9 @@ fn introduce(meta: &Meta, seed: &Seed, ready: &Ready) {
         waba_id: ready.number.waba_id.clone(),
         token: seed.access_token.clone(),
     });
+    if meta.business_account(seed::WABA).is_none() {
+        meta.put_token(&seed.access_token, seed::account());
+    }
     meta::sample_templates().into_iter().for_each(|template| meta.put_template(template));
 }
 

@@ -12,6 +12,7 @@ use operator::Operator;
 use serde_json::Value;
 use shared::aws::AwsConfig;
 use shared::clock::{Clock, SignedDuration, Timestamp};
+use shared::domain::ids::WabaId;
 use shared::limits::SEND_FUNCTION_TIMEOUT;
 use shared::storage::{Archive, Table, schema};
 use shared::telemetry::Metrics;
@@ -76,6 +77,8 @@ pub struct Stack {
     pub operator: Operator,
     /// How long a call to Meta goes unanswered before its number is suspect.
     pub silence: Duration,
+    /// Scheme and host under which the simulated Meta reaches the functions.
+    pub public_url: Option<String>,
     /// Whether the sweep asks Meta about messages in doubt.
     pub message_history: bool,
     config: AwsConfig,
@@ -138,7 +141,7 @@ impl Stack {
             clock: clock.clone(),
         };
         operator.init().await.map_err(|error| error.to_string())?;
-        Ok(Self { aws, faults, clock, operator, silence: SILENCE, message_history: false, config })
+        Ok(Self { aws, faults, clock, operator, silence: SILENCE, public_url: None, message_history: false, config })
     }
 
     /// A DynamoDB client of whoever owns the installation.
@@ -182,6 +185,7 @@ impl Stack {
             onboarding_queue_url: Sqs::url(ONBOARDING),
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            sdk_url: Some(format!("{graph_url}/_sim/sdk.js")),
         };
         let onboarding = onboarding::Config {
             table: table.clone(),
@@ -230,6 +234,7 @@ impl Stack {
             key_id: KEY.to_owned(),
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            public_url: self.public_url.clone(),
         };
         let offboarding = offboarding::Config {
             table: TABLE.to_owned(),
@@ -337,7 +342,7 @@ impl Functions {
         sweep::run(&self.sweep, self.stack.clock.now()).await.map_err(|error| error.to_string())
     }
 
-    /// What EventBridge Scheduler does each hour.
+    /// What EventBridge Scheduler does every five minutes with tokens.
     ///
     /// # Errors
     /// What the function says; it runs again anyway.
@@ -353,6 +358,15 @@ impl Functions {
     pub async fn offboard(&self) -> Result<(), String> {
         let deadline = self.stack.clock.now().checked_add(OFFBOARDING_TIMEOUT).unwrap_or(Timestamp::MAX);
         offboarding::run(&self.offboarding, deadline).await.map_err(|error| error.to_string())
+    }
+
+    /// Visits one account as an operator does who looks for a fault.
+    ///
+    /// # Errors
+    /// What keeps it from being visited.
+    pub async fn visit_account(&self, account: &WabaId) -> Result<(), String> {
+        let visited = token_refresh::visit_now(&self.token_refresh, account, self.stack.clock.now()).await;
+        visited.map_err(|error| error.to_string())
     }
 
     async fn poll<Fut>(&self, queue: &str, handle: impl FnOnce(SqsEvent) -> Fut) -> usize

@@ -11,6 +11,7 @@ pub mod contact;
 pub mod content;
 pub mod conversation;
 pub mod event;
+pub mod health;
 pub mod ids;
 pub mod media;
 pub mod message;

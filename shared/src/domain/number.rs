@@ -27,7 +27,10 @@ impl Number {
     /// Messages a second that Meta takes from it, by what Meta said about it last.
     #[must_use]
     pub fn rate(&self, standing: &Standing) -> u32 {
-        let upgraded = |state: &StoredState| state.aspect == "throughput" && state.word == "THROUGHPUT_UPGRADE";
+        // A webhook reports the change, the daily look the level.
+        let upgraded = |state: &StoredState| {
+            state.aspect == "throughput" && ["THROUGHPUT_UPGRADE", "HIGH"].contains(&state.word.as_str())
+        };
         if self.coexistence {
             COEXISTENCE_RATE
         } else if standing.number.iter().any(upgraded) {

@@ -6,6 +6,8 @@ use super::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 
 /// How long a started onboarding can be finished: its state is good for one signup.
 pub const STATE_FOR: SignedDuration = SignedDuration::from_mins(15);
+/// Longest time in days that a link to a signup can be opened.
+pub const LINK_DAYS_MAX: i64 = 30;
 /// After this an exchange that was begun and not recorded has died: longer than a request can last.
 pub const EXCHANGE_TAKES: SignedDuration = SignedDuration::from_secs(60);
 /// How long after an account was shared the popup's own way is waited for, before the hosted one is taken.
@@ -85,6 +87,8 @@ pub struct Onboarding {
     pub created_at: Timestamp,
     /// Until when it can be finished.
     pub valid_until: Timestamp,
+    /// Until when its link can be opened, if it has one.
+    pub link_until: Option<Timestamp>,
     /// The business that shared an account through Meta's hosted signup, where there was no popup of ours.
     pub hosted_by: Option<String>,
     /// What the popup gave.
@@ -268,7 +272,11 @@ impl Onboarding {
         if self.ended.is_some() {
             return Progress::Cancelled;
         }
-        if now >= self.valid_until { Progress::Expired } else { Progress::Started }
+        if now >= self.link_until.map_or(self.valid_until, |until| until.max(self.valid_until)) {
+            Progress::Expired
+        } else {
+            Progress::Started
+        }
     }
 
     /// What is recorded of a step.

@@ -285,7 +285,8 @@ fn window_is_open(facts: &Facts, now: Timestamp) -> bool {
 }
 
 /// What stops the number for this class of message, and until when.
-fn hindrance(standing: &Standing, class: Class, now: Timestamp) -> Option<(Reason, Option<Timestamp>)> {
+#[must_use]
+pub fn hindrance(standing: &Standing, class: Class, now: Timestamp) -> Option<(Reason, Option<Timestamp>)> {
     if !standing.connected {
         return Some((Reason::NumberGone, None));
     }

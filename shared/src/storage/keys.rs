@@ -34,6 +34,7 @@
 //! | PIN of a number, and how often it was registered | `NUMBER#id` | `PIN` |
 //! | which accounts a business shares with us | `BUSINESS#id` | `BUSINESS` |
 //! | accounts that a user gave an app access to | `SIGNER#app#user` | `SIGNER` |
+//! | what is known of a number's hops | `NUMBER#id` | `HEALTH` |
 //! | broadcast | `BROADCAST#id` | `BROADCAST` |
 //! | file to send | `MEDIA#id` | `MEDIA` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
@@ -226,6 +227,11 @@ pub(super) fn gone_account(id: &WabaId) -> Key {
 /// The accounts that a tenant ever connected.
 pub(super) fn tenant_accounts(id: TenantId) -> Key {
     Key::new(format!("TENANT#{id}"), "ACCOUNTS")
+}
+
+/// What is known of a number's hops.
+pub(super) fn health(number: &PhoneNumberId) -> Key {
+    Key::new(format!("NUMBER#{number}"), "HEALTH")
 }
 
 pub(super) fn broadcast(id: BroadcastId) -> Key {

@@ -23,6 +23,8 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
 pub struct Keyed {
     /// SHA-256 of its state.
     pub state_hash: String,
+    /// SHA-256 of its link's secret.
+    pub link_hash: Option<String>,
     /// SHA-256 of the code that is or was exchanged, and when that began.
     pub code: Option<(String, Timestamp)>,
     /// Its token, sealed for the onboarding.
@@ -55,7 +57,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_onboarding(&self, onboarding: &Onboarding, state_hash: &str) -> Result<(), StorageError> {
+    pub async fn put_onboarding(
+        &self,
+        onboarding: &Onboarding,
+        state_hash: &str,
+        link_hash: Option<&str>,
+    ) -> Result<(), StorageError> {
         let kept_until = onboarding.created_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
         self.update(keys::onboarding(onboarding.id))
             .set_once("tenant", text(onboarding.tenant.to_string()))
@@ -63,6 +70,8 @@ impl Table {
             .set_once("created_at", time(onboarding.created_at))
             .set_once("valid_until", time(onboarding.valid_until))
             .set_once("state_hash", text(state_hash))
+            .set_once_if("link_hash", link_hash.map(text))
+            .set_once_if("link_until", onboarding.link_until.map(time))
             .set_once_if("hosted_by", onboarding.hosted_by.as_ref().map(text))
             .set_once_if("account", onboarding.account.as_ref().map(|id| text(id.as_str())))
             .set_once("feed", text(keys::onboardings(onboarding.tenant)))
@@ -103,6 +112,21 @@ impl Table {
             }
         };
         update.when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Gives an onboarding a fresh state: its link was opened. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn renew_state(
+        &self,
+        id: OnboardingId,
+        state_hash: &str,
+        valid_until: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = self.update(keys::onboarding(id)).set("state_hash", text(state_hash));
+        update.set("valid_until", time(valid_until)).when("attribute_not_exists(#token)").run().await?;
         Ok(())
     }
 
@@ -369,6 +393,7 @@ fn read(id: OnboardingId, item: &Item) -> Result<(Onboarding, Keyed), StorageErr
         app: item.parsed("app", MetaAppId::parse)?,
         created_at: item.required_time("created_at")?,
         valid_until: item.required_time("valid_until")?,
+        link_until: item.time("link_until"),
         hosted_by: item.owned("hosted_by"),
         shape: item.text("shape").and_then(Shape::from_word),
         account: item.parsed_optional("account", WabaId::parse)?,
@@ -380,6 +405,7 @@ fn read(id: OnboardingId, item: &Item) -> Result<(Onboarding, Keyed), StorageErr
     let token = if item.0.contains_key("token") { Some(Sealed::from_bytes(item.bytes("token")?)) } else { None };
     let keyed = Keyed {
         state_hash: item.required("state_hash")?.to_owned(),
+        link_hash: item.owned("link_hash"),
         code: item.owned("code_hash").zip(item.time("code_at")),
         token,
     };

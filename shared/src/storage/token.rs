@@ -123,6 +123,16 @@ impl Table {
         Ok(matches!(replaced.run().await?, Updated::Done(_)).then_some(version))
     }
 
+    /// Has an account visited now, whoever stored its token. 1 WRU and 2 for the list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn visit_now(&self, account: &WabaId, now: Timestamp) -> Result<(), StorageError> {
+        let update = self.update(keys::graph_token(account)).set("list", text(keys::TOKENS)).set("list_at", time(now));
+        update.when("attribute_exists(#sealed)").run().await?;
+        Ok(())
+    }
+
     /// Records what a visit found, and when the next one is due. 1 WRU and 2 for the list.
     ///
     /// # Errors

@@ -72,6 +72,7 @@ impl App {
             waba_id: WABA.to_owned(),
             token: seed.access_token.clone(),
         });
+        meta.put_token(&seed.access_token, sandbox::sandbox::seeded_account());
         meta::sample_templates().into_iter().for_each(|template| meta.put_template(template));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let graph_url = format!("http://{}", listener.local_addr().unwrap());
@@ -106,7 +107,7 @@ impl App {
             fallback: None,
         };
         let token = Secret::new(self.seed.access_token.clone());
-        self.stack.operator.put_number(&number, &token).await.unwrap();
+        self.stack.operator.put_number(&number, &token, None).await.unwrap();
         self.meta.put_number(MetaNumber {
             phone_number_id: id.to_owned(),
             display_phone_number: format!("1{id}"),

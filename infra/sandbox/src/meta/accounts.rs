@@ -11,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use super::business::{BusinessAccount, BusinessNumber};
 use super::graph::error;
 use super::partner;
 use super::serve::DropConnection;
-use super::signup::{BusinessAccount, BusinessNumber, Refusal};
+use super::signup::Refusal;
 use super::state::{Meta, ScriptedFault};
 use crate::aws::faults::Verdict;
 
@@ -28,6 +29,7 @@ pub(super) fn account_routes(meta: Arc<Meta>) -> Router {
         .route("/{version}/{number}", get(node).delete(delete_node))
         .route("/{version}/{number}/phone_numbers", get(numbers))
         .route("/{version}/{number}/subscribed_apps", get(subscriptions).post(subscribe).delete(unsubscribe))
+        .route("/{version}/{number}/subscriptions", get(app_subscriptions))
         .route("/{version}/{number}/register", post(register))
         .route("/{version}/{number}/smb_app_data", post(sync))
         .with_state(meta)
@@ -149,6 +151,10 @@ async fn delete_node(
     partner::one_share(&meta, &id, (&headers, &query), true).await
 }
 
+async fn app_subscriptions(State(meta): State<Arc<Meta>>, headers: HeaderMap) -> Response {
+    call(&meta, "app_subscriptions", || shown(meta.app_subscriptions(&bearer(&headers)))).await
+}
+
 async fn revoke(State(meta): State<Arc<Meta>>, Query(query): Query<Words>) -> Response {
     let effect = || shown(meta.revoke(word(&query, "client_secret"), word(&query, "revoke_token")));
     call(&meta, "revoke", effect).await
@@ -162,7 +168,16 @@ async fn numbers(
 ) -> Response {
     let effect = || {
         let reached = reach(&meta, &headers, &query, &id);
-        let all = |account: BusinessAccount| account.numbers.iter().map(BusinessNumber::shown).collect::<Vec<_>>();
+        let callback = meta.app_callback_url();
+        let all = |account: BusinessAccount| {
+            let shown = |number: &BusinessNumber| {
+                let mut shown = number.shown();
+                shown["webhook_configuration"] = json!({"phone_number": number.override_url,
+                    "whatsapp_business_account": account.override_url, "application": callback});
+                shown
+            };
+            account.numbers.iter().map(shown).collect::<Vec<_>>()
+        };
         shown(reached.map(|account| json!({"data": all(account), "paging": {"cursors": {"after": "end"}}})))
     };
     call(&meta, "phone_numbers", effect).await

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use shared::domain::phone::PhoneNumber;
 use shared::http::Problem;
 
 use super::assets::MetaTemplate;
-use super::signup::{BusinessAccount, PopupOrder};
+use super::business::{BusinessAccount, PopupOrder};
 use super::state::{Meta, ScriptedFault, StatusOrder};
 
 /// Most faults one order may script.
@@ -24,7 +25,9 @@ pub fn control_routes(meta: Arc<Meta>) -> Router {
     Router::new()
         .route("/_sim/customers/{phone}/messages", post(customer_writes))
         .route("/_sim/webhooks", post(webhooks))
-        .route("/_sim/accounts", post(accounts))
+        .route("/_sim/accounts", get(all_accounts).post(accounts))
+        .route("/_sim/sdk.js", get(|| async { ([(header::CONTENT_TYPE, "text/javascript")], include_str!("sdk.js")) }))
+        .route("/_sim/signup", get(|| async { Html(include_str!("popup.html")) }))
         .route("/_sim/popups", post(popups))
         .route("/_sim/templates", post(templates))
         .route("/_sim/sent", get(sent))
@@ -83,6 +86,11 @@ async fn accounts(
     let Json(account) = body.map_err(|error| Problem::invalid("body", &error.body_text()))?;
     meta.put_account(account);
     Ok(Json(json!({})))
+}
+
+/// What businesses have.
+async fn all_accounts(State(meta): State<Arc<Meta>>) -> Json<Value> {
+    Json(json!({"data": meta.business_accounts()}))
 }
 
 /// A business goes through the signup popup: the code that the page gets.

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod assets;
+mod business;
 pub mod contract;
 mod control;
 mod deliver;
@@ -18,12 +19,13 @@ mod signup;
 mod state;
 
 pub use assets::{MetaTemplate, sample_templates};
+pub use business::{BusinessAccount, BusinessNumber, PopupOrder};
 pub use control::control_routes;
 pub use deliver::deliver_forever;
 pub use partner::Partner;
 pub use payload::wamid;
 pub use serve::serve;
-pub use signup::{BusinessAccount, BusinessNumber, PopupOrder};
+
 pub use state::{Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder, Undelivered};
 
 /// Everything the simulated Meta answers.

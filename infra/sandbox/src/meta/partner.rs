@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accounts::{Words, bearer, call, shown, word};
-use super::signup::{PopupOrder, Refusal, is_proof};
+use super::business::PopupOrder;
+use super::signup::{Refusal, is_proof};
 use super::state::Meta;
 
 /// The partner that owns the app.

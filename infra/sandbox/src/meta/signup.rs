@@ -10,6 +10,7 @@ use shared::provider::meta::oauth::appsecret_proof;
 use shared::secret::Secret;
 use shared::vault::random_secret;
 
+use super::business::{BusinessAccount, PopupOrder};
 use super::partner::{Partner, Share};
 use super::state::{Meta, MetaNumber, ScriptedFault, State};
 
@@ -18,86 +19,6 @@ const CODE_FOR: SignedDuration = SignedDuration::from_secs(30);
 /// Registrations of a number within 72 hours.
 const REGISTERS_MAX: usize = 10;
 const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_hours(72);
-
-/// A number of a business, as it is before anybody connects it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BusinessNumber {
-    /// Its id.
-    pub id: String,
-    /// Its digits.
-    pub display_phone_number: String,
-    /// It is registered with the Cloud API.
-    #[serde(default)]
-    pub registered: bool,
-    /// It is used in the WhatsApp Business app.
-    #[serde(default)]
-    pub on_biz_app: bool,
-    /// Its PIN, where two-step verification is on.
-    #[serde(default)]
-    pub pin: Option<String>,
-    /// When it was registered, Unix milliseconds.
-    #[serde(default)]
-    pub registers: Vec<i64>,
-    /// What its phone was asked for.
-    #[serde(default)]
-    pub synced: Vec<String>,
-}
-
-/// A WhatsApp Business account of a business.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BusinessAccount {
-    /// Its id.
-    pub id: String,
-    /// Its numbers.
-    #[serde(default)]
-    pub numbers: Vec<BusinessNumber>,
-    /// Apps that get its webhooks.
-    #[serde(default)]
-    pub subscribed: Vec<String>,
-    /// The business that owns it; one that is invented, unless given.
-    #[serde(default)]
-    pub business: Option<String>,
-    /// The callback URL of its own.
-    #[serde(default)]
-    pub override_url: Option<String>,
-    /// System users who may manage it.
-    #[serde(default)]
-    pub managed_by: Vec<String>,
-    /// What pays for it.
-    #[serde(default)]
-    pub funding: Option<String>,
-}
-
-/// The business that owns an account unless another one is given.
-pub(super) const BUSINESS: &str = "900100200300001";
-
-impl BusinessAccount {
-    pub(super) fn owner(&self) -> &str {
-        self.business.as_deref().unwrap_or(BUSINESS)
-    }
-}
-
-/// What a business does in the popup.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PopupOrder {
-    /// The accounts it gives access to.
-    pub accounts: Vec<String>,
-    /// The grant names no accounts: it covers everything.
-    #[serde(default)]
-    pub unnamed: bool,
-    /// Days that its tokens last; for ever, unless given.
-    #[serde(default)]
-    pub days: Option<i64>,
-    /// The permissions it grants; those that are asked for, unless given.
-    #[serde(default)]
-    pub scopes: Option<Vec<String>>,
-    /// The app's own id of whoever signs up; one that is invented, unless given.
-    #[serde(default)]
-    pub user: Option<String>,
-}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Code {
@@ -131,6 +52,9 @@ pub(super) struct Businesses {
     faults: BTreeMap<String, VecDeque<ScriptedFault>>,
     /// Calls that took effect, by name.
     calls: BTreeMap<String, usize>,
+    /// The fields that the app is subscribed to; all that are needed, unless given.
+    #[serde(default)]
+    fields: Option<Vec<String>>,
     #[serde(default)]
     pub(super) partner: Partner,
     /// Shares of its credit line, by their ids.
@@ -151,6 +75,12 @@ impl Meta {
     #[must_use]
     pub fn business_account(&self, id: &str) -> Option<BusinessAccount> {
         self.lock().businesses.accounts.get(id).cloned()
+    }
+
+    /// All accounts.
+    #[must_use]
+    pub fn business_accounts(&self) -> Vec<BusinessAccount> {
+        self.lock().businesses.accounts.values().cloned().collect()
     }
 
     /// A business goes through the popup: the code that the page gets.
@@ -207,6 +137,34 @@ impl Meta {
         let known = known.ok_or((190, "Error validating access token."))?;
         let code = self.popup(known.order);
         self.exchange(client, secret, &code)
+    }
+
+    /// The app is subscribed to these fields only.
+    pub fn subscribe_fields(&self, fields: &[&str]) {
+        self.lock().businesses.fields = Some(fields.iter().map(|field| (*field).to_owned()).collect());
+    }
+
+    /// A token that the business gave by hand is known from now on, and the account that it is for.
+    pub fn put_token(&self, token: &str, account: BusinessAccount) {
+        let app = self.client_id();
+        let order = PopupOrder { accounts: vec![account.id.clone()], ..PopupOrder::default() };
+        let known = Token { app, order, valid: true, expires_at: 0 };
+        self.lock().businesses.tokens.insert(token.to_owned(), known);
+        self.put_account(account);
+    }
+
+    /// What the app is subscribed to, for its own token.
+    pub(super) fn app_subscriptions(&self, app_token: &str) -> Result<Value, Refusal> {
+        let state = self.lock();
+        let app = state.app.as_ref().ok_or((190, "Invalid OAuth access token."))?;
+        if app_token != format!("{}|{}", app.client_id, app.secret) {
+            return Err((190, "Invalid OAuth access token."));
+        }
+        let all = ["messages", "account_update", "history", "smb_app_state_sync", "smb_message_echoes"];
+        let fields = state.businesses.fields.clone().unwrap_or_else(|| all.map(str::to_owned).to_vec());
+        let fields: Vec<Value> = fields.iter().map(|name| json!({"name": name, "version": "v25.0"})).collect();
+        Ok(json!({"data": [{"object": "whatsapp_business_account", "callback_url": app.callback_url,
+            "active": true, "fields": fields}]}))
     }
 
     /// Orders faults for the next calls of this name, such as `register`.
@@ -439,15 +397,4 @@ pub(super) fn is_proof(state: &State, token: &str, proof: Option<&str>) -> Resul
     let expected = appsecret_proof(&Secret::new(secret), &Secret::new(token.to_owned()));
     let ours = proof == Some(expected.expose());
     if ours { Ok(()) } else { Err((100, "API calls from the server require an appsecret_proof argument")) }
-}
-
-impl BusinessNumber {
-    /// As the Graph API shows it.
-    pub(super) fn shown(&self) -> Value {
-        let connected = self.registered || self.on_biz_app;
-        json!({"id": self.id, "display_phone_number": format!("+{}", self.display_phone_number),
-            "verified_name": "A business", "code_verification_status": "VERIFIED", "is_on_biz_app": self.on_biz_app,
-            "platform_type": if connected { "CLOUD_API" } else { "NOT_APPLICABLE" },
-            "status": if connected { "CONNECTED" } else { "PENDING" }})
-    }
 }

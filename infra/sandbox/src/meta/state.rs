@@ -303,6 +303,11 @@ impl Meta {
         own.or_else(|| state.app.as_ref().map(|app| app.callback_url.clone())).unwrap_or_default()
     }
 
+    /// The app's own callback URL.
+    pub(super) fn app_callback_url(&self) -> String {
+        self.lock().app.as_ref().map(|app| app.callback_url.clone()).unwrap_or_default()
+    }
+
     /// The app's id.
     pub(super) fn client_id(&self) -> String {
         self.lock().app.as_ref().map(|app| app.client_id.clone()).unwrap_or_default()

@@ -10,6 +10,7 @@ use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 use shared::vault::random_secret;
 
+use crate::meta::{BusinessAccount, BusinessNumber};
 use crate::stack::Stack;
 use crate::state_file;
 
@@ -24,6 +25,25 @@ pub(super) const NUMBER: &str = "900100200300501";
 pub(super) const DISPLAY: &str = "15550001111";
 /// The number's account.
 pub(super) const WABA: &str = "900100200300401";
+
+/// The seeded number's account, as Meta knows it: connected, and somebody pays.
+#[must_use]
+pub fn account() -> BusinessAccount {
+    let number = BusinessNumber {
+        id: NUMBER.to_owned(),
+        display_phone_number: DISPLAY.to_owned(),
+        registered: true,
+        ..BusinessNumber::default()
+    };
+    BusinessAccount {
+        id: WABA.to_owned(),
+        numbers: vec![number],
+        subscribed: vec![CLIENT.to_owned()],
+        funding: Some("a card".to_owned()),
+        business: Some("900100200300003".to_owned()),
+        ..BusinessAccount::default()
+    }
+}
 
 /// What was planted. The secrets open this sandbox and nothing else.
 #[derive(Clone, Serialize, Deserialize)]
@@ -86,7 +106,7 @@ impl Seed {
             coexistence: false,
             fallback: None,
         };
-        operator.put_number(&number, &access_token).await?;
+        operator.put_number(&number, &access_token, Some(&app.id)).await?;
         Ok(Self {
             tenant_id: tenant.to_string(),
             api_key: api_key.expose().to_owned(),

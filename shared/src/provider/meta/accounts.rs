@@ -64,6 +64,74 @@ pub struct AccountNumber {
     /// It is also used in the WhatsApp Business app: coexistence.
     #[serde(default)]
     pub is_on_biz_app: bool,
+    /// `GREEN`, `YELLOW`, `RED`, `UNKNOWN`.
+    #[serde(default)]
+    pub quality_rating: Option<String>,
+    /// How fast it may send.
+    #[serde(default)]
+    pub throughput: Option<Throughput>,
+    /// How many people may be written to first in a day, such as `TIER_1K`.
+    #[serde(default)]
+    pub messaging_limit_tier: Option<String>,
+    /// Whether the name that customers see is approved.
+    #[serde(default)]
+    pub name_status: Option<String>,
+    /// Where its webhooks go.
+    #[serde(default)]
+    pub webhook_configuration: Option<WebhookConfiguration>,
+}
+
+/// A number's throughput.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Throughput {
+    /// `STANDARD`, `HIGH`, `NOT_APPLICABLE`.
+    pub level: String,
+}
+
+/// Callback URLs of a number, the strongest first.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct WebhookConfiguration {
+    /// The number's own.
+    #[serde(default)]
+    pub phone_number: Option<String>,
+    /// Its account's own.
+    #[serde(default)]
+    pub whatsapp_business_account: Option<String>,
+    /// The app's.
+    #[serde(default)]
+    pub application: Option<String>,
+}
+
+impl WebhookConfiguration {
+    /// The one that wins.
+    #[must_use]
+    pub fn winner(&self) -> Option<&str> {
+        let all = [&self.phone_number, &self.whatsapp_business_account, &self.application];
+        all.into_iter().flatten().map(String::as_str).find(|url| !url.is_empty())
+    }
+}
+
+/// A subscription of a Meta app to webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AppSubscription {
+    /// What of, such as `whatsapp_business_account`.
+    pub object: String,
+    /// Where they go.
+    #[serde(default)]
+    pub callback_url: String,
+    /// Whether they are sent.
+    #[serde(default)]
+    pub active: bool,
+    /// Their fields.
+    #[serde(default)]
+    pub fields: Vec<SubscribedField>,
+}
+
+/// A field of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SubscribedField {
+    /// Its name.
+    pub name: String,
 }
 
 impl AccountNumber {
@@ -177,6 +245,30 @@ impl GraphClient {
             }
         }
         Ok(all)
+    }
+
+    /// The account's numbers with what Meta allows each, and where its webhooks go.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn numbers_in_detail(
+        &self,
+        token: &AccessToken,
+        account: &WabaId,
+    ) -> Result<Vec<AccountNumber>, CallFailure> {
+        let fields =
+            format!("{NUMBER_FIELDS},quality_rating,throughput,messaging_limit_tier,name_status,webhook_configuration");
+        self.all(token, &format!("{account}/phone_numbers"), &fields).await
+    }
+
+    /// `GET /{app}/subscriptions`, with the app's own token: which webhooks the app gets at all.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn app_subscriptions(&self, app: &str, app_secret: &Secret) -> Result<Vec<AppSubscription>, CallFailure> {
+        let app_token = AccessToken::unproved(Secret::new(format!("{app}|{}", app_secret.expose())));
+        let page: Paged<AppSubscription> = self.ask(&app_token, &format!("{app}/subscriptions"), &[]).await?;
+        Ok(page.data)
     }
 
     /// One number.

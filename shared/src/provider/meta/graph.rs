@@ -68,26 +68,34 @@ impl CallFailure {
 #[error("the Graph client could not be built")]
 pub struct ClientUnavailable(#[source] reqwest::Error);
 
+/// An HTTP client that repeats nothing, follows no redirect and uses no proxy.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn plain_client() -> Result<reqwest::Client, ClientUnavailable> {
+    // Whoever comes second finds the same provider installed: that is success.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .connect_timeout(GRAPH_CONNECT_TIMEOUT)
+        .timeout(GRAPH_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        // No connection is kept: while Lambda freezes the function Meta closes it, and a message written to a dead
+        // connection is in doubt for ever although it was never sent. A handshake each is the price.
+        .pool_max_idle_per_host(0)
+        .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(ClientUnavailable)
+}
+
 impl GraphClient {
     /// A client for `base_url` (scheme and host, no trailing slash) and `version`, such as `v25.0`.
     ///
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(base_url: &str, version: &str) -> Result<Self, ClientUnavailable> {
-        // Whoever comes second finds the same provider installed: that is success.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder()
-            .connect_timeout(GRAPH_CONNECT_TIMEOUT)
-            .timeout(GRAPH_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            // No connection is kept: while Lambda freezes the function Meta closes it, and a message written to a dead
-            // connection is in doubt for ever although it was never sent. A handshake each is the price.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(ClientUnavailable)?;
+        let http = plain_client()?;
         Ok(Self { http, base: format!("{}/{version}", base_url.trim_end_matches('/')) })
     }
 

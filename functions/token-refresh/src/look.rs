@@ -1,0 +1,232 @@
+//! The daily look at an account's numbers: each hop that only Meta knows of, and what Meta allows each number.
+
+use std::time::Duration;
+
+use shared::clock::Timestamp;
+use shared::domain::account::{Aspect, StateChange, Subject};
+use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::health::{COEXISTENCE_FIELDS, FIELDS_NEEDED, Finding, Hop};
+use shared::domain::ids::{PhoneNumberId, WabaId};
+use shared::domain::token::{AccessToken, TokenFacts};
+use shared::provider::meta::accounts::{AccountNumber, WebhookConfiguration};
+use shared::provider::meta::graph::CallFailure;
+use shared::provider::meta::signature;
+
+use crate::{Deps, RefreshError};
+
+/// What webhooks of accounts are called.
+const OBJECT: &str = "whatsapp_business_account";
+/// How long our own doors may take to answer a question.
+const OWN_DOOR_TIMEOUT: Duration = Duration::from_secs(10);
+/// A webhook that says nothing.
+const EMPTY_WEBHOOK: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
+
+/// The app of an account's token, opened.
+pub(crate) struct App {
+    pub(crate) meta: MetaApp,
+    pub(crate) settings: SignupSettings,
+}
+
+/// Looks at all numbers of an account that are connected here, and records what is found.
+pub(crate) async fn look(
+    deps: &Deps,
+    app: Option<&App>,
+    account: &WabaId,
+    (token, facts): (&AccessToken, Option<&TokenFacts>),
+    now: Timestamp,
+) -> Result<(), RefreshError> {
+    let connected = deps.table.numbers_of(account).await?;
+    if connected.is_empty() {
+        return Ok(());
+    }
+    let mut shared = vec![life(facts)];
+    let fields = match app {
+        Some(app) => app_fields(deps, app).await,
+        None => Err("the token was stored by hand: its app is not known".to_owned()),
+    };
+    shared.push(subscription(deps, app, account, token).await);
+    shared.push(payment(deps, account, token).await);
+    let numbers = deps.graph.numbers_in_detail(token, account).await;
+    for id in connected {
+        let mut findings = shared.clone();
+        match &numbers {
+            Ok(numbers) => match numbers.iter().find(|number| number.id == id.as_str()) {
+                Some(number) => of_number(deps, app, (&id, number), &fields, &mut findings, now).await?,
+                None => findings.push(Finding::new(Hop::Registration, false, "Meta has no such number in the account")),
+            },
+            Err(failure) => findings.push(Finding::unknown(Hop::Registration, said(failure))),
+        }
+        deps.table.put_findings(&id, &findings, now).await?;
+    }
+    Ok(())
+}
+
+/// What is known where the token is dead: nothing but that.
+pub(crate) async fn dead(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
+    let finding =
+        [Finding::new(Hop::Token, false, "Meta says that the token is no longer good, or lacks a permission")];
+    for id in deps.table.numbers_of(account).await? {
+        deps.table.put_findings(&id, &finding, now).await?;
+    }
+    Ok(())
+}
+
+async fn of_number(
+    deps: &Deps,
+    app: Option<&App>,
+    (id, number): (&PhoneNumberId, &AccountNumber),
+    fields: &Result<Vec<String>, String>,
+    findings: &mut Vec<Finding>,
+    now: Timestamp,
+) -> Result<(), RefreshError> {
+    findings.push(match fields {
+        Ok(fields) => {
+            let more: &[&str] = if number.is_on_biz_app { &COEXISTENCE_FIELDS } else { &[] };
+            let missing: Vec<&str> = FIELDS_NEEDED
+                .iter()
+                .chain(more)
+                .filter(|field| !fields.iter().any(|it| it == *field))
+                .copied()
+                .collect();
+            let seen = if missing.is_empty() {
+                "all that are needed".to_owned()
+            } else {
+                format!("missing: {}", missing.join(", "))
+            };
+            Finding::new(Hop::AppFields, missing.is_empty(), seen)
+        }
+        Err(why) => Finding::unknown(Hop::AppFields, why),
+    });
+    let status = number.status.as_deref().unwrap_or("no status");
+    let platform = number.platform_type.as_deref().unwrap_or("no platform");
+    findings.push(Finding::new(Hop::Registration, number.is_registered(), format!("{platform}, {status}")));
+    findings.push(limits(number));
+    findings.extend(doors(deps, app, number.webhook_configuration.as_ref()).await);
+    note_limits(deps, id, number, now).await
+}
+
+/// What Meta allows becomes a state of the number: the pace follows it.
+async fn note_limits(
+    deps: &Deps,
+    id: &PhoneNumberId,
+    number: &AccountNumber,
+    now: Timestamp,
+) -> Result<(), RefreshError> {
+    let Some(throughput) = &number.throughput else { return Ok(()) };
+    let change = StateChange {
+        subject: Subject::Number(id.clone()),
+        aspect: Aspect::Throughput,
+        key: None,
+        word: throughput.level.clone(),
+        until: None,
+        detail: "{}".to_owned(),
+        at: now,
+        timed: true,
+        alert: None,
+    };
+    Ok(deps.table.put_state(&change).await?)
+}
+
+fn limits(number: &AccountNumber) -> Finding {
+    let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "unknown".to_owned());
+    let throughput = number.throughput.as_ref().map_or("unknown", |throughput| throughput.level.as_str());
+    let (quality, name) = (word(&number.quality_rating), word(&number.name_status));
+    let bad = quality == "RED" || ["DECLINED", "EXPIRED"].contains(&name.as_str());
+    let tier = word(&number.messaging_limit_tier);
+    Finding::new(Hop::Limits, !bad, format!("quality {quality}, throughput {throughput}, limit {tier}, name {name}"))
+}
+
+fn life(facts: Option<&TokenFacts>) -> Finding {
+    match facts.map(TokenFacts::ends_at) {
+        Some(None) => Finding::new(Hop::Token, true, "good, and never ends"),
+        Some(Some(ends)) => Finding::new(Hop::Token, true, format!("good until {}", ends.strftime("%Y-%m-%d"))),
+        None => Finding::unknown(Hop::Token, "the token was stored by hand: its app is not known"),
+    }
+}
+
+async fn app_fields(deps: &Deps, app: &App) -> Result<Vec<String>, String> {
+    let Some(secret) = app.meta.app_secrets.first() else { return Err("the app has no secret".to_owned()) };
+    let all = deps.graph.app_subscriptions(&app.settings.client_id, secret).await.map_err(|failure| said(&failure))?;
+    let ours = all.into_iter().filter(|one| one.object == OBJECT && one.active);
+    Ok(ours.flat_map(|one| one.fields).map(|field| field.name).collect())
+}
+
+async fn subscription(deps: &Deps, app: Option<&App>, account: &WabaId, token: &AccessToken) -> Finding {
+    let Some(app) = app else {
+        return Finding::unknown(Hop::AccountSubscription, "the token was stored by hand: its app is not known");
+    };
+    match deps.graph.subscription(token, account, &app.settings.client_id).await {
+        Ok(Some(None)) => Finding::new(Hop::AccountSubscription, true, "to the app's callback URL"),
+        Ok(Some(Some(url))) => Finding::new(Hop::AccountSubscription, true, format!("to {url}")),
+        Ok(None) => Finding::new(Hop::AccountSubscription, false, "the account's webhooks do not come to the app"),
+        Err(failure) => Finding::unknown(Hop::AccountSubscription, said(&failure)),
+    }
+}
+
+async fn payment(deps: &Deps, account: &WabaId, token: &AccessToken) -> Finding {
+    match deps.graph.account(token, account).await {
+        Ok(known) if known.primary_funding_id.is_some() => {
+            Finding::new(Hop::Payment, true, "something pays for the account")
+        }
+        // Where only free messages are sent nothing needs to.
+        Ok(_) => Finding::unknown(Hop::Payment, "Meta names nothing that pays for the account"),
+        Err(failure) => Finding::unknown(Hop::Payment, said(&failure)),
+    }
+}
+
+/// The callback URL that wins, asked as Meta asks it. Another installation's is not asked: it would be told our verify token.
+async fn doors(deps: &Deps, app: Option<&App>, configuration: Option<&WebhookConfiguration>) -> Vec<Finding> {
+    let nobody_knows =
+        |why: &str| [Hop::Callback, Hop::Handshake, Hop::Signature].map(|hop| Finding::unknown(hop, why)).to_vec();
+    let Some(url) = configuration.and_then(WebhookConfiguration::winner) else {
+        return nobody_knows("Meta does not say where the webhooks go");
+    };
+    let Some(app) = app else { return nobody_knows("the token was stored by hand: its app is not known") };
+    let Some(base) = &deps.public_url else { return nobody_knows("PUBLIC_URL is not set") };
+    let ours = url == format!("{}/webhooks/meta/{}", base.trim_end_matches('/'), app.meta.id);
+    let mut findings = vec![Finding::new(Hop::Callback, ours, url)];
+    if !ours {
+        let why = "the webhooks go elsewhere";
+        findings.extend([Hop::Handshake, Hop::Signature].map(|hop| Finding::unknown(hop, why)));
+        return findings;
+    }
+    findings.push(handshake(deps, app, url).await);
+    findings.push(signed(deps, app, url).await);
+    findings
+}
+
+async fn handshake(deps: &Deps, app: &App, url: &str) -> Finding {
+    let Some(verify_token) = app.meta.verify_tokens.first() else {
+        return Finding::new(Hop::Handshake, false, "the app has no verify token");
+    };
+    let challenge = "1158201444";
+    let query = [("hub.mode", "subscribe"), ("hub.challenge", challenge), ("hub.verify_token", verify_token.expose())];
+    let answer = deps.doors.get(url).query(&query).timeout(OWN_DOOR_TIMEOUT).send().await;
+    match answer {
+        Ok(answer) => {
+            let status = answer.status();
+            let works = status.is_success() && answer.text().await.is_ok_and(|text| text == challenge);
+            Finding::new(Hop::Handshake, works, format!("answered {status}"))
+        }
+        Err(_) => Finding::new(Hop::Handshake, false, "did not answer"),
+    }
+}
+
+async fn signed(deps: &Deps, app: &App, url: &str) -> Finding {
+    let Some(secret) = app.meta.app_secrets.first() else {
+        return Finding::new(Hop::Signature, false, "the app has no secret");
+    };
+    let signature = signature::sign(secret, EMPTY_WEBHOOK.as_bytes());
+    let post = deps.doors.post(url).header(signature::HEADER, signature).body(EMPTY_WEBHOOK);
+    match post.timeout(OWN_DOOR_TIMEOUT).send().await {
+        Ok(answer) => {
+            Finding::new(Hop::Signature, answer.status().is_success(), format!("answered {}", answer.status()))
+        }
+        Err(_) => Finding::new(Hop::Signature, false, "did not answer"),
+    }
+}
+
+fn said(failure: &CallFailure) -> String {
+    let error = failure.error();
+    format!("Meta did not tell: {}", error.title)
+}
