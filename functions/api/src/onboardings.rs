@@ -14,6 +14,7 @@ use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, WabaId};
 use shared::domain::onboarding::{LINK_DAYS_MAX, Onboarding, Progress, STATE_FOR, Step, StepRecord, StepState};
 use shared::domain::tenant::Scope;
 use shared::http::Problem;
+use shared::provider::meta::signup;
 use shared::queue::OnboardingJob;
 use shared::secret::Secret;
 use shared::storage::StorageError;
@@ -173,7 +174,7 @@ pub(crate) async fn start(
         expires_at: time(valid_until),
         finish_path: format!("/v1/onboardings/{id}/finish"),
         popup: PopupJson {
-            extras: settings.extras(),
+            extras: signup::extras(&settings),
             app_id: settings.client_id,
             config_id: settings.config_id,
             graph_version: deps.graph_version.clone(),

@@ -1,7 +1,7 @@
 //! The bucket: raw webhooks of several tenants lie in one object, and in one body. What leaves is taken out, the rest stays as it is.
 
 use bytes::Bytes;
-use shared::provider::meta::webhook;
+use shared::provider::meta::webhook::{self, Left};
 use shared::queue::{InboundJob, InboundWork, Payload};
 use shared::storage::{ArchiveError, Leavers};
 
@@ -26,7 +26,7 @@ pub(crate) async fn page(deps: &Deps, leavers: &Leavers, cursor: &str) -> Result
             Err(ArchiveError::Gone) => continue,
             Err(error) => return Err(error.into()),
         };
-        let Some(left) = without(deps, folder, leavers, &bytes)? else { continue };
+        let Some(left) = without(folder, leavers, &bytes)? else { continue };
         found += 1;
         if left.is_empty() {
             deps.archive.delete(key).await?;
@@ -53,7 +53,7 @@ pub(crate) async fn delete(deps: &Deps, object: &str) -> Result<(), LeavingError
 }
 
 /// The object without what leaves; `None`: nothing of it leaves.
-fn without(deps: &Deps, folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<u8>>, LeavingError> {
+fn without(folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<u8>>, LeavingError> {
     match folder {
         "raw" => {
             let (mut lines, mut changed) = (Vec::new(), false);
@@ -71,15 +71,20 @@ fn without(deps: &Deps, folder: &str, leavers: &Leavers, bytes: &Bytes) -> Resul
         // One body in gzip. What cannot be unpacked names nobody.
         "large" => {
             let Ok(body) = Payload::gunzip(bytes) else { return Ok(None) };
-            let Some(left) = body_without(leavers, &body) else { return Ok(None) };
-            let packed = left.map(|left| Payload::gzip(&left)).transpose().map_err(|error| {
-                deps.metrics.count("offboarding", "not_packed", 1);
-                ArchiveError::Unavailable(error.to_string())
-            })?;
-            Ok(Some(packed.unwrap_or_default()))
+            Ok(match left_of(leavers, &body) {
+                Left::All => None,
+                Left::Nothing => Some(Vec::new()),
+                Left::Rest(rest) => {
+                    Some(Payload::gzip(&rest).map_err(|error| ArchiveError::Unavailable(error.to_string()))?)
+                }
+            })
         }
-        // A single item: it is of one number.
-        _ => Ok(leavers.are_in(bytes).then(Vec::new)),
+        // A kept item is a webhook that says only that; what could not be read is theirs if it names them.
+        _ => Ok(match left_of(leavers, bytes) {
+            Left::All if webhook::parses(bytes) => None,
+            Left::All => leavers.are_in(bytes).then(Vec::new),
+            Left::Nothing | Left::Rest(_) => Some(Vec::new()),
+        }),
     }
 }
 
@@ -91,19 +96,20 @@ fn line_without(leavers: &Leavers, line: &[u8]) -> Option<Option<Vec<u8>>> {
     };
     let Payload::Inline(packed) = &job.payload else { return None };
     let body = Payload::decode(packed).ok().and_then(|gzip| Payload::gunzip(&gzip).ok())?;
-    let left = body_without(leavers, &body)?;
-    Some(left.and_then(|left| {
-        let payload = Payload::inline(&Payload::gzip(&left).ok()?);
-        InboundJob { payload, ..job.clone() }.encode().ok().map(String::into_bytes)
-    }))
+    match left_of(leavers, &body) {
+        Left::All => None,
+        Left::Nothing => Some(None),
+        Left::Rest(rest) => {
+            let packed = Payload::gzip(&rest).ok().map(|gzip| Payload::inline(&gzip));
+            let job = packed.and_then(|payload| InboundJob { payload, ..job.clone() }.encode().ok());
+            Some(job.map(String::into_bytes))
+        }
+    }
 }
 
-/// A webhook body without the entries and changes of what leaves.
-fn body_without(leavers: &Leavers, body: &[u8]) -> Option<Option<Vec<u8>>> {
+fn left_of(leavers: &Leavers, body: &[u8]) -> Left {
     if !leavers.are_in(body) {
-        return None;
+        return Left::All;
     }
-    let left = webhook::without(body, &|account| leavers.has_account(account), &|number| leavers.has_number(number));
-    // What still names it somewhere else goes too.
-    Some(left.filter(|left| !leavers.are_in(left)))
+    webhook::without(body, &|account| leavers.has_account(account), &|number| leavers.has_number(number))
 }

@@ -16,6 +16,7 @@ use shared::clock::Timestamp;
 use shared::domain::ids::OnboardingId;
 use shared::domain::onboarding::STATE_FOR;
 use shared::http::Problem;
+use shared::provider::meta::signup;
 use shared::vault::random_secret;
 use subtle::ConstantTimeEq;
 
@@ -97,6 +98,6 @@ pub(crate) async fn open(
     let renewed = deps.table.renew_state(id, &hash, valid_until).await;
     renewed.map_err(|error| unavailable("table", &error))?;
     let popup = json!({"app_id": settings.client_id, "config_id": settings.config_id,
-        "graph_version": deps.graph_version, "extras": settings.extras()});
+        "graph_version": deps.graph_version, "extras": signup::extras(&settings)});
     Ok(Json(json!({"id": id.to_string(), "state": state.expose(), "popup": popup})).into_response())
 }

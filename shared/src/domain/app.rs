@@ -39,16 +39,6 @@ pub const CREDIT_CURRENCIES: [&str; 6] = ["AUD", "EUR", "GBP", "IDR", "INR", "US
 pub const OVERRIDE_URL_MAX: usize = 200;
 
 impl SignupSettings {
-    /// `extras` of the popup: the configuration decides, except where it does not (`facts/onboarding.md` §1.2).
-    #[must_use]
-    pub fn extras(&self) -> serde_json::Value {
-        let mut extras = serde_json::json!({"setup": {}});
-        if let Some(feature_type) = &self.feature_type {
-            extras["featureType"] = feature_type.clone().into();
-        }
-        extras
-    }
-
     /// Whether they can be meant.
     ///
     /// # Errors

@@ -128,7 +128,9 @@ impl Leavers {
             }
             "KEPT" => {
                 let raw = item.0.get("raw").and_then(|raw| raw.as_b().ok());
-                when(names("number", &self.numbers) || raw.is_some_and(|raw| self.are_in(raw.as_ref())))
+                // Of a number that stays it is, whoever is mentioned in it.
+                let named = raw.is_some_and(|raw| self.are_in(raw.as_ref())) && item.text("number").is_none();
+                when(names("number", &self.numbers) || named)
             }
             "ALERT" => {
                 let listed = item.text("list").and_then(|list| list.strip_prefix("ALERTS#"));

@@ -1,5 +1,6 @@
 //! `/_sim/`: what a person or a script does to the simulated world.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
@@ -124,6 +125,9 @@ struct FaultOrder {
     #[serde(default = "once")]
     repeat: usize,
     statuses: Option<StatusOrder>,
+    /// For the next calls of a signup, by their names, such as `register`.
+    #[serde(default)]
+    calls: BTreeMap<String, Vec<ScriptedFault>>,
     /// Lets the answers come that are silent.
     #[serde(default)]
     speak: bool,
@@ -143,6 +147,9 @@ async fn faults(
     }
     for _ in 0..order.repeat {
         meta.script(order.sends.iter().cloned());
+    }
+    for (call, faults) in order.calls {
+        meta.script_call(&call, faults);
     }
     if let Some(statuses) = order.statuses {
         meta.order_statuses(statuses);

@@ -2,11 +2,22 @@
 
 use serde_json::Value;
 
+use crate::domain::app::SignupSettings;
 use crate::domain::ids::{PhoneNumberId, WabaId};
 use crate::domain::onboarding::{PopupEnd, Shape};
 
 /// The `type` of the popup's messages.
 pub const EVENT_TYPE: &str = "WA_EMBEDDED_SIGNUP";
+
+/// `extras` of the popup: its configuration decides, except where it still needs a feature type (`facts/onboarding.md` §1.2).
+#[must_use]
+pub fn extras(settings: &SignupSettings) -> Value {
+    let mut extras = serde_json::json!({"setup": {}});
+    if let Some(feature_type) = &settings.feature_type {
+        extras["featureType"] = feature_type.clone().into();
+    }
+    extras
+}
 
 /// Reads the popup's message; `None` if it is none of them. Unknown finishes are finishes; ids of a wrong form are left out.
 #[must_use]

@@ -28,7 +28,7 @@ use crate::domain::message::Origin;
 pub use account::owner_in;
 use card::Card;
 use json::Node;
-pub use without::without;
+pub use without::{Left, parses, without};
 
 const OBJECT: &str = "whatsapp_business_account";
 /// Longest `id` or `time` of an entry, or `metadata` of a value, that is kept with each item, in bytes: Meta's have a

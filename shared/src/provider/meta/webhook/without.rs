@@ -2,25 +2,82 @@
 
 use serde_json::Value;
 
-/// The body without their entries and changes; `None` if nothing is left, or it is no webhook.
+/// What is left of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// All of it: nothing of it leaves, or it is no webhook.
+    All,
+    /// The entries and changes of others.
+    Rest(Vec<u8>),
+    /// Nothing.
+    Nothing,
+}
+
+/// Takes out the entries and changes of accounts and numbers that left. Who is only mentioned in somebody else's message stays mentioned.
 #[must_use]
-pub fn without(body: &[u8], account: &dyn Fn(&str) -> bool, number: &dyn Fn(&str) -> bool) -> Option<Vec<u8>> {
-    let mut webhook: Value = serde_json::from_slice(body).ok()?;
-    let entries = webhook.get_mut("entry")?.as_array_mut()?;
+pub fn without(body: &[u8], account: &dyn Fn(&str) -> bool, number: &dyn Fn(&str) -> bool) -> Left {
+    let Ok(mut webhook) = serde_json::from_slice::<Value>(body) else { return Left::All };
+    let Some(entries) = webhook.get_mut("entry").and_then(Value::as_array_mut) else { return Left::All };
+    let mut taken = false;
     for entry in entries.iter_mut() {
         if let Some(changes) = entry.get_mut("changes").and_then(Value::as_array_mut) {
             changes.retain(|change| {
                 let named = |path: &str, leaves: &dyn Fn(&str) -> bool| {
                     change.pointer(path).and_then(Value::as_str).is_some_and(leaves)
                 };
-                !(named("/value/metadata/phone_number_id", number) || named("/value/waba_info/waba_id", account))
+                let leaves =
+                    named("/value/metadata/phone_number_id", number) || named("/value/waba_info/waba_id", account);
+                taken |= leaves;
+                !leaves
             });
         }
     }
     entries.retain(|entry| {
         let theirs = entry.get("id").and_then(Value::as_str).is_some_and(account);
-        let empty = entry.get("changes").and_then(Value::as_array).is_none_or(Vec::is_empty);
-        !theirs && !empty
+        let emptied = taken && entry.get("changes").and_then(Value::as_array).is_some_and(Vec::is_empty);
+        taken |= theirs;
+        !theirs && !emptied
     });
-    if entries.is_empty() { None } else { serde_json::to_vec(&webhook).ok() }
+    match (taken, entries.is_empty()) {
+        (false, _) => Left::All,
+        (true, true) => Left::Nothing,
+        (true, false) => serde_json::to_vec(&webhook).map_or(Left::Nothing, Left::Rest),
+    }
+}
+
+/// Whether bytes are a webhook at all.
+#[must_use]
+pub fn parses(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|webhook| webhook.get("entry").is_some_and(Value::is_array))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_theirs_is_taken_out() {
+        let change =
+            |number: &str, text: &str| json!({"value": {"metadata": {"phone_number_id": number}, "text": text}});
+        let entry = |id: &str, changes: Vec<Value>| json!({"id": id, "changes": changes});
+        let left = |entries: Vec<Value>| {
+            without(json!({"entry": entries}).to_string().as_bytes(), &|id| id == "A", &|id| id == "n")
+        };
+        let rest = |entries: Vec<Value>| Left::Rest(json!({"entry": entries}).to_string().into_bytes());
+        let (ours, theirs) = (change("n", "x"), change("m", "I wrote to A and n"));
+        assert_eq!(left(vec![entry("B", vec![theirs.clone()])]), Left::All);
+        assert_eq!(left(vec![entry("A", vec![theirs.clone()])]), Left::Nothing);
+        assert_eq!(left(vec![entry("B", vec![ours.clone()])]), Left::Nothing);
+        assert_eq!(left(vec![entry("B", vec![ours, theirs.clone()])]), rest(vec![entry("B", vec![theirs.clone()])]));
+        let partner = json!({"value": {"waba_info": {"waba_id": "A"}}});
+        assert_eq!(
+            left(vec![entry("us", vec![partner]), entry("B", vec![theirs.clone()])]),
+            rest(vec![entry("B", vec![theirs])])
+        );
+        for other in ["", "[]", "{}", r#"{"entry": 1}"#] {
+            assert_eq!(without(other.as_bytes(), &|_| true, &|_| true), Left::All, "{other}");
+        }
+    }
 }
