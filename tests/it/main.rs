@@ -31,6 +31,7 @@ mod message_history;
 mod metamorphic;
 mod model;
 mod offboarding;
+mod offboarding_races;
 mod onboarding;
 mod onboarding_faults;
 mod outgoing;

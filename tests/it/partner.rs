@@ -22,7 +22,7 @@ pub(crate) async fn settings(app: &App, change: impl FnOnce(&mut SignupSettings)
     app.stack.operator.put_signup(&id, &settings, Some(&token)).await.unwrap();
 }
 
-fn partner() -> Partner {
+pub(crate) fn partner() -> Partner {
     Partner {
         token: Some("EAAsystemusertoken".to_owned()),
         user: SYSTEM_USER.to_owned(),

@@ -120,8 +120,8 @@ async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) 
         _ => return Ok(()),
     };
     // A report that was late, and is older than the token that stands, is about an earlier time.
-    let known = deps.table.token_record(&account).await?;
-    if known.is_none_or(|known| known.sealed_at > change.at) {
+    let known = deps.table.account(&account).await?;
+    if known.is_none_or(|known| known.connected_at > change.at) {
         return Ok(());
     }
     let offboarding = Offboarding::of_account(

@@ -4,7 +4,7 @@ use shared::clock::Timestamp;
 use shared::domain::offboarding::{Offboarding, SETTLES_IN};
 use shared::storage::Leavers;
 
-use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive};
+use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive, gather};
 
 /// Numbers of a tenant read at once.
 const NUMBERS_PAGE: u16 = 100;
@@ -18,19 +18,23 @@ pub(crate) async fn erase(
     deadline: Timestamp,
 ) -> Result<Ended, LeavingError> {
     let Some(marked_at) = offboarding.marked_at else {
-        if came_back(deps, &mut offboarding).await? {
-            return Ok(Ended::Cancelled);
-        }
         if now < offboarding.erase_at {
             return Ok(Ended::GoesOn(offboarding.erase_at));
         }
-        deps.table.mark_gone(&offboarding, now).await?;
+        // What was connected since sending was stopped leaves too.
+        gather(deps, &mut offboarding).await?;
+        if !deps.table.mark_gone(&offboarding, now).await? {
+            return Ok(Ended::GoesOn(settled(now)));
+        }
         offboarding.marked_at = Some(now);
         deps.table.note_leaving(&offboarding).await?;
         return Ok(Ended::GoesOn(settled(now)));
     };
     if now < settled(marked_at) {
         return Ok(Ended::GoesOn(settled(marked_at)));
+    }
+    if !deps.table.erases(&offboarding).await? {
+        return Ok(Ended::Cancelled("The account was erased, and connected anew."));
     }
     Ok(if walk(deps, &mut offboarding, deadline, true).await? { Ended::Done } else { Ended::GoesOn(deps.clock.now()) })
 }
@@ -41,6 +45,10 @@ pub(crate) async fn prove(
     now: Timestamp,
     deadline: Timestamp,
 ) -> Result<Ended, LeavingError> {
+    // Given free before: then the proof was made, and only its record was lost.
+    if !deps.table.erases(&offboarding).await? {
+        return Ok(Ended::Done);
+    }
     if !walk(deps, &mut offboarding, deadline, false).await? {
         return Ok(Ended::GoesOn(deps.clock.now()));
     }
@@ -56,29 +64,6 @@ pub(crate) async fn prove(
 
 fn settled(since: Timestamp) -> Timestamp {
     since.checked_add(SETTLES_IN).unwrap_or(Timestamp::MAX)
-}
-
-/// Whether the business connected again before anything was erased. Where some of its accounts are back, the others go on leaving.
-async fn came_back(deps: &Deps, offboarding: &mut Offboarding) -> Result<bool, LeavingError> {
-    let mut back = Vec::new();
-    for account in &offboarding.accounts {
-        if deps.table.token_record(account).await?.is_some() {
-            back.push(account.clone());
-        }
-    }
-    if back.is_empty() {
-        return Ok(false);
-    }
-    if offboarding.whole || back.len() == offboarding.accounts.len() {
-        return Ok(true);
-    }
-    offboarding.accounts.retain(|account| !back.contains(account));
-    offboarding.numbers.clear();
-    for account in &offboarding.accounts {
-        offboarding.numbers.extend(deps.table.numbers_of(account).await?);
-    }
-    deps.table.settle_leaving(offboarding).await?;
-    Ok(false)
 }
 
 /// Walks through the table, then through the bucket, from where the last invocation stopped. `true`: to the end. What is found is erased in both

@@ -10,7 +10,7 @@ use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
 use shared::domain::ids::{ClaimId, OffboardingId};
-use shared::domain::offboarding::{CreditToRevoke, Leaving, META_FOR, Offboarding};
+use shared::domain::offboarding::{Leaving, META_TRIES, Offboarding};
 use shared::domain::onboarding::{StepRecord, StepState};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::storage::{Archive, ArchiveError, StorageError, Table};
@@ -119,8 +119,8 @@ pub(crate) enum Ended {
     },
     /// It goes on then, from where it is.
     GoesOn(Timestamp),
-    /// Erasing found the business back.
-    Cancelled,
+    /// There is nothing left to do, and why.
+    Cancelled(&'static str),
 }
 
 /// One run, unless another one is under way. `deadline` is when Lambda kills this invocation. An offboarding in trouble does not stop the others.
@@ -136,7 +136,8 @@ pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
     }
     let mut trouble = None;
     for id in deps.table.offboardings_due(now, RUN_MAX).await? {
-        if let Err(error) = go_on(deps, id, deadline).await {
+        // On the heap, as its steps are: together they are large, and a thread's stack may be small.
+        if let Err(error) = Box::pin(go_on(deps, id, deadline)).await {
             tracing::error!(event = "offboarding.stuck", offboarding_id = %id, %error);
             deps.table.postpone_offboarding(id, after(AGAIN)).await?;
             trouble = Some(error);
@@ -155,12 +156,17 @@ async fn go_on(deps: &Deps, id: OffboardingId, deadline: Timestamp) -> Result<()
         let Some(step) = offboarding.next_step() else { return Ok(()) };
         let now = deps.clock.now();
         let ended = match step {
-            Leaving::Stop => stop(deps, offboarding.clone(), now).await?,
-            Leaving::Unsubscribe => meta::unsubscribe(deps, &offboarding).await?,
-            Leaving::Credit => meta::credit(deps, &offboarding).await?,
-            Leaving::Revoke => meta::revoke(deps, &offboarding).await?,
-            Leaving::Erase => erase::erase(deps, offboarding.clone(), now, deadline).await?,
-            Leaving::Prove => erase::prove(deps, offboarding.clone(), now, deadline).await?,
+            _ if offboarding.marked_at.is_none()
+                && let Some(why) = obsolete(deps, &offboarding).await? =>
+            {
+                Ended::Cancelled(why)
+            }
+            Leaving::Stop => Box::pin(stop(deps, offboarding.clone(), now)).await?,
+            Leaving::Unsubscribe => Box::pin(meta::unsubscribe(deps, &offboarding)).await?,
+            Leaving::Credit => Box::pin(meta::credit(deps, &offboarding)).await?,
+            Leaving::Revoke => Box::pin(meta::revoke(deps, &offboarding)).await?,
+            Leaving::Erase => Box::pin(erase::erase(deps, offboarding.clone(), now, deadline)).await?,
+            Leaving::Prove => Box::pin(erase::prove(deps, offboarding.clone(), now, deadline)).await?,
         };
         if !record(deps, &offboarding, step, ended, now).await? {
             return Ok(());
@@ -181,7 +187,7 @@ async fn record(
     let record = match ended {
         Ended::Done => plain(StepState::Done),
         Ended::Skipped(why) => StepRecord { cause: Some(why.to_owned()), ..plain(StepState::Skipped) },
-        Ended::Later { code, cause } if now.duration_since(offboarding.started_at) < META_FOR => {
+        Ended::Later { code, cause } if tries < META_TRIES => {
             StepRecord { code, cause: Some(cause), ..plain(StepState::Running) }
         }
         Ended::Later { code, cause } => {
@@ -195,13 +201,17 @@ async fn record(
             deps.table.postpone_offboarding(offboarding.id, at).await?;
             return Ok(false);
         }
-        Ended::Cancelled => {
-            deps.table.cancel_offboarding(offboarding.id, "The business connected again in time.").await?;
+        Ended::Cancelled(why) => {
+            deps.table.cancel_offboarding(offboarding.id, why).await?;
             return Ok(false);
         }
     };
     tracing::info!(event = "offboarding.step", offboarding_id = %offboarding.id, step = step.as_str(), state = record.state.as_str());
     deps.metrics.count("offboarding_step", step.as_str(), 1);
+    if step == Leaving::Revoke && record.state == StepState::Failed {
+        // Whatever Meta says: here the tokens end.
+        meta::forget_tokens(deps, offboarding).await?;
+    }
     if record.state == StepState::Failed {
         tell(deps, offboarding, step, now).await?;
     }
@@ -217,32 +227,68 @@ async fn record(
     Ok(record.state != StepState::Running)
 }
 
-/// Nothing is sent any more; what leaves is looked up while it can be.
+/// Why there is nothing to do: the business came back, or left by another offboarding. A whole tenant leaves whatever happens.
+async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<Option<&'static str>, LeavingError> {
+    if offboarding.whole {
+        return Ok(None);
+    }
+    for account in &offboarding.accounts {
+        let known = deps.table.account(account).await?;
+        match known {
+            Some(known) if Some(known.tenant) == offboarding.tenant => {
+                if known.connected_at > offboarding.started_at {
+                    return Ok(Some("The business connected again in time."));
+                }
+            }
+            _ => return Ok(Some("The account left by another offboarding.")),
+        }
+    }
+    Ok(None)
+}
+
+/// Nothing is sent any more, and nothing new is connected.
 async fn stop(deps: &Deps, mut offboarding: Offboarding, now: Timestamp) -> Result<Ended, LeavingError> {
     if let (true, Some(tenant)) = (offboarding.whole, offboarding.tenant) {
-        offboarding.accounts = deps.table.accounts_of_tenant(tenant).await?;
+        deps.table.close_tenant(tenant, now).await?;
+        deps.table.revoke_keys_of(tenant, now).await?;
+    }
+    gather(deps, &mut offboarding).await?;
+    Ok(Ended::Done)
+}
+
+/// Looks up what leaves. Only what is the tenant's own: an account that it tried to connect may be somebody else's.
+pub(crate) async fn gather(deps: &Deps, offboarding: &mut Offboarding) -> Result<(), LeavingError> {
+    let mut accounts = offboarding.accounts.clone();
+    if let (true, Some(tenant)) = (offboarding.whole, offboarding.tenant) {
+        accounts = deps.table.accounts_of_tenant(tenant).await?;
     }
     // What an earlier try looked up may have changed.
+    offboarding.accounts.clear();
     offboarding.numbers.clear();
-    offboarding.shares.clear();
     offboarding.businesses.clear();
-    for account in offboarding.accounts.clone() {
-        deps.table.stop_account(&account, now).await?;
-        offboarding.numbers.extend(deps.table.numbers_of(&account).await?);
-        let Some(token) = deps.table.token_record(&account).await? else { continue };
-        let Some(business) = token.business else { continue };
-        // Another account of the business may go on being paid for.
-        let staying = meta::shares_more(deps, &offboarding, &business).await?;
-        if let (false, Some(share), Some(app)) = (staying, token.credit, token.app) {
-            let app = app.to_string();
-            offboarding.shares.push(CreditToRevoke { app, share, business: business.clone() });
+    for account in accounts {
+        let Some(known) = deps.table.account(&account).await? else { continue };
+        if Some(known.tenant) != offboarding.tenant {
+            continue;
         }
-        if !staying && !offboarding.businesses.contains(&business) {
-            offboarding.businesses.push(business);
+        deps.table.stop_account(&account, offboarding.started_at).await?;
+        for number in deps.table.numbers_of(&account).await? {
+            // A number that moved is its new account's.
+            if deps.table.account_of_number(&number).await?.as_ref() == Some(&account) {
+                offboarding.numbers.push(number);
+            }
+        }
+        offboarding.accounts.push(account);
+        offboarding.businesses.extend(known.business);
+    }
+    let mut leaving = Vec::new();
+    for business in std::mem::take(&mut offboarding.businesses) {
+        if !meta::shares_more(deps, offboarding, &business).await? {
+            leaving.push(business);
         }
     }
-    deps.table.settle_leaving(&offboarding).await?;
-    Ok(Ended::Done)
+    offboarding.businesses = leaving;
+    Ok(deps.table.settle_leaving(offboarding).await?)
 }
 
 /// Somebody must do what Meta did not: the operator, because the tenant may be gone.

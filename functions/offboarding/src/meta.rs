@@ -1,6 +1,9 @@
 //! What Meta is told. All of it may be told twice; what is gone at Meta already is done.
 
-use shared::domain::app::{MetaApp, SignupSettings};
+use std::collections::HashSet;
+
+use shared::domain::account::Aspect;
+use shared::domain::app::{CreditLine, MetaApp, SignupSettings};
 use shared::domain::ids::{MetaAppId, WabaId};
 use shared::domain::offboarding::{Offboarding, Why};
 use shared::provider::meta::graph::CallFailure;
@@ -30,63 +33,90 @@ pub(crate) async fn unsubscribe(deps: &Deps, offboarding: &Offboarding) -> Resul
     Ok(Ended::Done)
 }
 
-/// The credit line pays for the business no more.
+/// The credit line pays for the business no more: every share that the business has is taken back, whoever asked for it.
 pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
-    const BY_HAND: &str =
-        "Take the share of the credit line back in Meta's Business settings: until then you pay for the business.";
-    if offboarding.shares.is_empty() {
-        return Ok(Ended::Skipped(
-            "No credit line of ours pays for it, or it pays for another account of the business.",
-        ));
-    }
-    for one in &offboarding.shares {
-        let app = MetaAppId::parse(&one.app).ok();
-        let sealed = match &app {
-            Some(app) => deps.table.system_token(app).await?,
-            None => None,
-        };
-        let (Some(app), Some(sealed)) = (app, sealed) else {
-            let cause = format!("There is no token of our own system user to take share {} back.", one.share);
-            return Ok(Ended::Failed { code: None, cause, action: BY_HAND });
-        };
-        let system = deps.vault.open_token(&sealed, &Context::SystemToken(app)).await?;
-        let known = match deps.graph.credit_share(&system, &one.share).await {
-            Ok(share) if share.is_deleted() => continue,
-            Ok(_) => deps.graph.revoke_credit(&system, &one.share).await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = known {
-            // A token that lacks the right and a share that is gone must not be mixed up here: money is at stake.
-            let error = failure.error();
-            let cause = format!("Meta does not take share {} back: {}", one.share, error.title);
-            return Ok(match failure {
-                CallFailure::TryLater(_) => Ended::Later { code: code(&failure), cause },
-                CallFailure::Refused(_) => Ended::Failed { code: code(&failure), cause, action: BY_HAND },
-            });
-        }
-    }
-    Ok(Ended::Done)
-}
-
-/// The token is worth nothing, and is forgotten here whatever Meta says.
-pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
+    let (mut worst, mut revoked, mut asked) = (None, 0, HashSet::new());
     for account in &offboarding.accounts {
-        let Some(record) = deps.table.token_record(account).await? else { continue };
-        if record.sealed_at > offboarding.started_at {
-            // Connected again meanwhile: that token is not the one that leaves.
+        let Some(known) = deps.table.account(account).await? else { continue };
+        let (Some(business), Some(app)) = (known.business, known.app) else { continue };
+        let Some(line) = deps.table.signup_settings(&app).await?.and_then(|settings| settings.credit) else { continue };
+        if !asked.insert(business.clone()) || shares_more(deps, offboarding, &business).await? {
             continue;
         }
-        if offboarding.why != Why::Disconnected
-            && let Some(ended) = revoke_at_meta(deps, offboarding, account, &record).await?
-        {
-            if matches!(ended, Ended::Failed { .. }) {
-                deps.table.forget_token(account, &record).await?;
-            }
-            return Ok(ended);
+        match credit_of(deps, &app, &line, &business).await? {
+            Ok(shares) => revoked += shares,
+            // The others are taken back all the same.
+            Err(ended) => worst = Some(ended),
         }
-        deps.table.forget_token(account, &record).await?;
     }
-    Ok(Ended::Done)
+    Ok(match (worst, revoked) {
+        (Some(ended), _) => ended,
+        (None, 0) => {
+            Ended::Skipped("No credit line of ours pays for it, or it pays for another account of the business.")
+        }
+        (None, _) => Ended::Done,
+    })
+}
+
+/// Takes back what a business has of a line: how many shares there were.
+async fn credit_of(
+    deps: &Deps,
+    app: &MetaAppId,
+    line: &CreditLine,
+    business: &str,
+) -> Result<Result<usize, Ended>, LeavingError> {
+    const BY_HAND: &str =
+        "Take the share of the credit line back in Meta's Business settings: until then you pay for the business.";
+    let Some(sealed) = deps.table.system_token(app).await? else {
+        let cause = format!("There is no token of our own system user to take the credit of business {business} back.");
+        return Ok(Err(Ended::Failed { code: None, cause, action: BY_HAND }));
+    };
+    let system = deps.vault.open_token(&sealed, &Context::SystemToken(app.clone())).await?;
+    let refused = |failure: &CallFailure| {
+        // A token that lacks the right and a share that is gone must not be mixed up: money is at stake.
+        let cause = format!("Meta does not take the credit of business {business} back: {}", failure.error().title);
+        match failure {
+            CallFailure::TryLater(_) => Ended::Later { code: code(failure), cause },
+            CallFailure::Refused(_) => Ended::Failed { code: code(failure), cause, action: BY_HAND },
+        }
+    };
+    let shares = match deps.graph.credit_shares(&system, line, business).await {
+        Ok(shares) => shares,
+        Err(failure) => return Ok(Err(refused(&failure))),
+    };
+    for share in shares.iter().filter(|share| !share.is_deleted()) {
+        if let Err(failure) = deps.graph.revoke_credit(&system, &share.id).await {
+            return Ok(Err(refused(&failure)));
+        }
+    }
+    Ok(Ok(shares.len()))
+}
+
+/// The tokens are worth nothing, and are forgotten here whatever Meta says.
+pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
+    let mut worst = None;
+    for account in &offboarding.accounts {
+        let Some(record) = deps.table.token_record(account).await? else { continue };
+        let refused = match offboarding.why {
+            Why::Disconnected => None,
+            Why::Asked | Why::DeletionRequested => revoke_at_meta(deps, offboarding, account, &record).await?,
+        };
+        match refused {
+            None => deps.table.forget_token(account, &record).await?,
+            refused => worst = refused,
+        }
+    }
+    Ok(worst.unwrap_or(Ended::Done))
+}
+
+/// Forgets what Meta did not take back.
+pub(crate) async fn forget_tokens(deps: &Deps, offboarding: &Offboarding) -> Result<(), LeavingError> {
+    for account in &offboarding.accounts {
+        if let Some(record) = deps.table.token_record(account).await? {
+            deps.table.forget_token(account, &record).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn revoke_at_meta(
@@ -114,11 +144,19 @@ async fn revoke_at_meta(
 /// Whether a business shares another account with us that stays.
 pub(crate) async fn shares_more(deps: &Deps, offboarding: &Offboarding, business: &str) -> Result<bool, LeavingError> {
     for other in deps.table.accounts_of(business).await? {
-        if !offboarding.accounts.contains(&other) && deps.table.token_record(&other).await?.is_some() {
+        // One that leaves by an offboarding of its own has been stopped: it does not stay.
+        let stays = deps.table.account(&other).await?.is_some_and(|known| known.has_token);
+        if stays && !offboarding.accounts.contains(&other) && !is_leaving(deps, &other).await? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether an account's state says that it left.
+async fn is_leaving(deps: &Deps, account: &WabaId) -> Result<bool, LeavingError> {
+    let states = deps.table.account_states(account).await?;
+    Ok(states.iter().any(|state| state.aspect == Aspect::Partner.as_str() && state.word == "removed"))
 }
 
 async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<(MetaApp, SignupSettings)>, LeavingError> {

@@ -26,6 +26,10 @@ pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option
             deps.table.end_onboarding(onboarding.id, "the account was connected by a signup of its own").await?;
             return Ok(Some(None));
         }
+        if deps.table.is_claimed(account, now).await? {
+            deps.table.end_onboarding(onboarding.id, "a signup of its own is about the account").await?;
+            return Ok(Some(None));
+        }
         if let Some(failure) = fetch(deps, onboarding, business).await? {
             return record(deps, onboarding, Step::Exchange, failure).await;
         }

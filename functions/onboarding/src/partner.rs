@@ -68,34 +68,32 @@ pub(crate) async fn credit(
         let action = "Let the business go through the signup again, and check that it shares its account.";
         return Ok(failed("Meta does not say which business owns the account.", action));
     };
-    let look = async || -> Result<Option<String>, CallFailure> {
+    let look = async || -> Result<bool, CallFailure> {
         let paid_by = deps.graph.account(token, account).await?.primary_funding_id;
         let shares = deps.graph.credit_shares(&system, &line, &business).await?;
-        Ok(shares.into_iter().find(|share| share.pays(paid_by.as_deref())).map(|share| share.id))
+        Ok(shares.iter().any(|share| share.pays(paid_by.as_deref())))
     };
     let attached = async {
         deps.graph.assign_user(&system, account, &line.system_user).await?;
         look().await
     };
-    let share = match attached.await {
-        Ok(Some(share)) => share,
-        Ok(None) => {
+    match attached.await {
+        Ok(true) => return Ok(Ended::Done),
+        Ok(false) => {
             let now = deps.clock.now();
             // Asked for, and not attached yet: asked again only after Meta had time to show it.
-            if let Some(asked) = deps.table.take_credit_share(onboarding.id, now).await? {
+            if let Some(asked) = deps.table.take_credit_share(account, now).await? {
                 return Ok(not_attached(asked, now));
             }
-            match deps.graph.share_credit(&system, &line, account).await {
-                Ok(share) => share,
-                Err(failure) => return Ok(ended(Step::Credit, &failure)),
+            if let Err(failure) = deps.graph.share_credit(&system, &line, account).await {
+                return Ok(ended(Step::Credit, &failure));
             }
         }
         Err(failure) => return Ok(ended(Step::Credit, &failure)),
-    };
-    deps.table.note_credit(account, &share).await?;
+    }
     Ok(match look().await {
-        Ok(Some(_)) => Ended::Done,
-        Ok(None) => NOT_ATTACHED,
+        Ok(true) => Ended::Done,
+        Ok(false) => NOT_ATTACHED,
         Err(failure) => ended(Step::Credit, &failure),
     })
 }

@@ -97,6 +97,9 @@ async fn take_account(
         let cause = "What was stored of this account when it left is being erased.";
         return Ok(Ended::Later { code: None, cause, wait: SignedDuration::from_mins(5) });
     }
+    if deps.table.is_closing(onboarding.tenant).await? {
+        return Ok(failed("The tenant is leaving.", "Nothing can be connected for it any more."));
+    }
     let taken = "Another tenant has this account or number.";
     let release = "Let the other tenant release it first.";
     let known = deps.table.number(&id).await?;

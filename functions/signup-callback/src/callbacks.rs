@@ -54,9 +54,10 @@ pub(crate) async fn deletion(
     let code = OffboardingId::generate(now).map_err(|error| storage(error.into()))?;
     let mut offboardings = Vec::new();
     for account in deps.table.accounts_of_signer(&app, &request.user).await.map_err(storage)? {
-        let Some(known) = deps.table.token_record(&account).await.map_err(storage)? else { continue };
-        if known.sealed_at > request.issued_at {
-            // Somebody signed up again after that: an old request does not undo it.
+        // Also of a business that removed the app before: what is stored of it waits for its return.
+        let Some(known) = deps.table.account(&account).await.map_err(storage)? else { continue };
+        // Somebody else gave us access since, or the same user again: an old request does not undo it.
+        if known.signer.as_deref() != Some(&request.user) || known.connected_at > request.issued_at {
             continue;
         }
         deps.table.stop_account(&account, now).await.map_err(storage)?;
@@ -68,7 +69,8 @@ pub(crate) async fn deletion(
     }
     deps.table.put_deletion(code, &offboardings, now).await.map_err(storage)?;
     deps.metrics.count("signup_callback", "deletion_asked", 1);
-    let url = format!("{}/deletions/{code}", base_url(&headers));
+    let base = deps.public_url.clone().unwrap_or_else(|| base_url(&headers));
+    let url = format!("{base}/deletions/{code}");
     Ok(Json(json!({"url": url, "confirmation_code": code.to_string()})).into_response())
 }
 
@@ -82,7 +84,10 @@ pub(crate) async fn deletion_status(State(deps): State<Arc<Deps>>, code: Name) -
     let mut left = 0;
     for id in &offboardings {
         let departure = deps.table.offboarding(*id).await.map_err(storage)?.map(|one| one.departure(now));
-        left += usize::from(!matches!(departure, Some(Departure::Done | Departure::DoneWithFailures) | None));
+        left += usize::from(!matches!(
+            departure,
+            Some(Departure::Done | Departure::DoneWithFailures | Departure::Cancelled) | None
+        ));
     }
     let state = match (offboardings.len(), left) {
         (0, _) => "Nothing of yours is stored here.",

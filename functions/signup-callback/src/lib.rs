@@ -46,13 +46,15 @@ pub struct Config {
     pub graph_url: String,
     /// Version of Graph, such as `v25.0`.
     pub graph_version: String,
+    /// Scheme and host under which browsers and Meta reach this installation, where that is not what requests name.
+    pub public_url: Option<String>,
     /// The JavaScript SDK that the page loads instead of Meta's: the simulated one.
     pub sdk_url: Option<String>,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `ONBOARDING_QUEUE_URL`, and optionally `META_GRAPH_URL`, `META_GRAPH_VERSION`
-    /// and `META_SDK_URL`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `ONBOARDING_QUEUE_URL`, and optionally `PUBLIC_URL`, `META_GRAPH_URL`,
+    /// `META_GRAPH_VERSION` and `META_SDK_URL`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -63,6 +65,7 @@ impl Config {
             onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
             graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
             graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            public_url: config::optional("PUBLIC_URL"),
             sdk_url: config::optional("META_SDK_URL"),
         })
     }
@@ -76,6 +79,7 @@ pub struct Deps {
     onboarding: Queue,
     graph: GraphClient,
     graph_version: String,
+    public_url: Option<String>,
     sdk_url: Option<String>,
     clock: Clock,
     metrics: Metrics,
@@ -93,6 +97,7 @@ impl Deps {
             onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             graph_version: config.graph_version.clone(),
+            public_url: config.public_url.clone(),
             sdk_url: config.sdk_url.clone(),
             clock,
             metrics,

@@ -17,7 +17,7 @@ pub(crate) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    let origin = match foreign(request.headers()) {
+    let origin = match foreign(deps.public_url.as_deref(), request.headers()) {
         None => return next.run(request).await,
         Some(origin) => origin,
     };
@@ -44,11 +44,12 @@ pub(crate) async fn check(
 }
 
 /// The origin of the page that asks, if it is not ours.
-fn foreign(headers: &HeaderMap) -> Option<String> {
+fn foreign(public_url: Option<&str>, headers: &HeaderMap) -> Option<String> {
     let origin = headers.get(header::ORIGIN)?;
     // What is no text is nobody's that we know.
     let origin = origin.to_str().unwrap_or("null").to_owned();
-    (origin != base_url(headers)).then_some(origin)
+    // A proxy in front of us may have another name than we do.
+    (origin != base_url(headers) && Some(origin.as_str()) != public_url).then_some(origin)
 }
 
 async fn is_named(deps: &Deps, path: Option<Path<String>>, origin: &str) -> Result<bool, Problem> {

@@ -48,6 +48,8 @@ pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Resu
             return Ok(false);
         }
     };
+    let about: Vec<&WabaId> = account.iter().chain(&candidates).collect();
+    deps.table.claim_accounts(&about, now).await.map_err(|error| unavailable("table", &error))?;
     let settled = deps.table.settle_account(id, account.as_ref(), &candidates).await;
     settled.map_err(|error| unavailable("table", &error))?;
     record(deps, id, StepState::Done, now, None, None, None).await?;

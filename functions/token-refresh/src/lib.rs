@@ -112,7 +112,8 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), RefreshError> {
     }
     let mut trouble = None;
     for account in deps.table.tokens_due(now, VISITS).await? {
-        if let Err(error) = visit::visit(deps, &account, now).await {
+        // On the heap: a thread's stack may be small.
+        if let Err(error) = Box::pin(visit::visit(deps, &account, now)).await {
             tracing::error!(event = "token_refresh.not_visited", %error);
             deps.metrics.count("token_refresh", "failed", 1);
             deps.table.visit_token_again(&account, after(AGAIN)).await?;

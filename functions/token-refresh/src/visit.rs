@@ -41,6 +41,11 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
         look::dead(deps, account, now).await?;
         return Ok(deps.table.note_token(account, record.version, &facts, next(account, now)).await?);
     }
+    let states = deps.table.account_states(account).await?;
+    if states.iter().any(|state| state.aspect == Aspect::Token.as_str() && state.word == "withdrawn") {
+        // It was not good for a while, or only seemed so.
+        deps.table.put_state(&token_state(account, "proved", now)).await?;
+    }
     let renewed =
         if facts.ends_soon(now) { renew(deps, (&app, &secret), (account, &record), &token, now).await? } else { None };
     let (facts, version) = renewed.unwrap_or((facts, record.version));
@@ -144,15 +149,8 @@ async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<(App, Secret)>,
     Ok(secret.map(|secret| (App { meta, settings }, secret)))
 }
 
-async fn tell(
-    deps: &Deps,
-    record: &TokenRecord,
-    account: &WabaId,
-    word: &str,
-    alert: Alert,
-    now: Timestamp,
-) -> Result<(), RefreshError> {
-    let change = StateChange {
+fn token_state(account: &WabaId, word: &str, now: Timestamp) -> StateChange {
+    StateChange {
         subject: Subject::Waba(account.clone()),
         aspect: Aspect::Token,
         key: None,
@@ -161,8 +159,19 @@ async fn tell(
         detail: "{}".to_owned(),
         at: now,
         timed: false,
-        alert: Some(alert),
-    };
+        alert: None,
+    }
+}
+
+async fn tell(
+    deps: &Deps,
+    record: &TokenRecord,
+    account: &WabaId,
+    word: &str,
+    alert: Alert,
+    now: Timestamp,
+) -> Result<(), RefreshError> {
+    let change = StateChange { alert: Some(alert), ..token_state(account, word, now) };
     deps.table.put_state(&change).await?;
     Ok(deps.table.put_alert(Some(record.tenant), &change).await?)
 }

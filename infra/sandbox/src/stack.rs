@@ -186,6 +186,7 @@ impl Stack {
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
             sdk_url: Some(format!("{graph_url}/_sim/sdk.js")),
+            public_url: self.public_url.clone(),
         };
         let onboarding = onboarding::Config {
             table: table.clone(),

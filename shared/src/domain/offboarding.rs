@@ -13,8 +13,8 @@ pub const KEPT_FOR_RETURN: SignedDuration = SignedDuration::from_hours(30 * 24);
 pub const ERASE_AFTER_MAX: i64 = 90;
 /// How long functions may still write for a number that is gone: what they remember of it, and one invocation.
 pub const SETTLES_IN: SignedDuration = SignedDuration::from_mins(15);
-/// How long Meta is asked again that does not answer, before the rest is done without it.
-pub const META_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Tries of a step that Meta does not answer, before the rest is done without it: a day of one every five minutes.
+pub const META_TRIES: u32 = 288;
 /// How long a number or account that is gone is remembered as such: longer than anything of it can come again.
 pub const TOMBSTONE_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -97,8 +97,6 @@ pub struct Offboarding {
     pub accounts: Vec<WabaId>,
     /// Their numbers, once they were looked up.
     pub numbers: Vec<PhoneNumberId>,
-    /// Shares of the credit line: each with the Meta app, the share, the business that has it.
-    pub shares: Vec<CreditToRevoke>,
     /// Businesses that share nothing else with us.
     pub businesses: Vec<String>,
     /// Why.
@@ -119,17 +117,6 @@ pub struct Offboarding {
     pub cancelled: Option<String>,
     /// The steps so far.
     pub steps: Vec<(Leaving, StepRecord)>,
-}
-
-/// A share of a credit line that is to be taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreditToRevoke {
-    /// The Meta app whose system user does it.
-    pub app: String,
-    /// The share.
-    pub share: String,
-    /// The business that has it.
-    pub business: String,
 }
 
 /// Where an offboarding stands.
@@ -187,7 +174,6 @@ impl Offboarding {
             whole: true,
             accounts: Vec::new(),
             numbers: Vec::new(),
-            shares: Vec::new(),
             businesses: Vec::new(),
             why,
             started_at,

@@ -12,6 +12,8 @@ pub const LINK_DAYS_MAX: i64 = 30;
 pub const EXCHANGE_TAKES: SignedDuration = SignedDuration::from_secs(60);
 /// How long after an account was shared the popup's own way is waited for, before the hosted one is taken.
 pub const HOSTED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// How long an account is left to a signup through a page of ours, before a hosted one may be meant.
+pub const CLAIMED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// How long a credit line that was shared takes to show at the account, before it is shared again.
 pub const CREDIT_TAKES: SignedDuration = SignedDuration::from_mins(10);
 /// Registrations of a number that we allow ourselves. Meta's limit is 10 in 72 hours, and others may spend from it.

@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::item::{Item, expiry, text, time};
+use super::update::Updated;
 use super::{StorageError, Table, keys, unavailable};
 use crate::domain::ids::{ContactId, ConversationId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::offboarding::{Offboarding, TOMBSTONE_FOR};
@@ -19,6 +20,7 @@ pub struct Leavers {
     tenant: Option<TenantId>,
     whole: bool,
     offboarding: String,
+    since: Timestamp,
     accounts: HashSet<String>,
     numbers: HashSet<String>,
     businesses: HashSet<String>,
@@ -65,6 +67,7 @@ impl Leavers {
             tenant: offboarding.tenant,
             whole: offboarding.whole,
             offboarding: offboarding.id.to_string(),
+            since: offboarding.started_at,
             accounts: offboarding.accounts.iter().map(ToString::to_string).collect(),
             numbers: offboarding.numbers.iter().map(ToString::to_string).collect(),
             businesses: offboarding.businesses.iter().cloned().collect(),
@@ -138,7 +141,11 @@ impl Leavers {
                 let about = names("subject_id", &self.numbers) || names("subject_id", &self.accounts);
                 when(ours || about || names("account", &self.accounts))
             }
-            "ONBOARDING" => when((self.whole && self.is_tenants(item)) || names("account", &self.accounts)),
+            // One that began later waits for this to be over, and one of another tenant is that tenant's.
+            "ONBOARDING" => {
+                let theirs = self.is_tenants(item) && item.time("created_at") <= Some(self.since);
+                when(self.is_tenants(item) && self.whole || theirs && names("account", &self.accounts))
+            }
             "BROADCAST" => when(names("number", &self.numbers)),
             "MEDIA" | "REPLAY" | "KEY" => when(self.whole && self.is_tenants(item)),
             "OFFBOARDING" => when(self.whole && self.is_tenants(item) && rest != self.offboarding),
@@ -168,20 +175,62 @@ impl Leavers {
 
 impl Table {
     /// Marks the numbers and accounts as gone: nothing is stored for them any more, once all functions have noticed. 1 WRU each.
+    /// `false`: another offboarding erases one of the accounts now.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn mark_gone(&self, offboarding: &Offboarding, now: Timestamp) -> Result<(), StorageError> {
-        for number in &offboarding.numbers {
-            self.update(keys::number(number)).set_once("gone_at", time(now)).run().await?;
-        }
+    pub async fn mark_gone(&self, offboarding: &Offboarding, now: Timestamp) -> Result<bool, StorageError> {
         let until = expiry(now.checked_add(TOMBSTONE_FOR).unwrap_or(Timestamp::MAX));
         for account in &offboarding.accounts {
             let gone = self.update(keys::gone_account(account));
             let gone = gone.set_once("gone_at", time(now)).set("expires_at", until.clone());
-            gone.set("erased_by", text(offboarding.id.to_string())).run().await?;
+            let gone = gone.set("erased_by", text(offboarding.id.to_string()));
+            // Two offboardings of one account take turns.
+            let free = gone.when("attribute_not_exists(#erased_by) OR #erased_by = :erased_by").run().await?;
+            if !matches!(free, Updated::Done(_)) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        for number in &offboarding.numbers {
+            self.update(keys::number(number)).set_once("gone_at", time(now)).run().await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the accounts are still this offboarding's to erase.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn erases(&self, offboarding: &Offboarding) -> Result<bool, StorageError> {
+        for account in &offboarding.accounts {
+            let item = self.read(&keys::gone_account(account)).await?.unwrap_or_default();
+            if item.text("erased_by") != Some(&offboarding.id.to_string()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes back all keys of a tenant that leaves. A walk through the table: keys have no list.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn revoke_keys_of(&self, tenant: TenantId, now: Timestamp) -> Result<(), StorageError> {
+        let mut start = None;
+        loop {
+            let scan = self.client.scan().table_name(&self.name).set_exclusive_start_key(start);
+            let scan = scan.filter_expression("begins_with(pk, :key) AND tenant = :tenant");
+            let scan = scan.expression_attribute_values(":key", text("KEY#"));
+            let answer = scan.expression_attribute_values(":tenant", text(tenant.to_string())).send().await;
+            let answer = answer.map_err(|error| unavailable("Scan", &error))?;
+            for item in answer.items.unwrap_or_default().into_iter().map(Item) {
+                self.update(item.key()?).set_once("revoked_at", time(now)).run().await?;
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// The accounts may be connected again, by whomever: nothing of them is left. 1 WRU each.
@@ -190,7 +239,9 @@ impl Table {
     /// When DynamoDB does not answer.
     pub async fn release_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
         for account in &offboarding.accounts {
-            self.update(keys::gone_account(account)).remove(&["erased_by"]).run().await?;
+            let ours = text(offboarding.id.to_string());
+            let release = self.update(keys::gone_account(account)).remove(&["erased_by"]);
+            release.when("#erased_by = :ours").value("ours", ours).run().await?;
         }
         Ok(())
     }
@@ -226,7 +277,9 @@ impl Table {
                     false => How::Delete,
                 },
             };
-            walked.objects.extend(objects_of(&item)?);
+            if let How::Delete = how {
+                walked.objects.extend(objects_of(&item)?);
+            }
             walked.found += 1;
             walked.items.push((item.key()?, how));
         }
@@ -296,7 +349,9 @@ fn objects_of(item: &Item) -> Result<Vec<String>, StorageError> {
     let pk = item.required("pk")?;
     let mut objects: Vec<String> = item.owned("stored_at").into_iter().collect();
     // Files are kept by their bytes: all of the tenant's go at once, also those that an upload left without an item.
-    objects.extend(pk.strip_prefix("TENANT#").map(|id| format!("media/{id}/")));
+    if item.text("sk") == Some("TENANT") {
+        objects.extend(pk.strip_prefix("TENANT#").map(|id| format!("media/{id}/")));
+    }
     objects.extend(pk.strip_prefix("BROADCAST#").map(|id| format!("broadcasts/{id}/")));
     Ok(objects)
 }

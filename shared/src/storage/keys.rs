@@ -6,7 +6,7 @@
 //! | accounts that a tenant ever connected | `TENANT#id` | `ACCOUNTS` |
 //! | offboarding | `OFFBOARDING#id` | `OFFBOARDING` |
 //! | request to delete data, by its code | `DELETION#code` | `DELETION` |
-//! | an account that left | `WABA#id` | `GONE` |
+//! | an account that left, one that a signup is about | `WABA#id` | `GONE`, `CLAIM` |
 //! | API key | `KEY#id` | `KEY` |
 //! | Meta app | `APP#id` | `APP` |
 //! | system secret | `SECRET#name` | `SECRET` |
@@ -222,6 +222,11 @@ pub(super) fn deletion(code: OffboardingId) -> Key {
 /// An account that left: nothing of it is stored any more.
 pub(super) fn gone_account(id: &WabaId) -> Key {
     Key::new(format!("WABA#{id}"), GONE)
+}
+
+/// A signup through a page of ours is about an account.
+pub(super) fn claim(id: &WabaId) -> Key {
+    Key::new(format!("WABA#{id}"), "CLAIM")
 }
 
 /// The accounts that a tenant ever connected.

@@ -55,7 +55,7 @@ pub use proof::Proof;
 pub use replay::ReplayProgress;
 pub use state::HistoryPhase;
 pub use status::Applied;
-pub use token::TokenRecord;
+pub use token::{AccountRecord, TokenRecord};
 
 /// A page of a list and where the next one begins.
 #[derive(Debug, Clone)]

@@ -9,13 +9,16 @@ use super::page::{FEED, LIST};
 use super::{Page, StorageError, Table, keys};
 use crate::domain::account::{Aspect, StateChange, Subject};
 use crate::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
-use crate::domain::offboarding::{CreditToRevoke, Leaving, Offboarding, Why};
+use crate::domain::offboarding::{Leaving, Offboarding, Why};
 use crate::domain::onboarding::StepRecord;
 
 /// How long an offboarding is kept: its proof may be asked for.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(3 * 365 * 24);
 
-fn texts(values: Vec<String>) -> Option<AttributeValue> {
+/// A set: DynamoDB takes none that is empty or names anything twice.
+fn texts(mut values: Vec<String>) -> Option<AttributeValue> {
+    values.sort_unstable();
+    values.dedup();
     (!values.is_empty()).then_some(AttributeValue::Ss(values))
 }
 
@@ -110,11 +113,9 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn settle_leaving(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
-        let share = |one: &CreditToRevoke| format!("{}|{}|{}", one.app, one.share, one.business);
         let sets = [
             ("accounts", offboarding.accounts.iter().map(ToString::to_string).collect::<Vec<_>>()),
             ("numbers", offboarding.numbers.iter().map(ToString::to_string).collect()),
-            ("shares", offboarding.shares.iter().map(share).collect()),
             ("businesses", offboarding.businesses.clone()),
         ];
         let mut update = self.update(keys::offboarding(offboarding.id));
@@ -160,19 +161,18 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn end_offboarding(&self, offboarding: &Offboarding, proof: &StepRecord) -> Result<(), StorageError> {
-        let update =
-            self.update(keys::offboarding(offboarding.id)).remove(&["list", "list_at", "cursor", "numbers", "shares"]);
+        let update = self.update(keys::offboarding(offboarding.id)).remove(&["list", "list_at", "cursor", "numbers"]);
         let update = update.remove(&["businesses"]);
         let update = if offboarding.whole { update.remove(&["tenant", "feed", "feed_at", "accounts"]) } else { update };
         with_step(update, Leaving::Prove.as_str(), proof)?.run().await?;
         Ok(())
     }
 
-    /// Nothing is sent for an account any more. 1 WRU.
+    /// Nothing is sent for an account any more, unless it was connected again after `since`. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn stop_account(&self, account: &WabaId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn stop_account(&self, account: &WabaId, since: Timestamp) -> Result<(), StorageError> {
         let stopped = StateChange {
             subject: Subject::Waba(account.clone()),
             aspect: Aspect::Partner,
@@ -180,7 +180,7 @@ impl Table {
             word: "removed".to_owned(),
             until: None,
             detail: "{}".to_owned(),
-            at: now,
+            at: since,
             timed: true,
             alert: None,
         };
@@ -222,10 +222,6 @@ fn read(item: &Item) -> Result<Offboarding, StorageError> {
     for step in Leaving::ALL {
         steps.extend(read_step(item, step.as_str())?.map(|record| (step, record)));
     }
-    let share = |text: &String| {
-        let mut parts = text.splitn(3, '|').map(str::to_owned);
-        Some(CreditToRevoke { app: parts.next()?, share: parts.next()?, business: parts.next()? })
-    };
     let many = |name: &str| item.number(name).and_then(|many| u64::try_from(many).ok()).unwrap_or(0);
     Ok(Offboarding {
         id: item.parsed("pk", |pk| OffboardingId::parse(pk.trim_start_matches("OFFBOARDING#")))?,
@@ -233,7 +229,6 @@ fn read(item: &Item) -> Result<Offboarding, StorageError> {
         whole: item.number("whole") == Some(1),
         accounts: item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect(),
         numbers: item.set("numbers").iter().filter_map(|id| PhoneNumberId::parse(id).ok()).collect(),
-        shares: item.set("shares").iter().filter_map(share).collect(),
         businesses: item.set("businesses"),
         why: item.parsed("why", |word| Why::from_word(word).ok_or(()))?,
         started_at: item.required_time("started_at")?,

@@ -11,7 +11,7 @@ use super::update::Updated;
 use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::onboarding::{
-    CREDIT_TAKES, Onboarding, PopupEnd, REGISTERS_MAX, REGISTERS_WITHIN, Shape, Step, StepRecord, StepState,
+    CLAIMED_FOR, Onboarding, PopupEnd, REGISTERS_MAX, REGISTERS_WITHIN, Shape, Step, StepRecord, StepState,
 };
 use crate::secret::Sealed;
 
@@ -175,7 +175,7 @@ impl Table {
         record: &StepRecord,
     ) -> Result<(), StorageError> {
         let update = self.update(keys::onboarding(id)).set_once("token", blob(sealed));
-        with_step(update, Step::Exchange.as_str(), record)?.run().await?;
+        with_step(update, Step::Exchange.as_str(), record)?.when("attribute_exists(#pk)").run().await?;
         Ok(())
     }
 
@@ -188,7 +188,9 @@ impl Table {
         let update = with_step(self.update(keys::onboarding(id)), step.as_str(), record)?
             .value("done", text(StepState::Done.as_str()))
             .value("skipped", text(StepState::Skipped.as_str()));
-        let open = format!("attribute_not_exists(#{state}) OR (#{state} <> :done AND #{state} <> :skipped)");
+        let open = format!(
+            "attribute_exists(#pk) AND (attribute_not_exists(#{state}) OR (#{state} <> :done AND #{state} <> :skipped))"
+        );
         update.when(&open).run().await?;
         Ok(())
     }
@@ -220,7 +222,8 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn settle_number(&self, id: OnboardingId, settled: &PhoneNumberId) -> Result<(), StorageError> {
-        self.update(keys::onboarding(id)).set("number", text(settled.as_str())).run().await?;
+        let update = self.update(keys::onboarding(id)).set("number", text(settled.as_str()));
+        update.when("attribute_exists(#pk)").run().await?;
         Ok(())
     }
 
@@ -233,6 +236,28 @@ impl Table {
         Ok(())
     }
 
+    /// Notes that a signup through a page of ours is about these accounts: a hosted one leaves them alone. 1 WRU each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn claim_accounts(&self, accounts: &[&WabaId], now: Timestamp) -> Result<(), StorageError> {
+        let until = expiry(now.checked_add(CLAIMED_FOR).unwrap_or(Timestamp::MAX));
+        for account in accounts {
+            let claim = self.update(keys::claim(account)).set("at", time(now));
+            claim.set("expires_at", until.clone()).run().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a signup through a page of ours was about this account within a day.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_claimed(&self, account: &WabaId, now: Timestamp) -> Result<bool, StorageError> {
+        let claim = self.read(&keys::claim(account)).await?;
+        Ok(claim.and_then(|claim| claim.time("at")).is_some_and(|at| now.duration_since(at) < CLAIMED_FOR))
+    }
+
     /// Records whose token it is, by the app's own id of them. 1 WRU.
     ///
     /// # Errors
@@ -242,7 +267,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records that whoever signed up gave access to this account: Meta's callbacks name them only. 1 WRU.
+    /// Records that whoever signed up gave access to this account: Meta's callbacks name them only. 2 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -250,6 +275,8 @@ impl Table {
         let item = self.read(&keys::onboarding(id)).await?.unwrap_or_default();
         if let Some(user) = item.text("signer") {
             self.update(keys::signer(app, user)).add("accounts", account.to_string()).run().await?;
+            let update = self.update(keys::graph_token(account)).set("signer", text(user));
+            update.when("attribute_exists(#pk)").run().await?;
         }
         Ok(())
     }
@@ -261,19 +288,6 @@ impl Table {
     pub async fn accounts_of_signer(&self, app: &MetaAppId, user: &str) -> Result<Vec<WabaId>, StorageError> {
         let item = self.read(&keys::signer(app, user)).await?.unwrap_or_default();
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
-    }
-
-    /// Takes the sharing of the credit line: `None`: it is ours to ask for now; otherwise it was asked for at that moment. 1 WRU.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn take_credit_share(&self, id: OnboardingId, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
-        let long_ago = now.checked_sub(CREDIT_TAKES).unwrap_or(Timestamp::MIN);
-        let taken = self.update(keys::onboarding(id)).set("credit_at", time(now)).value("long_ago", time(long_ago));
-        match taken.when("attribute_not_exists(#credit_at) OR #credit_at <= :long_ago").run().await? {
-            Updated::Done(_) => Ok(None),
-            Updated::Refused(item) => Ok(Some(item.time("credit_at").unwrap_or(now))),
-        }
     }
 
     /// A tenant's onboardings, the latest first.

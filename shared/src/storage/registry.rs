@@ -28,6 +28,24 @@ impl Table {
         Ok(())
     }
 
+    /// Marks a tenant as leaving: nothing new is connected for it. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn close_tenant(&self, id: TenantId, now: Timestamp) -> Result<(), StorageError> {
+        let closed = self.update(keys::tenant(id)).set_once("closing_at", time(now));
+        closed.when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Whether a tenant is leaving.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_closing(&self, id: TenantId) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::tenant(id)).await?.is_none_or(|item| item.0.contains_key("closing_at")))
+    }
+
     /// Whether there is such a tenant.
     ///
     /// # Errors
@@ -187,6 +205,15 @@ impl Table {
         items.iter().map(|item| item.parsed("number", PhoneNumberId::parse)).collect()
     }
 
+    /// The account of a number, also of one that is leaving.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn account_of_number(&self, id: &PhoneNumberId) -> Result<Option<WabaId>, StorageError> {
+        let item = self.read(&keys::number(id)).await?;
+        item.map_or(Ok(None), |item| item.parsed_optional("waba", WabaId::parse))
+    }
+
     /// The accounts that a tenant ever connected.
     ///
     /// # Errors
@@ -238,11 +265,14 @@ impl Table {
             .set("tenant", text(tenant.to_string()))
             .set("sealed", blob(sealed))
             .set("sealed_at", time(now))
+            .set("connected_at", time(now))
             .increase("version")
             .when("attribute_not_exists(#pk) OR #tenant = :tenant")
             .run()
             .await?;
         if !matches!(written, Updated::Done(_)) {
+            let listed = self.update(keys::tenant_accounts(tenant));
+            listed.delete("accounts", waba.to_string()).run().await?;
             return Ok(Stored::Known);
         }
         // What Meta took back before is not what stands now.

@@ -8,6 +8,7 @@ use super::registry::blob;
 use super::update::Updated;
 use super::{StorageError, Table, keys};
 use crate::domain::ids::{MetaAppId, TenantId, WabaId};
+use crate::domain::onboarding::CREDIT_TAKES;
 use crate::domain::token::TokenFacts;
 use crate::secret::Sealed;
 
@@ -24,10 +25,23 @@ pub struct TokenRecord {
     pub version: i64,
     /// The business that owns the account, as Meta says.
     pub business: Option<String>,
-    /// The share of our credit line that pays for the account.
-    pub credit: Option<String>,
-    /// When it was stored.
-    pub sealed_at: Timestamp,
+}
+
+/// An account that is connected, or was and is not erased yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// The owner.
+    pub tenant: TenantId,
+    /// The Meta app that it was connected through.
+    pub app: Option<MetaAppId>,
+    /// The business that owns it, as Meta says.
+    pub business: Option<String>,
+    /// Who gave us access last, by the app's own id of them.
+    pub signer: Option<String>,
+    /// When it was connected last.
+    pub connected_at: Timestamp,
+    /// Whether it has a token now.
+    pub has_token: bool,
 }
 
 impl Table {
@@ -53,8 +67,23 @@ impl Table {
             sealed: Sealed::from_bytes(item.bytes("sealed")?),
             version: item.number("version").unwrap_or(0),
             business: item.owned("business"),
-            credit: item.owned("credit"),
-            sealed_at: item.required_time("sealed_at")?,
+        }))
+    }
+
+    /// An account, with a token or without.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn account(&self, account: &WabaId) -> Result<Option<AccountRecord>, StorageError> {
+        let Some(item) = self.read(&keys::graph_token(account)).await? else { return Ok(None) };
+        Ok(Some(AccountRecord {
+            tenant: item.parsed("tenant", TenantId::parse)?,
+            app: item.parsed_optional("app", MetaAppId::parse)?,
+            business: item.owned("business"),
+            signer: item.owned("signer"),
+            // An older version noted only when the token was stored.
+            connected_at: item.time("connected_at").map_or_else(|| item.required_time("sealed_at"), Ok)?,
+            has_token: item.0.contains_key("sealed"),
         }))
     }
 
@@ -63,8 +92,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn forget_token(&self, account: &WabaId, known: &TokenRecord) -> Result<(), StorageError> {
-        let forgotten =
-            self.update(keys::graph_token(account)).remove(&["sealed", "previous", "list", "list_at", "app"]);
+        let forgotten = self.update(keys::graph_token(account)).remove(&["sealed", "previous", "list", "list_at"]);
         forgotten.when("#version = :known").value("known", number(known.version)).run().await?;
         Ok(())
     }
@@ -89,14 +117,20 @@ impl Table {
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
     }
 
-    /// Records the share of the credit line that pays for an account. 1 WRU.
+    /// Takes the sharing of the credit line with an account: `None`: it is ours to ask for now; otherwise it was asked for at that
+    /// moment. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_credit(&self, account: &WabaId, share: &str) -> Result<(), StorageError> {
-        let noted = self.update(keys::graph_token(account)).set("credit", text(share));
-        noted.when("attribute_exists(#pk)").run().await?;
-        Ok(())
+    pub async fn take_credit_share(&self, account: &WabaId, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
+        let long_ago = now.checked_sub(CREDIT_TAKES).unwrap_or(Timestamp::MIN);
+        let taken =
+            self.update(keys::graph_token(account)).set("credit_at", time(now)).value("long_ago", time(long_ago));
+        let free = "attribute_exists(#pk) AND (attribute_not_exists(#credit_at) OR #credit_at <= :long_ago)";
+        match taken.when(free).run().await? {
+            Updated::Done(_) => Ok(None),
+            Updated::Refused(item) => Ok(Some(item.time("credit_at").unwrap_or(now))),
+        }
     }
 
     /// Replaces a token by a newer one of the same account, unless somebody else did, and keeps the old one beside it. The new

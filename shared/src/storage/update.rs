@@ -25,6 +25,7 @@ pub(super) struct Update<'a> {
     sets: Vec<String>,
     removes: Vec<String>,
     adds: Vec<String>,
+    deletes: Vec<String>,
     condition: Option<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
@@ -38,6 +39,7 @@ impl Table {
             sets: Vec::new(),
             removes: Vec::new(),
             adds: Vec::new(),
+            deletes: Vec::new(),
             condition: None,
             names: HashMap::new(),
             values: HashMap::new(),
@@ -71,6 +73,13 @@ impl Update<'_> {
     /// Adds an element to a set of texts: a fact among facts.
     pub(super) fn add(mut self, name: &str, element: String) -> Self {
         self.adds.push(format!("#{name} :{name}"));
+        self.name(name);
+        self.value(name, AttributeValue::Ss(vec![element]))
+    }
+
+    /// Takes an element out of a set of texts.
+    pub(super) fn delete(mut self, name: &str, element: String) -> Self {
+        self.deletes.push(format!("#{name} :{name}"));
         self.name(name);
         self.value(name, AttributeValue::Ss(vec![element]))
     }
@@ -125,7 +134,10 @@ impl Update<'_> {
             [] => String::new(),
             parts => format!("{verb} {} ", parts.join(", ")),
         };
-        let expression = clause("SET", &self.sets) + &clause("REMOVE", &self.removes) + &clause("ADD", &self.adds);
+        let expression = clause("SET", &self.sets)
+            + &clause("REMOVE", &self.removes)
+            + &clause("ADD", &self.adds)
+            + &clause("DELETE", &self.deletes);
         let values = Some(self.values).filter(|values| !values.is_empty());
         let answer = self
             .table

@@ -178,6 +178,14 @@ impl Meta {
         self.lock().businesses.calls.get(call).copied().unwrap_or(0)
     }
 
+    /// The good tokens of an account.
+    #[must_use]
+    pub fn tokens_of(&self, account: &str) -> Vec<String> {
+        let state = self.lock();
+        let of = |known: &Token| known.valid && known.order.accounts.iter().any(|id| id == account);
+        state.businesses.tokens.iter().filter(|(_, known)| of(known)).map(|(token, _)| token.clone()).collect()
+    }
+
     /// All tokens that codes became.
     #[must_use]
     pub fn tokens(&self) -> Vec<String> {

@@ -5,7 +5,6 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::graph::{CallFailure, GraphClient, call, malformed_token};
-use super::oauth::unreadable;
 use crate::domain::app::CreditLine;
 use crate::domain::ids::WabaId;
 use crate::domain::token::AccessToken;
@@ -28,11 +27,6 @@ pub struct CreditShare {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Credential {
     id: String,
-}
-
-#[derive(Deserialize)]
-struct Shared {
-    allocation_config_id: String,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +62,7 @@ impl GraphClient {
     }
 
     /// `POST /{line}/whatsapp_credit_sharing_and_attach`: the line pays for the account from now on, for ever. It has no idempotency key:
-    /// whoever calls this looks first whether it was done. Answers the share's id.
+    /// whoever calls this looks first whether it was done.
     ///
     /// # Errors
     /// How the call ended otherwise.
@@ -77,14 +71,12 @@ impl GraphClient {
         system: &AccessToken,
         line: &CreditLine,
         account: &WabaId,
-    ) -> Result<String, CallFailure> {
+    ) -> Result<(), CallFailure> {
         let request = self.with_token(Method::POST, &format!("{}/whatsapp_credit_sharing_and_attach", line.id), system);
         let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
         let query = [("waba_currency", line.currency.as_str()), ("waba_id", account.as_str())];
-        let body = call(request.query(&query)).await?;
-        let shared: Shared =
-            serde_json::from_slice(&body).map_err(|_| unreadable("Meta's answer names no share of the credit line"))?;
-        Ok(shared.allocation_config_id)
+        call(request.query(&query)).await?;
+        Ok(())
     }
 
     /// The shares of the line that a business has.

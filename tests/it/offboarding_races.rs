@@ -1,0 +1,248 @@
+//! Who leaves while others stay, come back, or come anew: nothing of anybody else is touched, and what was promised is kept.
+
+use axum::http::StatusCode;
+use sandbox::meta::ScriptedFault;
+use serde_json::{Value, json};
+use shared::domain::ids::WabaId;
+
+use crate::harness::{App, NUMBER};
+use crate::kinds::JPEG;
+use crate::offboarding::{
+    LEAVER, ask, both_live, callback, connect, hours, items, joins, leave, nothing_is_left, of_the_stayer,
+    partner_removed, says, state,
+};
+use crate::onboarding::{ACCOUNT, NEW, business, finished, grant, post, settle};
+use crate::partner::with_credit;
+
+async fn leaves(app: &App, key: &str, account: &str) -> Value {
+    let answer = ask(app, key, "POST", "/v1/offboardings", json!({"waba_id": account})).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    answer.json()["id"].clone()
+}
+
+fn waba(id: &str) -> WabaId {
+    WabaId::parse(id).unwrap()
+}
+
+#[tokio::test]
+async fn the_files_of_a_tenant_that_stays_stay() {
+    let app = business().await;
+    let key = app.seed.api_key.clone();
+    Box::pin(connect(&app, &key)).await;
+    let (_, file) = crate::kinds::upload(&app, JPEG, "image/jpeg").await;
+    let id = leaves(&app, &key, ACCOUNT).await;
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(state(&app, &id).await["status"], "done");
+    says(&app, "15550002222", NUMBER, "hello");
+    Box::pin(app.drain()).await;
+    let order = json!({"from": NUMBER, "to": "+15550002222", "type": "image", "image": {"id": file["id"]}});
+    assert_eq!(app.api("POST", "/v1/messages", Some(order)).await.status, StatusCode::ACCEPTED);
+    Box::pin(app.drain()).await;
+    assert_eq!(app.meta.sent_count(), 1);
+}
+
+#[tokio::test]
+async fn a_rival_that_was_refused_takes_nothing_with_it() {
+    let (app, owner) = Box::pin(both_live()).await;
+    let rival = app.stack.operator.create_tenant("Rival").await.unwrap();
+    let number = shared::domain::number::Number {
+        id: shared::domain::ids::PhoneNumberId::parse("900100200300999").unwrap(),
+        tenant: rival,
+        waba: waba(ACCOUNT),
+        display_phone_number: "15550009999".to_owned(),
+        coexistence: false,
+        fallback: None,
+    };
+    let token = shared::secret::Secret::new("EAAtheirs".to_owned());
+    assert!(app.stack.operator.put_number(&number, &token, None).await.is_err());
+    // What is under way ends first.
+    Box::pin(hours(&app, 1)).await;
+    let before = items(&app).await;
+    let answer = json!({"tenant_id": rival.to_string()});
+    let id = ask(&app, &app.seed.operator_key, "POST", "/v1/offboardings", answer).await.json()["id"].clone();
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(state(&app, &id).await["status"], "done");
+    let after = items(&app).await;
+    let rivals = |text: &&String| !text.contains(&rival.to_string());
+    let changed: Vec<&String> = before.iter().filter(rivals).filter(|item| !after.contains(item)).collect();
+    assert_eq!(changed, Vec::<&String>::new(), "nobody else's item changed");
+    let conversations = ask(&app, &owner.key, "GET", "/v1/conversations", Value::Null).await.json();
+    assert_eq!(conversations["data"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_business_that_returns_before_the_next_run_is_as_if_it_had_never_left() {
+    let (app, other) = Box::pin(both_live()).await;
+    partner_removed(&app);
+    Box::pin(app.drain()).await;
+    app.advance(120);
+    Box::pin(connect(&app, &other.key)).await;
+    Box::pin(hours(&app, 1)).await;
+    let listed = ask(&app, &other.key, "GET", "/v1/offboardings", Value::Null).await.json();
+    assert_eq!(listed["data"][0]["status"], "cancelled", "{listed:#}");
+    assert_eq!(app.meta.credit_shares(), 1);
+    assert_eq!(app.meta.business_account(ACCOUNT).unwrap().subscribed.len(), 1);
+    let order = json!({"from": NEW, "to": "+15550002222", "type": "template", "category": "utility",
+        "template": {"name": "hello_world", "language": {"code": "en_US"}}});
+    assert_eq!(ask(&app, &other.key, "POST", "/v1/messages", order).await.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn each_departure_has_a_month_of_its_own() {
+    let (app, other) = Box::pin(both_live()).await;
+    let kept = async |app: &App| {
+        ask(app, &other.key, "GET", "/v1/conversations", Value::Null).await.json()["data"].as_array().unwrap().len()
+    };
+    partner_removed(&app);
+    Box::pin(app.drain()).await;
+    Box::pin(hours(&app, 1)).await;
+    app.advance(5 * 86_400);
+    Box::pin(connect(&app, &other.key)).await;
+    app.advance(20 * 86_400);
+    partner_removed(&app);
+    Box::pin(app.drain()).await;
+    // The first month is over.
+    app.advance(10 * 86_400);
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(kept(&app).await, 2);
+    app.advance(21 * 86_400);
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(kept(&app).await, 0);
+}
+
+#[tokio::test]
+async fn who_signs_up_while_the_account_is_erased_is_connected_afterwards_and_stays() {
+    let (app, other) = Box::pin(both_live()).await;
+    let id = leaves(&app, &other.key, ACCOUNT).await;
+    Box::pin(app.functions.offboard()).await.unwrap();
+    app.advance(300);
+    let next = app.stack.operator.create_tenant("Next").await.unwrap();
+    let scopes = [shared::domain::tenant::Scope::Manage, shared::domain::tenant::Scope::Read];
+    let key = app.stack.operator.create_key(Some(next), &scopes).await.unwrap().expose().to_owned();
+    let started = ask(&app, &key, "POST", "/v1/onboardings", json!({"app": "sandbox"})).await.json();
+    let code = app.meta.popup(grant(&[ACCOUNT]));
+    post(&app, &started, json!({"code": code, "event": finished()})).await;
+    while app.functions.poll_onboarding().await > 0 {}
+    let path = format!("/v1/onboardings/{}", started["id"].as_str().unwrap());
+    assert_eq!(ask(&app, &key, "GET", &path, Value::Null).await.json()["status"], "running");
+    for _ in 0..12 {
+        Box::pin(app.functions.offboard()).await.unwrap();
+        app.functions.poll_onboarding().await;
+        app.advance(600);
+    }
+    settle(&app).await;
+    assert_eq!(state(&app, &id).await["status"], "done");
+    let shown = ask(&app, &key, "GET", &path, Value::Null).await.json();
+    assert_eq!(shown["status"], "connected", "{shown:#}");
+    says(&app, LEAVER, NEW, "hello to the next");
+    Box::pin(app.drain()).await;
+    Box::pin(hours(&app, 2)).await;
+    let known = app.stack.operator.table.account(&waba(ACCOUNT)).await.unwrap().unwrap();
+    assert_eq!(known.tenant, next);
+    assert!(items(&app).await.iter().any(|text| text.contains("hello to the next")));
+}
+
+#[tokio::test]
+async fn two_offboardings_of_one_account_take_turns() {
+    let (app, other) = Box::pin(both_live()).await;
+    let before = of_the_stayer(&app, &other).await;
+    let first = leaves(&app, &other.key, ACCOUNT).await;
+    let second = leaves(&app, &other.key, ACCOUNT).await;
+    let whole = leave(&app, &other).await["id"].clone();
+    Box::pin(hours(&app, 4)).await;
+    let mut ends = Vec::new();
+    for id in [&first, &second, &whole] {
+        // Of a tenant that is gone its other offboardings are gone too.
+        ends.push(state(&app, id).await["status"].as_str().unwrap_or("gone").to_owned());
+    }
+    assert!(ends[2] == "done" && !ends.iter().any(|end| end == "running"), "{ends:?}");
+    nothing_is_left(&app, &other, "at the end").await;
+    assert!(of_the_stayer(&app, &other).await == before);
+    Box::pin(joins(&app)).await;
+    Box::pin(hours(&app, 2)).await;
+    assert!(app.stack.operator.table.account(&waba(ACCOUNT)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn meta_that_says_nothing_for_a_day_keeps_no_token_and_no_data() {
+    let (app, other) = Box::pin(both_live()).await;
+    app.meta.script_call("revoke", (0..2_000).map(|_| ScriptedFault::Html502));
+    let id = leaves(&app, &other.key, ACCOUNT).await;
+    for _ in 0..300 {
+        Box::pin(app.functions.offboard()).await.unwrap();
+        app.advance(300);
+    }
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(state(&app, &id).await["status"], "done_with_failures");
+    assert!(!items(&app).await.iter().any(|text| text.contains(LEAVER)));
+}
+
+#[tokio::test]
+async fn whoever_asks_for_deletion_after_removing_the_app_is_heard_and_who_signed_before_another_is_not() {
+    let (app, other) = Box::pin(both_live()).await;
+    partner_removed(&app);
+    Box::pin(app.drain()).await;
+    Box::pin(hours(&app, 1)).await;
+    assert!(items(&app).await.iter().any(|text| text.contains(LEAVER)), "it waits for its return");
+    let asked = callback(&app, "deletion", &app.seed.app_secret, app.clock.now().as_second()).await;
+    assert_eq!(asked.status, StatusCode::OK);
+    Box::pin(hours(&app, 2)).await;
+    assert!(!items(&app).await.iter().any(|text| text.contains(LEAVER)));
+
+    // Another user signs the account up again: the first one's request is about a time that is over.
+    let order = sandbox::meta::PopupOrder { user: Some("900100200300003".to_owned()), ..grant(&[ACCOUNT]) };
+    let started = ask(&app, &other.key, "POST", "/v1/onboardings", json!({"app": "sandbox"})).await.json();
+    let code = app.meta.popup(order);
+    post(&app, &started, json!({"code": code, "event": finished()})).await;
+    settle(&app).await;
+    app.advance(60);
+    callback(&app, "deletion", &app.seed.app_secret, app.clock.now().as_second()).await;
+    Box::pin(hours(&app, 2)).await;
+    assert!(app.stack.operator.table.account(&waba(ACCOUNT)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn two_numbers_of_one_account_share_the_credit_once() {
+    let app = business().await;
+    with_credit(&app).await;
+    let mut account = app.meta.business_account(ACCOUNT).unwrap();
+    account.numbers.push(sandbox::meta::BusinessNumber {
+        id: "900100200300778".to_owned(),
+        display_phone_number: "15550007778".to_owned(),
+        ..sandbox::meta::BusinessNumber::default()
+    });
+    app.meta.put_account(account);
+    let partner = crate::partner::partner();
+    app.meta.put_partner(sandbox::meta::Partner { slow: 4, ..partner });
+    let mut started = Vec::new();
+    for number in [NEW, "900100200300778"] {
+        let one = ask(&app, &app.seed.api_key, "POST", "/v1/onboardings", json!({"app": "sandbox"})).await.json();
+        let code = app.meta.popup(grant(&[ACCOUNT]));
+        let end = json!({"type": "WA_EMBEDDED_SIGNUP", "event": "FINISH", "data": {"waba_id": ACCOUNT, "phone_number_id": number}});
+        post(&app, &one, json!({"code": code, "event": end})).await;
+        started.push(one);
+    }
+    settle(&app).await;
+    for one in &started {
+        assert_eq!(crate::onboarding::shown(&app, one).await["status"], "connected");
+    }
+    assert_eq!(app.meta.calls_of("credit_share"), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_only_seemed_dead_sends_again() {
+    let (app, other) = Box::pin(both_live()).await;
+    let account = app.meta.business_account(ACCOUNT).unwrap();
+    let token = app.meta.tokens_of(ACCOUNT).pop().unwrap();
+    app.meta.withdraw_tokens(ACCOUNT);
+    Box::pin(app.functions.visit_tokens()).await.unwrap();
+    let states = async |app: &App| {
+        ask(app, &other.key, "GET", &format!("/v1/numbers/{NEW}"), Value::Null).await.json()["account_states"]
+            .to_string()
+    };
+    assert!(states(&app).await.contains("withdrawn"));
+    app.meta.put_token(&token, account);
+    app.advance(26 * 3_600);
+    Box::pin(app.functions.visit_tokens()).await.unwrap();
+    assert!(states(&app).await.contains("proved"));
+}
