@@ -42,6 +42,7 @@ mod replay;
 mod send;
 mod send_simulation;
 mod signup_page;
+mod signup_ways;
 mod simulation;
 mod status;
 mod template;

@@ -26,6 +26,15 @@ async fn connect(app: &App, days: Option<i64>) {
     assert_eq!(shown(app, &started).await["status"], "connected");
 }
 
+/// By a configuration that gives a short-lived token of the user.
+async fn connect_user(app: &App, days: Option<i64>) {
+    let started = start(app).await;
+    let token = app.meta.popup_for_token(PopupOrder { days, ..grant(&[ACCOUNT]) });
+    post(app, &started, json!({"access_token": token, "event": finished()})).await;
+    settle(app).await;
+    assert_eq!(shown(app, &started).await["status"], "connected");
+}
+
 async fn send(app: &App) -> StatusCode {
     let order = json!({"from": NEW, "to": "+15550002222", "type": "template", "category": "utility",
         "template": {"name": "hello_world", "language": {"code": "en_US"}}});
@@ -44,8 +53,13 @@ async fn alerts(app: &App) -> Vec<String> {
 
 #[tokio::test]
 async fn over_two_hundred_days_no_send_fails_for_its_token() {
-    for days in [None, Some(60)] {
-        let app = connected(days).await;
+    for (days, user) in [(None, false), (Some(60), false), (Some(60), true)] {
+        let app = business().await;
+        if user {
+            connect_user(&app, days).await
+        } else {
+            connect(&app, days).await
+        }
         for day in 0..200_i64 {
             for visit in 0..4 {
                 // Meta has its bad hours.
@@ -66,7 +80,7 @@ async fn over_two_hundred_days_no_send_fails_for_its_token() {
         }
         let renewed = app.functions.metrics.total("token_refresh");
         println!(
-            "200 days, tokens of {days:?} days: {} sends, {renewed} counts of token_refresh",
+            "200 days, tokens of {days:?} days (of a user: {user}): {} sends, {renewed} counts of token_refresh",
             app.meta.sent_count()
         );
         assert_eq!(renewed > 0, days.is_some());
