@@ -130,6 +130,21 @@ async fn an_account_gets_a_callback_url_of_its_own_that_proves_itself() {
 }
 
 #[tokio::test]
+async fn a_popup_that_was_not_the_one_asked_for_is_noticed() {
+    let app = business().await;
+    settings(&app, |settings| settings.feature_type = Some("whatsapp_business_app_onboarding".to_owned())).await;
+    let started = start(&app).await;
+    assert_eq!(started["popup"]["extras"]["featureType"], "whatsapp_business_app_onboarding");
+    let code = app.meta.popup(grant(&[ACCOUNT]));
+    post(&app, &started, json!({"code": code, "event": finished()})).await;
+    settle(&app).await;
+    let onboarding = shown(&app, &started).await;
+    assert_eq!(onboarding["status"], "connected");
+    let contacts = onboarding["steps"].as_array().unwrap().iter().find(|step| step["step"] == "contacts").unwrap();
+    assert!(contacts["cause"].as_str().unwrap().contains("although"), "{contacts}");
+}
+
+#[tokio::test]
 async fn accounts_that_no_grant_and_no_page_names_are_found_by_their_business() {
     let app = business().await;
     let unnamed = |accounts: &[&str]| PopupOrder { unnamed: true, ..grant(accounts) };

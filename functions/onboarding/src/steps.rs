@@ -15,6 +15,8 @@ use shared::vault::Context;
 
 use crate::{Deps, NotRecorded, partner};
 
+/// `featureType` of a popup for numbers that stay in the WhatsApp Business app.
+const COEXISTENCE: &str = "whatsapp_business_app_onboarding";
 /// Possible PINs: six digits.
 const PINS: u32 = 1_000_000;
 
@@ -60,8 +62,8 @@ pub(crate) async fn take(
         Step::Override => partner::override_callback(deps, onboarding, account, token).await,
         Step::Credit => partner::credit(deps, onboarding, account, token).await,
         Step::Register => register(deps, onboarding, number, token).await,
-        Step::Contacts => sync(deps, (step, "smb_app_state_sync"), number, token).await,
-        Step::History => sync(deps, (step, "history"), number, token).await,
+        Step::Contacts => sync(deps, onboarding, (step, "smb_app_state_sync"), number, token).await,
+        Step::History => sync(deps, onboarding, (step, "history"), number, token).await,
         Step::Probe => {
             Ok(probe(deps, onboarding, (account, number), token).await?.unwrap_or_else(|out| ended(step, &out)))
         }
@@ -190,13 +192,21 @@ async fn register(
 /// onboarding.
 async fn sync(
     deps: &Deps,
+    onboarding: &Onboarding,
     (step, what): (Step, &str),
     number: &PhoneNumberId,
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
     let known = deps.table.number(number).await?;
     if known.is_none_or(|known| !known.coexistence) {
-        return Ok(Ended::Skipped("The number is not in the WhatsApp Business app."));
+        // Meta does not refuse a popup that it no longer knows: it shows the usual one (`facts/onboarding.md` §0).
+        let asked = partner::settings(deps, onboarding).await?.feature_type.as_deref() == Some(COEXISTENCE);
+        return Ok(Ended::Skipped(match asked {
+            true => {
+                "The number is not in the WhatsApp Business app, although the popup was asked for one that is: check the configuration's products."
+            }
+            false => "The number is not in the WhatsApp Business app.",
+        }));
     }
     Ok(match deps.graph.sync(token, number, what).await {
         Ok(()) => Ended::Done,

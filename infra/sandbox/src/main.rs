@@ -102,6 +102,10 @@ curl -sSw '\n' {gateway}/v1/conversations/$(curl -sS {gateway}/v1/conversations 
 curl -sSw '\n' {gateway}/v1/messages -H 'authorization: Bearer {api_key}' -H 'content-type: application/json' -H 'idempotency-key: first-answer' -d '{{"from":"{number_id}","to":"+15550002222","type":"text","text":{{"body":"Yes, from 10 to 18."}}}}'
 
 Then read it again: the answer's status becomes `read`.
+
+Let a business connect its number (this prints a link for your browser):
+
+echo {gateway}$(curl -sS {gateway}/v1/onboardings -H 'authorization: Bearer {api_key}' -H 'content-type: application/json' -d '{{"app":"{app_id}","link_days":7}}' | grep -o '/signup/[^"]*')
 "#,
         app_id = app.id,
     )
