@@ -25,6 +25,7 @@ mod history;
 mod idempotency;
 mod identity;
 mod inbound;
+mod keys;
 mod kinds;
 mod media;
 mod message_history;

@@ -77,6 +77,19 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The key that it came with, by its id.
+    pub(crate) fn key_id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// An operator, who may make tenants and their keys.
+    pub(crate) fn operator(&self) -> Result<(), Problem> {
+        match self.tenant_or_operator(Scope::Operator)? {
+            None => Ok(()),
+            Some(_) => Err(Problem::unavailable()),
+        }
+    }
+
     /// The caller's tenant if its key has `scope`; none for an operator, who may do it for everybody.
     pub(crate) fn tenant_or_operator(&self, scope: Scope) -> Result<Option<TenantId>, Problem> {
         if self.record.tenant.is_none() && self.record.scopes.contains(&Scope::Operator) {
@@ -116,14 +129,14 @@ impl FromRequestParts<Arc<Deps>> for Caller {
         if expected.is_empty() || !bool::from(expected.as_bytes().ct_eq(record.hash.as_bytes())) {
             return Err(refused(deps, "secret"));
         }
-        if record.revoked_at.is_some_and(|at| at <= deps.clock.now()) {
-            return Err(refused(deps, "revoked"));
+        if let Some(why) = record.refusal(deps.clock.now()) {
+            return Err(refused(deps, why));
         }
         Ok(Self { record })
     }
 }
 
-async fn pepper(deps: &Deps) -> Result<Arc<Secret>, Problem> {
+pub(crate) async fn pepper(deps: &Deps) -> Result<Arc<Secret>, Problem> {
     let fetch = async {
         let sealed =
             deps.table.system_secret("api-key-pepper").await.map_err(|error| crate::storage_problem(&error))?;

@@ -16,6 +16,7 @@
 //! * `GET /v1/alerts`: where somebody must act.
 //! * `GET /v1/merges`, `POST /v1/merges/{one}/{other}/undo`: contacts that turned out to be one person.
 //! * `POST /v1/onboardings`, `GET /v1/onboardings/{id}`, `POST …/retry`, `…/choose`: a number is connected.
+//! * `/v1/tenants`, `/v1/keys`, `/v1/audit`: who may do what.
 //! * `POST /v1/offboardings`, `GET …/{id}`: a business leaves.
 //! * `POST /v1/replays`, `GET /v1/replays/{id}`: what was received is read again.
 
@@ -27,6 +28,7 @@ mod conversations;
 mod fallback;
 mod health;
 mod json;
+mod keys;
 mod media;
 mod merges;
 mod message;
@@ -190,6 +192,11 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/onboardings/{id}", get(onboardings::get))
         .route("/v1/onboardings/{id}/retry", post(onboardings::retry))
         .route("/v1/onboardings/{id}/choose", post(onboardings::choose))
+        .route("/v1/tenants", get(keys::tenants).post(keys::create_tenant))
+        .route("/v1/tenants/{id}", get(keys::tenant))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .route("/v1/audit", get(keys::audit))
         .route("/v1/offboardings", get(offboardings::list).post(offboardings::start))
         .route("/v1/offboardings/{id}", get(offboardings::get))
         .route("/v1/replays", post(replays::start))

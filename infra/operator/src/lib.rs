@@ -106,9 +106,12 @@ impl Operator {
             hash: api::hash(&key, &pepper),
             tenant,
             scopes: scopes.to_vec(),
+            name: None,
+            created_at: now,
+            expires_at: None,
             revoked_at: None,
         };
-        self.table.put_api_key(&record, now).await?;
+        self.table.put_api_key(&record).await?;
         Ok(key.reveal())
     }
 

@@ -61,9 +61,10 @@ impl SignupSettings {
         if self.override_url.as_ref().is_some_and(|url| !url.starts_with("https://") || url.len() > OVERRIDE_URL_MAX) {
             return Err(format!("override_url must begin with https:// and have at most {OVERRIDE_URL_MAX} bytes"));
         }
-        let is_origin = |origin: &String| {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://localhost"));
-            host.is_some_and(|host| !host.contains('/') && (origin.starts_with("http://") || !host.is_empty()))
+        let is_origin = |origin: &String| match origin.strip_prefix("http://localhost") {
+            // While a page is being written.
+            Some(port) => port.is_empty() || port.starts_with(':') && !port.contains('/'),
+            None => origin.strip_prefix("https://").is_some_and(|host| !host.is_empty() && !host.contains('/')),
         };
         if !self.origins.iter().all(is_origin) {
             return Err("origin must be https:// and a host, without a path".to_owned());
@@ -81,4 +82,31 @@ pub struct MetaApp {
     pub app_secrets: Vec<Secret>,
     /// Verify tokens that may be presented, the current one first.
     pub verify_tokens: Vec<Secret>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_be_meant_are_named() {
+        let good = SignupSettings { client_id: "1".to_owned(), config_id: "2".to_owned(), ..SignupSettings::default() };
+        assert_eq!(good.check(), Ok(()));
+        let origins =
+            |origin: &str| SignupSettings { origins: vec![origin.to_owned()], ..good.clone() }.check().is_ok();
+        for origin in
+            ["https://app.example.com", "https://app.example.com:444", "http://localhost", "http://localhost:3000"]
+        {
+            assert!(origins(origin), "{origin}");
+        }
+        for origin in
+            ["", "https://", "app.example.com", "http://app.example.com", "https://a.example/", "http://localhostevil"]
+        {
+            assert!(!origins(origin), "{origin}");
+        }
+        let url = |url: String| SignupSettings { override_url: Some(url), ..good.clone() }.check().is_ok();
+        assert!(url(format!("https://{}", "a".repeat(192))) && !url(format!("https://{}", "a".repeat(193))));
+        assert!(!url("http://a.example".to_owned()));
+        assert!(SignupSettings { client_id: "x1".to_owned(), ..good }.check().unwrap_err().contains("client_id"));
+    }
 }

@@ -13,7 +13,7 @@ pub enum Scope {
     Send,
     /// Undo merges, replay what was received; later change numbers, keys and settings.
     Manage,
-    /// Replay for all tenants, read the alerts that concern none. Never together with a tenant.
+    /// Make tenants and their keys, replay for all tenants, read the alerts that concern none. Never together with a tenant.
     Operator,
 }
 
@@ -50,6 +50,54 @@ pub struct ApiKeyRecord {
     pub tenant: Option<TenantId>,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is good; `None`: until it is revoked.
+    pub expires_at: Option<Timestamp>,
     /// From when on it is refused.
     pub revoked_at: Option<Timestamp>,
 }
+
+impl ApiKeyRecord {
+    /// Why it is not good now.
+    #[must_use]
+    pub fn refusal(&self, now: Timestamp) -> Option<&'static str> {
+        if self.revoked_at.is_some_and(|at| at <= now) {
+            return Some("revoked");
+        }
+        self.expires_at.is_some_and(|at| at <= now).then_some("expired")
+    }
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it is leaving.
+    pub closing_at: Option<Timestamp>,
+}
+
+/// A change that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// The key that it was made with, by its id.
+    pub key: String,
+    /// What was done, such as `key.created`.
+    pub action: String,
+    /// To what, by its id.
+    pub subject: String,
+}
+
+/// Longest name of a tenant or key, in characters: it is shown in lists.
+pub const NAME_MAX: usize = 100;
+/// Longest life of a key that ends, in days.
+pub const KEY_DAYS_MAX: i64 = 3_650;

@@ -147,7 +147,7 @@ impl Leavers {
                 when(self.is_tenants(item) && self.whole || theirs && names("account", &self.accounts))
             }
             "BROADCAST" => when(names("number", &self.numbers)),
-            "MEDIA" | "REPLAY" | "KEY" => when(self.whole && self.is_tenants(item)),
+            "MEDIA" | "REPLAY" | "KEY" | "AUDIT" => when(self.whole && self.is_tenants(item)),
             "OFFBOARDING" => when(self.whole && self.is_tenants(item) && rest != self.offboarding),
             "PORTFOLIO" => when(self.businesses.contains(rest)),
             "TENANT" if sk == "TENANT" || self.whole => when(self.whole && self.owns(rest)),
@@ -209,28 +209,6 @@ impl Table {
             }
         }
         Ok(true)
-    }
-
-    /// Takes back all keys of a tenant that leaves. A walk through the table: keys have no list.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn revoke_keys_of(&self, tenant: TenantId, now: Timestamp) -> Result<(), StorageError> {
-        let mut start = None;
-        loop {
-            let scan = self.client.scan().table_name(&self.name).set_exclusive_start_key(start);
-            let scan = scan.filter_expression("begins_with(pk, :key) AND tenant = :tenant");
-            let scan = scan.expression_attribute_values(":key", text("KEY#"));
-            let answer = scan.expression_attribute_values(":tenant", text(tenant.to_string())).send().await;
-            let answer = answer.map_err(|error| unavailable("Scan", &error))?;
-            for item in answer.items.unwrap_or_default().into_iter().map(Item) {
-                self.update(item.key()?).set_once("revoked_at", time(now)).run().await?;
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                return Ok(());
-            }
-        }
     }
 
     /// The accounts may be connected again, by whomever: nothing of them is left. 1 WRU each.

@@ -8,6 +8,7 @@
 //! | request to delete data, by its code | `DELETION#code` | `DELETION` |
 //! | an account that left, one that a signup is about | `WABA#id` | `GONE`, `CLAIM` |
 //! | API key | `KEY#id` | `KEY` |
+//! | who changed what | `AUDIT#id` | `AUDIT` |
 //! | Meta app | `APP#id` | `APP` |
 //! | system secret | `SECRET#name` | `SECRET` |
 //! | number | `NUMBER#id` | `NUMBER` |
@@ -51,10 +52,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
-    LocalSecondaryIndex, Projection, ProjectionType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -208,6 +206,11 @@ pub(super) fn signer(app: &MetaAppId, user: &str) -> Key {
 
 pub(super) fn pin(number: &PhoneNumberId) -> Key {
     Key::new(format!("NUMBER#{number}"), "PIN")
+}
+
+/// Who changed what.
+pub(super) fn audit(id: &str) -> Key {
+    Key::new(format!("AUDIT#{id}"), "AUDIT")
 }
 
 pub(super) fn offboarding(id: OffboardingId) -> Key {
@@ -398,6 +401,23 @@ pub(super) fn kept_feed(number: &PhoneNumberId) -> String {
     format!("KEPT#{number}")
 }
 
+/// The feed of who changed what of a tenant's; without one what operators changed.
+pub(super) fn audits(tenant: Option<TenantId>) -> String {
+    of_tenant_or_operator("AUDITS", tenant)
+}
+
+/// The list of a tenant's keys; without one operators' keys.
+pub(super) fn keys_of(tenant: Option<TenantId>) -> String {
+    of_tenant_or_operator("KEYS", tenant)
+}
+
+fn of_tenant_or_operator(what: &str, tenant: Option<TenantId>) -> String {
+    tenant.map_or_else(|| format!("{what}#operator"), |tenant| format!("{what}#{tenant}"))
+}
+
+/// The list of tenants.
+pub(super) const TENANTS: &str = "TENANTS";
+
 /// The feed of a tenant's offboardings.
 pub(super) fn offboardings(tenant: TenantId) -> String {
     format!("OFFBOARDINGS#{tenant}")
@@ -420,7 +440,7 @@ pub(super) fn numbers(tenant: TenantId) -> String {
 
 /// The list of a tenant's alerts; of those that concern no tenant yet without one.
 pub(super) fn alerts(tenant: Option<TenantId>) -> String {
-    tenant.map_or_else(|| "ALERTS#operator".to_owned(), |tenant| format!("ALERTS#{tenant}"))
+    of_tenant_or_operator("ALERTS", tenant)
 }
 
 /// The list of a tenant's merged contacts.
@@ -435,48 +455,4 @@ pub(super) fn parse_feed_entry(pk: &str, sk: &str) -> Result<(ConversationId, Me
 
 pub(super) fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
-}
-
-/// The table's definition, for the sandbox and tests; `template.yaml` says the same to CloudFormation.
-///
-/// # Errors
-/// When the SDK refuses a definition, which it does not for this constant one.
-pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<(), aws_sdk_dynamodb::Error> {
-    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
-    let part = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    let keys_only = || Projection::builder().projection_type(ProjectionType::KeysOnly).build();
-    let global = |name: &str, hash: &str, range: &str| {
-        GlobalSecondaryIndex::builder()
-            .index_name(name)
-            .key_schema(part(hash, KeyType::Hash)?)
-            .key_schema(part(range, KeyType::Range)?)
-            .projection(keys_only())
-            .build()
-    };
-    client
-        .create_table()
-        .table_name(table)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("pk", ScalarAttributeType::S)?)
-        .attribute_definitions(attribute("sk", ScalarAttributeType::S)?)
-        .attribute_definitions(attribute("at", ScalarAttributeType::N)?)
-        .attribute_definitions(attribute("feed", ScalarAttributeType::S)?)
-        .attribute_definitions(attribute("feed_at", ScalarAttributeType::N)?)
-        .attribute_definitions(attribute("list", ScalarAttributeType::S)?)
-        .attribute_definitions(attribute("list_at", ScalarAttributeType::N)?)
-        .key_schema(part("pk", KeyType::Hash)?)
-        .key_schema(part("sk", KeyType::Range)?)
-        .local_secondary_indexes(
-            LocalSecondaryIndex::builder()
-                .index_name(BY_TIME)
-                .key_schema(part("pk", KeyType::Hash)?)
-                .key_schema(part("at", KeyType::Range)?)
-                .projection(keys_only())
-                .build()?,
-        )
-        .global_secondary_indexes(global(FEED, "feed", "feed_at")?)
-        .global_secondary_indexes(global(LIST, "list", "list_at")?)
-        .send()
-        .await?;
-    Ok(())
 }

@@ -11,7 +11,6 @@ use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::account::{Aspect, StateChange, Subject};
 use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::number::Number;
-use crate::domain::tenant::{ApiKeyRecord, Scope};
 use crate::secret::Sealed;
 
 pub(super) fn blob(sealed: &Sealed) -> AttributeValue {
@@ -19,73 +18,6 @@ pub(super) fn blob(sealed: &Sealed) -> AttributeValue {
 }
 
 impl Table {
-    /// Records a tenant; its name can be changed by recording it again.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn put_tenant(&self, id: TenantId, name: &str, now: Timestamp) -> Result<(), StorageError> {
-        self.update(keys::tenant(id)).set("name", text(name)).set_once("created_at", time(now)).run().await?;
-        Ok(())
-    }
-
-    /// Marks a tenant as leaving: nothing new is connected for it. 1 WRU.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn close_tenant(&self, id: TenantId, now: Timestamp) -> Result<(), StorageError> {
-        let closed = self.update(keys::tenant(id)).set_once("closing_at", time(now));
-        closed.when("attribute_exists(#pk)").run().await?;
-        Ok(())
-    }
-
-    /// Whether a tenant is leaving.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn is_closing(&self, id: TenantId) -> Result<bool, StorageError> {
-        Ok(self.read(&keys::tenant(id)).await?.is_none_or(|item| item.0.contains_key("closing_at")))
-    }
-
-    /// Whether there is such a tenant.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn has_tenant(&self, id: TenantId) -> Result<bool, StorageError> {
-        Ok(self.read(&keys::tenant(id)).await?.is_some())
-    }
-
-    /// Records an API key. The key itself is not here, only its hash.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn put_api_key(&self, key: &ApiKeyRecord, now: Timestamp) -> Result<(), StorageError> {
-        let scopes = key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
-        self.update(keys::api_key(&key.id))
-            .set("hash", text(&key.hash))
-            .set("scopes", AttributeValue::Ss(scopes))
-            .set_once("created_at", time(now))
-            .set_once_if("tenant", key.tenant.map(|tenant| text(tenant.to_string())))
-            .set_once_if("revoked_at", key.revoked_at.map(time))
-            .run()
-            .await?;
-        Ok(())
-    }
-
-    /// The key of this id.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer or the item is damaged.
-    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, StorageError> {
-        let Some(item) = self.read(&keys::api_key(id)).await? else { return Ok(None) };
-        Ok(Some(ApiKeyRecord {
-            id: id.to_owned(),
-            hash: item.required("hash")?.to_owned(),
-            tenant: item.parsed_optional("tenant", TenantId::parse)?,
-            scopes: item.texts("scopes")?.iter().filter_map(|word| Scope::from_word(word)).collect(),
-            revoked_at: item.time("revoked_at"),
-        }))
-    }
-
     /// Records a Meta app's sealed secrets, replacing older ones.
     ///
     /// # Errors

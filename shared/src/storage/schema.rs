@@ -1,0 +1,52 @@
+//! The table's definition.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+
+use super::keys::{BY_TIME, FEED, LIST};
+
+/// The table's definition, for the sandbox and tests; `template.yaml` says the same to CloudFormation.
+///
+/// # Errors
+/// When the SDK refuses a definition, which it does not for this constant one.
+pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<(), aws_sdk_dynamodb::Error> {
+    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
+    let part = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let keys_only = || Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+    let global = |name: &str, hash: &str, range: &str| {
+        GlobalSecondaryIndex::builder()
+            .index_name(name)
+            .key_schema(part(hash, KeyType::Hash)?)
+            .key_schema(part(range, KeyType::Range)?)
+            .projection(keys_only())
+            .build()
+    };
+    client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("pk", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("sk", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("at", ScalarAttributeType::N)?)
+        .attribute_definitions(attribute("feed", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("feed_at", ScalarAttributeType::N)?)
+        .attribute_definitions(attribute("list", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("list_at", ScalarAttributeType::N)?)
+        .key_schema(part("pk", KeyType::Hash)?)
+        .key_schema(part("sk", KeyType::Range)?)
+        .local_secondary_indexes(
+            LocalSecondaryIndex::builder()
+                .index_name(BY_TIME)
+                .key_schema(part("pk", KeyType::Hash)?)
+                .key_schema(part("at", KeyType::Range)?)
+                .projection(keys_only())
+                .build()?,
+        )
+        .global_secondary_indexes(global(FEED, "feed", "feed_at")?)
+        .global_secondary_indexes(global(LIST, "list", "list_at")?)
+        .send()
+        .await?;
+    Ok(())
+}

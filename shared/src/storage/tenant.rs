@@ -1,0 +1,205 @@
+//! Tenants, the keys of their programs, and who changed what.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::{SignedDuration, Timestamp};
+
+use super::item::{Item, expiry, text, time};
+use super::page::{FEED, LIST};
+use super::{Page, StorageError, Table, keys};
+use crate::domain::ids::TenantId;
+use crate::domain::tenant::{ApiKeyRecord, AuditEntry, Scope, Tenant};
+
+/// How long it is kept who changed what.
+const AUDIT_KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
+/// Keys read at once.
+const KEYS_PAGE: u16 = 100;
+
+impl Table {
+    /// Records a tenant; its name can be changed by recording it again.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_tenant(&self, id: TenantId, name: &str, now: Timestamp) -> Result<(), StorageError> {
+        let update = self.update(keys::tenant(id)).set("name", text(name)).set_once("created_at", time(now));
+        update.set_once("list", text(keys::TENANTS)).set_once("list_at", time(now)).run().await?;
+        Ok(())
+    }
+
+    /// Marks a tenant as leaving: nothing new is connected for it. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn close_tenant(&self, id: TenantId, now: Timestamp) -> Result<(), StorageError> {
+        let closed = self.update(keys::tenant(id)).set_once("closing_at", time(now));
+        closed.when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Whether a tenant is leaving.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_closing(&self, id: TenantId) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::tenant(id)).await?.is_none_or(|item| item.0.contains_key("closing_at")))
+    }
+
+    /// Whether there is such a tenant.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn has_tenant(&self, id: TenantId) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::tenant(id)).await?.is_some())
+    }
+
+    /// Records an API key. The key itself is not here, only its hash.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_api_key(&self, key: &ApiKeyRecord) -> Result<(), StorageError> {
+        let scopes = key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
+        self.update(keys::api_key(&key.id))
+            .set("hash", text(&key.hash))
+            .set("scopes", AttributeValue::Ss(scopes))
+            .set_once("created_at", time(key.created_at))
+            .set_once("list", text(keys::keys_of(key.tenant)))
+            .set_once("list_at", time(key.created_at))
+            .set_once_if("name", key.name.as_ref().map(text))
+            .set_once_if("ends_at", key.expires_at.map(time))
+            .set_once_if("tenant", key.tenant.map(|tenant| text(tenant.to_string())))
+            .set_once_if("revoked_at", key.revoked_at.map(time))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// The key of this id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, StorageError> {
+        self.read(&keys::api_key(id)).await?.map(|item| read_key(&item)).transpose()
+    }
+
+    /// A tenant's keys, the latest first; without a tenant the operators'.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn api_keys(
+        &self,
+        tenant: Option<TenantId>,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<ApiKeyRecord>, StorageError> {
+        let accepts = |pk: &str, sk: &str| pk.starts_with("KEY#") && sk == "KEY";
+        self.list(LIST, &keys::keys_of(tenant), limit, cursor, accepts, read_key).await
+    }
+
+    /// Takes a key back: refused within a minute. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<(), StorageError> {
+        let revoked = self.update(keys::api_key(id)).set_once("revoked_at", time(now));
+        revoked.when("attribute_exists(#pk)").run().await?;
+        Ok(())
+    }
+
+    /// Takes back all keys of a tenant that leaves. 1 WRU each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn revoke_keys_of(&self, tenant: TenantId, now: Timestamp) -> Result<(), StorageError> {
+        let mut cursor = None;
+        loop {
+            let page = self.api_keys(Some(tenant), KEYS_PAGE, cursor.as_deref()).await?;
+            for key in page.items {
+                self.revoke_api_key(&key.id, now).await?;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The tenant of this id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StorageError> {
+        self.read(&keys::tenant(id)).await?.map(|item| read_tenant(&item)).transpose()
+    }
+
+    /// All tenants, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn tenants(&self, limit: u16, cursor: Option<&str>) -> Result<Page<Tenant>, StorageError> {
+        let accepts = |pk: &str, sk: &str| pk.starts_with("TENANT#") && sk == "TENANT";
+        self.list(LIST, keys::TENANTS, limit, cursor, accepts, read_tenant).await
+    }
+
+    /// Records who changed what. 1 WRU and 1 for the feed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_audit(&self, tenant: Option<TenantId>, entry: &AuditEntry) -> Result<(), StorageError> {
+        let id = crate::random::ulid(entry.at)?.to_string();
+        let kept_until = entry.at.checked_add(AUDIT_KEPT_FOR).unwrap_or(Timestamp::MAX);
+        self.update(keys::audit(&id))
+            .set("key", text(&entry.key))
+            .set("action", text(&entry.action))
+            .set("subject", text(&entry.subject))
+            .set("feed", text(keys::audits(tenant)))
+            .set("feed_at", time(entry.at))
+            .set("expires_at", expiry(kept_until))
+            .set_once_if("tenant", tenant.map(|tenant| text(tenant.to_string())))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// Who changed what, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn audit(
+        &self,
+        tenant: Option<TenantId>,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<AuditEntry>, StorageError> {
+        let accepts = |pk: &str, sk: &str| pk.starts_with("AUDIT#") && sk == "AUDIT";
+        let read = |item: &Item| {
+            Ok(AuditEntry {
+                at: item.required_time("feed_at")?,
+                key: item.required("key")?.to_owned(),
+                action: item.required("action")?.to_owned(),
+                subject: item.required("subject")?.to_owned(),
+            })
+        };
+        self.list(FEED, &keys::audits(tenant), limit, cursor, accepts, read).await
+    }
+}
+
+fn read_key(item: &Item) -> Result<ApiKeyRecord, StorageError> {
+    Ok(ApiKeyRecord {
+        id: item.required("pk")?.trim_start_matches("KEY#").to_owned(),
+        hash: item.required("hash")?.to_owned(),
+        tenant: item.parsed_optional("tenant", TenantId::parse)?,
+        scopes: item.texts("scopes")?.iter().filter_map(|word| Scope::from_word(word)).collect(),
+        name: item.owned("name"),
+        created_at: item.required_time("created_at")?,
+        expires_at: item.time("ends_at"),
+        revoked_at: item.time("revoked_at"),
+    })
+}
+
+fn read_tenant(item: &Item) -> Result<Tenant, StorageError> {
+    Ok(Tenant {
+        id: item.parsed("pk", |pk| TenantId::parse(pk.trim_start_matches("TENANT#")))?,
+        name: item.required("name")?.to_owned(),
+        created_at: item.required_time("created_at")?,
+        closing_at: item.time("closing_at"),
+    })
+}

@@ -1,0 +1,97 @@
+//! Tenants, keys and who changed them (D1): made, shown once, ended, taken back.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, App};
+
+async fn ask(app: &App, key: &str, method: &str, path: &str, body: Value) -> Answer {
+    let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"));
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    app.request(request.body(body).unwrap()).await
+}
+
+#[tokio::test]
+async fn an_operator_makes_a_tenant_and_its_keys_which_make_others() {
+    let app = App::start().await;
+    let operator = app.seed.operator_key.clone();
+    let made = ask(&app, &operator, "POST", "/v1/tenants", json!({"name": "Example shop"})).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let tenant = made.json();
+    assert_eq!(
+        ask(&app, &operator, "GET", &format!("/v1/tenants/{}", tenant["id"].as_str().unwrap()), Value::Null)
+            .await
+            .json(),
+        tenant
+    );
+    let listed = ask(&app, &operator, "GET", "/v1/tenants", Value::Null).await.json();
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    let request = json!({"tenant_id": tenant["id"], "name": "first", "scopes": ["read", "manage"]});
+    let first = ask(&app, &operator, "POST", "/v1/keys", request).await.json();
+    let first_key = first["key"].as_str().unwrap().to_owned();
+    assert!(first_key.starts_with("sb_live_"));
+    let second = ask(&app, &first_key, "POST", "/v1/keys", json!({"scopes": ["send"], "expires_in_days": 30})).await;
+    assert_eq!(second.status, StatusCode::CREATED, "{}", second.text);
+    let listed = ask(&app, &first_key, "GET", "/v1/keys", Value::Null).await;
+    assert_eq!(listed.json()["data"].as_array().unwrap().len(), 2);
+    assert!(!listed.text.contains("sb_live_"), "a key is shown once");
+    // Nobody makes what is not theirs to make.
+    for (key, path, body, status) in [
+        (&first_key, "/v1/tenants", json!({"name": "x"}), 403),
+        (&app.seed.api_key, "/v1/keys", json!({"scopes": ["operator"]}), 422),
+        (&app.seed.api_key, "/v1/keys", json!({"scopes": ["read"], "tenant_id": tenant["id"]}), 422),
+        (&app.seed.api_key, "/v1/keys", json!({"scopes": []}), 422),
+        (&app.seed.api_key, "/v1/keys", json!({"scopes": ["read", "read"]}), 422),
+        (&app.seed.api_key, "/v1/keys", json!({"scopes": ["read"], "expires_in_days": 0}), 422),
+        (&app.seed.api_key, "/v1/keys", json!({"scopes": ["read"], "name": "\n"}), 422),
+        (&operator, "/v1/keys", json!({"scopes": ["read"]}), 422),
+        (&operator, "/v1/keys", json!({"scopes": ["read"], "tenant_id": "ten_01ARZ3NDEKTSV4RRFFQ69G5FAV"}), 422),
+        (&operator, "/v1/tenants", json!({"name": ""}), 422),
+    ] {
+        let answer = ask(&app, key, "POST", path, body.clone()).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {}", answer.text);
+    }
+    // Who changed what.
+    let audit = ask(&app, &first_key, "GET", "/v1/audit", Value::Null).await.json();
+    let actions: Vec<&str> =
+        audit["data"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(actions.iter().filter(|action| **action == "key.created").count(), 2);
+    assert!(actions.contains(&"tenant.created"));
+    assert!(!audit.to_string().contains("sb_live_"));
+}
+
+#[tokio::test]
+async fn a_key_that_ended_or_was_taken_back_is_refused_within_a_minute() {
+    let app = App::start().await;
+    let made = app.api("POST", "/v1/keys", Some(json!({"scopes": ["read"], "expires_in_days": 1}))).await.json();
+    let key = made["key"].as_str().unwrap().to_owned();
+    let works =
+        async |key: &str| ask(&app, key, "GET", "/v1/conversations", Value::Null).await.status == StatusCode::OK;
+    assert!(works(&key).await);
+    app.advance(86_400 - 1);
+    assert!(works(&key).await);
+    app.advance(1);
+    assert!(!works(&key).await, "ended");
+
+    let made = app.api("POST", "/v1/keys", Some(json!({"scopes": ["read"]}))).await.json();
+    let (id, key) = (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
+    assert!(works(&key).await);
+    // Another function instance has it in memory for a minute at most.
+    app.stack.operator.table.revoke_api_key(&id, app.clock.now()).await.unwrap();
+    app.advance(60);
+    assert!(!works(&key).await, "taken back");
+    let made = app.api("POST", "/v1/keys", Some(json!({"scopes": ["read"]}))).await.json();
+    let path = format!("/v1/keys/{}", made["id"].as_str().unwrap());
+    assert!(works(made["key"].as_str().unwrap()).await);
+    assert_eq!(app.api("DELETE", &path, None).await.status, StatusCode::NO_CONTENT);
+    assert!(!works(made["key"].as_str().unwrap()).await, "here at once");
+    // Another tenant's key is none.
+    let stranger = app.stack.operator.create_tenant("Stranger").await.unwrap();
+    let scopes = [shared::domain::tenant::Scope::Manage];
+    let theirs = app.stack.operator.create_key(Some(stranger), &scopes).await.unwrap();
+    let id = theirs.expose().split('_').nth(2).unwrap().to_owned();
+    let foreign = app.api("DELETE", &format!("/v1/keys/{id}"), None).await;
+    let missing = app.api("DELETE", "/v1/keys/nothing", None).await;
+    assert_eq!((foreign.status, &foreign.text), (StatusCode::NOT_FOUND, &missing.text));
+}
