@@ -246,3 +246,61 @@ async fn a_token_that_only_seemed_dead_sends_again() {
     Box::pin(app.functions.visit_tokens()).await.unwrap();
     assert!(states(&app).await.contains("proved"));
 }
+
+#[tokio::test]
+async fn a_business_that_returns_through_the_hosted_signup_keeps_everything() {
+    let (app, other) = Box::pin(both_live()).await;
+    let hosted =
+        sandbox::meta::Partner { hosted: Some(sandbox::meta::PopupOrder::default()), ..crate::partner::partner() };
+    app.meta.put_partner(hosted);
+    crate::partner::settings(&app, |settings| settings.hosted_for = Some(other.tenant)).await;
+    partner_removed(&app);
+    app.meta.withdraw_tokens(ACCOUNT);
+    Box::pin(app.drain()).await;
+    Box::pin(hours(&app, 1)).await;
+    app.advance(3 * 86_400);
+    crate::partner::partner_added(&app);
+    Box::pin(app.drain()).await;
+    settle(&app).await;
+    let shown = ask(&app, &other.key, "GET", "/v1/onboardings", Value::Null).await.json();
+    assert_eq!(shown["data"][0]["status"], "connected", "{shown:#}");
+    app.advance(31 * 86_400);
+    Box::pin(hours(&app, 2)).await;
+    let listed = ask(&app, &other.key, "GET", "/v1/offboardings", Value::Null).await.json();
+    assert_eq!(listed["data"][0]["status"], "cancelled", "{listed:#}");
+    assert!(items(&app).await.iter().any(|text| text.contains(LEAVER)));
+}
+
+#[tokio::test]
+async fn of_a_tenant_with_several_accounts_one_that_meta_refuses_keeps_no_other_one() {
+    let (app, other) = Box::pin(both_live()).await;
+    let second = "900100200300668";
+    app.meta.put_account(sandbox::meta::BusinessAccount {
+        id: second.to_owned(),
+        business: Some("900100200300008".to_owned()),
+        numbers: vec![sandbox::meta::BusinessNumber {
+            id: "900100200300779".to_owned(),
+            display_phone_number: "15550007779".to_owned(),
+            ..sandbox::meta::BusinessNumber::default()
+        }],
+        ..sandbox::meta::BusinessAccount::default()
+    });
+    let started = ask(&app, &other.key, "POST", "/v1/onboardings", json!({"app": "sandbox"})).await.json();
+    let code = app.meta.popup(grant(&[second]));
+    post(&app, &started, json!({"code": code})).await;
+    settle(&app).await;
+    assert_eq!(app.meta.credit_shares(), 2);
+    let refused = || ScriptedFault::Error { http: 400, code: 1_234, message: "no".to_owned() };
+    for call in ["unsubscribe", "credit_revoke", "revoke"] {
+        app.meta.script_call(call, [refused()]);
+    }
+    let id = leave(&app, &other).await["id"].clone();
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(state(&app, &id).await["status"], "done_with_failures");
+    // One of the two each: the other one was done all the same.
+    assert_eq!(app.meta.credit_shares(), 1);
+    let subscribed = [ACCOUNT, second].map(|id| app.meta.business_account(id).unwrap().subscribed.len());
+    assert_eq!(subscribed.iter().sum::<usize>(), 1, "{subscribed:?}");
+    nothing_is_left(&app, &other, "at the end").await;
+    assert!(!items(&app).await.iter().any(|text| text.contains(second) && !text.contains("gone_at")));
+}

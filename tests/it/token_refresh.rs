@@ -56,9 +56,9 @@ async fn over_two_hundred_days_no_send_fails_for_its_token() {
     for (days, user) in [(None, false), (Some(60), false), (Some(60), true)] {
         let app = business().await;
         if user {
-            connect_user(&app, days).await
+            connect_user(&app, days).await;
         } else {
-            connect(&app, days).await
+            connect(&app, days).await;
         }
         for day in 0..200_i64 {
             for visit in 0..4 {

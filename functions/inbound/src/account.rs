@@ -29,10 +29,10 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
         };
         return Ok(Placed::Nowhere(reason, change.aspect.as_str().to_owned()));
     }
-    if let (None, Aspect::Partner, "added", Subject::Waba(account)) =
-        (tenant, change.aspect, change.word.as_str(), &change.subject)
+    if let (Aspect::Partner, "added", Subject::Waba(account)) = (change.aspect, change.word.as_str(), &change.subject)
+        && deps.table.account(account).await?.is_none_or(|known| !known.has_token)
     {
-        begin_hosted(deps, app, account, &change).await?;
+        begin_hosted(deps, app, (tenant, account), &change).await?;
     }
     if let (Some(tenant), Aspect::Partner, "removed") = (tenant, change.aspect, change.word.as_str()) {
         begin_offboarding(deps, tenant, &change).await?;
@@ -64,11 +64,19 @@ async fn located(deps: &Deps, change: StateChange) -> Result<(StateChange, Optio
     Ok((change, tenant))
 }
 
-/// A business shared an account that is nobody's: where the app has a hosted signup, that may be one. What was begun before is not begun again.
-async fn begin_hosted(deps: &Deps, app: &MetaAppId, account: &WabaId, change: &StateChange) -> Result<(), NotStored> {
+/// A business shared an account that has no token, also one that was ours before: where the app has a hosted signup, that may be one. What was begun before is not begun again.
+async fn begin_hosted(
+    deps: &Deps,
+    app: &MetaAppId,
+    (owner, account): (Option<TenantId>, &WabaId),
+    change: &StateChange,
+) -> Result<(), NotStored> {
     let settings = deps.table.signup_settings(app).await?;
     let Some(tenant) = settings.and_then(|settings| settings.hosted_for) else { return Ok(()) };
-    let Some(owner) = webhook::owner_in(&change.detail) else { return Ok(()) };
+    if owner.is_some_and(|owner| owner != tenant) {
+        return Ok(());
+    }
+    let Some(business) = webhook::owner_in(&change.detail) else { return Ok(()) };
     let id = OnboardingId::of_shared(account, change.at);
     let onboarding = Onboarding {
         id,
@@ -77,7 +85,7 @@ async fn begin_hosted(deps: &Deps, app: &MetaAppId, account: &WabaId, change: &S
         created_at: change.at,
         valid_until: change.at,
         link_until: None,
-        hosted_by: Some(owner),
+        hosted_by: Some(business),
         shape: None,
         account: Some(account.clone()),
         number: None,

@@ -4,7 +4,7 @@ use shared::clock::Timestamp;
 use shared::domain::offboarding::{Offboarding, SETTLES_IN};
 use shared::storage::Leavers;
 
-use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive, gather};
+use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive, gather, obsolete};
 
 /// Numbers of a tenant read at once.
 const NUMBERS_PAGE: u16 = 100;
@@ -25,6 +25,10 @@ pub(crate) async fn erase(
         gather(deps, &mut offboarding).await?;
         if !deps.table.mark_gone(&offboarding, now).await? {
             return Ok(Ended::GoesOn(settled(now)));
+        }
+        // It may have come back while it was marked.
+        if let Some(why) = obsolete(deps, &offboarding).await? {
+            return Ok(Ended::Cancelled(why));
         }
         offboarding.marked_at = Some(now);
         deps.table.note_leaving(&offboarding).await?;
@@ -47,6 +51,7 @@ pub(crate) async fn prove(
 ) -> Result<Ended, LeavingError> {
     // Given free before: then the proof was made, and only its record was lost.
     if !deps.table.erases(&offboarding).await? {
+        deps.table.release_gone(&offboarding).await?;
         return Ok(Ended::Done);
     }
     if !walk(deps, &mut offboarding, deadline, false).await? {
@@ -88,7 +93,7 @@ async fn walk(
                     for object in &walked.objects {
                         archive::delete(deps, object).await?;
                     }
-                    deps.table.erase(&walked, deps.clock.now()).await?;
+                    deps.table.erase(&walked, &leavers, deps.clock.now()).await?;
                     // After the table comes the bucket, from its beginning.
                     (walked.found, Some(walked.next.unwrap_or_default()))
                 }

@@ -123,6 +123,25 @@ pub(crate) enum Ended {
     Cancelled(&'static str),
 }
 
+impl Ended {
+    /// Two trouble spots of one step are one: what is tried again comes before what is over, and says both.
+    fn with(self, other: Option<Self>) -> Self {
+        match (self, other) {
+            (
+                Self::Later { code, cause },
+                Some(Self::Later { cause: other, .. } | Self::Failed { cause: other, .. }),
+            )
+            | (Self::Failed { cause: other, .. }, Some(Self::Later { code, cause })) => {
+                Self::Later { code, cause: format!("{cause} {other}") }
+            }
+            (Self::Failed { code, cause, action }, Some(Self::Failed { cause: other, .. })) => {
+                Self::Failed { code, cause: format!("{other} {cause}"), action }
+            }
+            (one, _) => one,
+        }
+    }
+}
+
 /// One run, unless another one is under way. `deadline` is when Lambda kills this invocation. An offboarding in trouble does not stop the others.
 ///
 /// # Errors
@@ -202,6 +221,7 @@ async fn record(
             return Ok(false);
         }
         Ended::Cancelled(why) => {
+            deps.table.unmark_gone(offboarding).await?;
             deps.table.cancel_offboarding(offboarding.id, why).await?;
             return Ok(false);
         }
@@ -228,7 +248,7 @@ async fn record(
 }
 
 /// Why there is nothing to do: the business came back, or left by another offboarding. A whole tenant leaves whatever happens.
-async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<Option<&'static str>, LeavingError> {
+pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<Option<&'static str>, LeavingError> {
     if offboarding.whole {
         return Ok(None);
     }

@@ -20,6 +20,7 @@ pub(crate) async fn unsubscribe(deps: &Deps, offboarding: &Offboarding) -> Resul
     if offboarding.why == Why::Disconnected {
         return Ok(Ended::Skipped("The business took the access back itself."));
     }
+    let mut worst: Option<Ended> = None;
     for account in &offboarding.accounts {
         let Some(record) = deps.table.token_record(account).await? else { continue };
         let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
@@ -27,15 +28,15 @@ pub(crate) async fn unsubscribe(deps: &Deps, offboarding: &Offboarding) -> Resul
         if let Err(failure) = deps.graph.unsubscribe(&token, account).await
             && let Some(ended) = unless_gone(&failure, "Remove the app from the account in Business settings.")
         {
-            return Ok(ended);
+            worst = Some(ended.with(worst));
         }
     }
-    Ok(Ended::Done)
+    Ok(worst.unwrap_or(Ended::Done))
 }
 
 /// The credit line pays for the business no more: every share that the business has is taken back, whoever asked for it.
 pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
-    let (mut worst, mut revoked, mut asked) = (None, 0, HashSet::new());
+    let (mut worst, mut revoked, mut asked): (Option<Ended>, _, _) = (None, 0, HashSet::new());
     for account in &offboarding.accounts {
         let Some(known) = deps.table.account(account).await? else { continue };
         let (Some(business), Some(app)) = (known.business, known.app) else { continue };
@@ -46,7 +47,7 @@ pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<End
         match credit_of(deps, &app, &line, &business).await? {
             Ok(shares) => revoked += shares,
             // The others are taken back all the same.
-            Err(ended) => worst = Some(ended),
+            Err(ended) => worst = Some(ended.with(worst)),
         }
     }
     Ok(match (worst, revoked) {
@@ -94,7 +95,7 @@ async fn credit_of(
 
 /// The tokens are worth nothing, and are forgotten here whatever Meta says.
 pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
-    let mut worst = None;
+    let mut worst: Option<Ended> = None;
     for account in &offboarding.accounts {
         let Some(record) = deps.table.token_record(account).await? else { continue };
         let refused = match offboarding.why {
@@ -103,7 +104,7 @@ pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<End
         };
         match refused {
             None => deps.table.forget_token(account, &record).await?,
-            refused => worst = refused,
+            Some(refused) => worst = Some(refused.with(worst)),
         }
     }
     Ok(worst.unwrap_or(Ended::Done))

@@ -22,7 +22,9 @@ pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option
         return Ok(Some(Some(begins.duration_since(now))));
     }
     if !onboarding.is_through(Step::Exchange) {
-        if deps.table.account_tenant(account).await?.is_some() {
+        // One of the same tenant's that left comes back.
+        let known = deps.table.account(account).await?;
+        if known.is_some_and(|known| known.has_token || known.tenant != onboarding.tenant) {
             deps.table.end_onboarding(onboarding.id, "the account was connected by a signup of its own").await?;
             return Ok(Some(None));
         }

@@ -192,6 +192,11 @@ async fn record(
         Ended::Failed { code, cause, action } => {
             (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Some(None))
         }
+        Ended::Waits { cause, wait } => {
+            let waiting =
+                StepRecord { tries: tries - 1, ..record(StepState::Running, None, Some(cause.to_owned()), None) };
+            (waiting, Some(Some(wait)))
+        }
         Ended::Later { code, cause, wait } if tries < TRIES_MAX => {
             let wait = (wait * i32::try_from(tries).unwrap_or(i32::MAX)).min(WAIT_MAX.max(wait));
             (record(StepState::Running, code, Some(cause.to_owned()), None), Some(Some(wait)))

@@ -32,6 +32,11 @@ pub(crate) enum Ended {
         cause: &'static str,
         wait: SignedDuration,
     },
+    /// Something of ours is under way first: that counts as no try.
+    Waits {
+        cause: &'static str,
+        wait: SignedDuration,
+    },
     /// Somebody must act.
     Failed {
         code: Option<i64>,
@@ -97,7 +102,7 @@ async fn take_account(
     };
     if deps.table.is_being_erased(account).await? {
         let cause = "What was stored of this account when it left is being erased.";
-        return Ok(Ended::Later { code: None, cause, wait: SignedDuration::from_mins(5) });
+        return Ok(Ended::Waits { cause, wait: SignedDuration::from_mins(5) });
     }
     if deps.table.is_closing(onboarding.tenant).await? {
         return Ok(failed("The tenant is leaving.", "Nothing can be connected for it any more."));

@@ -61,7 +61,7 @@ pub(crate) async fn deletion(
             continue;
         }
         deps.table.stop_account(&account, now).await.map_err(storage)?;
-        let id = OffboardingId::of_report(&account, request.issued_at);
+        let id = OffboardingId::of_deletion(&account, request.issued_at);
         let when = (now, SignedDuration::ZERO);
         let offboarding = Offboarding::of_account(id, (known.tenant, account), Why::DeletionRequested, when);
         deps.table.put_offboarding(&offboarding).await.map_err(storage)?;
@@ -81,16 +81,19 @@ pub(crate) async fn deletion_status(State(deps): State<Arc<Deps>>, code: Name) -
     let known = deps.table.deletion(code).await.map_err(storage)?;
     let (asked_at, offboardings) = known.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
-    let mut left = 0;
+    let (mut left, mut back) = (0, 0);
     for id in &offboardings {
-        let departure = deps.table.offboarding(*id).await.map_err(storage)?.map(|one| one.departure(now));
-        left += usize::from(!matches!(
-            departure,
-            Some(Departure::Done | Departure::DoneWithFailures | Departure::Cancelled) | None
-        ));
+        match deps.table.offboarding(*id).await.map_err(storage)?.map(|one| one.departure(now)) {
+            Some(Departure::Done | Departure::DoneWithFailures) | None => {}
+            Some(Departure::Cancelled) => back += 1,
+            Some(Departure::Running | Departure::Waiting) => left += 1,
+        }
     }
     let state = match (offboardings.len(), left) {
         (0, _) => "Nothing of yours is stored here.",
+        (_, 0) if back > 0 => {
+            "Your business was connected again before its data was deleted. Ask once more to have it deleted."
+        }
         (_, 0) => "Everything is deleted.",
         _ => "Your data is being deleted. That takes less than an hour; come back to this page to see it done.",
     };

@@ -42,6 +42,12 @@ pub enum OperatorError {
     /// No such tenant.
     #[error("there is no tenant {0}")]
     NoTenant(TenantId),
+    /// A tenant that leaves connects nothing.
+    #[error("tenant {0} is leaving")]
+    Leaving(TenantId),
+    /// What was stored of an account that left is being erased: wait for the offboarding.
+    #[error("account {0} left, and what was stored of it is being erased: try again in an hour")]
+    BeingErased(shared::domain::ids::WabaId),
     /// An account belongs to one tenant at a time.
     #[error("account {0} is connected to another tenant")]
     AccountTaken(shared::domain::ids::WabaId),
@@ -162,6 +168,12 @@ impl Operator {
         }
         if self.table.number(&number.id).await?.is_some_and(|known| known.tenant != number.tenant) {
             return Err(OperatorError::NumberTaken(number.id.clone()));
+        }
+        if self.table.is_being_erased(&number.waba).await? {
+            return Err(OperatorError::BeingErased(number.waba.clone()));
+        }
+        if self.table.is_closing(number.tenant).await? {
+            return Err(OperatorError::Leaving(number.tenant));
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let token = match app {

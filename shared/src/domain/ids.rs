@@ -123,6 +123,12 @@ impl OffboardingId {
     pub fn of_report(account: &WabaId, at: Timestamp) -> Self {
         Self(derived(at, &format!("left#{account}")))
     }
+
+    /// The offboarding that a user's request begins: the same request makes the same id, and another one than a report of that second.
+    #[must_use]
+    pub fn of_deletion(account: &WabaId, at: Timestamp) -> Self {
+        Self(derived(at, &format!("deletion#{account}")))
+    }
 }
 
 /// An id that is made of what it is about.

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -45,8 +46,12 @@ pub struct Walked {
 #[derive(Debug)]
 enum How {
     Delete,
+    /// Unless all of these contacts stay: asked once more just before.
+    Forget(Vec<ContactId>),
     /// A number's item becomes its tombstone.
     Bury,
+    /// Its accounts have left.
+    Sweep,
     /// Some of its accounts leave, or the tenant that it names.
     Trim(&'static str, Vec<String>),
 }
@@ -155,10 +160,11 @@ impl Leavers {
             "TENANT" | "BUSINESS" | "SIGNER" => {
                 let all = item.set("accounts");
                 let leaving: Vec<String> = all.iter().filter(|id| self.accounts.contains(*id)).cloned().collect();
-                match leaving.len() {
-                    0 => Belongs::No,
-                    some if some == all.len() => Belongs::Yes(How::Delete),
-                    _ => Belongs::Yes(How::Trim("accounts", leaving)),
+                match leaving.is_empty() {
+                    true if all.is_empty() => Belongs::Yes(How::Sweep),
+                    true => Belongs::No,
+                    // Whoever is added meanwhile stays in it.
+                    false => Belongs::Yes(How::Trim("accounts", leaving)),
                 }
             }
             "APP" if self.whole && item.text("hosted_for").is_some_and(|tenant| self.owns(tenant)) => {
@@ -192,7 +198,8 @@ impl Table {
             }
         }
         for number in &offboarding.numbers {
-            self.update(keys::number(number)).set_once("gone_at", time(now)).run().await?;
+            let gone = self.update(keys::number(number)).set_once("gone_at", time(now));
+            gone.set("erased_by", text(offboarding.id.to_string())).run().await?;
         }
         Ok(true)
     }
@@ -216,12 +223,27 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn release_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
-        for account in &offboarding.accounts {
-            let ours = text(offboarding.id.to_string());
-            let release = self.update(keys::gone_account(account)).remove(&["erased_by"]);
-            release.when("#erased_by = :ours").value("ours", ours).run().await?;
+        let ours = text(offboarding.id.to_string());
+        let accounts = offboarding.accounts.iter().map(keys::gone_account);
+        for key in accounts.chain(offboarding.numbers.iter().map(keys::number)) {
+            let release = self.update(key).remove(&["erased_by"]);
+            release.when("#erased_by = :ours").value("ours", ours.clone()).run().await?;
         }
         Ok(())
+    }
+
+    /// Takes the marks back before anything was erased. 1 WRU each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn unmark_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+        let ours = text(offboarding.id.to_string());
+        for number in &offboarding.numbers {
+            let back = self.update(keys::number(number)).remove(&["gone_at", "erased_by"]);
+            let still = "#erased_by = :ours AND attribute_exists(#tenant)";
+            back.when(still).value("ours", ours.clone()).run().await?;
+        }
+        self.release_gone(offboarding).await
     }
 
     /// Whether an account is being erased: it cannot be connected before that is over.
@@ -252,10 +274,10 @@ impl Table {
                 Belongs::Yes(how) => how,
                 Belongs::WithContact(contacts) => match self.all_stay(leavers, &contacts).await? {
                     true => continue,
-                    false => How::Delete,
+                    false => How::Forget(contacts),
                 },
             };
-            if let How::Delete = how {
+            if matches!(how, How::Delete) {
                 walked.objects.extend(objects_of(&item)?);
             }
             walked.found += 1;
@@ -268,19 +290,26 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn erase(&self, walked: &Walked, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn erase(&self, walked: &Walked, leavers: &Leavers, now: Timestamp) -> Result<(), StorageError> {
         // Collected first: a stream over a closure that borrows is not `Send`.
         let mut erased = Vec::with_capacity(walked.items.len());
         for (key, how) in &walked.items {
-            erased.push(self.erase_item(key, how, now));
+            erased.push(self.erase_item(key, how, leavers, now));
         }
         stream::iter(erased).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
     }
 
-    async fn erase_item(&self, key: &keys::Key, how: &How, now: Timestamp) -> Result<(), StorageError> {
+    async fn erase_item(
+        &self,
+        key: &keys::Key,
+        how: &How,
+        leavers: &Leavers,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
         let named = || self.client.delete_item().table_name(&self.name);
         match how {
-            How::Delete => {
+            How::Forget(contacts) if self.all_stay(leavers, contacts).await? => {}
+            How::Delete | How::Forget(_) => {
                 let deleted = named().set_key(Some(key.attributes())).send().await;
                 deleted.map_err(|error| unavailable("DeleteItem", &error))?;
             }
@@ -289,9 +318,11 @@ impl Table {
                 let mut stone = key.attributes();
                 stone.insert("gone_at".to_owned(), time(now));
                 stone.insert("expires_at".to_owned(), expiry(until));
+                stone.insert("erased_by".to_owned(), text(&leavers.offboarding));
                 let put = self.client.put_item().table_name(&self.name).set_item(Some(stone)).send().await;
                 put.map_err(|error| unavailable("PutItem", &error))?;
             }
+            How::Sweep => self.sweep(key).await?,
             How::Trim(attribute, leaving) if leaving.is_empty() => {
                 self.update(key.clone()).remove(&[attribute]).run().await?;
             }
@@ -301,9 +332,24 @@ impl Table {
                     trim.update_expression("DELETE #set :leaving").expression_attribute_names("#set", *attribute);
                 let trim = trim.expression_attribute_values(":leaving", AttributeValue::Ss(leaving.clone()));
                 trim.send().await.map_err(|error| unavailable("UpdateItem", &error))?;
+                self.sweep(key).await?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes an item whose accounts have all left.
+    async fn sweep(&self, key: &keys::Key) -> Result<(), StorageError> {
+        let emptied = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
+        match emptied.condition_expression("attribute_not_exists(accounts)").send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(unavailable("DeleteItem", &error)),
+        }
     }
 
     /// Whether each of these contacts wrote to, or was written to from, a number that stays.

@@ -12,6 +12,8 @@ use crate::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::offboarding::{Leaving, Offboarding, Why};
 use crate::domain::onboarding::StepRecord;
 
+/// What is of no more use when one is over.
+const LOOKED_UP: [&str; 5] = ["list", "list_at", "cursor", "numbers", "businesses"];
 /// How long an offboarding is kept: its proof may be asked for.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(3 * 365 * 24);
 
@@ -152,7 +154,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn cancel_offboarding(&self, id: OffboardingId, why: &str) -> Result<(), StorageError> {
-        self.update(keys::offboarding(id)).set("cancelled", text(why)).remove(&["list", "list_at"]).run().await?;
+        self.update(keys::offboarding(id)).set("cancelled", text(why)).remove(&LOOKED_UP).run().await?;
         Ok(())
     }
 
@@ -161,8 +163,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn end_offboarding(&self, offboarding: &Offboarding, proof: &StepRecord) -> Result<(), StorageError> {
-        let update = self.update(keys::offboarding(offboarding.id)).remove(&["list", "list_at", "cursor", "numbers"]);
-        let update = update.remove(&["businesses"]);
+        let update = self.update(keys::offboarding(offboarding.id)).remove(&LOOKED_UP);
         let update = if offboarding.whole { update.remove(&["tenant", "feed", "feed_at", "accounts"]) } else { update };
         with_step(update, Leaving::Prove.as_str(), proof)?.run().await?;
         Ok(())

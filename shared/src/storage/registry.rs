@@ -70,7 +70,10 @@ impl Table {
             .set("list_at", super::item::number(0))
             .remove(&["gone_at", "expires_at"])
             // What is being erased cannot be connected; what was erased has no owner.
-            .when("attribute_not_exists(#tenant) OR (#tenant = :tenant AND attribute_not_exists(#gone_at))")
+            .when(
+                "(attribute_not_exists(#tenant) AND attribute_not_exists(#erased_by)) \
+                 OR (#tenant = :tenant AND attribute_not_exists(#gone_at))",
+            )
             .run()
             .await?;
         if !matches!(written, Updated::Done(_)) {
@@ -198,6 +201,7 @@ impl Table {
             .set("sealed", blob(sealed))
             .set("sealed_at", time(now))
             .set("connected_at", time(now))
+            .remove(&["signer"])
             .increase("version")
             .when("attribute_not_exists(#pk) OR #tenant = :tenant")
             .run()
@@ -207,12 +211,13 @@ impl Table {
             listed.delete("accounts", waba.to_string()).run().await?;
             return Ok(Stored::Known);
         }
-        // What Meta took back before is not what stands now.
+        // What Meta took back before is not what stands now, also if it is told only later: of an account that was erased no state tells.
+        let erased = self.is_account_gone(waba).await?;
         for (aspect, word) in
             [(Aspect::Token, "replaced"), (Aspect::Partner, "added"), (Aspect::PartnerApp, "installed")]
         {
             let subject = Subject::Waba(waba.clone());
-            if self.read(&keys::state(&subject, aspect, None)).await?.is_some() {
+            if erased || self.read(&keys::state(&subject, aspect, None)).await?.is_some() {
                 let renewed = StateChange {
                     subject,
                     aspect,

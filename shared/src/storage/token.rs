@@ -152,7 +152,8 @@ impl Table {
             .set("previous", blob(&old.sealed))
             .set("sealed_at", time(now))
             .set("version", number(version))
-            .when("#version = :known")
+            // What was forgotten meanwhile stays forgotten.
+            .when("#version = :known AND attribute_exists(#sealed)")
             .value("known", number(old.version));
         Ok(matches!(replaced.run().await?, Updated::Done(_)).then_some(version))
     }
