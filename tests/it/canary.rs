@@ -43,6 +43,9 @@ fn tape_aws(app: &App, tape: &Tape) {
     })));
 }
 
+/// Characters of base 64 that do not come together by chance.
+const CERTAIN: usize = 12;
+
 /// The forms a secret may hide in.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
@@ -51,7 +54,9 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         let padded = [vec![b' '; shift], bytes.to_vec()].concat();
         let encoded = STANDARD.encode(padded);
         // The first and last few characters depend on the neighbours.
-        forms.push(encoded.as_bytes()[4..encoded.len() - 4].to_vec());
+        let certain = encoded.as_bytes()[4..encoded.len() - 4].to_vec();
+        // Of a PIN four characters are left, which are anywhere.
+        forms.extend((certain.len() >= CERTAIN).then_some(certain));
     }
     forms
 }
