@@ -10,7 +10,7 @@ use sandbox::aws::EmbeddedAws;
 use sandbox::aws::sqs::Sqs;
 use sandbox::meta::{self, Meta, MetaApp, MetaNumber, StatusOrder};
 use sandbox::sandbox::{Seed, aws_routes};
-use sandbox::stack::{BUCKET, Functions, INBOUND, INBOUND_DEAD, KEY, Stack, TABLE};
+use sandbox::stack::{BUCKET, Functions, INBOUND, INBOUND_DEAD, KEY, ONBOARDING, Stack, TABLE};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::provider::meta::signature;
@@ -134,6 +134,7 @@ impl Bench {
             ("KEY_ID", KEY.to_owned()),
             ("BUCKET_NAME", BUCKET.to_owned()),
             ("INBOUND_QUEUE_URL", Sqs::url(INBOUND)),
+            ("ONBOARDING_QUEUE_URL", Sqs::url(ONBOARDING)),
             ("INBOUND_DEAD_LETTERS_URL", Sqs::url(INBOUND_DEAD)),
         ];
         let function = spawn(&binary, "inbound", 512, &api.address, &aws_url, &variables);

@@ -1,7 +1,7 @@
 //! The part of Lambda's Runtime API that a function uses: `next`, `response`, `error`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -10,6 +10,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Mutex, mpsc};
+
+/// Lambda's own limit for a function's init.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One function's Runtime API.
 pub(crate) struct RuntimeApi {
@@ -44,7 +47,8 @@ impl RuntimeApi {
 
     /// When the function asked for its first event: its init is over.
     pub(crate) async fn first_next(&self) -> Instant {
-        self.asked.lock().await.recv().await.unwrap()
+        let asked = tokio::time::timeout(INIT_TIMEOUT, async { self.asked.lock().await.recv().await });
+        asked.await.unwrap_or_else(|_| panic!("the function did not start: see what it printed")).unwrap()
     }
 
     /// Invokes the function once.

@@ -50,21 +50,19 @@ pub(crate) async fn prove(
     deadline: Timestamp,
 ) -> Result<Ended, LeavingError> {
     // Given free before: then the proof was made, and only its record was lost.
-    if !deps.table.erases(&offboarding).await? {
-        deps.table.release_gone(&offboarding).await?;
-        return Ok(Ended::Done);
+    if deps.table.erases(&offboarding).await? {
+        if !walk(deps, &mut offboarding, deadline, false).await? {
+            return Ok(Ended::GoesOn(deps.clock.now()));
+        }
+        if offboarding.found > 0 {
+            // Written by somebody who had not noticed yet, and erased by this very look: looked through once more.
+            offboarding.found = 0;
+            deps.table.note_leaving(&offboarding).await?;
+            return Ok(Ended::GoesOn(settled(now)));
+        }
     }
-    if !walk(deps, &mut offboarding, deadline, false).await? {
-        return Ok(Ended::GoesOn(deps.clock.now()));
-    }
-    if offboarding.found == 0 {
-        deps.table.release_gone(&offboarding).await?;
-        return Ok(Ended::Done);
-    }
-    // Written by somebody who had not noticed yet, and erased by this very look: looked through once more.
-    offboarding.found = 0;
-    deps.table.note_leaving(&offboarding).await?;
-    Ok(Ended::GoesOn(settled(now)))
+    deps.table.release_gone(&offboarding).await?;
+    Ok(Ended::Done)
 }
 
 fn settled(since: Timestamp) -> Timestamp {
@@ -84,27 +82,23 @@ async fn walk(
         if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
             return Ok(false);
         }
-        let (found, next) =
-            match offboarding.cursor.as_deref().map(|cursor| cursor.strip_prefix(IN_BUCKET).ok_or(cursor)) {
-                Some(Ok(cursor)) => archive::page(deps, &leavers, cursor).await?,
-                table => {
-                    let cursor = table.and_then(Result::err);
-                    let walked = deps.table.walk(&leavers, cursor).await?;
-                    for object in &walked.objects {
-                        archive::delete(deps, object).await?;
-                    }
-                    deps.table.erase(&walked, &leavers, deps.clock.now()).await?;
-                    // After the table comes the bucket, from its beginning.
-                    (walked.found, Some(walked.next.unwrap_or_default()))
+        let in_bucket = offboarding.cursor.as_deref().and_then(|cursor| cursor.strip_prefix(IN_BUCKET));
+        let (found, next) = match in_bucket {
+            Some(cursor) => {
+                let (found, next) = archive::page(deps, &leavers, cursor).await?;
+                (found, next.map(|next| format!("{IN_BUCKET}{next}")))
+            }
+            None => {
+                let walked = deps.table.walk(&leavers, offboarding.cursor.as_deref()).await?;
+                for object in &walked.objects {
+                    archive::delete(deps, object).await?;
                 }
-            };
-        let in_bucket = |next: String| format!("{IN_BUCKET}{next}");
-        let was_table = !offboarding.cursor.as_ref().is_some_and(|cursor| cursor.starts_with(IN_BUCKET));
-        offboarding.cursor = match next {
-            Some(next) if was_table && !next.is_empty() => Some(next),
-            Some(next) => Some(in_bucket(next)),
-            None => None,
+                deps.table.erase(&walked, &leavers, deps.clock.now()).await?;
+                // After the table comes the bucket, from its beginning.
+                (walked.found, Some(walked.next.unwrap_or_else(|| IN_BUCKET.to_owned())))
+            }
         };
+        offboarding.cursor = next;
         offboarding.erased += found;
         offboarding.found += if erasing { 0 } else { found };
         deps.table.note_leaving(offboarding).await?;

@@ -35,11 +35,9 @@ pub(crate) async fn override_callback(
     account: &WabaId,
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
-    let Some(url) = settings(deps, onboarding).await?.override_url else {
+    let known = deps.table.signup_app(&onboarding.app).await?;
+    let Some((sealed, url)) = known.and_then(|(sealed, settings)| Some((sealed, settings.override_url?))) else {
         return Ok(Ended::Skipped("The app's own callback URL gets the account's webhooks."));
-    };
-    let Some((sealed, _)) = deps.table.signup_app(&onboarding.app).await? else {
-        return Ok(failed("The Meta app is gone.", "Store it again with `operator app`."));
     };
     let app = deps.vault.open_app(&onboarding.app, &sealed).await?;
     let Some(verify_token) = app.verify_tokens.first() else {

@@ -18,6 +18,8 @@ use crate::{Deps, RefreshError};
 const OBJECT: &str = "whatsapp_business_account";
 /// How long our own doors may take to answer a question.
 const OWN_DOOR_TIMEOUT: Duration = Duration::from_secs(10);
+/// Why nobody knows.
+const BY_HAND: &str = "the token was stored by hand: its app is not known";
 /// A webhook that says nothing.
 const EMPTY_WEBHOOK: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
 
@@ -42,7 +44,7 @@ pub(crate) async fn look(
     let mut shared = vec![life(facts)];
     let fields = match app {
         Some(app) => app_fields(deps, app).await,
-        None => Err("the token was stored by hand: its app is not known".to_owned()),
+        None => Err(BY_HAND.to_owned()),
     };
     shared.push(subscription(deps, app, account, token).await);
     shared.push(payment(deps, account, token).await);
@@ -140,7 +142,7 @@ fn life(facts: Option<&TokenFacts>) -> Finding {
     match facts.map(TokenFacts::ends_at) {
         Some(None) => Finding::new(Hop::Token, true, "good, and never ends"),
         Some(Some(ends)) => Finding::new(Hop::Token, true, format!("good until {}", ends.strftime("%Y-%m-%d"))),
-        None => Finding::unknown(Hop::Token, "the token was stored by hand: its app is not known"),
+        None => Finding::unknown(Hop::Token, BY_HAND),
     }
 }
 
@@ -153,7 +155,7 @@ async fn app_fields(deps: &Deps, app: &App) -> Result<Vec<String>, String> {
 
 async fn subscription(deps: &Deps, app: Option<&App>, account: &WabaId, token: &AccessToken) -> Finding {
     let Some(app) = app else {
-        return Finding::unknown(Hop::AccountSubscription, "the token was stored by hand: its app is not known");
+        return Finding::unknown(Hop::AccountSubscription, BY_HAND);
     };
     match deps.graph.subscription(token, account, &app.settings.client_id).await {
         Ok(Some(None)) => Finding::new(Hop::AccountSubscription, true, "to the app's callback URL"),
@@ -181,7 +183,7 @@ async fn doors(deps: &Deps, app: Option<&App>, configuration: Option<&WebhookCon
     let Some(url) = configuration.and_then(WebhookConfiguration::winner) else {
         return nobody_knows("Meta does not say where the webhooks go");
     };
-    let Some(app) = app else { return nobody_knows("the token was stored by hand: its app is not known") };
+    let Some(app) = app else { return nobody_knows(BY_HAND) };
     let Some(base) = &deps.public_url else { return nobody_knows("PUBLIC_URL is not set") };
     let ours = url == format!("{}/webhooks/meta/{}", base.trim_end_matches('/'), app.meta.id);
     let mut findings = vec![Finding::new(Hop::Callback, ours, url)];

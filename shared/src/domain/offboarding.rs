@@ -157,7 +157,7 @@ impl Offboarding {
         why: Why,
         (started_at, erase_after): (Timestamp, SignedDuration),
     ) -> Self {
-        Self { accounts: vec![account], ..Self::of_tenant(id, tenant, why, (started_at, erase_after)) }.of_part()
+        Self { whole: false, accounts: vec![account], ..Self::of_tenant(id, tenant, why, (started_at, erase_after)) }
     }
 
     /// One of everything that a tenant has.
@@ -185,10 +185,6 @@ impl Offboarding {
             cancelled: None,
             steps: Vec::new(),
         }
-    }
-
-    fn of_part(self) -> Self {
-        Self { whole: false, ..self }
     }
 
     /// Where it stands.

@@ -107,7 +107,7 @@ impl Meta {
     /// The token that a business gave the app, for our system user: the one that stands, or a fresh one for sixty days.
     pub(super) fn business_token(&self, client: &str, business: &str, fetch: bool) -> Result<Value, Refusal> {
         const NONE: Refusal = (100, "The business has given this app no access");
-        let mut state = self.lock();
+        let state = self.lock();
         let owned = |id: &String| state.businesses.accounts.get(id).is_some_and(|account| account.owner() == business);
         let shared: Vec<String> = state.businesses.accounts.keys().filter(|id| owned(id)).cloned().collect();
         let now = self.clock.now().as_second();
@@ -122,13 +122,9 @@ impl Meta {
         }
         let hosted = state.businesses.partner.hosted.clone().unwrap_or_default();
         let order = PopupOrder { accounts: shared, days: if fetch { hosted.days } else { Some(60) }, ..hosted };
-        state.serial += 1;
-        let code = format!("AQ{:024}", state.serial);
-        let made_at = self.clock.now().as_millisecond();
-        state.businesses.codes.insert(code.clone(), Code { order, made_at, used: false });
         let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
         drop(state);
-        self.exchange(client, &secret, &code)
+        self.exchange(client, &secret, &self.popup(order))
     }
 
     pub(super) fn extend(&self, client: &str, secret: &str, token: &str) -> Result<Value, Refusal> {
