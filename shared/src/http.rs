@@ -3,12 +3,13 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What went wrong, for a program (`code`) and for a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
     /// The HTTP status, repeated in the body as RFC 9457 wants it.
     pub status: u16,
@@ -57,6 +58,33 @@ impl Problem {
     #[must_use]
     pub fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 256 KiB.")
+    }
+
+    /// 401: nobody known is asking.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The API key is missing or not valid.")
+            .remedy("Send `Authorization: Bearer sb_live_…` with a key that was not revoked.")
+    }
+
+    /// 409: the state of things does not allow it now.
+    #[must_use]
+    pub fn conflict(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, title)
+    }
+
+    /// 429: the key asks faster than its rate.
+    #[must_use]
+    pub fn too_many() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "The API key asks faster than its rate.")
+            .remedy("Wait for as many seconds as Retry-After says.")
+    }
+
+    /// 413: the request body is larger than [`crate::limits::UPLOAD_MAX`].
+    #[must_use]
+    pub fn upload_too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 4.4 MB.")
+            .remedy("Send a larger file by `link`, more recipients as CSV or as several broadcasts.")
     }
 
     /// 404, the same for what is missing and for what is somebody else's.

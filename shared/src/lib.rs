@@ -6,9 +6,12 @@
 //! * [`queue`]: what we will do later, and the runner that answers per record.
 //! * [`vault`]: secrets sealed by KMS under an encryption context.
 //!
+//! * [`api`]: what the functions that answer our JSON API have in common, on top of these.
+//!
 //! The other files are the *hall*: small things every room may use. The four rooms `provider`, `storage`, `queue` and
-//! `vault` do not import each other; only a function combines them.
+//! `vault` do not import each other; only a function combines them, or `api` for several functions.
 
+pub mod api;
 pub mod domain;
 
 pub mod provider;

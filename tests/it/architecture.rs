@@ -38,7 +38,7 @@ fn dependencies_point_one_way() {
         ("functions/send-message", &["shared"][..]),
         ("functions/sweep", &["shared"][..]),
         ("functions/token-refresh", &["shared"][..]),
-        ("infra/operator", &["api", "shared", "token-refresh"][..]),
+        ("infra/operator", &["shared", "token-refresh"][..]),
         (
             "infra/sandbox",
             &[
@@ -98,7 +98,8 @@ fn the_rooms_of_the_shared_crate_keep_to_themselves() {
         let imports =
             |other: &str| text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{other};"));
         for other in rooms {
-            let allowed = room == other || inside == "lib.rs";
+            // The porch of several functions combines rooms as a function does.
+            let allowed = room == other || inside == "lib.rs" || room == "api";
             assert!(allowed || !imports(other), "{inside} imports {other}");
         }
         for other in hall.iter().filter(|_| room == "domain") {

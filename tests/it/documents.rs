@@ -1,5 +1,6 @@
 //! Documents that are written from the code (`UPDATE_DOCS=1 cargo test -p tests -- documents` writes them anew).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use shared::clock::at_millis;
@@ -10,6 +11,7 @@ use shared::domain::status::{Status, StatusTimes};
 use shared::provider::meta::error::{Class, RULES};
 use shared::provider::meta::signup_errors::{self, Again};
 
+const OPENAPI: &str = "docs/openapi.json";
 const STATUSES: &str = "docs/statuses.md";
 
 /// Every non-empty set of reported steps and the one word that is shown for it (`reliability.md` S2).
@@ -235,6 +237,28 @@ fn onboarding_table() -> String {
 #[test]
 fn the_table_of_onboarding_errors_is_the_codes() {
     is_the_codes("docs/onboarding-errors.md", &onboarding_table());
+}
+
+#[test]
+fn the_description_of_the_api_is_the_codes() {
+    let described = sandbox::stack::description();
+    let text = format!("{described:#}\n");
+    if shared::config::optional("UPDATE_DOCS").is_some() {
+        is_the_codes(OPENAPI, &text);
+    }
+    let stored = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(OPENAPI));
+    // The order of keys depends on what else is built.
+    let stored: serde_json::Value = serde_json::from_str(&stored.unwrap()).unwrap();
+    assert!(stored == described, "{OPENAPI} is not what the code says");
+    let suffixed = described["components"]["schemas"].as_object().unwrap().keys().find(|name| name.ends_with("Json"));
+    assert_eq!(suffixed, None, "two types have one name");
+    let documented: BTreeSet<(&str, &str)> = described["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(|method| (method.as_str(), path.as_str())))
+        .collect();
+    assert_eq!(documented, sandbox::stack::routes().collect(), "what is described is what is routed");
 }
 
 #[test]

@@ -6,16 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shared::api::{Asked, List, Moment, PageQuery, Read, Refusals, TenantOrOperator, raw};
 use shared::domain::account::StoredAlert;
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::conversations::{PageParameters, PageQuery};
-use crate::json::{List, raw, time};
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct AlertJson {
     id: String,
     severity: String,
@@ -26,12 +24,13 @@ pub(crate) struct AlertJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     state: String,
-    at: String,
+    at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     detail: Option<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SubjectJson {
     #[serde(rename = "type")]
     kind: String,
@@ -50,19 +49,20 @@ impl AlertJson {
             aspect: alert.aspect,
             key: alert.key,
             state: alert.word,
-            at: time(alert.at),
+            at: Moment(alert.at),
             detail: raw(alert.detail),
         }
     }
 }
 
+/// Where somebody must act or should know, the latest first.
+#[utoipa::path(get, path = "/v1/alerts", tag = "Alerts", operation_id = "listAlerts", params(PageQuery), responses((status = 200, body = List<AlertJson>), Refusals), security(("key" = ["read"]), ("key" = ["operator"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    TenantOrOperator { tenant, .. }: TenantOrOperator<Read>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<AlertJson>>, Problem> {
-    let tenant = caller.tenant_or_operator(Scope::Read)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.alerts(tenant, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.alerts(tenant, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(AlertJson::new).collect(), next_cursor: page.next }))
 }

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals, Send};
 use shared::domain::broadcast::{Broadcast, BroadcastState, RECIPIENTS_A_CHUNK};
-use shared::domain::ids::BroadcastId;
-use shared::domain::tenant::Scope;
+use shared::domain::ids::{BroadcastId, TenantId};
 use shared::http::Problem;
 use shared::storage::{ArchiveError, Stored, StoredMessage};
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::conversations::{PageParameters, PageQuery};
-use crate::json::{ErrorJson, List, MessageJson, time};
+use crate::Deps;
+use crate::json::{ErrorJson, MessageJson};
 use crate::send::ask_for_release;
-use crate::{Deps, storage_problem};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct BroadcastJson {
     id: String,
     from: String,
@@ -30,8 +28,8 @@ pub(crate) struct BroadcastJson {
     recipients: usize,
     duplicates: usize,
     released: usize,
-    send_before: String,
-    created_at: String,
+    send_before: Moment,
+    created_at: Moment,
 }
 
 impl BroadcastJson {
@@ -46,13 +44,13 @@ impl BroadcastJson {
             recipients: broadcast.recipients.count,
             duplicates: broadcast.recipients.duplicates,
             released: broadcast.released,
-            send_before: time(broadcast.send_before),
-            created_at: time(broadcast.created_at),
+            send_before: Moment(broadcast.send_before),
+            created_at: Moment(broadcast.created_at),
         }
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct RecipientJson {
     to: String,
     message_id: Option<String>,
@@ -61,79 +59,88 @@ pub(crate) struct RecipientJson {
     error: Option<ErrorJson>,
 }
 
-type Id = Result<Path<String>, PathRejection>;
-
+/// The broadcasts, the latest first.
+#[utoipa::path(get, path = "/v1/broadcasts", tag = "Broadcasts", operation_id = "listBroadcasts", params(PageQuery), responses((status = 200, body = List<BroadcastJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    Caller { tenant, .. }: Caller<Read>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<BroadcastJson>>, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.broadcasts(tenant, limit, cursor.as_deref()).await;
-    let page = page.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.broadcasts(tenant, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.iter().map(BroadcastJson::new).collect(), next_cursor: page.next }))
 }
 
+/// How far a broadcast is.
+#[utoipa::path(get, path = "/v1/broadcasts/{id}", tag = "Broadcasts", operation_id = "getBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    let broadcast = find(&deps, &caller, Scope::Read, path).await?;
+    let broadcast = find(&deps, tenant, id).await?;
     Ok(Json(BroadcastJson::new(&broadcast)))
 }
 
+/// Nobody gets a turn before it is resumed.
+#[utoipa::path(post, path = "/v1/broadcasts/{id}/pause", tag = "Broadcasts", operation_id = "pauseBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn pause(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, .. }: Caller<Send>,
+    Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, &caller, path, BroadcastState::Paused).await
+    steer(&deps, tenant, id, BroadcastState::Paused).await
 }
 
+/// It goes on.
+#[utoipa::path(post, path = "/v1/broadcasts/{id}/resume", tag = "Broadcasts", operation_id = "resumeBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn resume(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, .. }: Caller<Send>,
+    Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, &caller, path, BroadcastState::Running).await
+    steer(&deps, tenant, id, BroadcastState::Running).await
 }
 
+/// Nobody gets a turn any more.
+#[utoipa::path(post, path = "/v1/broadcasts/{id}/cancel", tag = "Broadcasts", operation_id = "cancelBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, .. }: Caller<Send>,
+    Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, &caller, path, BroadcastState::Cancelled).await
+    steer(&deps, tenant, id, BroadcastState::Cancelled).await
 }
 
-async fn steer(deps: &Deps, caller: &Caller, path: Id, to: BroadcastState) -> Result<Json<BroadcastJson>, Problem> {
-    let broadcast = find(deps, caller, Scope::Send, path).await?;
-    let steered = deps.table.steer(&broadcast, to).await.map_err(|error| storage_problem(&error))?;
+async fn steer(
+    deps: &Deps,
+    tenant: TenantId,
+    id: BroadcastId,
+    to: BroadcastState,
+) -> Result<Json<BroadcastJson>, Problem> {
+    let broadcast = find(deps, tenant, id).await?;
+    let steered = deps.table.steer(&broadcast, to).await?;
     if steered == Stored::Known && broadcast.state != to {
         let title = "The broadcast has ended.";
-        return Err(Problem::new(StatusCode::CONFLICT, "broadcast_ended", title));
+        return Err(Problem::conflict("broadcast_ended", title));
     }
-    if to == BroadcastState::Running {
-        let opened = deps.table.open_line(&broadcast.number, deps.clock.now()).await;
-        if opened.map_err(|error| storage_problem(&error))? {
-            ask_for_release(deps, &broadcast.number).await;
-        }
+    if to == BroadcastState::Running && deps.table.open_line(&broadcast.number, deps.clock.now()).await? {
+        ask_for_release(deps, &broadcast.number).await;
     }
-    let now = deps.table.broadcast(broadcast.id).await.map_err(|error| storage_problem(&error))?;
+    let now = deps.table.broadcast(broadcast.id).await?;
     Ok(Json(BroadcastJson::new(&now.unwrap_or(broadcast))))
 }
 
-/// What became of each recipient, in the broadcast's order; the cursor is a place.
+/// What became of each recipient, in the broadcast's order.
+#[utoipa::path(get, path = "/v1/broadcasts/{id}/recipients", tag = "Broadcasts", operation_id = "listRecipients", params(("id" = String, Path), PageQuery), responses((status = 200, body = List<RecipientJson>), (status = 410, body = Problem, description = "`recipients_gone`"), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn recipients(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
-    query: PageParameters,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<BroadcastId>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<RecipientJson>>, Problem> {
-    let broadcast = find(&deps, &caller, Scope::Read, path).await?;
-    let (limit, cursor) = PageQuery::read(query)?;
+    let broadcast = find(&deps, tenant, id).await?;
+    let (limit, cursor) = query.read()?;
     let rule = "must be a next_cursor that this list gave out";
     let from = match cursor {
         None => 0,
@@ -146,17 +153,14 @@ pub(crate) async fn recipients(
     let all = if from < broadcast.recipients.count {
         deps.files.recipients(broadcast.id, page).await.map_err(|error| match error {
             ArchiveError::Gone => Problem::new(StatusCode::GONE, "recipients_gone", "Recipients are kept for 90 days."),
-            ArchiveError::Unavailable(_) => {
-                tracing::error!(event = "api.recipients_not_read", %error);
-                Problem::unavailable()
-            }
+            other => other.into(),
         })?
     } else {
         Vec::new()
     };
     let here = all.into_iter().enumerate().skip(from % RECIPIENTS_A_CHUNK).take(usize::from(limit));
     let here: Vec<_> = here.map(|(place, one)| (page * RECIPIENTS_A_CHUNK + place, one.to)).collect();
-    let found = deps.table.recipient_messages(&broadcast, &here).await.map_err(|error| storage_problem(&error))?;
+    let found = deps.table.recipient_messages(&broadcast, &here).await?;
     let next = from + here.len();
     let data = here
         .into_iter()
@@ -192,9 +196,7 @@ fn result(broadcast: &Broadcast, place: usize, to: &str, message: Option<StoredM
     }
 }
 
-async fn find(deps: &Deps, caller: &Caller, scope: Scope, path: Id) -> Result<Broadcast, Problem> {
-    let tenant = caller.tenant(scope)?;
-    let id = path.ok().and_then(|Path(id)| BroadcastId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let found = deps.table.broadcast(id).await.map_err(|error| storage_problem(&error))?;
+async fn find(deps: &Deps, tenant: TenantId, id: BroadcastId) -> Result<Broadcast, Problem> {
+    let found = deps.table.broadcast(id).await?;
     found.filter(|broadcast| broadcast.tenant == tenant).ok_or_else(Problem::not_found)
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::Value;
+use shared::api::{Caller, Refusals, Send, Upload, parse, typed};
 use shared::domain::broadcast::{
     Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK, RECIPIENTS_MAX, Recipients,
 };
@@ -19,30 +19,33 @@ use shared::domain::outgoing::{Outgoing, Template};
 use shared::domain::pacing::Lane;
 use shared::domain::phone::PhoneNumber;
 use shared::domain::policy::{Class, Facts, Reason, Verdict, decide};
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::limits::BATCH_CONCURRENCY;
-use shared::storage::{Accepted, StorageError};
+use shared::storage::Accepted;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::Caller;
+use crate::Deps;
 use crate::broadcast::BroadcastJson;
 use crate::request::{Chosen, Options, problem};
 use crate::send::{accepted_response, ask_for_release, files, idempotency, key_reused, own_number};
-use crate::{Deps, json, storage_problem};
 
 /// A broadcast as JSON; as CSV the same without recipients stands in the query.
-#[derive(Deserialize)]
-struct Request {
+#[derive(Deserialize, ToSchema)]
+#[schema(as = BroadcastRequest)]
+pub(crate) struct BroadcastRequest {
     from: String,
+    #[schema(value_type = Template)]
     template: Value,
     #[serde(default)]
     parameter_names: Vec<String>,
+    /// Each a phone number, or with the values of the template's body.
+    #[schema(value_type = Vec<RecipientRequest>)]
     recipients: Vec<Value>,
     #[serde(flatten)]
     options: Options,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RecipientRequest {
     to: String,
@@ -51,7 +54,8 @@ struct RecipientRequest {
 }
 
 /// What stands in the query of a CSV request.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CsvQuery {
     from: Option<String>,
@@ -68,23 +72,25 @@ struct Rows {
     rows: Vec<(String, String, Vec<String>)>,
 }
 
+/// Sends a template to up to 100,000 recipients from one call, each once.
+///
+/// As CSV, `from`, `template` and `language` stand in the query.
+#[utoipa::path(post, path = "/v1/broadcasts", tag = "Broadcasts", operation_id = "createBroadcast", request_body(content((BroadcastRequest = "application/json"), (String = "text/csv"))), params(CsvQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers the same broadcast again for 72 hours.")), responses((status = 202, body = BroadcastJson), (status = 409, body = Problem, description = "The rules do not allow this broadcast now: `code` is the reason."), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller<Send>,
     headers: HeaderMap,
     RawQuery(raw_query): RawQuery,
     query: Result<Query<CsvQuery>, QueryRejection>,
-    body: Result<Bytes, BytesRejection>,
+    Upload(body): Upload,
 ) -> Result<Response, Problem> {
-    let tenant = caller.tenant(Scope::Send)?;
-    let body = body.map_err(|_| too_large())?;
     // What a CSV request is about stands in its query.
     let idempotency = idempotency(&headers, &[raw_query.unwrap_or_default().as_bytes(), &body])?;
     let now = deps.clock.now();
     // A repetition is answered as the first time, whatever the rules say by now.
     if let Some(idempotency) = &idempotency {
         let earlier = deps.table.earlier_broadcast(tenant, idempotency, now).await;
-        if let Some(earlier) = earlier.map_err(|error| storage_problem(&error))? {
+        if let Some(earlier) = earlier? {
             return answer(&deps, earlier, None, true).await;
         }
     }
@@ -98,7 +104,7 @@ pub(crate) async fn create(
     let mut said = Outgoing::read("template", template).map_err(|broken| problem(&broken))?;
     files(&deps, tenant, &mut said).await?;
     let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
-    let id = BroadcastId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let id = BroadcastId::generate(now)?;
     let mut broadcast = Broadcast {
         id,
         tenant,
@@ -124,14 +130,10 @@ pub(crate) async fn create(
         deps.files.put_recipients(id, page, &all[page * RECIPIENTS_A_CHUNK..end])
     };
     let puts = stream::iter(0..all.len().div_ceil(RECIPIENTS_A_CHUNK)).map(put).buffer_unordered(BATCH_CONCURRENCY);
-    puts.try_collect::<Vec<()>>().await.map_err(|error| {
-        tracing::error!(event = "api.recipients_not_stored", %error);
-        Problem::unavailable()
-    })?;
+    puts.try_collect::<Vec<()>>().await?;
     // The lane first too: a broadcast that stands is released, whatever fails after this.
-    let opened = deps.table.open_line(&number.id, now).await.map_err(|error| storage_problem(&error))?;
-    let accepted = deps.table.put_broadcast(&broadcast, idempotency.as_ref(), now).await;
-    let accepted = accepted.map_err(|error| storage_problem(&error))?;
+    let opened = deps.table.open_line(&number.id, now).await?;
+    let accepted = deps.table.put_broadcast(&broadcast, idempotency.as_ref(), now).await?;
     if opened {
         ask_for_release(&deps, &number.id).await;
     }
@@ -147,7 +149,7 @@ async fn answer(
     match (accepted, new) {
         (Accepted::New, Some(new)) => Ok(accepted_response(BroadcastJson::new(new), false, keyed)),
         (Accepted::Replayed(earlier), _) => {
-            let known = deps.table.broadcast(earlier).await.map_err(|error| storage_problem(&error))?;
+            let known = deps.table.broadcast(earlier).await?;
             let known = known.ok_or_else(Problem::unavailable)?;
             Ok(accepted_response(BroadcastJson::new(&known), true, keyed))
         }
@@ -157,9 +159,9 @@ async fn answer(
 }
 
 fn from_json(body: &[u8]) -> Result<(String, Value, Options, Rows), Problem> {
-    let json = json::parse(body)?;
+    let json = parse(body)?;
     known_fields(&json)?;
-    let request: Request = json::typed(json)?;
+    let request: BroadcastRequest = typed(json)?;
     let row = |(place, one): (usize, Value)| match one {
         Value::String(to) => Ok((format!("recipients[{place}]"), to, Vec::new())),
         one => {
@@ -262,21 +264,15 @@ fn recipients(broadcast: &Broadcast, rows: Rows) -> Result<(Vec<BroadcastRecipie
 /// What holds for every recipient is asked once; the customer's wishes are asked at each one's turn.
 async fn allowed(deps: &Deps, number: &shared::domain::number::Number, broadcast: &Broadcast) -> Result<(), Problem> {
     let template = &broadcast.template;
-    let known = deps.table.template_facts(&number.waba, &template.name, &template.language.code).await;
-    let standing = deps.table.standing(number).await.map_err(|error| storage_problem(&error))?;
-    let known = known.map_err(|error| storage_problem(&error))?;
+    let known = deps.table.template_facts(&number.waba, &template.name, &template.language.code).await?;
+    let standing = deps.table.standing(number).await?;
     let facts = Facts { standing, template: known, ..Facts::default() };
     match decide(&facts, Class::Template(broadcast.category), deps.clock.now()) {
         Verdict::Allowed | Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, _) => Ok(()),
         Verdict::Blocked(_, Some(until)) if until < broadcast.send_before => Ok(()),
         Verdict::Blocked(reason, _) | Verdict::TemplateOnly(reason) => {
             let title = "The rules do not allow this broadcast now.";
-            Err(Problem::new(StatusCode::CONFLICT, reason.as_str(), title).remedy(reason.remedy()))
+            Err(Problem::conflict(reason.as_str(), title).remedy(reason.remedy()))
         }
     }
-}
-
-fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 4.4 MB.")
-        .remedy("Send CSV, which is shorter, or several broadcasts.")
 }

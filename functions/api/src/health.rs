@@ -6,25 +6,24 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use shared::api::{Caller, Id, Manage, Moment, Read, Refusals};
 use shared::domain::health::{Finding, Health, Verdict};
-use shared::domain::tenant::Scope;
+use shared::domain::ids::PhoneNumberId;
 use shared::http::Problem;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::json::time;
-use crate::numbers::{Id, own};
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct HealthJson {
     health: &'static str,
     /// The first hop that is broken: what comes after it may be broken because of it.
     broken: Option<&'static str>,
-    looked_at: Option<String>,
+    looked_at: Option<Moment>,
     hops: Vec<HopJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct HopJson {
     hop: &'static str,
     state: &'static str,
@@ -44,28 +43,37 @@ impl HealthJson {
         Self {
             health: health.verdict().as_str(),
             broken: health.broken().map(|finding| finding.hop.as_str()),
-            looked_at: health.looked_at.map(time),
+            looked_at: health.looked_at.map(Moment),
             hops: health.findings.into_iter().map(hop).collect(),
         }
     }
 }
 
-pub(crate) async fn get(State(deps): State<Arc<Deps>>, caller: Caller, path: Id) -> Result<Json<HealthJson>, Problem> {
-    let number = own(&deps, &caller, path).await?;
-    let health = deps.table.health(&number, deps.clock.now()).await.map_err(|error| storage_problem(&error))?;
+/// Each hop from the Meta app's settings to the last message stored.
+#[utoipa::path(get, path = "/v1/numbers/{id}/health", tag = "Numbers", operation_id = "getHealth", params(("id" = String, Path)), responses((status = 200, body = HealthJson), Refusals), security(("key" = ["read"])))]
+pub(crate) async fn get(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+) -> Result<Json<HealthJson>, Problem> {
+    let number = deps.number_of(tenant, &id).await?;
+    let health = deps.table.health(&number, deps.clock.now()).await?;
     Ok(Json(HealthJson::new(health)))
 }
 
-/// Has Meta asked again: within five minutes instead of within a day. This function itself may open no token.
+/// Has Meta asked again: within five minutes instead of within a day.
+///
+/// This function itself may open no token.
+#[utoipa::path(post, path = "/v1/numbers/{id}/health", tag = "Numbers", operation_id = "lookAtHealth", params(("id" = String, Path)), responses((status = 202, body = HealthJson), Refusals), security(("key" = ["manage"])))]
 pub(crate) async fn look(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(id): Id<PhoneNumberId>,
 ) -> Result<(StatusCode, Json<HealthJson>), Problem> {
-    caller.tenant(Scope::Manage)?;
-    let number = own(&deps, &caller, path).await?;
+    let number = deps.number_of(tenant, &id).await?;
     let now = deps.clock.now();
-    deps.table.visit_now(&number.waba, now).await.map_err(|error| storage_problem(&error))?;
-    let health = deps.table.health(&number, now).await.map_err(|error| storage_problem(&error))?;
+    deps.table.visit_now(&number.waba, now).await?;
+    deps.access.note(Some(tenant), &key, "number.health_asked", &id.to_string()).await?;
+    let health = deps.table.health(&number, now).await?;
     Ok((StatusCode::ACCEPTED, Json(HealthJson::new(health))))
 }

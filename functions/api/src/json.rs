@@ -1,9 +1,8 @@
 //! The API's own wire format: separate structs, so that a change inside never changes a promise outside.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use shared::api::{Moment, raw};
 use shared::clock::Timestamp;
 use shared::domain::content::Content;
 use shared::domain::conversation::Conversation;
@@ -14,31 +13,24 @@ use shared::domain::outbound::{SendFacts, SendState, ShownState};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::policy::Reason;
 use shared::domain::status::Status;
-use shared::http::Problem;
 use shared::provider::meta::error::remedy;
 use shared::storage::{Body, Direction, StoredMessage};
+use utoipa::ToSchema;
 
-/// A page of a list.
-#[derive(Serialize)]
-pub(crate) struct List<T> {
-    pub(crate) data: Vec<T>,
-    pub(crate) next_cursor: Option<String>,
-}
-
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ConversationJson {
     id: String,
     number_id: String,
     contact: ContactJson,
-    last_activity_at: Option<String>,
-    last_inbound_at: Option<String>,
+    last_activity_at: Option<Moment>,
+    last_inbound_at: Option<Moment>,
     customer_service_window: WindowJson,
     free_entry_point: EntryPointJson,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_call_at: Option<String>,
+    last_call_at: Option<Moment>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ContactJson {
     id: String,
     phone: Option<String>,
@@ -53,24 +45,24 @@ struct ContactJson {
     merged_contact_ids: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AddressBookJson {
     full_name: Option<String>,
     first_name: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct WindowJson {
     open: bool,
-    closes_at: Option<String>,
+    closes_at: Option<Moment>,
 }
 
 /// What is known of a free entry point: when the customer last came from an advertisement, and until when Meta said
 /// that it is open.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EntryPointJson {
-    last_referral_at: Option<String>,
-    open_until: Option<String>,
+    last_referral_at: Option<Moment>,
+    open_until: Option<Moment>,
 }
 
 impl ConversationJson {
@@ -80,15 +72,15 @@ impl ConversationJson {
             number_id: conversation.id.number().to_string(),
             customer_service_window: WindowJson {
                 open: conversation.window_is_open(now),
-                closes_at: conversation.window_closes_at().map(time),
+                closes_at: conversation.window_closes_at().map(Moment),
             },
             free_entry_point: EntryPointJson {
-                last_referral_at: conversation.last_referral_at.map(time),
-                open_until: conversation.entry_point_until.map(time),
+                last_referral_at: conversation.last_referral_at.map(Moment),
+                open_until: conversation.entry_point_until.map(Moment),
             },
-            last_activity_at: Some(conversation.last_activity_at).filter(|at| *at > Timestamp::UNIX_EPOCH).map(time),
-            last_inbound_at: conversation.last_inbound_at.map(time),
-            last_call_at: conversation.last_call_at.map(time),
+            last_activity_at: Some(conversation.last_activity_at).filter(|at| *at > Timestamp::UNIX_EPOCH).map(Moment),
+            last_inbound_at: conversation.last_inbound_at.map(Moment),
+            last_call_at: conversation.last_call_at.map(Moment),
             contact: ContactJson {
                 id: conversation.id.contact().to_string(),
                 phone: conversation.phone.map(|phone| phone.e164().to_owned()),
@@ -105,7 +97,7 @@ impl ConversationJson {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct MessageJson {
     pub(crate) id: String,
     pub(crate) conversation_id: String,
@@ -114,67 +106,69 @@ pub(crate) struct MessageJson {
     #[serde(rename = "type")]
     kind: String,
     #[serde(flatten)]
-    content: Option<ContentJson>,
+    content: Option<SaidJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     unknown: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     author: Option<AuthorJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<ContextJson>,
+    context: Option<MessageContextJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     referral: Option<Box<RawValue>>,
-    timestamp: String,
+    timestamp: Moment,
     pub(crate) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    edited_at: Option<String>,
+    edited_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    revoked_at: Option<String>,
+    revoked_at: Option<Moment>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reactions: Vec<ReactionJson>,
+    reactions: Vec<ShownReactionJson>,
     #[serde(flatten)]
     pub(crate) outbound: Option<OutboundJson>,
 }
 
 /// What a message says: as it was written to us, or as we were asked to send it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum ContentJson {
+enum SaidJson {
     Theirs(Content),
     Ours(Outgoing),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AuthorJson {
     phone: Option<String>,
     user_id: Option<String>,
     profile_name: Option<String>,
 }
 
-#[derive(Serialize)]
-struct ContextJson {
+#[derive(Serialize, ToSchema)]
+struct MessageContextJson {
     message_id: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     forwarded: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     frequently_forwarded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    referred_product: Option<ProductJson>,
+    referred_product: Option<ReferredProductJson>,
 }
 
-#[derive(Serialize)]
-struct ProductJson {
+#[derive(Serialize, ToSchema)]
+struct ReferredProductJson {
     catalog_id: String,
     product_retailer_id: String,
 }
 
-#[derive(Serialize)]
-struct ReactionJson {
+#[derive(Serialize, ToSchema)]
+struct ShownReactionJson {
     by: String,
     emoji: String,
-    at: String,
+    at: Moment,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct OutboundJson {
     wamid: Option<String>,
     attempts: u32,
@@ -185,19 +179,20 @@ pub(crate) struct OutboundJson {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held_for_quality: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     pricing: Option<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StatusesJson {
-    sent_at: Option<String>,
-    delivered_at: Option<String>,
-    read_at: Option<String>,
-    played_at: Option<String>,
-    failed_at: Option<String>,
+    sent_at: Option<Moment>,
+    delivered_at: Option<Moment>,
+    read_at: Option<Moment>,
+    played_at: Option<Moment>,
+    failed_at: Option<Moment>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ErrorJson {
     code: i64,
     title: String,
@@ -209,8 +204,8 @@ impl MessageJson {
     pub(crate) fn new(message: StoredMessage) -> Self {
         let (kind, content, unknown) = match message.body {
             Body::Theirs(Content::Unknown(unknown)) => (unknown.kind, None, raw(unknown.raw)),
-            Body::Theirs(content) => (content.kind().to_owned(), Some(ContentJson::Theirs(content)), None),
-            Body::Ours(said) => (said.kind().to_owned(), Some(ContentJson::Ours(said)), None),
+            Body::Theirs(content) => (content.kind().to_owned(), Some(SaidJson::Theirs(content)), None),
+            Body::Ours(said) => (said.kind().to_owned(), Some(SaidJson::Ours(said)), None),
         };
         let (direction, origin, status, outbound) = match message.direction {
             Direction::Inbound(origin) => ("inbound", origin.as_str(), "received", None),
@@ -233,22 +228,22 @@ impl MessageJson {
                 profile_name: author.profile_name,
             }),
             referral: message.context.referral.clone().and_then(raw),
-            context: ContextJson::new(message.context),
-            timestamp: time(message.at),
+            context: MessageContextJson::new(message.context),
+            timestamp: Moment(message.at),
             status,
-            edited_at: message.edited_at.map(time),
-            revoked_at: message.revoked_at.map(time),
+            edited_at: message.edited_at.map(Moment),
+            revoked_at: message.revoked_at.map(Moment),
             reactions: message
                 .reactions
                 .into_iter()
-                .map(|reaction| ReactionJson { by: reaction.by, emoji: reaction.emoji, at: time(reaction.at) })
+                .map(|reaction| ShownReactionJson { by: reaction.by, emoji: reaction.emoji, at: Moment(reaction.at) })
                 .collect(),
             outbound,
         }
     }
 }
 
-impl ContextJson {
+impl MessageContextJson {
     fn new(context: MessageContext) -> Option<Self> {
         if context.quotes.is_none() && context.forwarded.is_none() && context.product.is_none() {
             return None;
@@ -259,7 +254,7 @@ impl ContextJson {
             frequently_forwarded: context.forwarded == Some(Forwarded::Often),
             referred_product: context
                 .product
-                .map(|(catalog_id, product_retailer_id)| ProductJson { catalog_id, product_retailer_id }),
+                .map(|(catalog_id, product_retailer_id)| ReferredProductJson { catalog_id, product_retailer_id }),
         })
     }
 }
@@ -267,7 +262,7 @@ impl ContextJson {
 impl OutboundJson {
     fn new(facts: SendFacts, pricing: Option<String>) -> Self {
         let in_doubt = matches!(facts.shown(), ShownState::Ours(SendState::Unknown | SendState::Review));
-        let at = |status| facts.times.at(status).map(time);
+        let at = |status| facts.times.at(status).map(Moment);
         Self {
             attempts: facts.claim.map_or(0, |claim| claim.attempt),
             statuses: StatusesJson {
@@ -298,7 +293,7 @@ impl ErrorJson {
 }
 
 /// What `POST /v1/messages` answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct AcceptedJson {
     pub(crate) id: String,
     pub(crate) conversation_id: String,
@@ -309,27 +304,4 @@ impl AcceptedJson {
     pub(crate) fn new(id: OutboundId, conversation: &ConversationId) -> Self {
         Self { id: id.to_string(), conversation_id: conversation.to_string(), status: "queued" }
     }
-}
-
-/// A request body as JSON.
-pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))
-}
-
-/// A request as its type; a refusal names the field and the rule.
-pub(crate) fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let field = error.path().to_string();
-        Problem::invalid(if field == "." { "body" } else { &field }, &error.inner().to_string())
-    })
-}
-
-/// RFC 3339, UTC, to the millisecond.
-pub(crate) fn time(at: Timestamp) -> String {
-    format!("{at:.3}")
-}
-
-/// JSON that a provider wrote, passed on as it is.
-pub(crate) fn raw(json: String) -> Option<Box<RawValue>> {
-    RawValue::from_string(json).ok()
 }

@@ -3,50 +3,54 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use shared::api::{
+    ApiKey, Asked, Id, List, Manage, Moment, Operator, PageQuery, Refusals, Said, TenantOrOperator, hash, named,
+};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::TenantId;
-use shared::domain::tenant::{ApiKeyRecord, AuditEntry, KEY_DAYS_MAX, NAME_MAX, Scope, Tenant};
+use shared::domain::tenant::{
+    ApiKeyRecord, AuditEntry, KEY_DAYS_MAX, KEY_RATE_DEFAULT, KEY_RATE_MAX, NAME_MAX, Scope, Tenant,
+};
 use shared::http::Problem;
-use shared::storage::StorageError;
+use utoipa::ToSchema;
 
-use crate::auth::{ApiKey, Caller, hash, pepper};
-use crate::conversations::{PageParameters, PageQuery};
-use crate::json::{self, List, time};
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
-type Id = Result<Path<String>, PathRejection>;
-type Body = Result<Bytes, BytesRejection>;
-
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct TenantRequest {
+pub(crate) struct TenantRequest {
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct KeyRequest {
+pub(crate) struct KeyRequest {
     name: Option<String>,
+    /// Some of `read`, `send`, `manage`.
     scopes: Vec<String>,
+    /// Days from now; without it until it is revoked.
+    #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<i64>,
+    /// Averaged over ten seconds; more than 100 only an operator may give.
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
+    requests_per_second: Option<u32>,
+    /// For operators: whose key it is.
     tenant_id: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct TenantJson {
     id: String,
     name: String,
-    created_at: String,
+    created_at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
-    leaving_since: Option<String>,
+    leaving_since: Option<Moment>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct KeyJson {
     id: String,
     /// The whole key: shown when it is made, and never again.
@@ -54,14 +58,17 @@ pub(crate) struct KeyJson {
     key: Option<String>,
     name: Option<String>,
     scopes: Vec<&'static str>,
-    created_at: String,
-    expires_at: Option<String>,
-    revoked_at: Option<String>,
+    created_at: Moment,
+    expires_at: Option<Moment>,
+    revoked_at: Option<Moment>,
+    requests_per_second: u32,
+    /// Within a few seconds.
+    last_used_at: Option<Moment>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct AuditJson {
-    at: String,
+    at: Moment,
     key_id: String,
     action: String,
     subject: String,
@@ -72,8 +79,8 @@ impl TenantJson {
         Self {
             id: tenant.id.to_string(),
             name: tenant.name,
-            created_at: time(tenant.created_at),
-            leaving_since: tenant.closing_at.map(time),
+            created_at: Moment(tenant.created_at),
+            leaving_since: tenant.closing_at.map(Moment),
         }
     }
 }
@@ -85,64 +92,68 @@ impl KeyJson {
             key: shown,
             name: key.name,
             scopes: key.scopes.into_iter().map(Scope::as_str).collect(),
-            created_at: time(key.created_at),
-            expires_at: key.expires_at.map(time),
-            revoked_at: key.revoked_at.map(time),
+            created_at: Moment(key.created_at),
+            expires_at: key.expires_at.map(Moment),
+            revoked_at: key.revoked_at.map(Moment),
+            requests_per_second: key.requests_per_second,
+            last_used_at: key.last_used_at.map(Moment),
         }
     }
 }
 
+/// Makes a tenant.
+#[utoipa::path(post, path = "/v1/tenants", tag = "Tenants and keys", operation_id = "createTenant", request_body = TenantRequest, responses((status = 201, body = TenantJson), Refusals), security(("key" = ["operator"])))]
 pub(crate) async fn create_tenant(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    body: Body,
+    Operator { key }: Operator,
+    Said(request): Said<TenantRequest>,
 ) -> Result<(StatusCode, Json<TenantJson>), Problem> {
-    caller.operator()?;
-    let request: TenantRequest = read(body)?;
-    let name = named("name", request.name)?;
+    let name = named("name", request.name, NAME_MAX)?;
     let now = deps.clock.now();
-    let id = TenantId::generate(now).map_err(|error| storage_problem(&error.into()))?;
-    deps.table.put_tenant(id, &name, now).await.map_err(|error| storage_problem(&error))?;
-    note(&deps, &caller, Some(id), "tenant.created", &id.to_string(), now).await?;
+    let id = TenantId::generate(now)?;
+    deps.table.put_tenant(id, &name, now).await?;
+    deps.access.note(Some(id), &key, "tenant.created", &id.to_string()).await?;
     let tenant = Tenant { id, name, created_at: now, closing_at: None };
     Ok((StatusCode::CREATED, Json(TenantJson::new(tenant))))
 }
 
+/// All tenants, the latest first.
+#[utoipa::path(get, path = "/v1/tenants", tag = "Tenants and keys", operation_id = "listTenants", params(PageQuery), responses((status = 200, body = List<TenantJson>), Refusals), security(("key" = ["operator"])))]
 pub(crate) async fn tenants(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    _: Operator,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<TenantJson>>, Problem> {
-    caller.operator()?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.tenants(limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.tenants(limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(TenantJson::new).collect(), next_cursor: page.next }))
 }
 
+/// A tenant.
+#[utoipa::path(get, path = "/v1/tenants/{id}", tag = "Tenants and keys", operation_id = "getTenant", params(("id" = String, Path)), responses((status = 200, body = TenantJson), Refusals), security(("key" = ["operator"])))]
 pub(crate) async fn tenant(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    _: Operator,
+    Id(id): Id<TenantId>,
 ) -> Result<Json<TenantJson>, Problem> {
-    caller.operator()?;
-    let id = path.ok().and_then(|Path(id)| TenantId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let known = deps.table.tenant(id).await.map_err(|error| storage_problem(&error))?;
+    let known = deps.table.tenant(id).await?;
     Ok(Json(TenantJson::new(known.ok_or_else(Problem::not_found)?)))
 }
 
+/// Makes a key, which is shown this once.
+///
 /// A tenant makes keys for its own programs, an operator for any tenant.
+#[utoipa::path(post, path = "/v1/keys", tag = "Tenants and keys", operation_id = "createKey", request_body = KeyRequest, responses((status = 201, body = KeyJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    body: Body,
+    TenantOrOperator { tenant: own, key: maker, .. }: TenantOrOperator<Manage>,
+    Said(request): Said<KeyRequest>,
 ) -> Result<(StatusCode, Json<KeyJson>), Problem> {
-    let own = caller.tenant_or_operator(Scope::Manage)?;
-    let request: KeyRequest = read(body)?;
     let tenant = match (own, request.tenant_id) {
         (Some(tenant), None) => tenant,
         (None, Some(id)) => {
             let id = TenantId::parse(&id).map_err(|_| Problem::invalid("tenant_id", "must be a tenant's id"))?;
-            let known = deps.table.tenant(id).await.map_err(|error| storage_problem(&error))?;
+            let known = deps.table.tenant(id).await?;
             let open = known.filter(|known| known.closing_at.is_none());
             open.ok_or_else(|| Problem::invalid("tenant_id", "must be a tenant that is not leaving"))?.id
         }
@@ -152,90 +163,78 @@ pub(crate) async fn create(
         (None, None) => return Err(Problem::invalid("tenant_id", "is required of an operator")),
     };
     let scopes = scopes(&request.scopes)?;
-    let name = request.name.map(|name| named("name", name)).transpose()?;
+    let name = request.name.map(|name| named("name", name, NAME_MAX)).transpose()?;
     let now = deps.clock.now();
     let expires_at = expiry(request.expires_in_days, now)?;
-    let key = ApiKey::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let rate = request.requests_per_second.unwrap_or(KEY_RATE_DEFAULT);
+    if !(1..=KEY_RATE_MAX).contains(&rate) || (rate > KEY_RATE_DEFAULT && own.is_some()) {
+        let rule = format!("must be 1 to {KEY_RATE_DEFAULT}, of an operator 1 to {KEY_RATE_MAX}");
+        return Err(Problem::invalid("requests_per_second", &rule));
+    }
+    let key = ApiKey::generate(now)?;
     let record = ApiKeyRecord {
         id: key.id.clone(),
-        hash: hash(&key, &*pepper(&deps).await?),
+        hash: hash(&key, &*deps.access.pepper().await?),
         tenant: Some(tenant),
         scopes,
         name,
         created_at: now,
         expires_at,
         revoked_at: None,
+        requests_per_second: rate,
+        last_used_at: None,
     };
-    deps.table.put_api_key(&record).await.map_err(|error| storage_problem(&error))?;
-    note(&deps, &caller, Some(tenant), "key.created", &record.id, now).await?;
+    deps.table.put_api_key(&record).await?;
+    deps.access.note(Some(tenant), &maker, "key.created", &record.id).await?;
     let shown = key.reveal().expose().to_owned();
     Ok((StatusCode::CREATED, Json(KeyJson::new(record, Some(shown)))))
 }
 
+/// The keys, the latest first.
+#[utoipa::path(get, path = "/v1/keys", tag = "Tenants and keys", operation_id = "listKeys", params(PageQuery), responses((status = 200, body = List<KeyJson>), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<KeyJson>>, Problem> {
-    let tenant = caller.tenant_or_operator(Scope::Manage)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.api_keys(tenant, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.api_keys(tenant, limit, cursor.as_deref()).await?;
     let ours = page.items.into_iter().filter(|key| key.tenant == tenant);
     Ok(Json(List { data: ours.map(|key| KeyJson::new(key, None)).collect(), next_cursor: page.next }))
 }
 
-/// Takes a key back: refused within a minute.
-pub(crate) async fn revoke(State(deps): State<Arc<Deps>>, caller: Caller, path: Id) -> Result<StatusCode, Problem> {
-    let tenant = caller.tenant_or_operator(Scope::Manage)?;
-    let Path(id) = path.map_err(|_| Problem::not_found())?;
-    let known = deps.table.api_key(&id).await.map_err(|error| storage_problem(&error))?;
+/// Takes a key back: it is refused within a minute.
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "Tenants and keys", operation_id = "revokeKey", params(("id" = String, Path)), responses((status = 204), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+pub(crate) async fn revoke(
+    State(deps): State<Arc<Deps>>,
+    TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
+    Id(id): Id<String>,
+) -> Result<StatusCode, Problem> {
+    let known = deps.table.api_key(&id).await?;
     // An operator takes back any key.
     let known = known.filter(|key| tenant.is_none() || key.tenant == tenant).ok_or_else(Problem::not_found)?;
-    let now = deps.clock.now();
-    deps.table.revoke_api_key(&known.id, now).await.map_err(|error| storage_problem(&error))?;
-    deps.keys.forget(&known.id);
-    note(&deps, &caller, known.tenant, "key.revoked", &known.id, now).await?;
+    deps.table.revoke_api_key(&known.id, deps.clock.now()).await?;
+    deps.access.forget(&known.id);
+    deps.access.note(known.tenant, &key, "key.revoked", &known.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Who changed what, the latest first. Kept for 400 days.
+#[utoipa::path(get, path = "/v1/audit", tag = "Tenants and keys", operation_id = "listAudit", params(PageQuery), responses((status = 200, body = List<AuditJson>), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
 pub(crate) async fn audit(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<AuditJson>>, Problem> {
-    let tenant = caller.tenant_or_operator(Scope::Manage)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.audit(tenant, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.audit(tenant, limit, cursor.as_deref()).await?;
     let shown = |entry: AuditEntry| AuditJson {
-        at: time(entry.at),
+        at: Moment(entry.at),
         key_id: entry.key,
         action: entry.action,
         subject: entry.subject,
     };
     Ok(Json(List { data: page.items.into_iter().map(shown).collect(), next_cursor: page.next }))
-}
-
-/// Records who changed what, after it was changed.
-pub(crate) async fn note(
-    deps: &Deps,
-    caller: &Caller,
-    tenant: Option<TenantId>,
-    action: &str,
-    subject: &str,
-    now: Timestamp,
-) -> Result<(), Problem> {
-    let entry =
-        AuditEntry { at: now, key: caller.key_id().to_owned(), action: action.to_owned(), subject: subject.to_owned() };
-    deps.table.put_audit(tenant, &entry).await.map_err(|error| storage_problem(&error))
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    json::typed(json::parse(&body.map_err(|_| Problem::too_large())?)?)
-}
-
-fn named(field: &str, name: String) -> Result<String, Problem> {
-    let fits = !name.trim().is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(char::is_control);
-    if fits { Ok(name) } else { Err(Problem::invalid(field, &format!("must be text of 1 to {NAME_MAX} characters"))) }
 }
 
 fn scopes(words: &[String]) -> Result<Vec<Scope>, Problem> {

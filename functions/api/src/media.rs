@@ -3,68 +3,62 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
+use shared::api::{Caller, Id, Moment, Read, Refusals, Send, Upload};
 use shared::domain::ids::MediaId;
 use shared::domain::media::MediaType;
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
-use shared::storage::{StorageError, StoredMedia};
+use shared::storage::StoredMedia;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::json::time;
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
 /// Meta's "media could not be had".
 const MEDIA: i64 = 131_053;
 
-#[derive(Serialize)]
-pub(crate) struct MediaJson {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FileJson {
     id: String,
     mime_type: &'static str,
     kind: &'static str,
     file_size: i64,
-    created_at: String,
+    created_at: Moment,
 }
 
-impl MediaJson {
+impl FileJson {
     fn new(media: &StoredMedia) -> Self {
         Self {
             id: media.id.to_string(),
             mime_type: media.media_type.mime(),
             kind: media.media_type.kind().as_str(),
             file_size: media.size,
-            created_at: time(media.created_at),
+            created_at: Moment(media.created_at),
         }
     }
 }
 
+/// Stores a file to send, up to 4.4 MB; its type is told by its bytes.
+#[utoipa::path(post, path = "/v1/media", tag = "Media", operation_id = "uploadMedia", request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file."), responses((status = 201, body = FileJson), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn upload(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller<Send>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<MediaJson>), Problem> {
-    let tenant = caller.tenant(Scope::Send)?;
-    let body = body.map_err(|_| file_too_large())?;
+    Upload(body): Upload,
+) -> Result<(StatusCode, Json<FileJson>), Problem> {
     if body.is_empty() {
         return Err(Problem::violates("body", "must be the file", MEDIA));
     }
     let media_type = MediaType::of(&body).map_err(|rule| Problem::violates("body", &rule.to_string(), MEDIA))?;
     declared(&headers, media_type)?;
     let now = deps.clock.now();
-    let id = MediaId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let id = MediaId::generate(now)?;
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
-    let stored_at = deps.files.put(&format!("media/{tenant}"), body).await.map_err(|error| {
-        tracing::error!(event = "api.file_not_stored", %error);
-        Problem::unavailable()
-    })?;
+    let stored_at = deps.files.put(&format!("media/{tenant}"), body).await?;
     let media = StoredMedia { id, tenant, media_type, size, stored_at, created_at: now };
-    deps.table.put_media(&media).await.map_err(|error| storage_problem(&error))?;
-    Ok((StatusCode::CREATED, Json(MediaJson::new(&media))))
+    deps.table.put_media(&media).await?;
+    Ok((StatusCode::CREATED, Json(FileJson::new(&media))))
 }
 
 /// A caller who says what the file is must be right: a film named as a picture is a mistake somewhere.
@@ -80,19 +74,14 @@ fn declared(headers: &HeaderMap, found: MediaType) -> Result<(), Problem> {
     Err(Problem::violates("Content-Type", &format!("must be what the file is: {}", found.mime()), MEDIA))
 }
 
-fn file_too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The file is larger than 4.4 MB.")
-        .remedy("Send a larger file by `link`: Meta fetches it.")
-}
-
+/// A file to send.
+#[utoipa::path(get, path = "/v1/media/{id}", tag = "Media", operation_id = "getMedia", params(("id" = String, Path)), responses((status = 200, body = FileJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<Json<MediaJson>, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let id = path.ok().and_then(|Path(id)| MediaId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let found = deps.table.media(id, None, deps.clock.now()).await.map_err(|error| storage_problem(&error))?;
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<MediaId>,
+) -> Result<Json<FileJson>, Problem> {
+    let found = deps.table.media(id, None, deps.clock.now()).await?;
     let (media, _) = found.filter(|(media, _)| media.tenant == tenant).ok_or_else(Problem::not_found)?;
-    Ok(Json(MediaJson::new(&media)))
+    Ok(Json(FileJson::new(&media)))
 }

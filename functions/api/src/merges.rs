@@ -3,26 +3,23 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use shared::api::{Asked, Caller, Ids, List, Manage, Moment, PageQuery, Read, Refusals};
 use shared::domain::ids::ContactId;
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::storage::{Merge, Stored};
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::conversations::{PageParameters, PageQuery};
-use crate::json::{List, time};
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct MergeJson {
     contact_ids: [String; 2],
     because: String,
-    at: String,
-    undone_at: Option<String>,
+    at: Moment,
+    undone_at: Option<Moment>,
 }
 
 impl MergeJson {
@@ -30,34 +27,34 @@ impl MergeJson {
         Self {
             contact_ids: [merge.one.to_string(), merge.other.to_string()],
             because: merge.because,
-            at: time(merge.at),
-            undone_at: merge.undone_at.map(time),
+            at: Moment(merge.at),
+            undone_at: merge.undone_at.map(Moment),
         }
     }
 }
 
+/// Contacts that turned out to be one person.
+#[utoipa::path(get, path = "/v1/merges", tag = "Contacts", operation_id = "listMerges", params(PageQuery), responses((status = 200, body = List<MergeJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    Caller { tenant, .. }: Caller<Read>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<MergeJson>>, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.merges(tenant, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.merges(tenant, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(MergeJson::new).collect(), next_cursor: page.next }))
 }
 
+/// Takes a merge back, for good.
+#[utoipa::path(post, path = "/v1/merges/{one}/{other}/undo", tag = "Contacts", operation_id = "undoMerge", params(("one" = String, Path), ("other" = String, Path)), responses((status = 204), Refusals), security(("key" = ["manage"])))]
 pub(crate) async fn undo(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Result<Path<(String, String)>, PathRejection>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Ids(one, other): Ids<ContactId, ContactId>,
 ) -> Result<StatusCode, Problem> {
-    let tenant = caller.tenant(Scope::Manage)?;
-    let Path((one, other)) = path.map_err(|_| Problem::not_found())?;
-    let contact = |id: &str| ContactId::parse(id).map_err(|_| Problem::not_found());
-    let undone = deps.table.undo_merge(tenant, contact(&one)?, contact(&other)?, deps.clock.now()).await;
-    match undone.map_err(|error| storage_problem(&error))? {
-        Stored::New => Ok(StatusCode::NO_CONTENT),
-        Stored::Known => Err(Problem::not_found()),
+    if deps.table.undo_merge(tenant, one, other, deps.clock.now()).await? == Stored::Known {
+        return Err(Problem::not_found());
     }
+    deps.access.note(Some(tenant), &key, "merge.undone", &format!("{one}/{other}")).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -3,74 +3,71 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use serde::Deserialize;
+use shared::api::{Caller, Ids, Read, Refusals, Said, Send};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ConversationId, OutboundId, TenantId};
-use shared::domain::outbound::{Intent, SendFacts, SendState};
-use shared::domain::tenant::Scope;
+use shared::domain::outbound::{SendFacts, SendState};
 use shared::http::Problem;
 use shared::storage::Ending;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::json::{self, MessageJson};
-use crate::{Deps, storage_problem};
+use crate::Deps;
+use crate::json::MessageJson;
 
-type Ids = Result<Path<(String, String)>, PathRejection>;
-
+/// One message that was sent through us, with its attempts and statuses.
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages/{message}", tag = "Conversations", operation_id = "getMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = MessageJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Ids,
+    Caller { tenant, .. }: Caller<Read>,
+    Ids(conversation, id): Ids<ConversationId, OutboundId>,
 ) -> Result<Json<MessageJson>, Problem> {
-    let (conversation, id, ..) = find(&deps, caller.tenant(Scope::Read)?, path).await?;
+    find(&deps, tenant, &conversation, id).await?;
     shown(&deps, &conversation, id).await
 }
 
 /// Takes a message back that nobody has tried yet.
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/cancel", tag = "Messages", operation_id = "cancelMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = MessageJson), (status = 409, body = Problem, description = "`not_queued`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Ids,
+    Caller { tenant, .. }: Caller<Send>,
+    Ids(conversation, id): Ids<ConversationId, OutboundId>,
 ) -> Result<Json<MessageJson>, Problem> {
-    let (conversation, id, _, facts) = find(&deps, caller.tenant(Scope::Send)?, path).await?;
-    let ended = deps.table.end(&conversation, id, &Ending::Cancelled, deps.clock.now()).await;
-    if !ended.map_err(|error| storage_problem(&error))? && facts.state != SendState::Cancelled {
+    let facts = find(&deps, tenant, &conversation, id).await?;
+    let ended = deps.table.end(&conversation, id, &Ending::Cancelled, deps.clock.now()).await?;
+    if !ended && facts.state != SendState::Cancelled {
         let title = "The message is not waiting any more.";
-        return Err(Problem::new(StatusCode::CONFLICT, "not_queued", title).remedy("Read the message for its state."));
+        return Err(Problem::conflict("not_queued", title).remedy("Read the message for its state."));
     }
     deps.metrics.count("cancelled", "api", 1);
     shown(&deps, &conversation, id).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Settlement {
+pub(crate) struct Settlement {
+    /// `sent` or `not_sent`.
     outcome: String,
 }
 
 /// Settles a doubt in words of a person, who looked at the customer's phone or asked.
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/settle", tag = "Messages", operation_id = "settleMessage", params(("id" = String, Path), ("message" = String, Path)), request_body = Settlement, responses((status = 200, body = MessageJson), (status = 409, body = Problem, description = "`not_in_doubt`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn settle(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Ids,
-    body: Result<Bytes, BytesRejection>,
+    Caller { tenant, .. }: Caller<Send>,
+    Ids(conversation, id): Ids<ConversationId, OutboundId>,
+    Said(request): Said<Settlement>,
 ) -> Result<Json<MessageJson>, Problem> {
-    let (conversation, id, ..) = find(&deps, caller.tenant(Scope::Send)?, path).await?;
-    let body = body.map_err(|_| Problem::too_large())?;
-    let settlement: Settlement = json::typed(json::parse(&body)?)?;
-    let ending = match settlement.outcome.as_str() {
+    find(&deps, tenant, &conversation, id).await?;
+    let ending = match request.outcome.as_str() {
         "sent" => Ending::SaidSent,
         "not_sent" => Ending::GivenUp(ProviderError::ours("settled_not_sent", "a person says that it was not sent")),
         _ => return Err(Problem::invalid("outcome", "must be sent or not_sent")),
     };
-    let ended = deps.table.end(&conversation, id, &ending, deps.clock.now()).await;
-    if !ended.map_err(|error| storage_problem(&error))? {
+    if !deps.table.end(&conversation, id, &ending, deps.clock.now()).await? {
         let title = "The message is not in doubt.";
-        return Err(Problem::new(StatusCode::CONFLICT, "not_in_doubt", title).remedy("Read the message for its state."));
+        return Err(Problem::conflict("not_in_doubt", title).remedy("Read the message for its state."));
     }
     deps.metrics.count("unknown_resolved", "person", 1);
     shown(&deps, &conversation, id).await
@@ -80,17 +77,14 @@ pub(crate) async fn settle(
 async fn find(
     deps: &Deps,
     tenant: TenantId,
-    path: Ids,
-) -> Result<(ConversationId, OutboundId, Intent, SendFacts), Problem> {
-    let Path((conversation, id)) = path.map_err(|_| Problem::not_found())?;
-    let conversation = ConversationId::parse(&conversation).map_err(|_| Problem::not_found())?;
-    let id = OutboundId::parse(&id).map_err(|_| Problem::not_found())?;
-    let found = deps.table.intent(&conversation, id).await.map_err(|error| storage_problem(&error))?;
-    let (intent, facts) = found.filter(|(intent, _)| intent.tenant == tenant).ok_or_else(Problem::not_found)?;
-    Ok((conversation, id, intent, facts))
+    conversation: &ConversationId,
+    id: OutboundId,
+) -> Result<SendFacts, Problem> {
+    let found = deps.table.intent(conversation, id).await?;
+    found.filter(|(intent, _)| intent.tenant == tenant).map(|(_, facts)| facts).ok_or_else(Problem::not_found)
 }
 
 async fn shown(deps: &Deps, conversation: &ConversationId, id: OutboundId) -> Result<Json<MessageJson>, Problem> {
-    let found = deps.table.message(conversation, id).await.map_err(|error| storage_problem(&error))?;
+    let found = deps.table.message(conversation, id).await?;
     found.map(|message| Json(MessageJson::new(message))).ok_or_else(Problem::not_found)
 }

@@ -3,29 +3,24 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
+use shared::api::{Asked, Caller, Id, List, PageQuery, Read, Refusals};
 use shared::domain::ids::ConversationId;
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 
-use crate::auth::Caller;
-use crate::conversations::{PageParameters, PageQuery};
-use crate::json::{List, MessageJson};
-use crate::{Deps, storage_problem};
+use crate::Deps;
+use crate::json::MessageJson;
 
+/// The messages of a conversation, the newest first.
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Conversations", operation_id = "listMessages", params(("id" = String, Path), PageQuery), responses((status = 200, body = List<MessageJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
-    query: PageParameters,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<ConversationId>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<MessageJson>>, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    // An id that cannot exist is answered like one that does not.
-    let id = path.ok().and_then(|Path(id)| ConversationId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let known = deps.table.conversation(tenant, &id).await.map_err(|error| storage_problem(&error))?;
-    known.ok_or_else(Problem::not_found)?;
-    let page = deps.table.messages(&id, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    deps.conversation_of(tenant, &id).await?;
+    let page = deps.table.messages(&id, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(MessageJson::new).collect(), next_cursor: page.next }))
 }

@@ -4,36 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals, raw};
 use shared::domain::account::StoredState;
 use shared::domain::contact::ContactCard;
 use shared::domain::conversation::Conversation;
 use shared::domain::ids::{ConversationId, PhoneNumberId};
 use shared::domain::number::Number;
 use shared::domain::phone::PhoneNumber;
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::storage::{HistoryPhase, StoredKept};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::Caller;
-use crate::conversations::{self, ConversationDetailJson, PageParameters, PageQuery};
-use crate::json::{List, raw, time};
-use crate::{Deps, storage_problem};
+use crate::Deps;
+use crate::conversations::{self, ConversationDetailJson};
 
 /// Longest raw item that is shown in a list, in bytes: a hundred of them must fit into Lambda's answer of 6 MB.
 const SHOWN_RAW_MAX: usize = 32 * 1024;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NumberJson {
     id: String,
     account_id: String,
     display_phone_number: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NumberDetailJson {
     #[serde(flatten)]
     number: NumberJson,
@@ -42,39 +40,41 @@ pub(crate) struct NumberDetailJson {
     history: Vec<PhaseJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StateJson {
     aspect: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     state: String,
-    at: String,
+    at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
+    until: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     detail: Option<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PhaseJson {
     phase: i64,
     progress: i64,
     chunks: Vec<i64>,
 }
 
-#[derive(Serialize)]
-pub(crate) struct TemplateJson {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TemplateStatesJson {
     id: String,
     states: Vec<StateJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct KeptJson {
     id: String,
     reason: &'static str,
     what: String,
-    received_at: String,
+    received_at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     raw: Option<Box<RawValue>>,
 }
 
@@ -94,8 +94,8 @@ impl StateJson {
             aspect: state.aspect,
             key: state.key,
             state: state.word,
-            at: time(state.at),
-            until: state.until.map(time),
+            at: Moment(state.at),
+            until: state.until.map(Moment),
             detail: raw(state.detail),
         }
     }
@@ -107,7 +107,7 @@ impl KeptJson {
             id: kept.id,
             reason: kept.reason.as_str(),
             what: kept.what,
-            received_at: time(kept.received_at),
+            received_at: Moment(kept.received_at),
             raw: kept
                 .raw
                 .filter(|raw| raw.len() <= SHOWN_RAW_MAX)
@@ -117,37 +117,30 @@ impl KeptJson {
     }
 }
 
+/// The numbers, the latest first.
+#[utoipa::path(get, path = "/v1/numbers", tag = "Numbers", operation_id = "listNumbers", params(PageQuery), responses((status = 200, body = List<NumberJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    Caller { tenant, .. }: Caller<Read>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<NumberJson>>, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.numbers(tenant, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.numbers(tenant, limit, cursor.as_deref()).await?;
     let data = page.items.iter().filter(|number| number.tenant == tenant).map(NumberJson::new).collect();
     Ok(Json(List { data, next_cursor: page.next }))
 }
 
-pub(crate) type Id = Result<Path<String>, PathRejection>;
-
-/// The caller's number; another tenant's is answered like one that does not exist.
-pub(crate) async fn own(deps: &Deps, caller: &Caller, path: Id) -> Result<Number, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let id = path.ok().and_then(|Path(id)| PhoneNumberId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let number = deps.table.number(&id).await.map_err(|error| storage_problem(&error))?;
-    number.filter(|number| number.tenant == tenant).ok_or_else(Problem::not_found)
-}
-
+/// A number and what Meta said of it and its account.
+#[utoipa::path(get, path = "/v1/numbers/{id}", tag = "Numbers", operation_id = "getNumber", params(("id" = String, Path)), responses((status = 200, body = NumberDetailJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
 ) -> Result<Json<NumberDetailJson>, Problem> {
-    let number = own(&deps, &caller, path).await?;
-    let states = deps.table.number_states(&number.id).await.map_err(|error| storage_problem(&error))?;
-    let account_states = deps.table.account_states(&number.waba).await.map_err(|error| storage_problem(&error))?;
-    let history = deps.table.history(&number.id).await.map_err(|error| storage_problem(&error))?;
+    let number = deps.number_of(tenant, &id).await?;
+    let states = deps.table.number_states(&number.id).await?;
+    let account_states = deps.table.account_states(&number.waba).await?;
+    let history = deps.table.history(&number.id).await?;
     let phase = |one: HistoryPhase| PhaseJson { phase: one.phase, progress: one.progress, chunks: one.chunks };
     Ok(Json(NumberDetailJson {
         number: NumberJson::new(&number),
@@ -158,23 +151,25 @@ pub(crate) async fn get(
 }
 
 /// Whose conversation is asked for: exactly one of the two.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContactQuery {
+    /// `+` and country code.
     phone: Option<String>,
+    /// Meta's business-scoped user id.
     user_id: Option<String>,
 }
 
-/// `GET /v1/numbers/{id}/conversation?phone=…`: what is known of a contact, whether or not a message was written.
+/// What is known of a contact, whether or not a message was written.
+#[utoipa::path(get, path = "/v1/numbers/{id}/conversation", tag = "Numbers", operation_id = "findConversation", params(("id" = String, Path), ContactQuery), responses((status = 200, body = ConversationDetailJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn conversation(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
-    query: Result<Query<ContactQuery>, QueryRejection>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+    Asked(query): Asked<ContactQuery>,
 ) -> Result<Json<ConversationDetailJson>, Problem> {
-    let number = own(&deps, &caller, path).await?;
-    let rule = || Problem::invalid("query", "takes exactly one of `phone` (+ and country code) and `user_id`");
-    let Query(query) = query.map_err(|_| rule())?;
+    let number = deps.number_of(tenant, &id).await?;
     let card = match (query.phone, query.user_id) {
         (Some(phone), None) => {
             let phone = PhoneNumber::parse(&phone).map_err(|broken| Problem::invalid("phone", &broken.to_string()))?;
@@ -183,39 +178,42 @@ pub(crate) async fn conversation(
         (None, Some(user_id)) if !user_id.is_empty() => {
             ContactCard { user_id: Some(user_id), ..ContactCard::default() }
         }
-        _ => return Err(rule()),
+        _ => return Err(Problem::invalid("phone", "or `user_id` is required, exactly one of the two")),
     };
-    let contact = deps.table.find_contact(number.tenant, &card).await.map_err(|error| storage_problem(&error))?;
+    let contact = deps.table.find_contact(number.tenant, &card).await?;
     let id = ConversationId::new(number.id.clone(), contact.ok_or_else(Problem::not_found)?);
-    let known = deps.table.conversation(number.tenant, &id).await.map_err(|error| storage_problem(&error))?;
+    let known = deps.table.conversation(number.tenant, &id).await?;
     let conversation = known.unwrap_or_else(|| Conversation::silent(id, number.tenant));
     conversations::detail(&deps, &number, conversation).await
 }
 
+/// What Meta reported of the account's templates.
+#[utoipa::path(get, path = "/v1/numbers/{id}/templates", tag = "Numbers", operation_id = "listTemplateStates", params(("id" = String, Path)), responses((status = 200, body = List<TemplateStatesJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn templates(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
-) -> Result<Json<List<TemplateJson>>, Problem> {
-    let number = own(&deps, &caller, path).await?;
-    let states = deps.table.template_states(&number.waba).await.map_err(|error| storage_problem(&error))?;
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+) -> Result<Json<List<TemplateStatesJson>>, Problem> {
+    let number = deps.number_of(tenant, &id).await?;
+    let states = deps.table.template_states(&number.waba).await?;
     let mut templates: BTreeMap<String, Vec<StateJson>> = BTreeMap::new();
     for (id, state) in states {
         templates.entry(id).or_default().push(StateJson::new(state));
     }
-    let data = templates.into_iter().map(|(id, states)| TemplateJson { id, states }).collect();
+    let data = templates.into_iter().map(|(id, states)| TemplateStatesJson { id, states }).collect();
     Ok(Json(List { data, next_cursor: None }))
 }
 
+/// What was kept raw for the number: what could not be used.
+#[utoipa::path(get, path = "/v1/numbers/{id}/kept", tag = "Numbers", operation_id = "listKept", params(("id" = String, Path), PageQuery), responses((status = 200, body = List<KeptJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn kept(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
-    query: PageParameters,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<KeptJson>>, Problem> {
-    let number = own(&deps, &caller, path).await?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page = deps.table.kept_for(&number.id, limit, cursor.as_deref()).await;
-    let page = page.map_err(|error| storage_problem(&error))?;
+    let number = deps.number_of(tenant, &id).await?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.kept_for(&number.id, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(KeptJson::new).collect(), next_cursor: page.next }))
 }

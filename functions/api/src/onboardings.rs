@@ -3,50 +3,47 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use shared::api::{Asked, Caller, Id, List, Manage, Moment, PageQuery, Read, Refusals, Said};
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, WabaId};
+use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use shared::domain::onboarding::{LINK_DAYS_MAX, Onboarding, Progress, STATE_FOR, Step, StepRecord, StepState};
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::provider::meta::signup;
 use shared::queue::OnboardingJob;
 use shared::secret::Secret;
-use shared::storage::StorageError;
 use shared::vault::random_secret;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::conversations::{PageParameters, PageQuery};
-use crate::json::{self, List, time};
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
-type Id = Result<Path<String>, PathRejection>;
-
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct StartRequest {
+#[schema(as = StartOnboarding)]
+pub(crate) struct StartRequest {
+    /// The Meta app, by our name for it.
     app: String,
+    /// Days that a link to the signup page is good for; without it there is none.
+    #[schema(minimum = 1, maximum = 30)]
     link_days: Option<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ChoiceRequest {
+pub(crate) struct ChoiceRequest {
     waba_id: Option<String>,
     phone_number_id: Option<String>,
 }
 
 /// What the page needs to open the popup. `state` is shown this once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct StartedJson {
     id: String,
     state: String,
-    expires_at: String,
+    expires_at: Moment,
     finish_path: String,
     popup: PopupJson,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,13 +51,13 @@ pub(crate) struct StartedJson {
 }
 
 /// What the tenant sends to its customer. It is shown this once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LinkJson {
     path: String,
-    expires_at: String,
+    expires_at: Moment,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PopupJson {
     app_id: String,
     config_id: String,
@@ -68,13 +65,13 @@ struct PopupJson {
     extras: serde_json::Value,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct OnboardingJson {
     id: String,
     status: &'static str,
     app: String,
-    created_at: String,
-    expires_at: String,
+    created_at: Moment,
+    expires_at: Moment,
     shape: Option<&'static str>,
     ended: Option<String>,
     waba_id: Option<String>,
@@ -83,11 +80,12 @@ pub(crate) struct OnboardingJson {
     steps: Vec<StepJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OnboardingStep)]
 struct StepJson {
     step: &'static str,
     state: &'static str,
-    at: String,
+    at: Moment,
     tries: u32,
     code: Option<i64>,
     cause: Option<String>,
@@ -99,7 +97,7 @@ impl OnboardingJson {
         let step = |(step, record): (Step, StepRecord)| StepJson {
             step: step.as_str(),
             state: record.state.as_str(),
-            at: time(record.at),
+            at: Moment(record.at),
             tries: record.tries,
             code: record.code,
             cause: record.cause,
@@ -109,8 +107,8 @@ impl OnboardingJson {
             id: onboarding.id.to_string(),
             status: onboarding.progress(now).as_str(),
             app: onboarding.app.to_string(),
-            created_at: time(onboarding.created_at),
-            expires_at: time(onboarding.valid_until),
+            created_at: Moment(onboarding.created_at),
+            expires_at: Moment(onboarding.valid_until),
             shape: onboarding.shape.map(shared::domain::onboarding::Shape::as_str),
             ended: onboarding.ended,
             waba_id: onboarding.account.map(|id| id.to_string()),
@@ -121,28 +119,26 @@ impl OnboardingJson {
     }
 }
 
+/// Begins to connect a number through Meta's Embedded Signup.
+#[utoipa::path(post, path = "/v1/onboardings", tag = "Onboardings", operation_id = "startOnboarding", request_body = StartRequest, responses((status = 201, body = StartedJson), Refusals), security(("key" = ["manage"])))]
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    body: Result<Bytes, BytesRejection>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Said(request): Said<StartRequest>,
 ) -> Result<(StatusCode, Json<StartedJson>), Problem> {
-    let tenant = caller.tenant(Scope::Manage)?;
-    let body = body.map_err(|_| Problem::too_large())?;
-    let request: StartRequest = json::typed(json::parse(&body)?)?;
     let unknown = || Problem::invalid("app", "must be the name of a Meta app that is set up for signups");
     let app = MetaAppId::parse(&request.app).map_err(|_| unknown())?;
-    let settings = deps.table.signup_settings(&app).await.map_err(|error| storage_problem(&error))?;
+    let settings = deps.table.signup_settings(&app).await?;
     let settings = settings.ok_or_else(unknown)?;
     let now = deps.clock.now();
-    let no_chance = |error| storage_problem(&StorageError::from(error));
-    let id = OnboardingId::generate(now).map_err(no_chance)?;
-    let state = random_secret().map_err(no_chance)?;
+    let id = OnboardingId::generate(now)?;
+    let state = random_secret()?;
     let valid_until = now.checked_add(STATE_FOR).unwrap_or(Timestamp::MAX);
     let link = match request.link_days {
         None => None,
         Some(days) if (1..=LINK_DAYS_MAX).contains(&days) => {
             let until = now.checked_add(SignedDuration::from_hours(days * 24)).unwrap_or(Timestamp::MAX);
-            Some((random_secret().map_err(no_chance)?, until))
+            Some((random_secret()?, until))
         }
         Some(_) => return Err(Problem::invalid("link_days", &format!("must be 1 to {LINK_DAYS_MAX}"))),
     };
@@ -163,15 +159,13 @@ pub(crate) async fn start(
     };
     let hash = |secret: &Secret| hex::encode(Sha256::digest(secret.expose().as_bytes()));
     let link_hash = link.as_ref().map(|(secret, _)| hash(secret));
-    deps.table
-        .put_onboarding(&onboarding, &hash(&state), link_hash.as_deref())
-        .await
-        .map_err(|error| storage_problem(&error))?;
+    deps.table.put_onboarding(&onboarding, &hash(&state), link_hash.as_deref()).await?;
+    deps.access.note(Some(tenant), &key, "onboarding.started", &id.to_string()).await?;
     deps.metrics.count("onboarding", "started", 1);
     let started = StartedJson {
         id: id.to_string(),
         state: state.expose().to_owned(),
-        expires_at: time(valid_until),
+        expires_at: Moment(valid_until),
         finish_path: format!("/v1/onboardings/{id}/finish"),
         popup: PopupJson {
             extras: signup::extras(&settings),
@@ -181,107 +175,104 @@ pub(crate) async fn start(
         },
         link: link.map(|(secret, until)| LinkJson {
             path: format!("/signup/{id}#{}", secret.expose()),
-            expires_at: time(until),
+            expires_at: Moment(until),
         }),
     };
     Ok((StatusCode::CREATED, Json(started)))
 }
 
+/// The onboardings, the latest first.
+#[utoipa::path(get, path = "/v1/onboardings", tag = "Onboardings", operation_id = "listOnboardings", params(PageQuery), responses((status = 200, body = List<OnboardingJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    query: PageParameters,
+    Caller { tenant, .. }: Caller<Read>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<OnboardingJson>>, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let (limit, cursor) = PageQuery::read(query)?;
-    let page =
-        deps.table.onboardings(tenant, limit, cursor.as_deref()).await.map_err(|error| storage_problem(&error))?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.onboardings(tenant, limit, cursor.as_deref()).await?;
     let now = deps.clock.now();
     let shown = page.items.into_iter().filter(|one| one.tenant == tenant).map(|one| OnboardingJson::new(one, now));
     Ok(Json(List { data: shown.collect(), next_cursor: page.next }))
 }
 
+/// How far an onboarding is.
+#[utoipa::path(get, path = "/v1/onboardings/{id}", tag = "Onboardings", operation_id = "getOnboarding", params(("id" = String, Path)), responses((status = 200, body = OnboardingJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<OnboardingId>,
 ) -> Result<Json<OnboardingJson>, Problem> {
-    let onboarding = find(&deps, &caller, Scope::Read, path).await?;
+    let onboarding = find(&deps, tenant, id).await?;
     Ok(Json(OnboardingJson::new(onboarding, deps.clock.now())))
 }
 
 /// Takes up the step that failed, and what comes after it.
+#[utoipa::path(post, path = "/v1/onboardings/{id}/retry", tag = "Onboardings", operation_id = "retryOnboarding", params(("id" = String, Path)), responses((status = 202, body = OnboardingJson), (status = 409, body = Problem, description = "`not_retryable`"), Refusals), security(("key" = ["manage"])))]
 pub(crate) async fn retry(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(id): Id<OnboardingId>,
 ) -> Result<(StatusCode, Json<OnboardingJson>), Problem> {
-    let onboarding = find(&deps, &caller, Scope::Manage, path).await?;
+    let onboarding = find(&deps, tenant, id).await?;
     let failed = onboarding.steps.iter().find(|(_, record)| record.state == StepState::Failed);
     let repeatable = |step: Step| step > Step::Prove || onboarding.hosted_by.is_some();
     let Some((step, _)) = failed.filter(|(step, _)| repeatable(*step)) else {
         let title = "No step has failed that can be retried.";
-        return Err(Problem::new(StatusCode::CONFLICT, "not_retryable", title)
+        return Err(Problem::conflict("not_retryable", title)
             .remedy("What is wrong with the code or the token only a new signup cures."));
     };
     try_again(&deps, onboarding.id, *step).await?;
+    deps.access.note(Some(tenant), &key, "onboarding.retried", &id.to_string()).await?;
     go_on(&deps, onboarding.id).await
 }
 
 /// Says which of several accounts it is about, or which of the account's numbers.
+#[utoipa::path(post, path = "/v1/onboardings/{id}/choose", tag = "Onboardings", operation_id = "chooseForOnboarding", params(("id" = String, Path)), request_body = ChoiceRequest, responses((status = 202, body = OnboardingJson), (status = 409, body = Problem, description = "`nothing_to_choose`"), Refusals), security(("key" = ["manage"])))]
 pub(crate) async fn choose(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Id,
-    body: Result<Bytes, BytesRejection>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(id): Id<OnboardingId>,
+    Said(request): Said<ChoiceRequest>,
 ) -> Result<(StatusCode, Json<OnboardingJson>), Problem> {
-    let onboarding = find(&deps, &caller, Scope::Manage, path).await?;
-    let body = body.map_err(|_| Problem::too_large())?;
-    let choice: ChoiceRequest = json::typed(json::parse(&body)?)?;
+    let onboarding = find(&deps, tenant, id).await?;
     let account_failed = onboarding.step(Step::Account).is_some_and(|record| record.state == StepState::Failed);
-    match (choice.waba_id, choice.phone_number_id) {
+    match (request.waba_id, request.phone_number_id) {
         (Some(account), None) if onboarding.progress(deps.clock.now()) == Progress::NeedsChoice => {
             let chosen = WabaId::parse(&account).ok().filter(|id| onboarding.candidates.contains(id));
             let chosen = chosen.ok_or_else(|| Problem::invalid("waba_id", "must be one of the candidates"))?;
-            let settled = deps.table.settle_account(onboarding.id, Some(&chosen), &[]).await;
-            settled.map_err(|error| storage_problem(&error))?;
+            deps.table.settle_account(onboarding.id, Some(&chosen), &[]).await?;
         }
         // Whether it is the account's is what the step asks Meta.
         (None, Some(number)) if account_failed => {
             let rule = |_| Problem::invalid("phone_number_id", "must be an id of Meta's");
             let number = PhoneNumberId::parse(&number).map_err(rule)?;
-            let settled = deps.table.settle_number(onboarding.id, &number).await;
-            settled.map_err(|error| storage_problem(&error))?;
+            deps.table.settle_number(onboarding.id, &number).await?;
             try_again(&deps, onboarding.id, Step::Account).await?;
         }
         (Some(_), None) | (None, Some(_)) => {
             let title = "There is nothing to choose.";
-            return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_choose", title));
+            return Err(Problem::conflict("nothing_to_choose", title));
         }
         _ => return Err(Problem::invalid("waba_id", "or phone_number_id is required, one of the two")),
     }
+    deps.access.note(Some(tenant), &key, "onboarding.chosen", &id.to_string()).await?;
     go_on(&deps, onboarding.id).await
 }
 
 async fn try_again(deps: &Deps, id: OnboardingId, step: Step) -> Result<(), Problem> {
     let again = StepRecord::new(StepState::Running, deps.clock.now(), 0);
-    deps.table.record_step(id, step, &again).await.map_err(|error| storage_problem(&error))
+    Ok(deps.table.record_step(id, step, &again).await?)
 }
 
 async fn go_on(deps: &Deps, id: OnboardingId) -> Result<(StatusCode, Json<OnboardingJson>), Problem> {
     let job = OnboardingJob { id }.encode().map_err(|_| Problem::unavailable())?;
-    deps.onboarding.send(job, &id.to_string()).await.map_err(|error| {
-        tracing::error!(event = "api.unavailable", %error);
-        Problem::unavailable()
-    })?;
-    let known = deps.table.onboarding(id).await.map_err(|error| storage_problem(&error))?;
+    deps.onboarding.send(job, &id.to_string()).await?;
+    let known = deps.table.onboarding(id).await?;
     let (onboarding, _) = known.ok_or_else(Problem::not_found)?;
     Ok((StatusCode::ACCEPTED, Json(OnboardingJson::new(onboarding, deps.clock.now()))))
 }
 
-async fn find(deps: &Deps, caller: &Caller, scope: Scope, path: Id) -> Result<Onboarding, Problem> {
-    let tenant = caller.tenant(scope)?;
-    let id = path.ok().and_then(|Path(id)| OnboardingId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let known = deps.table.onboarding(id).await.map_err(|error| storage_problem(&error))?;
+async fn find(deps: &Deps, tenant: TenantId, id: OnboardingId) -> Result<Onboarding, Problem> {
+    let known = deps.table.onboarding(id).await?;
     known.map(|(onboarding, _)| onboarding).filter(|one| one.tenant == tenant).ok_or_else(Problem::not_found)
 }

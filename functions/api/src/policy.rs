@@ -4,44 +4,42 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use shared::api::{Caller, Id, Moment, Read, Refusals};
 use shared::clock::Timestamp;
-use shared::domain::ids::{ConversationId, TenantId};
+use shared::domain::ids::ConversationId;
 use shared::domain::number::Number;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::policy::{Category, Class, Facts, Reason, TemplateFacts, Verdict, decide, free_form_until};
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::storage::StorageError;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::json::time;
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
-#[derive(Serialize)]
-pub(crate) struct OptionsJson {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SendOptionsJson {
     free_form: OptionJson,
     templates: TemplatesJson,
-    customer_service_window_closes_at: Option<String>,
-    free_entry_point_until: Option<String>,
+    customer_service_window_closes_at: Option<Moment>,
+    free_entry_point_until: Option<Moment>,
     fallback_template: Option<String>,
-    paused_until: Option<String>,
+    paused_until: Option<Moment>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TemplatesJson {
     marketing: OptionJson,
     utility: OptionJson,
     authentication: OptionJson,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OptionJson {
     allowed: bool,
-    until: Option<String>,
+    until: Option<Moment>,
     reason: Option<&'static str>,
     remedy: Option<&'static str>,
 }
@@ -53,43 +51,40 @@ impl OptionJson {
             Verdict::TemplateOnly(reason) => (false, None, Some(reason)),
             Verdict::Blocked(reason, until) => (false, until, Some(reason)),
         };
-        Self { allowed, until: until.map(time), reason: reason.map(Reason::as_str), remedy: reason.map(Reason::remedy) }
+        Self {
+            allowed,
+            until: until.map(Moment),
+            reason: reason.map(Reason::as_str),
+            remedy: reason.map(Reason::remedy),
+        }
     }
 }
 
+/// What may be sent now, and why not.
+#[utoipa::path(get, path = "/v1/conversations/{id}/send-options", tag = "Conversations", operation_id = "getSendOptions", params(("id" = String, Path)), responses((status = 200, body = SendOptionsJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn options(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<Json<OptionsJson>, Problem> {
-    let tenant = caller.tenant(Scope::Read)?;
-    let id = path.ok().and_then(|Path(id)| ConversationId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let known = deps.table.conversation(tenant, &id).await.map_err(|error| storage_problem(&error))?;
-    let known = known.ok_or_else(Problem::not_found)?;
-    let number = number_of(&deps, tenant, &id).await?.ok_or_else(Problem::not_found)?;
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<ConversationId>,
+) -> Result<Json<SendOptionsJson>, Problem> {
+    let known = deps.conversation_of(tenant, &id).await?;
+    let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
-    let facts = gather(&deps, &number, &id, Class::FreeForm, TemplateFacts::default()).await;
-    let facts = facts.map_err(|error| storage_problem(&error))?;
-    let pace = deps.table.pace(&number.id).await.map_err(|error| storage_problem(&error))?;
+    let facts = gather(&deps, &number, &id, Class::FreeForm, TemplateFacts::default()).await?;
+    let pace = deps.table.pace(&number.id).await?;
     let template = |category| OptionJson::new(decide(&facts, Class::Template(Some(category)), now), None);
-    Ok(Json(OptionsJson {
+    Ok(Json(SendOptionsJson {
         free_form: OptionJson::new(decide(&facts, Class::FreeForm, now), facts.last_inbound_at.map(free_form_until)),
         templates: TemplatesJson {
             marketing: template(Category::Marketing),
             utility: template(Category::Utility),
             authentication: template(Category::Authentication),
         },
-        customer_service_window_closes_at: known.window_closes_at().map(time),
-        free_entry_point_until: known.entry_point_until.map(time),
+        customer_service_window_closes_at: known.window_closes_at().map(Moment),
+        free_entry_point_until: known.entry_point_until.map(Moment),
         fallback_template: number.fallback.map(|template| template.name),
-        paused_until: pace.stopped_until(now).map(time),
+        paused_until: pace.stopped_until(now).map(Moment),
     }))
-}
-
-/// The number of a conversation, if it is this tenant's.
-pub(crate) async fn number_of(deps: &Deps, tenant: TenantId, id: &ConversationId) -> Result<Option<Number>, Problem> {
-    let number = deps.numbers.get(id.number(), deps.table.number(id.number())).await;
-    Ok(number.map_err(|error| storage_problem(&error))?.filter(|number| number.tenant == tenant))
 }
 
 /// What decides about a message of this class.
@@ -118,11 +113,11 @@ pub(crate) async fn admit(
     let (class, template) = match body {
         Outgoing::Template(template) => {
             let facts = deps.table.template_facts(&number.waba, &template.name, &template.language.code).await;
-            (Class::Template(category), facts.map_err(|error| storage_problem(&error))?)
+            (Class::Template(category), facts?)
         }
         _ => (Class::FreeForm, TemplateFacts::default()),
     };
-    let facts = gather(deps, number, conversation, class, template).await.map_err(|error| storage_problem(&error))?;
+    let facts = gather(deps, number, conversation, class, template).await?;
     let reason = match decide(&facts, class, deps.clock.now()) {
         Verdict::Allowed | Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, _) => return Ok(()),
         Verdict::Blocked(_, Some(until)) if until < send_before => return Ok(()),

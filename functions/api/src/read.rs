@@ -2,47 +2,44 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use shared::api::{Caller, Id, Refusals, Said, Send};
 use shared::clock::SignedDuration;
 use shared::domain::ids::{ConversationId, MessageId, Wamid};
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::queue::{MarkJob, OutboundWork};
 use shared::storage::Direction;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::{Deps, json, storage_problem};
+use crate::Deps;
 
 /// Messages older than this cannot be marked (`facts/messages.md` §7).
 const MARKED_WITHIN: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ReadRequest {
+pub(crate) struct ReadRequest {
+    /// The wamid of a customer's message.
     message_id: String,
+    /// The customer sees for up to 25 seconds that an answer is being written.
     #[serde(default)]
     typing: bool,
 }
 
+/// Marks a customer's message as read at Meta; with `typing` an answer is announced.
+#[utoipa::path(post, path = "/v1/conversations/{id}/read", tag = "Conversations", operation_id = "markRead", params(("id" = String, Path)), request_body = ReadRequest, responses((status = 202), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn read(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
+    Caller { tenant, .. }: Caller<Send>,
+    Id(id): Id<ConversationId>,
+    Said(request): Said<ReadRequest>,
 ) -> Result<StatusCode, Problem> {
-    let tenant = caller.tenant(Scope::Send)?;
-    let id = path.ok().and_then(|Path(id)| ConversationId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let known = deps.table.conversation(tenant, &id).await.map_err(|error| storage_problem(&error))?;
-    known.ok_or_else(Problem::not_found)?;
-    let request: ReadRequest = json::typed(json::parse(&body.map_err(|_| Problem::too_large())?)?)?;
+    deps.conversation_of(tenant, &id).await?;
     let theirs = || Problem::violates("message_id", "must be the wamid of a customer's message here", 131_009);
     let wamid = Wamid::parse(&request.message_id).map_err(|_| theirs())?;
-    let found = deps.table.foreign_message(&id, &MessageId::Inbound(wamid.clone())).await;
-    let message = found.map_err(|error| storage_problem(&error))?.ok_or_else(theirs)?;
+    let message = deps.table.foreign_message(&id, &MessageId::Inbound(wamid.clone())).await?.ok_or_else(theirs)?;
     if !matches!(message.direction, Direction::Inbound(_)) {
         return Err(theirs());
     }
@@ -51,9 +48,6 @@ pub(crate) async fn read(
         return Err(Problem::violates("message_id", "must be of a message of the last 30 days", 131_009));
     }
     let job = MarkJob { conversation: id, message: wamid, typing: request.typing, asked_at: now };
-    deps.outbound.send_work(&[OutboundWork::Mark(job)], now).await.map_err(|error| {
-        tracing::error!(event = "api.not_enqueued", %error);
-        Problem::unavailable()
-    })?;
+    deps.outbound.send_work(&[OutboundWork::Mark(job)], now).await?;
     Ok(StatusCode::ACCEPTED)
 }

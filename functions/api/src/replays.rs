@@ -3,25 +3,24 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use shared::api::{Id, Manage, Moment, Refusals, Said, TenantOrOperator};
 use shared::clock::Timestamp;
 use shared::domain::ids::{PhoneNumberId, ReplayId, TenantId, Wamid};
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
 use shared::queue::{ReplayJob, ReplaySource};
-use shared::storage::{ReplayProgress, StorageError};
+use shared::storage::ReplayProgress;
+use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::json::{self, time};
-use crate::{Deps, storage_problem};
+use crate::Deps;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ReplayRequest {
+pub(crate) struct ReplayRequest {
+    /// `archive`, `quarantine`, or for operators `dead_letters`.
+    #[schema(value_type = String)]
     source: ReplaySource,
     number_id: Option<String>,
     message_id: Option<String>,
@@ -29,13 +28,13 @@ struct ReplayRequest {
     until: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ReplayJson {
     id: String,
     status: &'static str,
     read: i64,
     queued: i64,
-    done_at: Option<String>,
+    done_at: Option<Moment>,
 }
 
 impl ReplayJson {
@@ -45,31 +44,24 @@ impl ReplayJson {
             status: if progress.done_at.is_some() { "done" } else { "running" },
             read: progress.read,
             queued: progress.queued,
-            done_at: progress.done_at.map(time),
+            done_at: progress.done_at.map(Moment),
         }
     }
 }
 
+/// Reads again what was received; it changes nothing that is stored already.
+#[utoipa::path(post, path = "/v1/replays", tag = "Replays", operation_id = "startReplay", request_body = ReplayRequest, responses((status = 202, body = ReplayJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    body: Result<Bytes, BytesRejection>,
+    TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
+    Said(request): Said<ReplayRequest>,
 ) -> Result<(StatusCode, Json<ReplayJson>), Problem> {
-    let tenant = caller.tenant_or_operator(Scope::Manage)?;
-    let body = body.map_err(|_| Problem::too_large())?;
-    let json = json::parse(&body)?;
-    if !json.is_object() {
-        return Err(Problem::invalid("body", "must be an object"));
-    }
-    let request: ReplayRequest = json::typed(json)?;
     let job = job(&deps, tenant, &request).await?;
     let progress = ReplayProgress { tenant, read: 0, queued: 0, done_at: None };
-    deps.table.put_replay(job.id, &progress).await.map_err(|error| storage_problem(&error))?;
+    deps.table.put_replay(job.id, &progress).await?;
     let text = job.encode().map_err(|_| Problem::unavailable())?;
-    deps.inbound.send(text, ReplayJob::GROUP).await.map_err(|error| {
-        tracing::error!(event = "api.unavailable", %error);
-        Problem::unavailable()
-    })?;
+    deps.inbound.send(text, ReplayJob::GROUP).await?;
+    deps.access.note(tenant, &key, "replay.started", &job.id.to_string()).await?;
     Ok((StatusCode::ACCEPTED, Json(ReplayJson::new(job.id, &progress))))
 }
 
@@ -96,7 +88,7 @@ async fn job(deps: &Deps, tenant: Option<TenantId>, request: &ReplayRequest) -> 
         }
         None => None,
     };
-    let id = ReplayId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let id = ReplayId::generate(now)?;
     let all = ReplayJob::of(request.source, id, now);
     let from = moment("from", request.from.as_deref())?.unwrap_or(all.from).max(all.from);
     let until = moment("until", request.until.as_deref())?.unwrap_or(all.until).min(all.until);
@@ -110,7 +102,7 @@ async fn number(deps: &Deps, tenant: Option<TenantId>, id: &str) -> Result<Phone
     const UNKNOWN: &str = "must be the id of one of your numbers";
     let id = PhoneNumberId::parse(id).map_err(|_| Problem::invalid("number_id", UNKNOWN))?;
     let Some(tenant) = tenant else { return Ok(id) };
-    let known = deps.table.number(&id).await.map_err(|error| storage_problem(&error))?;
+    let known = deps.table.number(&id).await?;
     known.filter(|number| number.tenant == tenant).ok_or_else(|| Problem::invalid("number_id", UNKNOWN))?;
     Ok(id)
 }
@@ -122,14 +114,14 @@ fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem>
     text.map(parse).transpose()
 }
 
+/// How far a replay is.
+#[utoipa::path(get, path = "/v1/replays/{id}", tag = "Replays", operation_id = "getReplay", params(("id" = String, Path)), responses((status = 200, body = ReplayJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
+    TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
+    Id(id): Id<ReplayId>,
 ) -> Result<Json<ReplayJson>, Problem> {
-    let tenant = caller.tenant_or_operator(Scope::Manage)?;
-    let id = path.ok().and_then(|Path(id)| ReplayId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let progress = deps.table.replay(id).await.map_err(|error| storage_problem(&error))?;
+    let progress = deps.table.replay(id).await?;
     let progress = progress.filter(|progress| tenant.is_none() || progress.tenant == tenant);
     Ok(Json(ReplayJson::new(id, &progress.ok_or_else(Problem::not_found)?)))
 }

@@ -2,16 +2,19 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use shared::api::{parse, typed};
 use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::content::Text;
 use shared::domain::ids::Wamid;
 use shared::domain::outbound::OnUnknown;
-use shared::domain::outgoing::{Outgoing, Violation};
+use shared::domain::outgoing::{
+    Interactive, Outgoing, OutgoingContact, OutgoingMedia, OutgoingReaction, Place, Template, Violation,
+};
 use shared::domain::pacing::Lane;
 use shared::domain::policy::{Category, Class};
 use shared::http::Problem;
 use shared::limits::{AUTHENTICATION_SEND_BEFORE, SEND_BEFORE_DEFAULT, SEND_BEFORE_MAX};
-
-use crate::json;
+use utoipa::ToSchema;
 
 /// The request without what is said. Names are the Cloud API's own where it has one; unknown ones are refused so that a
 /// typing error is not ignored.
@@ -20,24 +23,76 @@ struct Envelope {
     conversation_id: Option<String>,
     from: Option<String>,
     to: Option<String>,
-    context: Option<Context>,
+    context: Option<QuotedRequest>,
     #[serde(flatten)]
     options: Options,
 }
 
 /// How a message is sent; the same for one and for a broadcast.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct Options {
+    /// `marketing`, `utility` or `authentication`; only for templates.
     pub(crate) category: Option<String>,
+    /// What happens if nobody knows whether it was sent: `hold`, `resend_once` or `fail`.
     pub(crate) on_unknown: Option<String>,
+    /// When it is stale, RFC 3339, at most 30 days ahead.
     pub(crate) send_before: Option<String>,
+    /// `live` or `bulk`.
     pub(crate) lane: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Context {
+struct QuotedRequest {
+    /// The wamid of the message that is quoted.
     message_id: String,
+}
+
+/// A message to send: addressed by `conversation_id`, or by `from` and `to`; with `type` and the field of that name.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes what `SendRequest::read` takes apart by hand")]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SendMessage {
+    conversation_id: Option<String>,
+    /// The id of one of your numbers.
+    from: Option<String>,
+    /// The customer's number, with `+` and country code.
+    to: Option<String>,
+    #[schema(inline)]
+    r#type: Kind,
+    context: Option<QuotedRequest>,
+    text: Option<Text>,
+    image: Option<OutgoingMedia>,
+    video: Option<OutgoingMedia>,
+    audio: Option<OutgoingMedia>,
+    document: Option<OutgoingMedia>,
+    sticker: Option<OutgoingMedia>,
+    location: Option<Place>,
+    contacts: Option<Vec<OutgoingContact>>,
+    reaction: Option<OutgoingReaction>,
+    interactive: Option<Interactive>,
+    template: Option<Template>,
+    category: Option<String>,
+    on_unknown: Option<String>,
+    #[schema(format = DateTime)]
+    send_before: Option<String>,
+    lane: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Text,
+    Image,
+    Video,
+    Audio,
+    Document,
+    Sticker,
+    Location,
+    Contacts,
+    Reaction,
+    Interactive,
+    Template,
 }
 
 /// A request to send, read.
@@ -64,7 +119,7 @@ pub(crate) struct Chosen {
 
 impl SendRequest {
     pub(crate) fn read(body: &[u8], now: Timestamp) -> Result<Self, Problem> {
-        let Value::Object(mut request) = json::parse(body)? else {
+        let Value::Object(mut request) = parse(body)? else {
             return Err(Problem::invalid("body", "must be an object"));
         };
         let Some(Value::String(kind)) = request.get("type").cloned() else {
@@ -76,7 +131,7 @@ impl SendRequest {
             return Err(Problem::invalid("context", "must be an object"));
         }
         known_fields(&request)?;
-        let envelope: Envelope = json::typed(Value::Object(request))?;
+        let envelope: Envelope = typed(Value::Object(request))?;
         let body = match (said, Outgoing::KINDS.contains(&kind.as_str())) {
             (None | Some(Value::Null), true) => {
                 return Err(Problem::violates(&kind, &format!("is required for type `{kind}`"), MISSING));

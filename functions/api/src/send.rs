@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use shared::api::{Caller, Refusals, Send, Upload};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::{ConversationId, MediaId, OutboundId, PhoneNumberId, TenantId};
 use shared::domain::number::Number;
@@ -20,17 +19,15 @@ use shared::domain::outbound::{Intent, Recipient};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::pacing::{self, ANSWER_WAIT_MAX, LIVE_BURST, LIVE_WAIT_MAX, Lane};
 use shared::domain::phone::PhoneNumber;
-use shared::domain::tenant::Scope;
 use shared::http::Problem;
-use shared::limits::{ACCEPTING_TAKES, IDEMPOTENCY_KEY_MAX};
+use shared::limits::{ACCEPTING_TAKES, API_BODY_MAX, IDEMPOTENCY_KEY_MAX};
 use shared::queue::{OutboundWork, ReleaseJob, SendJob};
 use shared::storage::{Accepted, Idempotency, Reserved, StorageError, Vouched, Waits};
 
-use crate::auth::Caller;
+use crate::Deps;
 use crate::json::AcceptedJson;
-use crate::policy::{admit, number_of};
-use crate::request::{SendRequest, To};
-use crate::{Deps, storage_problem};
+use crate::policy::admit;
+use crate::request::{SendMessage, SendRequest, To};
 
 /// How far two of our clocks may be apart (`reliability.md` H18).
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
@@ -41,14 +38,19 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Tells a caller without a key what it risks.
 const WARNING: HeaderName = HeaderName::from_static("switchboard-warning");
 
+/// Accepts a message to send.
+///
+/// 202: it is stored and will be tried until `send_before`.
+#[utoipa::path(post, path = "/v1/messages", tag = "Messages", operation_id = "sendMessage", request_body = SendMessage, params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body answers the same message again for 72 hours.")), responses((status = 202, body = AcceptedJson), (status = 409, body = Problem, description = "The rules do not allow this message now: `code` is the reason."), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn send(
     State(deps): State<Arc<Deps>>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller<Send>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Upload(body): Upload,
 ) -> Result<Response, Problem> {
-    let tenant = caller.tenant(Scope::Send)?;
-    let body = body.map_err(|_| Problem::too_large())?;
+    if body.len() > API_BODY_MAX {
+        return Err(Problem::too_large());
+    }
     let idempotency = idempotency(&headers, &[&body])?;
     let now = deps.clock.now();
     // A repetition is answered as the first time, whatever the rules say by now.
@@ -56,11 +58,11 @@ pub(crate) async fn send(
         Some(idempotency) => deps.table.earlier_message(tenant, idempotency, now).await,
         None => Ok(None),
     };
-    let mut begun = match earlier.map_err(|error| storage_problem(&error))? {
+    let mut begun = match earlier? {
         None => None,
         Some(earlier) => {
             let begun = made(&deps, earlier)?;
-            if deps.table.intent(&begun.1, begun.0).await.map_err(|error| storage_problem(&error))?.is_some() {
+            if deps.table.intent(&begun.1, begun.0).await?.is_some() {
                 return Ok(accepted_response(AcceptedJson::new(begun.0, &begun.1), true, true));
             }
             Some(begun)
@@ -72,10 +74,10 @@ pub(crate) async fn send(
     let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
     files(&deps, tenant, &mut intent.body).await?;
     admit(&deps, &number, &intent.conversation, &intent.body, intent.category, intent.send_before).await?;
-    let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await.map_err(|e| storage_problem(&e))?;
+    let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await?;
     if let (None, Some(idempotency)) = (&begun, &idempotency) {
         let remembered = deps.table.remember_message(&intent, idempotency, dead, now).await;
-        begun = match remembered.map_err(|error| storage_problem(&error))? {
+        begun = match remembered? {
             Accepted::New => None,
             other => Some(made(&deps, other)?),
         };
@@ -107,7 +109,7 @@ async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Resu
     let waits = match lane {
         Lane::Bulk => {
             let open = deps.table.open_line(intent.conversation.number(), now).await;
-            opened = open.map_err(|error| storage_problem(&error))?;
+            opened = open?;
             Waits::InLine
         }
         Lane::Live => {
@@ -121,7 +123,7 @@ async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Resu
             }
         }
     };
-    deps.table.accept(intent, waits).await.map_err(|error| storage_problem(&error))?;
+    deps.table.accept(intent, waits).await?;
     if let Err(error) = deps.table.note_sent(intent).await {
         // The sender notes it.
         tracing::error!(event = "api.conversation_not_noted", message_id = %intent.id, %error);
@@ -173,7 +175,7 @@ async fn intent(
         To::Conversation(id) => in_conversation(deps, tenant, id).await?,
         To::Customer { from, to } => to_customer(deps, tenant, from, to, now).await?,
     };
-    let id = OutboundId::generate(now).map_err(|error| storage_problem(&StorageError::from(error)))?;
+    let id = OutboundId::generate(now)?;
     let intent = Intent {
         id,
         conversation,
@@ -198,9 +200,10 @@ async fn in_conversation(
 ) -> Result<(Number, ConversationId, Recipient), Problem> {
     const UNKNOWN: &str = "must be one of your conversations";
     let id = ConversationId::parse(id).map_err(|_| Problem::invalid("conversation_id", UNKNOWN))?;
-    let known = deps.table.conversation(tenant, &id).await.map_err(|error| storage_problem(&error))?;
+    let known = deps.table.conversation(tenant, &id).await?;
     let known = known.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
-    let number = number_of(deps, tenant, &id).await?.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
+    let number =
+        deps.cached_number(tenant, id.number()).await?.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
     let to = known.phone.map(Recipient::Phone).or(known.user_id.map(Recipient::UserId));
     let to = to.ok_or_else(|| Problem::invalid("conversation_id", "must have a contact who can be reached"))?;
     Ok((number, id, to))
@@ -216,17 +219,15 @@ async fn to_customer(
     let number = own_number(deps, tenant, from).await?;
     let phone = PhoneNumber::parse(to).map_err(|rule| Problem::invalid("to", &rule.to_string()))?;
     let to = Recipient::Phone(phone);
-    let contact = deps.table.resolve_contact(tenant, &to.card(), &[], Vouched::Typed, now).await;
-    let contact = contact.map_err(|error| storage_problem(&error))?;
+    let contact = deps.table.resolve_contact(tenant, &to.card(), &[], Vouched::Typed, now).await?;
     Ok((number.clone(), ConversationId::new(number.id, contact), to))
 }
 
 /// The number that `from` names.
 pub(crate) async fn own_number(deps: &Deps, tenant: TenantId, from: &str) -> Result<Number, Problem> {
-    const UNKNOWN: &str = "must be the id of one of your numbers";
-    let from = PhoneNumberId::parse(from).map_err(|_| Problem::invalid("from", UNKNOWN))?;
-    let number = deps.numbers.get(&from, deps.table.number(&from)).await.map_err(|error| storage_problem(&error))?;
-    number.filter(|number| number.tenant == tenant).ok_or_else(|| Problem::invalid("from", UNKNOWN))
+    let unknown = || Problem::invalid("from", "must be the id of one of your numbers");
+    let from = PhoneNumberId::parse(from).map_err(|_| unknown())?;
+    deps.cached_number(tenant, &from).await?.ok_or_else(unknown)
 }
 
 /// Every file of ours that a message names must be this tenant's and of the right type.
@@ -239,7 +240,7 @@ pub(crate) async fn files(deps: &Deps, tenant: TenantId, body: &mut Outgoing) ->
         }
         let unknown = || Problem::violates(&file.field, "must be an id that POST /v1/media gave out", MEDIA);
         let id = MediaId::parse(file.id).map_err(|_| unknown())?;
-        let found = deps.table.media(id, None, deps.clock.now()).await.map_err(|error| storage_problem(&error))?;
+        let found = deps.table.media(id, None, deps.clock.now()).await?;
         let (media, _) = found.filter(|(media, _)| media.tenant == tenant).ok_or_else(unknown)?;
         if !media.media_type.fits(file.kind) {
             let rule = format!("must be a file for {}: this one is {}", file.kind, media.media_type.mime());

@@ -1,12 +1,12 @@
 //! What an operator does by hand: prepare a new installation, create tenants, keys, Meta apps and numbers. Every
 //! operation may be repeated. The sandbox seeds itself with the same calls.
 
-use api::ApiKey;
+use shared::api::{ApiKey, hash};
 use shared::clock::Clock;
 use shared::domain::app::{MetaApp, SignupSettings};
 use shared::domain::ids::{MetaAppId, ReplayId, TenantId};
 use shared::domain::number::Number;
-use shared::domain::tenant::{ApiKeyRecord, Scope};
+use shared::domain::tenant::{ApiKeyRecord, KEY_RATE_MAX, Scope};
 use shared::domain::token::AccessToken;
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
@@ -109,13 +109,15 @@ impl Operator {
         let key = ApiKey::generate(now)?;
         let record = ApiKeyRecord {
             id: key.id.clone(),
-            hash: api::hash(&key, &pepper),
+            hash: hash(&key, &pepper),
             tenant,
             scopes: scopes.to_vec(),
             name: None,
             created_at: now,
             expires_at: None,
             revoked_at: None,
+            requests_per_second: KEY_RATE_MAX,
+            last_used_at: None,
         };
         self.table.put_api_key(&record).await?;
         Ok(key.reveal())

@@ -266,6 +266,17 @@ impl Stack {
     }
 }
 
+/// What the API takes and answers: OpenAPI 3.1.
+#[must_use]
+pub fn description() -> serde_json::Value {
+    shared::api::describe([api::routes::described()])
+}
+
+/// Method and path of every route that the description must have.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    api::routes::ROUTES.iter().copied()
+}
+
 impl Functions {
     /// The HTTP functions behind one router, as API Gateway puts them behind one host.
     pub fn gateway(&self) -> Router {

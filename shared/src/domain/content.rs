@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
+use utoipa::ToSchema;
 
 /// The content of a message. As JSON: one key, the kind, and its object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     /// Plain text.
@@ -41,7 +42,7 @@ pub enum Content {
 }
 
 /// A text message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Text {
     /// What was written.
     pub body: String,
@@ -51,7 +52,7 @@ pub struct Text {
 }
 
 /// A reference to media at the provider: it lives seven days (`facts/webhooks.md` §7.5).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Media {
     /// The provider's id of the file.
@@ -84,11 +85,13 @@ pub struct Media {
 }
 
 /// A place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Location {
     /// Degrees north.
+    #[schema(value_type = f64)]
     pub latitude: Number,
     /// Degrees east.
+    #[schema(value_type = f64)]
     pub longitude: Number,
     /// What it is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,7 +105,7 @@ pub struct Location {
 }
 
 /// One address card. Every part may be missing, the name included.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SharedContact {
     /// The name as shown.
@@ -126,7 +129,7 @@ pub struct SharedContact {
 }
 
 /// A phone number of an address card, as it was written there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SharedPhone {
     /// The number.
@@ -141,7 +144,7 @@ pub struct SharedPhone {
 }
 
 /// An answer to an interactive message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Interactive {
     /// The provider's word for the kind of answer.
     #[serde(rename = "type")]
@@ -152,7 +155,7 @@ pub struct Interactive {
 }
 
 /// What was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// A button was tapped.
@@ -202,7 +205,7 @@ pub enum Answer {
 }
 
 /// A tap on a template's quick-reply button.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Button {
     /// Our payload; the label, if we gave none.
     pub payload: String,
@@ -211,7 +214,7 @@ pub struct Button {
 }
 
 /// A basket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Order {
     /// The catalogue.
     pub catalog_id: String,
@@ -223,7 +226,7 @@ pub struct Order {
 }
 
 /// One line of a basket. Amounts are decimal texts: money is never a binary fraction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderItem {
     /// The product, by the business's own id.
     pub product_retailer_id: String,
@@ -236,7 +239,7 @@ pub struct OrderItem {
 }
 
 /// What WhatsApp says about the customer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct System {
     /// `user_changed_number`, `user_changed_user_id`, `user_identity_changed`, or what comes next.
@@ -260,7 +263,7 @@ pub struct System {
 }
 
 /// A message that WhatsApp does not show to us.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Unsupported {
     /// What it is, such as `poll_creation`, where WhatsApp says so.
@@ -272,7 +275,7 @@ pub struct Unsupported {
 }
 
 /// An error that came inside a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ContentError {
     /// The provider's number for it.
     pub code: i64,
@@ -284,7 +287,7 @@ pub struct ContentError {
 }
 
 /// A message as the provider sent it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unknown {
     /// The provider's `type`, or `unknown` where it gave none.
     pub kind: String,

@@ -11,7 +11,7 @@ pub enum Scope {
     Read,
     /// Send messages.
     Send,
-    /// Undo merges, replay what was received; later change numbers, keys and settings.
+    /// Change numbers, keys, templates and settings, undo merges, replay what was received.
     Manage,
     /// Make tenants and their keys, replay for all tenants, read the alerts that concern none. Never together with a tenant.
     Operator,
@@ -58,6 +58,10 @@ pub struct ApiKeyRecord {
     pub expires_at: Option<Timestamp>,
     /// From when on it is refused.
     pub revoked_at: Option<Timestamp>,
+    /// Requests a second, averaged over [`BURST_SECONDS`].
+    pub requests_per_second: u32,
+    /// When it was last used, within a few seconds.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl ApiKeyRecord {
@@ -97,6 +101,12 @@ pub struct AuditEntry {
     pub subject: String,
 }
 
+/// Seconds whose requests a key may make at once.
+pub const BURST_SECONDS: u32 = 10;
+/// Requests a second that a key may make unless it was made for another rate.
+pub const KEY_RATE_DEFAULT: u32 = 100;
+/// Most requests a second of one key: what a number of Meta's highest throughput can send.
+pub const KEY_RATE_MAX: u32 = 1_000;
 /// Longest name of a tenant or key, in characters: it is shown in lists.
 pub const NAME_MAX: usize = 100;
 /// Longest life of a key that ends, in days.

@@ -57,6 +57,7 @@ pub use replay::ReplayProgress;
 pub use schema::schema;
 pub use state::HistoryPhase;
 pub use status::Applied;
+pub use tenant::RequestsTaken;
 pub use token::{AccountRecord, TokenRecord};
 
 /// A page of a list and where the next one begins.

@@ -3,16 +3,31 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{Item, expiry, text, time};
+use super::item::{Item, expiry, number, text, time};
 use super::page::{FEED, LIST};
+use super::update::Updated;
 use super::{Page, StorageError, Table, keys};
 use crate::domain::ids::TenantId;
-use crate::domain::tenant::{ApiKeyRecord, AuditEntry, Scope, Tenant};
+use crate::domain::tenant::{ApiKeyRecord, AuditEntry, BURST_SECONDS, KEY_RATE_DEFAULT, Scope, Tenant};
 
 /// How long it is kept who changed what.
 const AUDIT_KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// Keys read at once.
 const KEYS_PAGE: u16 = 100;
+
+const MICROS: i64 = 1_000_000;
+
+/// What a key got of its bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestsTaken {
+    /// They are ours; so many are left.
+    Taken {
+        /// Requests.
+        left: u32,
+    },
+    /// The bucket is empty for so long.
+    Wait(SignedDuration),
+}
 
 impl Table {
     /// Records a tenant; its name can be changed by recording it again.
@@ -63,6 +78,7 @@ impl Table {
             .set_once("created_at", time(key.created_at))
             .set_once("list", text(keys::keys_of(key.tenant)))
             .set_once("list_at", time(key.created_at))
+            .set("rate", number(i64::from(key.requests_per_second)))
             .set_once_if("name", key.name.as_ref().map(text))
             .set_once_if("ends_at", key.expires_at.map(time))
             .set_once_if("tenant", key.tenant.map(|tenant| text(tenant.to_string())))
@@ -92,6 +108,40 @@ impl Table {
     ) -> Result<Page<ApiKeyRecord>, StorageError> {
         let accepts = |pk: &str, sk: &str| pk.starts_with("KEY#") && sk == "KEY";
         self.list(LIST, &keys::keys_of(tenant), limit, cursor, accepts, read_key).await
+    }
+
+    /// Takes `count` requests from a key's bucket of `rate` a second, and notes that it is used. 1 WRU, 2 for a busy key.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_requests(
+        &self,
+        id: &str,
+        count: u32,
+        rate: u32,
+        now: Timestamp,
+    ) -> Result<RequestsTaken, StorageError> {
+        let interval = MICROS / i64::from(rate);
+        let (present, cost) = (now.as_microsecond(), interval * i64::from(count));
+        let full = present + MICROS * i64::from(BURST_SECONDS);
+        let used = || self.update(keys::api_key(id)).set("used_at", time(now)).value("present", number(present));
+        let idle = used().set("due", number(present + cost));
+        let idle =
+            idle.when("attribute_exists(#hash) AND (attribute_not_exists(#due) OR #due < :present)").run().await?;
+        let taken = match idle {
+            Updated::Done(_) => Ok(present + cost),
+            Updated::Refused(_) => {
+                let busy = used().move_by("due", cost).value("latest", number(full - cost));
+                match busy.when("#due >= :present AND #due <= :latest").run().await? {
+                    Updated::Done(before) => Ok(before.number("due").unwrap_or(present) + cost),
+                    Updated::Refused(item) => Err(item.number("due").unwrap_or(full)),
+                }
+            }
+        };
+        Ok(match taken {
+            Ok(due) => RequestsTaken::Taken { left: u32::try_from((full - due) / interval).unwrap_or(0) },
+            Err(due) => RequestsTaken::Wait(SignedDuration::from_micros((due + cost - full).max(0))),
+        })
     }
 
     /// Takes a key back: refused within a minute. 1 WRU.
@@ -192,6 +242,8 @@ fn read_key(item: &Item) -> Result<ApiKeyRecord, StorageError> {
         created_at: item.required_time("created_at")?,
         expires_at: item.time("ends_at"),
         revoked_at: item.time("revoked_at"),
+        requests_per_second: Some(item.count("rate")).filter(|rate| *rate > 0).unwrap_or(KEY_RATE_DEFAULT),
+        last_used_at: item.time("used_at"),
     })
 }
 

@@ -1,9 +1,10 @@
 //! Address cards.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One address card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingContact {
     /// The name: `formatted_name` and at least one part.
@@ -32,7 +33,7 @@ pub struct OutgoingContact {
 pub type Birthday = String;
 
 /// A person's name in parts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContactName {
     /// As it is shown.
@@ -55,7 +56,7 @@ pub struct ContactName {
 }
 
 /// A phone number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PhoneEntry {
     /// As it is shown.
@@ -70,7 +71,7 @@ pub struct PhoneEntry {
 }
 
 /// An e-mail address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmailEntry {
     /// The address.
@@ -81,7 +82,7 @@ pub struct EmailEntry {
 }
 
 /// A link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UrlEntry {
     /// The link.
@@ -92,7 +93,7 @@ pub struct UrlEntry {
 }
 
 /// A postal address.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostalAddress {
     /// Street and house number.
@@ -119,7 +120,7 @@ pub struct PostalAddress {
 }
 
 /// Where a person works.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Organisation {
     /// The company.

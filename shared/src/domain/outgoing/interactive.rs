@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{FileUse, OutgoingMedia};
 
 /// An interactive message by its kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Interactive {
     /// Up to three buttons to answer with.
@@ -16,9 +17,9 @@ pub enum Interactive {
     /// A button that opens a link.
     CtaUrl(Card<Named<LinkButton>>),
     /// A button that shares the customer's location.
-    LocationRequestMessage(Card<Named<Map<String, Value>>>),
+    LocationRequestMessage(Card<Named<Anything>>),
     /// A button that shares the customer's phone number.
-    RequestContactInfo(Card<Named<Map<String, Value>>>),
+    RequestContactInfo(Card<Named<Anything>>),
     /// One product of a catalogue.
     Product(Card<Product>),
     /// Up to thirty products of a catalogue.
@@ -32,17 +33,17 @@ pub enum Interactive {
     /// A form for a postal address; India only.
     AddressMessage(Card<Named<Address>>),
     /// Asks whether the business may call.
-    CallPermissionRequest(Card<Named<Map<String, Value>>>),
+    CallPermissionRequest(Card<Named<Anything>>),
     /// A button that calls the business.
     VoiceCall(Card<Named<VoiceCall>>),
     /// A payment; India, Brazil, Singapore. Passed on as it is.
-    OrderDetails(Card<Named<Map<String, Value>>>),
+    OrderDetails(Card<Named<Anything>>),
     /// What became of a paid order. Passed on as it is.
-    OrderStatus(Card<Named<Map<String, Value>>>),
+    OrderStatus(Card<Named<Anything>>),
 }
 
 /// What an interactive message shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Card<A> {
     /// On top.
@@ -62,8 +63,14 @@ fn none<T>() -> Option<T> {
     None
 }
 
+/// An object that Meta takes as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+pub struct Anything(pub Map<String, Value>);
+
 /// A text of a card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
     /// The text.
@@ -71,7 +78,7 @@ pub struct Words {
 }
 
 /// What stands on top of a card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Header {
     /// A line.
@@ -97,7 +104,7 @@ pub enum Header {
 }
 
 /// Buttons to answer with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replies {
     /// The buttons.
@@ -105,7 +112,7 @@ pub struct Replies {
 }
 
 /// A button: `{"type":"reply","reply":{…}}`, on carousel cards `quick_reply`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Button {
     /// On a card of its own.
@@ -124,7 +131,7 @@ pub enum Button {
 pub type QuickReply = Reply;
 
 /// What a button sends back, and its label.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reply {
     /// Comes back with the answer.
@@ -134,7 +141,7 @@ pub struct Reply {
 }
 
 /// Rows to choose from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
     /// The label of the button that opens the list.
@@ -144,7 +151,7 @@ pub struct Rows {
 }
 
 /// A section of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
     /// Its title; required if there are several.
@@ -155,7 +162,7 @@ pub struct Section {
 }
 
 /// A row of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// Comes back with the answer.
@@ -168,7 +175,7 @@ pub struct Row {
 }
 
 /// An action that Meta knows by a fixed name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Named<P> {
     /// The name that belongs to the kind.
@@ -179,7 +186,7 @@ pub struct Named<P> {
 }
 
 /// A button that opens a link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkButton {
     /// The label.
@@ -189,7 +196,7 @@ pub struct LinkButton {
 }
 
 /// One product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Product {
     /// The catalogue.
@@ -199,7 +206,7 @@ pub struct Product {
 }
 
 /// Products in sections.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductSections {
     /// The catalogue.
@@ -209,7 +216,7 @@ pub struct ProductSections {
 }
 
 /// A section of products.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductSection {
     /// Its title; required if there are several.
@@ -220,7 +227,7 @@ pub struct ProductSection {
 }
 
 /// A product of a section.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductItem {
     /// The product.
@@ -228,7 +235,7 @@ pub struct ProductItem {
 }
 
 /// Which product stands for the catalogue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Thumbnail {
     /// The product; the first without it.
@@ -237,7 +244,7 @@ pub struct Thumbnail {
 }
 
 /// Cards beside each other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cards {
     /// The cards.
@@ -245,7 +252,7 @@ pub struct Cards {
 }
 
 /// A card of a carousel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CarouselCard {
     /// Its place, from 0.
@@ -264,7 +271,7 @@ pub struct CarouselCard {
 }
 
 /// A form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Flow {
     /// `3`.
@@ -292,35 +299,38 @@ pub struct Flow {
 }
 
 /// Where a form begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlowScreen {
     /// The screen.
     pub screen: String,
     /// What it is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub data: Option<Map<String, Value>>,
 }
 
 /// A form for a postal address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Address {
     /// `IN`.
     pub country: String,
     /// What is filled in already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub values: Option<Map<String, Value>>,
     /// Addresses to choose from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_addresses: Option<Vec<Value>>,
     /// What was wrong with the last answer, by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub validation_errors: Option<Map<String, Value>>,
 }
 
 /// A button that calls the business.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoiceCall {
     /// The label.

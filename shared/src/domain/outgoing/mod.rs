@@ -12,15 +12,16 @@ mod read;
 mod template;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 pub use check::Violation;
 pub use contact::{
     Birthday, ContactName, EmailEntry, Organisation, OutgoingContact, PhoneEntry, PostalAddress, UrlEntry,
 };
 pub use interactive::{
-    Address, Button, Card, Cards, CarouselCard, Flow, FlowScreen, Header, Interactive, LinkButton, Named, Product,
-    ProductItem, ProductSection, ProductSections, QuickReply, Replies, Reply, Row, Rows, Section, Thumbnail, VoiceCall,
-    Words,
+    Address, Anything, Button, Card, Cards, CarouselCard, Flow, FlowScreen, Header, Interactive, LinkButton, Named,
+    Product, ProductItem, ProductSection, ProductSections, QuickReply, Replies, Reply, Row, Rows, Section, Thumbnail,
+    VoiceCall, Words,
 };
 pub use limits::*;
 pub use template::{Component, Currency, Fallback, Index, Language, OfferEnd, Parameter, Template, TemplateCard};
@@ -28,7 +29,7 @@ pub use template::{Component, Currency, Fallback, Index, Language, OfferEnd, Par
 use super::content::Text;
 
 /// A message to send. As JSON: one key, the kind, and its object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outgoing {
     /// Plain text.
@@ -56,7 +57,7 @@ pub enum Outgoing {
 }
 
 /// A file: one of ours by its id, one of Meta's by its id, or a public link.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingMedia {
     /// `med_…` from `POST /v1/media`, or an id that Meta gave out for this number.
@@ -77,7 +78,7 @@ pub struct OutgoingMedia {
 }
 
 /// A place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Degrees north, -90 to 90.
@@ -93,7 +94,7 @@ pub struct Place {
 }
 
 /// An angle as it was given, number or text; on the wire a text, which Meta's pages and its description agree on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct Degrees(pub String);
 
@@ -113,7 +114,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
 }
 
 /// An emoji on an earlier message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingReaction {
     /// The wamid of the message.

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{FileUse, OutgoingMedia, Place};
 
 /// An approved template with its parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
     /// Its name.
@@ -15,11 +16,12 @@ pub struct Template {
     pub language: Language,
     /// Its parts that have parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
     pub components: Vec<Component>,
 }
 
 /// A template's language.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Language {
     /// Exactly the template's locale, such as `en_US`.
@@ -30,7 +32,7 @@ pub struct Language {
 }
 
 /// A part of a template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Component {
     /// The header: one parameter.
@@ -71,17 +73,18 @@ pub enum Component {
 }
 
 /// A card of a template's carousel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateCard {
     /// Its place, from 0.
     pub card_index: u32,
     /// Its parts that have parameters.
+    #[schema(no_recursion)]
     pub components: Vec<Component>,
 }
 
 /// A place among the buttons, number or text; on the wire a text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct Index(pub String);
 
@@ -92,7 +95,7 @@ impl<'de> Deserialize<'de> for Index {
 }
 
 /// A value for a variable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Parameter {
     /// A text.
@@ -171,7 +174,7 @@ pub enum Parameter {
 }
 
 /// An amount.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Currency {
     /// Shown where the device cannot write it.
@@ -183,7 +186,7 @@ pub struct Currency {
 }
 
 /// A text shown as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fallback {
     /// The text.
@@ -191,7 +194,7 @@ pub struct Fallback {
 }
 
 /// The end of an offer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfferEnd {
     /// Unix milliseconds.

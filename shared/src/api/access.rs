@@ -1,0 +1,131 @@
+//! Who is asking: the key is proved before anything else is looked at, and counted against its rate.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+use subtle::ConstantTimeEq;
+
+use super::key::{ApiKey, hash};
+use crate::cache::Cache;
+use crate::clock::{Clock, Timestamp};
+use crate::domain::ids::TenantId;
+use crate::domain::tenant::{ApiKeyRecord, AuditEntry};
+use crate::http::Problem;
+use crate::limits::{API_KEY_CACHE_FOR, CACHE_FOR};
+use crate::secret::Secret;
+use crate::storage::Table;
+use crate::telemetry::Metrics;
+use crate::vault::{Context, Vault};
+
+/// What it takes to know a caller.
+#[derive(Debug)]
+pub struct Access {
+    table: Table,
+    vault: Vault,
+    clock: Clock,
+    metrics: Metrics,
+    keys: Cache<String, ApiKeyRecord>,
+    pepper: Cache<(), Arc<Secret>>,
+    rates: super::rate::Rates,
+}
+
+/// What a function of the API may use, which includes knowing its callers.
+pub trait Guarded: Send + Sync + 'static {
+    /// How it knows them.
+    fn access(&self) -> &Access;
+}
+
+impl Access {
+    /// Remembers keys for up to a minute.
+    #[must_use]
+    pub fn new(table: Table, vault: Vault, clock: Clock, metrics: Metrics) -> Self {
+        Self {
+            table,
+            vault,
+            metrics,
+            keys: Cache::strict(clock.clone(), API_KEY_CACHE_FOR),
+            pepper: Cache::keeping_stale(clock.clone(), CACHE_FOR),
+            rates: super::rate::Rates::default(),
+            clock,
+        }
+    }
+
+    /// Forgets a key that was changed: here at once, elsewhere within a minute.
+    pub fn forget(&self, key: &str) {
+        self.keys.forget(&key.to_owned());
+    }
+
+    /// The secret that all keys are hashed with.
+    ///
+    /// # Errors
+    /// When AWS does not answer, or before `operator init`.
+    pub async fn pepper(&self) -> Result<Arc<Secret>, Problem> {
+        let fetch = async {
+            let Some(sealed) = self.table.system_secret("api-key-pepper").await? else { return Ok(None) };
+            Ok::<_, Problem>(Some(Arc::new(self.vault.open(&sealed, &Context::ApiKeyPepper).await?)))
+        };
+        self.pepper.get(&(), fetch).await?.ok_or_else(|| {
+            tracing::error!(event = "api.not_initialised", remedy = "run `operator init`");
+            Problem::unavailable()
+        })
+    }
+
+    /// Records who changed what, after it was changed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note(&self, tenant: Option<TenantId>, key: &str, action: &str, subject: &str) -> Result<(), Problem> {
+        let (key, action, subject) = (key.to_owned(), action.to_owned(), subject.to_owned());
+        Ok(self.table.put_audit(tenant, &AuditEntry { at: self.clock.now(), key, action, subject }).await?)
+    }
+
+    async fn known(&self, headers: &HeaderMap, now: Timestamp) -> Result<ApiKeyRecord, Problem> {
+        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        // The scheme's name has no case (RFC 9110).
+        let bearer = header.and_then(|value| value.split_once(' '));
+        let key =
+            bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, key)| ApiKey::parse(key));
+        let Some(key) = key else { return Err(self.refused("malformed")) };
+        let record = self.keys.get(&key.id, self.table.api_key(&key.id)).await?;
+        let Some(record) = record else { return Err(self.refused("unknown")) };
+        let expected = hash(&key, &*self.pepper().await?);
+        if expected.is_empty() || !bool::from(expected.as_bytes().ct_eq(record.hash.as_bytes())) {
+            return Err(self.refused("secret"));
+        }
+        match record.refusal(now) {
+            Some(why) => Err(self.refused(why)),
+            None => Ok(record),
+        }
+    }
+
+    fn refused(&self, reason: &str) -> Problem {
+        self.metrics.count("auth_failed", reason, 1);
+        Problem::unauthorized()
+    }
+}
+
+/// Lets nobody through whose key is not good, or used faster than its rate.
+pub async fn guard<D: Guarded>(State(deps): State<Arc<D>>, mut request: Request, next: Next) -> Response {
+    let access = deps.access();
+    let now = access.clock.now();
+    let key = match access.known(request.headers(), now).await {
+        Ok(key) => key,
+        Err(problem) => return problem.into_response(),
+    };
+    let standing = match access.rates.take(&access.table, &key, now).await {
+        Ok(standing) => standing,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    let mut response = if standing.is_spent() {
+        access.metrics.count("api_rate_limited", "key", 1);
+        Problem::too_many().into_response()
+    } else {
+        request.extensions_mut().insert(Arc::new(key));
+        next.run(request).await
+    };
+    standing.head(response.headers_mut());
+    response
+}

@@ -1,0 +1,189 @@
+//! What is asked: ids, queries and bodies, read at the edge. A refusal names the field and the rule.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use bytes::Bytes;
+use http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use crate::domain::ids;
+use crate::http::Problem;
+use crate::limits::API_BODY_MAX;
+
+/// Items of a page unless the caller asks for another number.
+const LIMIT_DEFAULT: u16 = 50;
+/// Most items of a page: what DynamoDB reads in one batch.
+const LIMIT_MAX: u16 = 100;
+
+/// What may stand in a path.
+pub trait Named: Sized {
+    /// Reads it; what cannot exist is answered like what does not.
+    fn named(text: &str) -> Option<Self>;
+}
+
+macro_rules! ids {
+    ($($id:ident),*) => {$(
+        impl Named for ids::$id {
+            fn named(text: &str) -> Option<Self> {
+                Self::parse(text).ok()
+            }
+        }
+    )*};
+}
+
+ids!(
+    BroadcastId,
+    ContactId,
+    ConversationId,
+    MediaId,
+    MessageId,
+    MetaAppId,
+    OffboardingId,
+    OnboardingId,
+    OutboundId,
+    PhoneNumberId,
+    ReplayId,
+    TenantId,
+    WabaId
+);
+
+impl Named for String {
+    fn named(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+/// The id in a path; 404 if there can be none like it.
+#[derive(Debug)]
+pub struct Id<T>(pub T);
+
+impl<T: Named, D: Sync + Send> FromRequestParts<D> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, deps: &D) -> Result<Self, Problem> {
+        let Path(id) = Path::<String>::from_request_parts(parts, deps).await.map_err(|_| Problem::not_found())?;
+        T::named(&id).map(Self).ok_or_else(Problem::not_found)
+    }
+}
+
+/// Both ids in a path.
+#[derive(Debug)]
+pub struct Ids<A, B>(pub A, pub B);
+
+impl<A: Named, B: Named, D: Sync + Send> FromRequestParts<D> for Ids<A, B> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, deps: &D) -> Result<Self, Problem> {
+        let ids = Path::<(String, String)>::from_request_parts(parts, deps).await;
+        let Path((one, other)) = ids.map_err(|_| Problem::not_found())?;
+        A::named(&one).zip(B::named(&other)).map(|(one, other)| Self(one, other)).ok_or_else(Problem::not_found)
+    }
+}
+
+/// What stands in the query.
+#[derive(Debug)]
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned, D: Sync + Send> FromRequestParts<D> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &D) -> Result<Self, Problem> {
+        let read = Query::<T>::try_from_uri(&parts.uri);
+        read.map(|Query(asked)| Self(asked)).map_err(|error| {
+            let text = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Problem::invalid("query", &text)
+        })
+    }
+}
+
+/// Where a page begins and how long it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// Items of the page.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u16>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// The page asked for: how long at most, and from where.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn read(self) -> Result<(u16, Option<String>), Problem> {
+        Ok((limit(self.limit)?, self.cursor))
+    }
+}
+
+/// The length of a page.
+///
+/// # Errors
+/// When it is too long.
+pub(super) fn limit(asked: Option<u16>) -> Result<u16, Problem> {
+    let limit = asked.unwrap_or(LIMIT_DEFAULT);
+    if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(Problem::invalid("limit", "must be from 1 to 100")) }
+}
+
+/// A request body, read as its type.
+#[derive(Debug)]
+pub struct Said<T>(pub T);
+
+impl<T: DeserializeOwned, D: Sync + Send> FromRequest<D> for Said<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, deps: &D) -> Result<Self, Problem> {
+        let body = Upload::from_request(request, deps).await.ok().filter(|Upload(body)| body.len() <= API_BODY_MAX);
+        let Upload(body) = body.ok_or_else(Problem::too_large)?;
+        let json = parse(&body)?;
+        // A derived reader would take an array for an object, field by field.
+        if !json.is_object() {
+            return Err(Problem::invalid("body", "must be an object"));
+        }
+        typed(json).map(Self)
+    }
+}
+
+/// A request body as it is, up to the limit of its route.
+#[derive(Debug)]
+pub struct Upload(pub Bytes);
+
+impl<D: Sync + Send> FromRequest<D> for Upload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, deps: &D) -> Result<Self, Problem> {
+        Bytes::from_request(request, deps).await.map(Self).map_err(|_| Problem::upload_too_large())
+    }
+}
+
+/// A request body as JSON.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(body: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))
+}
+
+/// A request as its type; a refusal names the field and the rule.
+///
+/// # Errors
+/// Names the field.
+pub fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let field = error.path().to_string();
+        Problem::invalid(if field == "." { "body" } else { &field }, &error.inner().to_string())
+    })
+}
+
+/// A name that is shown in lists.
+///
+/// # Errors
+/// When it is empty, longer than `max` characters, or holds control characters.
+pub fn named(field: &str, name: String, max: usize) -> Result<String, Problem> {
+    let fits = !name.trim().is_empty() && name.chars().count() <= max && !name.chars().any(char::is_control);
+    if fits { Ok(name) } else { Err(Problem::invalid(field, &format!("must be text of 1 to {max} characters"))) }
+}

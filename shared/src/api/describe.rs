@@ -1,0 +1,119 @@
+//! The description of the whole API, from those of the functions that answer it.
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+use super::Refusals;
+
+/// Ends the names of our answers' types in Rust, not in the description.
+const SUFFIX: &str = "Json";
+/// How a reference to a schema begins.
+const SCHEMAS: &str = "#/components/schemas/";
+
+/// Puts the functions' descriptions together: OpenAPI 3.1.
+#[must_use]
+pub fn describe(parts: impl IntoIterator<Item = OpenApi>) -> Value {
+    let mut paths = Map::new();
+    let mut schemas = Map::new();
+    for part in parts {
+        let Ok(Value::Object(mut part)) = serde_json::to_value(part) else { continue };
+        for (path, methods) in object(part.remove("paths")) {
+            let mut known = object(paths.remove(&path));
+            known.extend(object(Some(methods)));
+            paths.insert(path, Value::Object(known));
+        }
+        let mut components = object(part.remove("components"));
+        schemas.extend(object(components.remove("schemas")));
+    }
+    describe_answers(&mut paths);
+    let responses: Map<String, Value> = Refusals::ALL.into_iter().map(response).collect();
+    let mut description = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Switchboard",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "WhatsApp Business conversations of your tenants. Every request carries an API key, which decides the tenant; what is another tenant's answers as if it did not exist.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": responses,
+            "securitySchemes": {"key": {
+                "type": "http", "scheme": "bearer", "bearerFormat": "sb_live_…",
+                "description": "An API key. The scope that an operation needs stands with it: `read`, `send`, `manage` of a tenant, or `operator`.",
+            }},
+        },
+    });
+    rename(&mut description);
+    description
+}
+
+fn object(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
+fn response((_, name, meaning): (&str, &str, &str)) -> (String, Value) {
+    let schema = json!({"$ref": format!("{SCHEMAS}Problem")});
+    let mut response = json!({"description": meaning, "content": {crate::http::PROBLEM_JSON: {"schema": schema}}});
+    if name == "TooMany" {
+        response["headers"] = json!({"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}});
+    }
+    (name.to_owned(), response)
+}
+
+/// Every answer needs a description; most say all by their status and type.
+fn describe_answers(paths: &mut Map<String, Value>) {
+    for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        let Some(Value::Object(responses)) = operation.get_mut("responses") else { continue };
+        for (status, response) in responses.iter_mut().filter(|(_, response)| response.get("$ref").is_none()) {
+            let Value::Object(response) = response else { continue };
+            let meaning = match status.as_str() {
+                "201" => "Made.",
+                "202" => "Accepted: it will be done.",
+                "204" => "Done.",
+                _ => "As asked.",
+            };
+            let description = response.entry("description").or_insert_with(|| json!(meaning));
+            if description == "" {
+                *description = json!(meaning);
+            }
+        }
+    }
+}
+
+/// Takes the suffix of our types out of every schema's name, and gives refusals their media type.
+fn rename(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(Value::String(reference)) = object.get_mut("$ref")
+                && reference.starts_with(SCHEMAS)
+            {
+                *reference = reference.replace(SUFFIX, "");
+            }
+            if let Some(Value::Object(schemas)) = object.get_mut("schemas") {
+                let known = std::mem::take(schemas);
+                for (name, schema) in &known {
+                    let short = name.replace(SUFFIX, "");
+                    let taken = short != *name && known.contains_key(&short);
+                    schemas.insert(if taken { name.clone() } else { short }, schema.clone());
+                }
+            }
+            let refusal = object.get("content").and_then(|content| content.pointer("/application~1json/schema/$ref"));
+            if refusal.and_then(Value::as_str).is_some_and(|reference| reference.ends_with("/Problem"))
+                && let Some(Value::Object(content)) = object.get_mut("content")
+                && let Some(schema) = content.remove("application/json")
+            {
+                content.insert(crate::http::PROBLEM_JSON.to_owned(), schema);
+            }
+            object.values_mut().for_each(rename);
+        }
+        Value::Array(items) => items.iter_mut().for_each(rename),
+        _ => {}
+    }
+}

@@ -1,0 +1,17 @@
+//! What the functions that answer our JSON API have in common: who is asking, what is asked, how it is answered.
+
+mod access;
+mod answer;
+mod ask;
+mod caller;
+mod describe;
+mod key;
+mod problem;
+mod rate;
+
+pub use access::{Access, Guarded, guard};
+pub use answer::{List, Moment, Refusals, raw};
+pub use ask::{Asked, Id, Ids, Named, PageQuery, Said, Upload, named, parse, typed};
+pub use caller::{Caller, Manage, Operator, Read, Send, TenantOrOperator};
+pub use describe::describe;
+pub use key::{ApiKey, hash};

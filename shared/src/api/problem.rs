@@ -1,0 +1,45 @@
+//! Failures of ours as answers: what the caller can cure is told, the rest is logged and told as "not now".
+
+use crate::http::Problem;
+use crate::queue::QueueError;
+use crate::random::NoRandomness;
+use crate::storage::{ArchiveError, StorageError};
+use crate::vault::VaultError;
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        if error == StorageError::BadCursor {
+            return Self::invalid("cursor", "must be a next_cursor that this list gave out");
+        }
+        unavailable(&error)
+    }
+}
+
+impl From<NoRandomness> for Problem {
+    fn from(error: NoRandomness) -> Self {
+        StorageError::from(error).into()
+    }
+}
+
+impl From<VaultError> for Problem {
+    fn from(error: VaultError) -> Self {
+        unavailable(&error)
+    }
+}
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        unavailable(&error)
+    }
+}
+
+impl From<ArchiveError> for Problem {
+    fn from(error: ArchiveError) -> Self {
+        unavailable(&error)
+    }
+}
+
+fn unavailable(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(event = "api.unavailable", %error);
+    Problem::unavailable()
+}

@@ -1,0 +1,108 @@
+//! How fast a key may ask: a bucket in the table, of which an instance takes a few requests at once, so that a busy key
+//! costs one write for many requests.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::tenant::{ApiKeyRecord, BURST_SECONDS};
+use crate::limits::CACHE_ENTRIES_MAX;
+use crate::storage::{RequestsTaken, StorageError, Table};
+
+/// Requests that an instance takes at once, as a part of those of a second.
+const BATCHES_A_SECOND: u32 = 5;
+/// How long an instance may use what it took: after that it is as good as unused.
+const BATCH_FOR: SignedDuration = SignedDuration::from_secs(5);
+/// Names of draft-ietf-httpapi-ratelimit-headers.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// What the keys that this instance has seen may still do.
+#[derive(Debug, Default)]
+pub(super) struct Rates(Mutex<HashMap<String, Batch>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    left: u32,
+    in_table: u32,
+    until: Timestamp,
+}
+
+/// Where a key stands after a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    rate: u32,
+    left: u32,
+    wait: Option<SignedDuration>,
+}
+
+impl Rates {
+    /// Counts one request. No write while the instance has some left; else one or two.
+    pub(super) async fn take(
+        &self,
+        table: &Table,
+        key: &ApiKeyRecord,
+        now: Timestamp,
+    ) -> Result<Standing, StorageError> {
+        let rate = key.requests_per_second.max(1);
+        if let Some(left) = self.one_more(&key.id, now) {
+            return Ok(Standing { rate, left, wait: None });
+        }
+        let batch = (rate / BATCHES_A_SECOND).max(1);
+        let mut taken = table.take_requests(&key.id, batch, rate, now).await?;
+        let mut count = batch;
+        if batch > 1 && matches!(taken, RequestsTaken::Wait(_)) {
+            (taken, count) = (table.take_requests(&key.id, 1, rate, now).await?, 1);
+        }
+        Ok(match taken {
+            RequestsTaken::Taken { left: in_table } => {
+                self.keep(
+                    &key.id,
+                    Batch { left: count - 1, in_table, until: now.checked_add(BATCH_FOR).unwrap_or(now) },
+                );
+                Standing { rate, left: in_table + count - 1, wait: None }
+            }
+            RequestsTaken::Wait(wait) => Standing { rate, left: 0, wait: Some(wait) },
+        })
+    }
+
+    fn one_more(&self, key: &str, now: Timestamp) -> Option<u32> {
+        let mut batches = self.0.lock().ok()?;
+        let batch = batches.get_mut(key).filter(|batch| batch.left > 0 && now < batch.until)?;
+        batch.left -= 1;
+        Some(batch.left + batch.in_table)
+    }
+
+    fn keep(&self, key: &str, batch: Batch) {
+        let Ok(mut batches) = self.0.lock() else { return };
+        if batches.len() >= CACHE_ENTRIES_MAX {
+            batches.clear();
+        }
+        batches.insert(key.to_owned(), batch);
+    }
+}
+
+impl Standing {
+    /// Whether the request must wait.
+    pub(super) fn is_spent(self) -> bool {
+        self.wait.is_some()
+    }
+
+    /// Tells the caller where it stands.
+    pub(super) fn head(self, headers: &mut HeaderMap) {
+        let burst = self.rate.saturating_mul(BURST_SECONDS);
+        let reset = burst.saturating_sub(self.left).div_ceil(self.rate);
+        let mut set = |name: HeaderName, text: String| {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        };
+        set(POLICY, format!("\"key\";q={burst};w={BURST_SECONDS}"));
+        set(LIMIT, format!("\"key\";r={};t={reset}", self.left));
+        if let Some(wait) = self.wait {
+            set(header::RETRY_AFTER, (wait.as_secs() + 1).to_string());
+        }
+    }
+}
