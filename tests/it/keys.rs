@@ -1,16 +1,9 @@
 //! Tenants, keys and who changed them (D1): made, shown once, ended, taken back.
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, App};
-
-async fn ask(app: &App, key: &str, method: &str, path: &str, body: Value) -> Answer {
-    let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"));
-    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-    app.request(request.body(body).unwrap()).await
-}
+use crate::harness::{App, ask};
 
 #[tokio::test]
 async fn an_operator_makes_a_tenant_and_its_keys_which_make_others() {

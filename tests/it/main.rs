@@ -27,6 +27,7 @@ mod identity;
 mod inbound;
 mod keys;
 mod kinds;
+mod matrix;
 mod media;
 mod message_history;
 mod metamorphic;

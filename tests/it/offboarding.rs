@@ -15,7 +15,7 @@ use shared::provider::meta::signed_request;
 use shared::queue::{InboundWork, Payload};
 use shared::secret::Secret;
 
-use crate::harness::{Answer, App, CUSTOMER, NUMBER, change, text_message};
+use crate::harness::{Answer, App, CUSTOMER, NUMBER, ask, change, text_message};
 use crate::onboarding::{ACCOUNT, NEW, business, finished, grant, post, settle};
 use crate::partner::with_credit;
 
@@ -26,16 +26,6 @@ pub(crate) const LEAVER: &str = "15550008888";
 pub(crate) struct Other {
     pub(crate) tenant: TenantId,
     pub(crate) key: String,
-}
-
-pub(crate) async fn ask(app: &App, key: &str, method: &str, path: &str, body: Value) -> Answer {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json");
-    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-    app.request(request.body(body).unwrap()).await
 }
 
 /// A tenant connects the account that nobody has connected.

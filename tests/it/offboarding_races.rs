@@ -5,11 +5,11 @@ use sandbox::meta::ScriptedFault;
 use serde_json::{Value, json};
 use shared::domain::ids::WabaId;
 
-use crate::harness::{App, NUMBER};
+use crate::harness::{App, NUMBER, ask};
 use crate::kinds::JPEG;
 use crate::offboarding::{
-    LEAVER, ask, both_live, callback, connect, hours, items, joins, leave, nothing_is_left, of_the_stayer,
-    partner_removed, says, state,
+    LEAVER, both_live, callback, connect, hours, items, joins, leave, nothing_is_left, of_the_stayer, partner_removed,
+    says, state,
 };
 use crate::onboarding::{ACCOUNT, NEW, business, finished, grant, post, settle};
 use crate::partner::with_credit;

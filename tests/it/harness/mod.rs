@@ -326,6 +326,17 @@ pub(crate) async fn call(router: Router, request: Request<Body>) -> Answer {
     Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
 }
 
+/// A call of our API with this key; null is no body.
+pub(crate) async fn ask(app: &App, key: &str, method: &str, path: &str, body: Value) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json");
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    app.request(request.body(body).unwrap()).await
+}
+
 pub(crate) fn to_customer(text: &str) -> Value {
     json!({"from": NUMBER, "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": text}})
 }

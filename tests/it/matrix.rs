@@ -1,0 +1,281 @@
+//! Who may do what (T1): every route of the description, with every kind of key, asking for what is the caller's, another
+//! tenant's, nobody's, and for what cannot be. A route that the table below does not know fails.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use shared::domain::tenant::Scope;
+
+use crate::harness::{App, CUSTOMER, NUMBER, WABA, ask, change, text_message, webhook_body};
+
+/// What can exist and does not, by what stands in a path.
+const MISSING: [(&str, &str); 10] = [
+    ("/v1/conversations/", "conv_900100200300501_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/numbers/", "900100200300599"),
+    ("/v1/media/", "med_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/broadcasts/", "brd_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/onboardings/", "onb_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/offboardings/", "off_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/replays/", "rpl_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/tenants/", "ten_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/keys/", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/merges/", "con_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+];
+const MISSING_MESSAGE: &str = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+const USER: &str = "US.77001122334455667788";
+
+/// The tenant that has everything, and the keys that ask.
+struct World {
+    app: App,
+    ids: BTreeMap<&'static str, String>,
+    message: String,
+    theirs: String,
+    other_contact: String,
+    keys: BTreeMap<&'static str, String>,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned()
+}
+
+impl World {
+    async fn new() -> Self {
+        let app = App::start().await;
+        let ended = json!({"scopes": ["read", "send", "manage"], "expires_in_days": 1});
+        let ended = ask(&app, &app.seed.api_key, "POST", "/v1/keys", ended).await.json();
+        app.advance(86_400);
+        app.customer_writes("hello");
+        app.drain().await;
+        let webhook = |message: Value| webhook_body(&[change(NUMBER, json!({"messages": [message]}))]);
+        app.webhook(webhook(text_message(CUSTOMER, "wamid.theirs", "hello"))).await;
+        for (id, from) in [("wamid.user", None), ("wamid.both", Some("15550003333"))] {
+            let mut message = text_message("15550003333", id, id);
+            message["from_user_id"] = json!(USER);
+            if from.is_none() {
+                message.as_object_mut().unwrap().remove("from");
+            }
+            app.webhook(webhook(message)).await;
+            app.webhook(webhook(text_message("15550003333", "wamid.phone", "by phone"))).await;
+            app.drain().await;
+        }
+        let key = app.seed.api_key.clone();
+        let made = async |path: &str, body: Value| {
+            let answer = ask(&app, &key, "POST", path, body).await;
+            assert!(answer.status.is_success(), "{path}: {}", answer.text);
+            answer.json()
+        };
+        let sent = made("/v1/messages", crate::harness::to_customer("queued")).await;
+        let image = Request::post("/v1/media").header("authorization", format!("Bearer {key}"));
+        let image = app.request(image.body(Body::from(crate::kinds::JPEG)).unwrap()).await.json();
+        let merges = ask(&app, &key, "GET", "/v1/merges", Value::Null).await.json();
+        let contacts = &merges["data"][0]["contact_ids"];
+        let revocable = made("/v1/keys", json!({"scopes": ["read"]})).await;
+        let ids = BTreeMap::from([
+            ("/v1/conversations/", text(&sent["conversation_id"])),
+            ("/v1/numbers/", NUMBER.to_owned()),
+            ("/v1/media/", text(&image["id"])),
+            ("/v1/broadcasts/", text(&made("/v1/broadcasts", broadcast(NUMBER)).await["id"])),
+            ("/v1/onboardings/", text(&made("/v1/onboardings", json!({"app": "sandbox"})).await["id"])),
+            ("/v1/replays/", text(&made("/v1/replays", json!({"source": "archive"})).await["id"])),
+            ("/v1/tenants/", app.seed.tenant_id.clone()),
+            ("/v1/keys/", text(&revocable["id"])),
+            ("/v1/merges/", text(&contacts[0])),
+        ]);
+        let other = app.stack.operator.create_tenant("Other").await.unwrap();
+        let mut keys = BTreeMap::from([("own", key.clone()), ("operator", app.seed.operator_key.clone())]);
+        let all = [Scope::Read, Scope::Send, Scope::Manage];
+        let own = shared::domain::ids::TenantId::parse(&app.seed.tenant_id).unwrap();
+        let make = async |tenant, scopes: &[Scope]| {
+            app.stack.operator.create_key(Some(tenant), scopes).await.unwrap().expose().to_owned()
+        };
+        keys.insert("other", make(other, &all).await);
+        for lacking in all {
+            let rest: Vec<Scope> = all.into_iter().filter(|scope| *scope != lacking).collect();
+            keys.insert(lacking.as_str(), make(own, &rest).await);
+        }
+        let revoked = made("/v1/keys", json!({"scopes": ["read", "send", "manage"]})).await;
+        let revoke = format!("/v1/keys/{}", text(&revoked["id"]));
+        ask(&app, &key, "DELETE", &revoke, Value::Null).await;
+        keys.insert("expired", text(&ended["key"]));
+        keys.insert("revoked", text(&revoked["key"]));
+        keys.insert("malformed", format!("{}x", app.seed.api_key));
+        let (message, other_contact) = (text(&sent["id"]), text(&contacts[1]));
+        Self { ids, message, theirs: "wamid.theirs".to_owned(), other_contact, keys, app }
+    }
+
+    /// An operation's path with what is the tenant's, with what does not exist, with what cannot.
+    fn paths(&self, path: &str) -> [String; 3] {
+        let prefix = MISSING.iter().find(|(prefix, _)| path.starts_with(prefix));
+        let Some((prefix, missing)) = prefix else { return [path.to_owned(), path.to_owned(), path.to_owned()] };
+        let own = self.ids.get(prefix).map_or(*missing, String::as_str);
+        let fill = |id: &str, message: &str, other: &str| {
+            path.replace("{id}", id).replace("{one}", id).replace("{message}", message).replace("{other}", other)
+        };
+        [
+            fill(own, &self.message, &self.other_contact),
+            fill(missing, MISSING_MESSAGE, "con_01ARZ3NDEKTSV4RRFFQ69G5FAW"),
+            fill("%00..%2f'", "msg_", "con_"),
+        ]
+    }
+
+    /// What each operation is asked: in the owner's words, and with ids of nobody's in their place.
+    fn bodies(&self, operation: &str) -> Option<[Value; 2]> {
+        let same = |body: Value| Some([body.clone(), body]);
+        match operation {
+            "sendMessage" => {
+                let to = |from: &str| json!({"from": from, "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": "x"}});
+                Some([to(NUMBER), to("900100200300599")])
+            }
+            "createBroadcast" => Some([broadcast(NUMBER), broadcast("900100200300599")]),
+            "settleMessage" => same(json!({"outcome": "sent"})),
+            "markRead" => Some([json!({"message_id": self.theirs}), json!({"message_id": "wamid.nobody"})]),
+            "putFallbackTemplate" => same(json!({"name": "order_update", "language": {"code": "en_US"}})),
+            "startOnboarding" => same(json!({"app": "sandbox"})),
+            "chooseForOnboarding" => same(json!({"waba_id": WABA})),
+            "startOffboarding" => {
+                Some([json!({"waba_id": WABA, "erase_after_days": 30}), json!({"waba_id": "900100200300499"})])
+            }
+            "createTenant" => same(json!({"name": "New"})),
+            "createKey" => same(json!({"scopes": ["read"]})),
+            "startReplay" => Some([
+                json!({"source": "archive", "number_id": NUMBER}),
+                json!({"source": "archive", "number_id": "900100200300599"}),
+            ]),
+            "uploadMedia"
+            | "undoMerge"
+            | "retryOnboarding"
+            | "lookAtHealth"
+            | "cancelMessage"
+            | "pauseBroadcast"
+            | "resumeBroadcast"
+            | "cancelBroadcast"
+            | "deleteFallbackTemplate"
+            | "revokeKey" => same(Value::Null),
+            _ => None,
+        }
+    }
+
+    async fn ask(&self, key: Option<&str>, method: &str, path: &str, body: &Value, operation: &str) -> (u16, String) {
+        let mut request = Request::builder().method(method.to_uppercase().as_str()).uri(path);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let body = match (operation, body) {
+            ("uploadMedia", _) => Body::from(crate::kinds::JPEG),
+            (_, Value::Null) => Body::empty(),
+            (_, body) => Body::from(body.to_string()),
+        };
+        let answer = self.app.request(request.body(body).unwrap()).await;
+        (answer.status.as_u16(), answer.text)
+    }
+}
+
+fn broadcast(from: &str) -> Value {
+    json!({"from": from, "template": {"name": "order_update", "language": {"code": "en_US"}}, "category": "utility",
+        "recipients": [{"to": "+15550004444", "parameters": ["x", "1"]}]})
+}
+
+/// What the owner gets for what is its own, where that is not simply a success.
+fn expected(operation: &str, success: u16) -> u16 {
+    match operation {
+        // The state of things does not allow it, which only its owner is told.
+        "settleMessage" | "retryOnboarding" | "chooseForOnboarding" => 409,
+        // There is none of the tenant's.
+        "getOffboarding" => 404,
+        _ => success,
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_every_caller_as_it_should() {
+    let world = Box::pin(World::new()).await;
+    let described = sandbox::stack::description();
+    let paths = described["paths"].as_object().unwrap().iter();
+    let mut operations: Vec<(&String, &String, &Value)> = paths
+        .flat_map(|(path, methods)| methods.as_object().unwrap().iter().map(move |(method, one)| (path, method, one)))
+        .collect();
+    // What ends something comes after what needs it.
+    let ends = |one: &Value| {
+        ["cancel", "delete", "revoke", "startOff"]
+            .iter()
+            .any(|verb| one["operationId"].as_str().unwrap().starts_with(verb))
+    };
+    operations.sort_by_key(|(.., operation)| ends(operation));
+    let mut cells = 0_u32;
+    for (path, method, operation) in operations {
+        cells += Box::pin(route(&world, path, method, operation)).await;
+    }
+    println!("matrix: {cells} cells, 0 surprises");
+    assert!(cells > 900, "{cells}");
+}
+
+async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u32 {
+    let name = operation["operationId"].as_str().unwrap();
+    let [own, missing, malformed] = world.paths(path);
+    let has_id = own != missing || name == "getOffboarding";
+    let [own_body, missing_body] = match world.bodies(name) {
+        Some(bodies) => bodies,
+        None if method == "get" => [Value::Null, Value::Null],
+        None => panic!("{name} is not in the matrix"),
+    };
+    let own = if name == "findConversation" { format!("{own}?phone=%2B{CUSTOMER}") } else { own };
+    let scopes: Vec<&str> =
+        operation["security"].as_array().unwrap().iter().map(|one| one["key"][0].as_str().unwrap()).collect();
+    let mut cells = 0;
+    // Who is nobody learns nothing, whatever is asked.
+    for (target, body) in [(&own, &own_body), (&missing, &missing_body), (&malformed, &own_body)] {
+        let mut refusals = Vec::new();
+        for key in [None, Some("malformed"), Some("revoked"), Some("expired")] {
+            let (status, text) = world.ask(key.map(|key| world.keys[key].as_str()), method, target, body, name).await;
+            assert_eq!(status, 401, "{name} {target} with {key:?}: {text}");
+            refusals.push(text);
+        }
+        assert!(refusals.iter().all(|text| *text == refusals[0]), "{name}");
+        for lacking in scopes.iter().filter(|scope| **scope != "operator") {
+            let (status, text) = world.ask(Some(&world.keys[*lacking]), method, target, body, name).await;
+            assert_eq!(status, 403, "{name} {target} without {lacking}: {text}");
+            cells += 1;
+        }
+        let wrong = if scopes == ["operator"] { "own" } else { "operator" };
+        if !scopes.contains(&"operator") || scopes.len() == 1 {
+            let (status, text) = world.ask(Some(&world.keys[wrong]), method, target, body, name).await;
+            assert_eq!(status, 403, "{name} {target} with the key of {wrong}: {text}");
+        }
+        cells += 5;
+    }
+    // Another tenant's is like nobody's, byte for byte.
+    let caller = if scopes == ["operator"] { "operator" } else { "other" };
+    let (missing_status, missing_text) =
+        world.ask(Some(&world.keys[caller]), method, &missing, &missing_body, name).await;
+    if caller == "other" && (has_id || own_body != missing_body) {
+        let (status, text) = world.ask(Some(&world.keys["other"]), method, &own, &own_body, name).await;
+        assert_eq!((status, text), (missing_status, missing_text.clone()), "{name}: another tenant's");
+        assert!(status == 404 || status == 422, "{name}: {missing_text}");
+    }
+    if has_id {
+        assert_eq!(missing_status, 404, "{name} {missing}: {missing_text}");
+        let (status, text) = world.ask(Some(&world.keys[caller]), method, &malformed, &own_body, name).await;
+        assert_eq!((status, text), (missing_status, missing_text), "{name} {malformed}");
+    } else if caller == "other" && method == "get" {
+        let list: Value = serde_json::from_str(&missing_text).unwrap();
+        assert!(!missing_text.contains(&world.app.seed.tenant_id) && !missing_text.contains(NUMBER), "{name}: {list}");
+    }
+    // And the owner gets what was asked for; what changed something is noted.
+    let success = operation["responses"].as_object().unwrap().keys().find(|status| status.starts_with('2')).unwrap();
+    let owner = if scopes == ["operator"] { "operator" } else { "own" };
+    let before = changes(world).await;
+    let (status, text) = world.ask(Some(&world.keys[owner]), method, &own, &own_body, name).await;
+    assert_eq!(status, expected(name, success.parse().unwrap()), "{name} {own}: {text}");
+    let changes_something = method != "get" && !scopes.contains(&"send") && status < 300;
+    if changes_something {
+        assert_eq!(changes(world).await, before + 1, "{name} is not in the audit");
+    }
+    cells + 4
+}
+
+/// How many changes were noted.
+async fn changes(world: &World) -> usize {
+    world.app.table_items().await.iter().filter(|item| item["sk"]["S"] == "AUDIT").count()
+}
