@@ -104,6 +104,7 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
         display_phone_number: "1".to_owned(),
         coexistence: false,
         fallback: None,
+        settings: shared::domain::number::Settings::default(),
     };
     assert!(app.stack.operator.put_number(&number, &Secret::new("token".to_owned()), None).await.is_err());
     app.recover().await;

@@ -132,6 +132,7 @@ fn situations() -> Vec<Situation> {
             facts.opted_out = true;
         }),
         ("the number is not connected", |facts| facts.standing.connected = false),
+        ("its tenant made the number inactive", |facts| facts.standing.active = false),
         ("the account has no token", |facts| facts.standing.has_token = false),
         ("the token was withdrawn", |facts| state(facts, "token", None, "withdrawn", None)),
         ("the account is banned", |facts| state(facts, "ban", None, "DISABLE", None)),
@@ -181,7 +182,8 @@ fn policy_table() -> (String, usize) {
     let mut cases = 0;
     for (name, change) in situations() {
         let mut facts = Facts { last_inbound_at: Some(at_millis(NOW - 3_600_000)), ..Facts::default() };
-        (facts.standing.connected, facts.standing.has_token) = (true, true);
+        let standing = &mut facts.standing;
+        (standing.connected, standing.active, standing.has_token) = (true, true, true);
         change(&mut facts);
         let cells = classes.map(|(_, class)| {
             cases += 1;

@@ -207,6 +207,7 @@ async fn a_number_is_served_from_the_moment_it_is_connected() {
         display_phone_number: "15550009999".to_owned(),
         coexistence: false,
         fallback: None,
+        settings: shared::domain::number::Settings::default(),
     };
     app.stack.operator.put_number(&number, &shared::secret::Secret::new("t".to_owned()), None).await.unwrap();
     app.webhook(body("wamid.after")).await;

@@ -16,6 +16,7 @@ mod canary;
 mod control;
 mod conversation;
 mod crash;
+mod desk;
 mod documents;
 mod embedded_aws;
 mod fixtures;

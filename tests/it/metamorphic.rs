@@ -348,6 +348,7 @@ async fn connect(app: &App, tenant: TenantId, number: &str, waba: &str) {
         display_phone_number: "15550001111".to_owned(),
         coexistence: false,
         fallback: None,
+        settings: shared::domain::number::Settings::default(),
     };
     app.stack.operator.put_number(&number, &Secret::new("t".to_owned()), None).await.unwrap();
 }

@@ -52,6 +52,7 @@ async fn a_rival_that_was_refused_takes_nothing_with_it() {
         display_phone_number: "15550009999".to_owned(),
         coexistence: false,
         fallback: None,
+        settings: shared::domain::number::Settings::default(),
     };
     let token = shared::secret::Secret::new("EAAtheirs".to_owned());
     assert!(app.stack.operator.put_number(&number, &token, None).await.is_err());

@@ -140,6 +140,7 @@ async fn a_number_that_is_connected_late_gets_what_was_kept_for_it() {
         display_phone_number: "15550009999".to_owned(),
         coexistence: false,
         fallback: None,
+        settings: shared::domain::number::Settings::default(),
     };
     app.stack.operator.put_number(&number, &Secret::new("t".to_owned()), None).await.unwrap();
     app.advance(86_400);

@@ -86,35 +86,35 @@ pub(crate) async fn get(
 #[utoipa::path(post, path = "/v1/broadcasts/{id}/pause", tag = "Broadcasts", operation_id = "pauseBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn pause(
     State(deps): State<Arc<Deps>>,
-    Caller { tenant, .. }: Caller<Send>,
+    Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, tenant, id, BroadcastState::Paused).await
+    steer(&deps, (tenant, &key), id, BroadcastState::Paused).await
 }
 
 /// It goes on.
 #[utoipa::path(post, path = "/v1/broadcasts/{id}/resume", tag = "Broadcasts", operation_id = "resumeBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn resume(
     State(deps): State<Arc<Deps>>,
-    Caller { tenant, .. }: Caller<Send>,
+    Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, tenant, id, BroadcastState::Running).await
+    steer(&deps, (tenant, &key), id, BroadcastState::Running).await
 }
 
 /// Nobody gets a turn any more.
 #[utoipa::path(post, path = "/v1/broadcasts/{id}/cancel", tag = "Broadcasts", operation_id = "cancelBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
-    Caller { tenant, .. }: Caller<Send>,
+    Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, tenant, id, BroadcastState::Cancelled).await
+    steer(&deps, (tenant, &key), id, BroadcastState::Cancelled).await
 }
 
 async fn steer(
     deps: &Deps,
-    tenant: TenantId,
+    (tenant, key): (TenantId, &str),
     id: BroadcastId,
     to: BroadcastState,
 ) -> Result<Json<BroadcastJson>, Problem> {
@@ -127,6 +127,7 @@ async fn steer(
     if to == BroadcastState::Running && deps.table.open_line(&broadcast.number, deps.clock.now()).await? {
         ask_for_release(deps, &broadcast.number).await;
     }
+    deps.access.note(Some(tenant), key, &format!("broadcast.{}", to.as_str()), &broadcast.id.to_string()).await?;
     let now = deps.table.broadcast(broadcast.id).await?;
     Ok(Json(BroadcastJson::new(&now.unwrap_or(broadcast))))
 }

@@ -4,32 +4,85 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
-use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals};
+use axum::http::{HeaderName, header};
+use serde::{Deserialize, Serialize};
+use shared::api::{Asked, Caller, Id, List, Moment, Read, Refusals, etag, limit};
 use shared::domain::conversation::Conversation;
-use shared::domain::ids::ConversationId;
+use shared::domain::desk::Wanted;
+use shared::domain::ids::{ConversationId, PhoneNumberId};
 use shared::domain::number::Number;
 use shared::http::Problem;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
 use crate::json::ConversationJson;
 
+/// Which conversations are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// Items of the page.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u16>,
+    /// The `next_cursor` of the page before, of the same question.
+    cursor: Option<String>,
+    /// Words that the contact's names begin with, or the first or last digits of its number; by name instead of by activity.
+    search: Option<String>,
+    /// Of this number.
+    number_id: Option<String>,
+    /// With something unread, or without.
+    unread: Option<bool>,
+    /// `open` or `closed`.
+    #[param(inline)]
+    status: Option<StatusQuery>,
+    /// Assigned to this one; empty: to nobody.
+    assigned_to: Option<String>,
+    /// With this label.
+    label: Option<String>,
+    /// With an open customer service window, or without.
+    window_open: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StatusQuery {
+    Open,
+    Closed,
+}
+
 /// The conversations, the latest activity first.
-#[utoipa::path(get, path = "/v1/conversations", tag = "Conversations", operation_id = "listConversations", params(PageQuery), responses((status = 200, body = List<ConversationJson>), Refusals), security(("key" = ["read"])))]
+///
+/// A page may be shorter than `limit` although there are more.
+#[utoipa::path(get, path = "/v1/conversations", tag = "Conversations", operation_id = "listConversations", params(ListQuery), responses((status = 200, body = List<ConversationJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<PageQuery>,
+    Asked(query): Asked<ListQuery>,
 ) -> Result<Json<List<ConversationJson>>, Problem> {
-    let (limit, cursor) = query.read()?;
-    let page = deps.table.conversations(tenant, limit, cursor.as_deref()).await?;
-    let now = deps.clock.now();
+    let limit = limit(query.limit)?;
+    let number = query.number_id.map(|id| PhoneNumberId::parse(&id)).transpose();
+    let wanted = Wanted {
+        number: number.map_err(|_| Problem::invalid("number_id", "must be the id of a number"))?,
+        unread: query.unread,
+        open: query.status.map(|status| status == StatusQuery::Open),
+        assigned_to: query.assigned_to,
+        label: query.label,
+        window_open: query.window_open,
+    };
+    let (now, cursor) = (deps.clock.now(), query.cursor.as_deref());
+    let page = match query.search {
+        Some(search) => deps.table.search(tenant, &search, &wanted, now, limit, cursor).await?,
+        None => deps.table.conversations(tenant, &wanted, now, limit, cursor).await?,
+    };
     Ok(Json(List {
         data: page.items.into_iter().map(|conversation| ConversationJson::new(conversation, now)).collect(),
         next_cursor: page.next,
     }))
 }
+
+/// A conversation with its revision as `ETag`.
+pub(crate) type Shown = ([(HeaderName, String); 1], Json<ConversationDetailJson>);
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ConversationDetailJson {
@@ -47,23 +100,20 @@ struct PreferenceJson {
 }
 
 /// A conversation, with what its contact wants to get.
-#[utoipa::path(get, path = "/v1/conversations/{id}", tag = "Conversations", operation_id = "getConversation", params(("id" = String, Path)), responses((status = 200, body = ConversationDetailJson), Refusals), security(("key" = ["read"])))]
+#[utoipa::path(get, path = "/v1/conversations/{id}", tag = "Conversations", operation_id = "getConversation", params(("id" = String, Path)), responses((status = 200, body = ConversationDetailJson, headers(("ETag" = String, description = "The revision, for `If-Match`."))), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ConversationId>,
-) -> Result<Json<ConversationDetailJson>, Problem> {
+) -> Result<Shown, Problem> {
     let conversation = deps.conversation_of(tenant, &id).await?;
     let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     detail(&deps, &number, conversation).await
 }
 
 /// A conversation with what its contact wants to get.
-pub(crate) async fn detail(
-    deps: &Deps,
-    number: &Number,
-    conversation: Conversation,
-) -> Result<Json<ConversationDetailJson>, Problem> {
+pub(crate) async fn detail(deps: &Deps, number: &Number, conversation: Conversation) -> Result<Shown, Problem> {
+    let etag = [(header::ETAG, etag(conversation.desk.revision))];
     let mut preferences = Vec::new();
     for contact in std::iter::once(conversation.id.contact()).chain(conversation.also.iter().copied()) {
         let wishes = deps.table.preferences(contact, &number.waba).await?;
@@ -74,8 +124,6 @@ pub(crate) async fn detail(
             at: Moment(at),
         }));
     }
-    Ok(Json(ConversationDetailJson {
-        conversation: ConversationJson::new(conversation, deps.clock.now()),
-        preferences,
-    }))
+    let conversation = ConversationJson::new(conversation, deps.clock.now());
+    Ok((etag, Json(ConversationDetailJson { conversation, preferences })))
 }

@@ -1,5 +1,7 @@
 //! The API's own wire format: separate structs, so that a change inside never changes a promise outside.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::api::{Moment, raw};
@@ -28,6 +30,15 @@ pub(crate) struct ConversationJson {
     free_entry_point: EntryPointJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_call_at: Option<Moment>,
+    /// The customer wrote or called after somebody last read it.
+    unread: bool,
+    /// `open`, or `closed` until the customer writes again.
+    status: &'static str,
+    /// In your own words; null: to nobody.
+    assigned_to: Option<String>,
+    labels: BTreeSet<String>,
+    /// Counts the changes of status, assignment and labels: what `If-Match` is about.
+    revision: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -81,6 +92,11 @@ impl ConversationJson {
             last_activity_at: Some(conversation.last_activity_at).filter(|at| *at > Timestamp::UNIX_EPOCH).map(Moment),
             last_inbound_at: conversation.last_inbound_at.map(Moment),
             last_call_at: conversation.last_call_at.map(Moment),
+            unread: conversation.is_unread(),
+            status: if conversation.is_open() { "open" } else { "closed" },
+            assigned_to: conversation.desk.assigned_to,
+            labels: conversation.desk.labels,
+            revision: conversation.desk.revision,
             contact: ContactJson {
                 id: conversation.id.contact().to_string(),
                 phone: conversation.phone.map(|phone| phone.e164().to_owned()),

@@ -7,6 +7,7 @@ mod alerts;
 mod broadcast;
 mod broadcasts;
 mod conversations;
+mod desk;
 mod docs;
 mod fallback;
 mod health;
@@ -26,6 +27,7 @@ mod replays;
 mod request;
 pub mod routes;
 mod send;
+mod settings;
 
 use std::sync::Arc;
 

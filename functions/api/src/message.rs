@@ -31,7 +31,7 @@ pub(crate) async fn get(
 #[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/cancel", tag = "Messages", operation_id = "cancelMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = MessageJson), (status = 409, body = Problem, description = "`not_queued`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
-    Caller { tenant, .. }: Caller<Send>,
+    Caller { tenant, key, .. }: Caller<Send>,
     Ids(conversation, id): Ids<ConversationId, OutboundId>,
 ) -> Result<Json<MessageJson>, Problem> {
     let facts = find(&deps, tenant, &conversation, id).await?;
@@ -40,6 +40,7 @@ pub(crate) async fn cancel(
         let title = "The message is not waiting any more.";
         return Err(Problem::conflict("not_queued", title).remedy("Read the message for its state."));
     }
+    deps.access.note(Some(tenant), &key, "message.cancelled", &id.to_string()).await?;
     deps.metrics.count("cancelled", "api", 1);
     shown(&deps, &conversation, id).await
 }
@@ -55,7 +56,7 @@ pub(crate) struct Settlement {
 #[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/settle", tag = "Messages", operation_id = "settleMessage", params(("id" = String, Path), ("message" = String, Path)), request_body = Settlement, responses((status = 200, body = MessageJson), (status = 409, body = Problem, description = "`not_in_doubt`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn settle(
     State(deps): State<Arc<Deps>>,
-    Caller { tenant, .. }: Caller<Send>,
+    Caller { tenant, key, .. }: Caller<Send>,
     Ids(conversation, id): Ids<ConversationId, OutboundId>,
     Said(request): Said<Settlement>,
 ) -> Result<Json<MessageJson>, Problem> {
@@ -69,6 +70,7 @@ pub(crate) async fn settle(
         let title = "The message is not in doubt.";
         return Err(Problem::conflict("not_in_doubt", title).remedy("Read the message for its state."));
     }
+    deps.access.note(Some(tenant), &key, "message.settled", &id.to_string()).await?;
     deps.metrics.count("unknown_resolved", "person", 1);
     shown(&deps, &conversation, id).await
 }

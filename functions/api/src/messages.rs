@@ -4,23 +4,98 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use shared::api::{Asked, Caller, Id, List, PageQuery, Read, Refusals};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use shared::api::{Asked, Caller, Id, List, Read, Refusals, limit};
 use shared::domain::ids::ConversationId;
 use shared::http::Problem;
+use shared::storage::Order;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
 use crate::json::MessageJson;
 
-/// The messages of a conversation, the newest first.
-#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Conversations", operation_id = "listMessages", params(("id" = String, Path), PageQuery), responses((status = 200, body = List<MessageJson>), Refusals), security(("key" = ["read"])))]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MessagesQuery {
+    /// Items of the page.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u16>,
+    /// The `next_cursor` of the page before; with the other `order` it leads back from there.
+    cursor: Option<String>,
+    /// Which come first.
+    #[param(inline)]
+    order: Option<OrderQuery>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum OrderQuery {
+    Newest,
+    Oldest,
+}
+
+/// The messages of a conversation, the newest first unless asked otherwise.
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Conversations", operation_id = "listMessages", params(("id" = String, Path), MessagesQuery), responses((status = 200, body = List<MessageJson>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ConversationId>,
-    Asked(query): Asked<PageQuery>,
+    Asked(query): Asked<MessagesQuery>,
 ) -> Result<Json<List<MessageJson>>, Problem> {
-    let (limit, cursor) = query.read()?;
+    let limit = limit(query.limit)?;
     deps.conversation_of(tenant, &id).await?;
-    let page = deps.table.messages(&id, limit, cursor.as_deref()).await?;
+    let order = match query.order {
+        Some(OrderQuery::Oldest) => Order::Oldest,
+        Some(OrderQuery::Newest) | None => Order::Newest,
+    };
+    let page = deps.table.messages(&id, order, limit, query.cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(MessageJson::new).collect(), next_cursor: page.next }))
+}
+
+/// Bytes of messages in one answer of an export, from which on it ends: Lambda answers 6 MB at most.
+const EXPORT_BYTES: usize = 3_000_000;
+/// Messages read at once.
+const EXPORT_PAGE: u16 = 100;
+/// Where the export goes on.
+const NEXT: HeaderName = HeaderName::from_static("next-cursor");
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExportQuery {
+    /// The `Next-Cursor` of the part before.
+    cursor: Option<String>,
+}
+
+/// A conversation as JSON Lines, the oldest message first.
+///
+/// A part has about 3 MB; the header `Next-Cursor` is the `cursor` of the next one, and missing at the end.
+#[utoipa::path(get, path = "/v1/conversations/{id}/export", tag = "Conversations", operation_id = "exportConversation", params(("id" = String, Path), ExportQuery), responses((status = 200, description = "A message a line.", content_type = "application/x-ndjson", body = String, headers(("Next-Cursor" = String))), Refusals), security(("key" = ["read"])))]
+pub(crate) async fn export(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<ConversationId>,
+    Asked(query): Asked<ExportQuery>,
+) -> Result<Response, Problem> {
+    deps.conversation_of(tenant, &id).await?;
+    let (mut lines, mut cursor) = (String::new(), query.cursor);
+    loop {
+        let page = deps.table.messages(&id, Order::Oldest, EXPORT_PAGE, cursor.as_deref()).await?;
+        for message in page.items {
+            lines.push_str(&serde_json::to_string(&MessageJson::new(message)).map_err(|_| Problem::unavailable())?);
+            lines.push('\n');
+        }
+        cursor = page.next;
+        if cursor.is_none() || lines.len() >= EXPORT_BYTES {
+            break;
+        }
+    }
+    let mut response = ([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response();
+    if let Some(next) = cursor.and_then(|cursor| HeaderValue::from_str(&cursor).ok()) {
+        response.headers_mut().insert(NEXT, next);
+    }
+    Ok(response)
 }

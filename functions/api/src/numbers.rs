@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals, raw};
+use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals, etag, raw};
 use shared::domain::account::StoredState;
 use shared::domain::contact::ContactCard;
 use shared::domain::conversation::Conversation;
@@ -19,7 +20,8 @@ use shared::storage::{HistoryPhase, StoredKept};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
-use crate::conversations::{self, ConversationDetailJson};
+use crate::conversations::{self, ConversationDetailJson, Shown};
+use crate::settings::SettingsJson;
 
 /// Longest raw item that is shown in a list, in bytes: a hundred of them must fit into Lambda's answer of 6 MB.
 const SHOWN_RAW_MAX: usize = 32 * 1024;
@@ -29,12 +31,17 @@ pub(crate) struct NumberJson {
     id: String,
     account_id: String,
     display_phone_number: String,
+    /// What your people call it.
+    label: Option<String>,
+    /// Whether it may send.
+    active: bool,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NumberDetailJson {
     #[serde(flatten)]
     number: NumberJson,
+    settings: SettingsJson,
     states: Vec<StateJson>,
     account_states: Vec<StateJson>,
     history: Vec<PhaseJson>,
@@ -84,6 +91,8 @@ impl NumberJson {
             id: number.id.to_string(),
             account_id: number.waba.to_string(),
             display_phone_number: number.display_phone_number.clone(),
+            label: number.settings.label.clone(),
+            active: number.settings.inactive.is_none(),
         }
     }
 }
@@ -136,18 +145,22 @@ pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<PhoneNumberId>,
-) -> Result<Json<NumberDetailJson>, Problem> {
+) -> Result<([(HeaderName, String); 1], Json<NumberDetailJson>), Problem> {
     let number = deps.number_of(tenant, &id).await?;
     let states = deps.table.number_states(&number.id).await?;
     let account_states = deps.table.account_states(&number.waba).await?;
     let history = deps.table.history(&number.id).await?;
     let phase = |one: HistoryPhase| PhaseJson { phase: one.phase, progress: one.progress, chunks: one.chunks };
-    Ok(Json(NumberDetailJson {
-        number: NumberJson::new(&number),
-        states: states.into_iter().map(StateJson::new).collect(),
-        account_states: account_states.into_iter().map(StateJson::new).collect(),
-        history: history.into_iter().map(phase).collect(),
-    }))
+    Ok((
+        [(header::ETAG, etag(number.settings.revision))],
+        Json(NumberDetailJson {
+            number: NumberJson::new(&number),
+            settings: SettingsJson::new(&number.settings),
+            states: states.into_iter().map(StateJson::new).collect(),
+            account_states: account_states.into_iter().map(StateJson::new).collect(),
+            history: history.into_iter().map(phase).collect(),
+        }),
+    ))
 }
 
 /// Whose conversation is asked for: exactly one of the two.
@@ -168,7 +181,7 @@ pub(crate) async fn conversation(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<PhoneNumberId>,
     Asked(query): Asked<ContactQuery>,
-) -> Result<Json<ConversationDetailJson>, Problem> {
+) -> Result<Shown, Problem> {
     let number = deps.number_of(tenant, &id).await?;
     let card = match (query.phone, query.user_id) {
         (Some(phone), None) => {

@@ -1,4 +1,4 @@
-//! `POST /v1/conversations/{id}/read`: a customer's message is marked as read, with `typing` an answer is announced.
+//! `POST /v1/conversations/{id}/read`: what the customer wrote was read.
 
 use std::sync::Arc;
 
@@ -21,14 +21,16 @@ const MARKED_WITHIN: SignedDuration = SignedDuration::from_hours(30 * 24);
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadRequest {
-    /// The wamid of a customer's message.
-    message_id: String,
+    /// The wamid of a customer's message; without it everything the customer wrote so far.
+    message_id: Option<String>,
+    /// Whether the customer is to see it; then `message_id` is required. Default: the number's `read_receipts`.
+    at_meta: Option<bool>,
     /// The customer sees for up to 25 seconds that an answer is being written.
     #[serde(default)]
     typing: bool,
 }
 
-/// Marks a customer's message as read at Meta; with `typing` an answer is announced.
+/// Marks a conversation as read up to a customer's message, here and at Meta; with `typing` an answer is announced.
 #[utoipa::path(post, path = "/v1/conversations/{id}/read", tag = "Conversations", operation_id = "markRead", params(("id" = String, Path)), request_body = ReadRequest, responses((status = 202), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn read(
     State(deps): State<Arc<Deps>>,
@@ -36,18 +38,34 @@ pub(crate) async fn read(
     Id(id): Id<ConversationId>,
     Said(request): Said<ReadRequest>,
 ) -> Result<StatusCode, Problem> {
-    deps.conversation_of(tenant, &id).await?;
+    let conversation = deps.conversation_of(tenant, &id).await?;
+    let at_meta = match request.at_meta {
+        Some(at_meta) => at_meta,
+        None => deps.cached_number(tenant, id.number()).await?.is_none_or(|number| number.settings.read_receipts),
+    };
+    let Some(message) = request.message_id else {
+        if at_meta {
+            return Err(Problem::invalid("message_id", "is required unless `at_meta` is false"));
+        }
+        if let Some(until) = conversation.last_inbound_at {
+            deps.table.note_read(tenant, &id, until).await?;
+        }
+        return Ok(StatusCode::ACCEPTED);
+    };
     let theirs = || Problem::violates("message_id", "must be the wamid of a customer's message here", 131_009);
-    let wamid = Wamid::parse(&request.message_id).map_err(|_| theirs())?;
+    let wamid = Wamid::parse(&message).map_err(|_| theirs())?;
     let message = deps.table.foreign_message(&id, &MessageId::Inbound(wamid.clone())).await?.ok_or_else(theirs)?;
     if !matches!(message.direction, Direction::Inbound(_)) {
         return Err(theirs());
     }
     let now = deps.clock.now();
-    if now.duration_since(message.at) > MARKED_WITHIN {
+    if at_meta && now.duration_since(message.at) > MARKED_WITHIN {
         return Err(Problem::violates("message_id", "must be of a message of the last 30 days", 131_009));
     }
-    let job = MarkJob { conversation: id, message: wamid, typing: request.typing, asked_at: now };
-    deps.outbound.send_work(&[OutboundWork::Mark(job)], now).await?;
+    deps.table.note_read(tenant, &id, message.at).await?;
+    if at_meta {
+        let job = MarkJob { conversation: id, message: wamid, typing: request.typing, asked_at: now };
+        deps.outbound.send_work(&[OutboundWork::Mark(job)], now).await?;
+    }
     Ok(StatusCode::ACCEPTED)
 }

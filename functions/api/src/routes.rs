@@ -8,8 +8,8 @@ use utoipa::OpenApi;
 
 use crate::Deps;
 use crate::{
-    alerts, broadcast, broadcasts, conversations, fallback, health, keys, media, merges, message, messages, numbers,
-    offboardings, onboardings, policy, read, replays, send,
+    alerts, broadcast, broadcasts, conversations, desk, fallback, health, keys, media, merges, message, messages,
+    numbers, offboardings, onboardings, policy, read, replays, send, settings,
 };
 
 macro_rules! routes {
@@ -36,6 +36,11 @@ pub fn described() -> utoipa::openapi::OpenApi {
 routes! {
     get "/v1/conversations" => conversations::list,
     get "/v1/conversations/{id}" => conversations::get,
+    patch "/v1/conversations/{id}" => desk::change,
+    get "/v1/conversations/{id}/notes" => desk::notes,
+    post "/v1/conversations/{id}/notes" => desk::create_note,
+    delete "/v1/conversations/{id}/notes/{note}" => desk::delete_note,
+    get "/v1/conversations/{id}/export" => messages::export,
     get "/v1/conversations/{id}/messages" => messages::list,
     get "/v1/conversations/{id}/messages/{message}" => message::get,
     post "/v1/conversations/{id}/messages/{message}/cancel" => message::cancel,
@@ -54,6 +59,9 @@ routes! {
     post "/v1/broadcasts/{id}/cancel" => broadcast::cancel,
     get "/v1/numbers" => numbers::list,
     get "/v1/numbers/{id}" => numbers::get,
+    patch "/v1/numbers/{id}" => settings::change,
+    post "/v1/numbers/{id}/activate" => settings::activate,
+    post "/v1/numbers/{id}/deactivate" => settings::deactivate,
     put "/v1/numbers/{id}/fallback-template" => fallback::put,
     delete "/v1/numbers/{id}/fallback-template" => fallback::delete,
     get "/v1/numbers/{id}/health" => health::get,

@@ -189,6 +189,7 @@ async fn intent(
         on_unknown: request.chosen.on_unknown,
         category: request.chosen.category,
         broadcast: None,
+        keep_until: number.keeps_until(now),
     };
     Ok((number, intent))
 }

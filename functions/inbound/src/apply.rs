@@ -139,7 +139,7 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
         Said::Amendment(_, amendment) => {
             let contact = contact_of(deps, number, &amendment.contact, &[], received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
-            let stored = deps.table.amend(&conversation, &amendment).await?;
+            let stored = deps.table.amend(&conversation, &amendment, number.keeps_until(received_at)).await?;
             count(deps, stored == Stored::New, amendment.change.kind());
         }
         Said::Status(_, update) => apply_status(deps, number, &update, received_at).await?,
@@ -201,7 +201,8 @@ async fn store_message(
     }
     let contact = contact_of(deps, number, &message.contact, &message.linked, received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
-    let put = deps.table.put_message(&conversation, message, Some(number.tenant), received_at).await?;
+    let kept = (received_at, number.keeps_until(received_at));
+    let put = deps.table.put_message(&conversation, message, Some(number.tenant), kept).await?;
     // Noted for a repetition too: the first time may have stopped right here.
     let id = MessageId::Inbound(message.id.clone());
     let opens = live && origin.is_inbound() && message.content.opens_window();
@@ -258,10 +259,11 @@ async fn store_history(
 ) -> Result<(), NotStored> {
     let contact = contact_of(deps, number, &thread.contact, &[], received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
+    let kept = (received_at, number.keeps_until(received_at));
     let put = |message: ForeignMessage| {
         let conversation = &conversation;
         async move {
-            let put = deps.table.put_message(conversation, &message, None, received_at).await?;
+            let put = deps.table.put_message(conversation, &message, None, kept).await?;
             count(deps, put == Stored::New, "history");
             Ok::<_, StorageError>(message)
         }
@@ -270,7 +272,7 @@ async fn store_history(
         stream::iter(thread.messages).map(put).buffer_unordered(BATCH_CONCURRENCY).collect().await;
     if let Some(newest) = puts.iter().flatten().max_by_key(|message| (message.at, message.id.clone())) {
         // Only the newest can stand for the conversation in the inbox.
-        deps.table.put_message(&conversation, newest, Some(number.tenant), received_at).await?;
+        deps.table.put_message(&conversation, newest, Some(number.tenant), kept).await?;
         let id = MessageId::Inbound(newest.id.clone());
         let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
         deps.table.note(number.tenant, &conversation, &thread.contact, &noted).await?;

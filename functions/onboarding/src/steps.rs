@@ -2,7 +2,7 @@
 
 use shared::clock::SignedDuration;
 use shared::domain::ids::{PhoneNumberId, WabaId};
-use shared::domain::number::Number;
+use shared::domain::number::{Number, Settings};
 use shared::domain::onboarding::{Onboarding, Shape, Step};
 use shared::domain::token::AccessToken;
 use shared::provider::meta::accounts::AccountNumber;
@@ -130,6 +130,7 @@ async fn take_account(
         display_phone_number: found.display_phone_number.clone(),
         coexistence: found.is_on_biz_app,
         fallback: None,
+        settings: Settings::default(),
     };
     if deps.table.put_number(&number).await? == Stored::Known {
         return Ok(failed(taken, release));

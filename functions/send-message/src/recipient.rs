@@ -59,6 +59,7 @@ async fn intent(
 ) -> Result<Intent, StorageError> {
     let to = Recipient::Phone(job.recipient.to.clone());
     let contact = deps.table.resolve_contact(broadcast.tenant, &to.card(), &[], Vouched::Typed, now).await?;
+    let number = deps.numbers.get(&broadcast.number, deps.table.number(&broadcast.number)).await?;
     Ok(Intent {
         id: OutboundId::of_recipient(broadcast.id, job.place),
         conversation: ConversationId::new(broadcast.number.clone(), contact),
@@ -71,5 +72,6 @@ async fn intent(
         on_unknown: broadcast.on_unknown,
         category: broadcast.category,
         broadcast: Some(broadcast.id),
+        keep_until: number.and_then(|number| number.keeps_until(now)),
     })
 }

@@ -12,7 +12,7 @@ use shared::config::{optional, required};
 use shared::domain::app::{CreditLine, MetaApp, SignupSettings};
 use shared::domain::health::{Health, Verdict};
 use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
-use shared::domain::number::Number;
+use shared::domain::number::{Number, Settings};
 use shared::domain::tenant::Scope;
 use shared::queue::{Queue, ReplayJob, ReplaySource};
 use shared::secret::Secret;
@@ -221,6 +221,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 display_phone_number: display,
                 coexistence,
                 fallback: None,
+                settings: Settings::default(),
             };
             operator.put_number(&number, &Secret::new(required("META_ACCESS_TOKEN")?), app.as_ref()).await?;
             Ok(number.id.to_string())

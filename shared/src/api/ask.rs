@@ -40,6 +40,7 @@ ids!(
     MediaId,
     MessageId,
     MetaAppId,
+    NoteId,
     OffboardingId,
     OnboardingId,
     OutboundId,
@@ -124,7 +125,7 @@ impl PageQuery {
 ///
 /// # Errors
 /// When it is too long.
-pub(super) fn limit(asked: Option<u16>) -> Result<u16, Problem> {
+pub fn limit(asked: Option<u16>) -> Result<u16, Problem> {
     let limit = asked.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(Problem::invalid("limit", "must be from 1 to 100")) }
 }

@@ -5,13 +5,15 @@ mod answer;
 mod ask;
 mod caller;
 mod describe;
+mod edit;
 mod key;
 mod problem;
 mod rate;
 
 pub use access::{Access, Guarded, guard};
 pub use answer::{List, Moment, Refusals, raw};
-pub use ask::{Asked, Id, Ids, Named, PageQuery, Said, Upload, named, parse, typed};
+pub use ask::{Asked, Id, Ids, Named, PageQuery, Said, Upload, limit, named, parse, typed};
 pub use caller::{Caller, Manage, Operator, Read, Send, TenantOrOperator};
 pub use describe::describe;
+pub use edit::{Expected, etag, given};
 pub use key::{ApiKey, hash};

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::contact::AddressBookEntry;
+use super::desk::Desk;
 use super::ids::{ContactId, ConversationId, TenantId};
 use super::phone::PhoneNumber;
 
@@ -38,6 +39,10 @@ pub struct Conversation {
     pub last_call_at: Option<Timestamp>,
     /// Until when the provider says that a free entry point is open.
     pub entry_point_until: Option<Timestamp>,
+    /// Until when somebody has read it.
+    pub read_until: Option<Timestamp>,
+    /// What people decided about it.
+    pub desk: Desk,
     /// Other contacts that turned out to be the same person.
     pub also: Vec<ContactId>,
 }
@@ -60,8 +65,22 @@ impl Conversation {
             last_referral_at: None,
             last_call_at: None,
             entry_point_until: None,
+            read_until: None,
+            desk: Desk::default(),
             also: Vec::new(),
         }
+    }
+
+    /// Whether the customer wrote or called after somebody last read it.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.last_inbound_at > self.read_until
+    }
+
+    /// Whether it is still to be seen to: not closed, or the customer wrote or called again.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.desk.closed_at.is_none_or(|closed| self.last_inbound_at > Some(closed))
     }
 
     /// When the customer service window closes or closed; `None` if the customer never wrote.

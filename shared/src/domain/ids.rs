@@ -109,6 +109,20 @@ our_id!(
     "rpl_"
 );
 
+our_id!(
+    /// What people remember of a conversation.
+    NoteId,
+    "not_"
+);
+
+impl NoteId {
+    /// When it was written.
+    #[must_use]
+    pub fn made_at(self) -> Timestamp {
+        crate::clock::at_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+    }
+}
+
 impl OnboardingId {
     /// The onboarding that Meta's report of a shared account begins: the same report makes the same id.
     #[must_use]

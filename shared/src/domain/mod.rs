@@ -10,6 +10,7 @@ pub mod broadcast;
 pub mod contact;
 pub mod content;
 pub mod conversation;
+pub mod desk;
 pub mod event;
 pub mod health;
 pub mod ids;

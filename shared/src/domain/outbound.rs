@@ -121,6 +121,8 @@ pub struct Intent {
     pub category: Option<Category>,
     /// The broadcast it is part of.
     pub broadcast: Option<BroadcastId>,
+    /// Until when it is kept; none: for ever.
+    pub keep_until: Option<Timestamp>,
 }
 
 impl Intent {

@@ -63,6 +63,8 @@ pub enum Class {
 pub struct Standing {
     /// The number is still connected to this tenant.
     pub connected: bool,
+    /// Its tenant lets it send.
+    pub active: bool,
     /// The account has a token.
     pub has_token: bool,
     /// What Meta said about the number, and what we recorded.
@@ -108,6 +110,8 @@ pub struct Facts {
 pub enum Reason {
     /// The number is not connected to this tenant any more.
     NumberGone,
+    /// Its tenant does not let the number send.
+    NumberInactive,
     /// The account has no token.
     NoToken,
     /// Meta withdrew the token.
@@ -176,8 +180,9 @@ pub enum Verdict {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NumberGone,
+        Self::NumberInactive,
         Self::NoToken,
         Self::TokenWithdrawn,
         Self::Disconnected,
@@ -199,6 +204,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NumberGone => "number_gone",
+            Self::NumberInactive => "number_inactive",
             Self::NoToken => "no_token",
             Self::TokenWithdrawn => "token_withdrawn",
             Self::Disconnected => "disconnected",
@@ -221,6 +227,7 @@ impl Reason {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::NumberGone => "Connect the number again.",
+            Self::NumberInactive => "Activate the number: `GET /v1/numbers/{id}` says why it is not active.",
             Self::NoToken | Self::TokenWithdrawn => "Connect the account again: it has no token that works.",
             Self::Disconnected => "Ask the business to connect its account again.",
             Self::AccountDeleted => "Connect another account.",
@@ -289,6 +296,9 @@ fn window_is_open(facts: &Facts, now: Timestamp) -> bool {
 pub fn hindrance(standing: &Standing, class: Class, now: Timestamp) -> Option<(Reason, Option<Timestamp>)> {
     if !standing.connected {
         return Some((Reason::NumberGone, None));
+    }
+    if !standing.active {
+        return Some((Reason::NumberInactive, None));
     }
     if !standing.has_token {
         return Some((Reason::NoToken, None));

@@ -8,12 +8,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::desk;
 use super::facts::Fact;
 use super::item::{Item, text};
 use super::page::{self, FEED};
 use super::{Page, StorageError, Table, keys};
 use crate::domain::contact::{AddressBookEntry, ContactCard};
 use crate::domain::conversation::Conversation;
+use crate::domain::desk::Wanted;
 use crate::domain::ids::{ConversationId, MessageId, TenantId};
 use crate::domain::outbound::Intent;
 use crate::domain::phone::PhoneNumber;
@@ -76,6 +78,7 @@ impl Table {
             facts.extend(told.iter().cloned());
         }
         let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        self.note_names(tenant, id, &merged.before, &told).await?;
         if typed && merged.before.text("phone").is_none() && merged.before.text("user_id").is_none() {
             self.merge(&keys::conversation(id), &owner(tenant), &told).await?;
         }
@@ -138,8 +141,8 @@ impl Table {
         let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
         // A typed number is only better than none: what the provider says is from a later time.
         facts.extend(phone.map(|phone| Fact::latest("phone", phone, Timestamp::UNIX_EPOCH)));
-        self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
-        Ok(())
+        let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        self.note_names(tenant, id, &merged.before, &facts).await
     }
 
     /// One conversation of this tenant, whichever of a person's contacts names it; another tenant's is as if it did not
@@ -196,7 +199,7 @@ impl Table {
         Ok(group.into_iter().map(|contact| ConversationId::new(id.number().clone(), contact)).collect())
     }
 
-    /// A tenant's conversations, the latest activity first. A page may be shorter than `limit` although there are
+    /// The tenant's conversations that are wanted, the latest activity first. A page may be shorter than `limit` although there are
     /// more. Reads the feed, the conversations of a page in one batch, and each merged person on its own.
     ///
     /// # Errors
@@ -204,6 +207,8 @@ impl Table {
     pub async fn conversations(
         &self,
         tenant: TenantId,
+        wanted: &Wanted,
+        now: Timestamp,
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<Conversation>, StorageError> {
@@ -220,7 +225,7 @@ impl Table {
                 let parts = known.iter().find(|parts| parts.iter().any(|one| one.conversation.id == conversation));
                 let Some(whole) = parts.and_then(|parts| join(parts.clone())) else { continue };
                 // The latest message of all parts stands for the conversation; the others are passed over.
-                if whole.last == Some((conversation, message.to_text())) {
+                if whole.last == Some((conversation, message.to_text())) && wanted.has(&whole.conversation, now) {
                     items.push(whole.conversation);
                 }
                 if items.len() == usize::from(limit) {
@@ -293,6 +298,7 @@ struct Part {
     conversation: Conversation,
     last: Option<(ConversationId, String)>,
     told: Vec<Told>,
+    desk_at: Option<Timestamp>,
 }
 
 /// What was told of the contact: name, when, value.
@@ -318,6 +324,13 @@ fn join(mut parts: Vec<Part>) -> Option<Part> {
         one.last_referral_at = one.last_referral_at.max(other.last_referral_at);
         one.last_call_at = one.last_call_at.max(other.last_call_at);
         one.entry_point_until = one.entry_point_until.max(other.entry_point_until);
+        one.read_until = one.read_until.max(other.read_until);
+        // What was decided last counts; the revision counts what was decided anywhere.
+        let revision = one.desk.revision + other.desk.revision;
+        if part.desk_at > whole.desk_at {
+            (one.desk, whole.desk_at) = (other.desk, part.desk_at);
+        }
+        one.desk.revision = revision;
         one.also.push(other.id.contact());
         whole.told.extend(part.told);
     }
@@ -351,8 +364,10 @@ fn read(id: ConversationId, item: &Item) -> Result<Part, StorageError> {
         last_referral_at: item.time("last_referral_at"),
         last_call_at: item.time("last_call_at"),
         entry_point_until: item.time("entry_point_until"),
+        read_until: item.time("read_until"),
+        desk: desk::read(item),
         ..Conversation::silent(id, item.parsed("tenant", TenantId::parse)?)
     };
     tell(&mut conversation, &told);
-    Ok(Part { last, told, conversation })
+    Ok(Part { last, told, conversation, desk_at: item.time("desk_at") })
 }

@@ -119,6 +119,7 @@ impl Leavers {
                 }
             }
             "NUMBER" | "RATE" | "PAIR" | "CONV" => when(self.numbers.contains(first)),
+            "NAMES" if self.owns(rest) => when(self.numbers.contains(keys::parse_name(sk)?.1.number().as_str())),
             "WABA" => when(self.accounts.contains(rest) && sk != keys::GONE),
             "CONTACT" if sk == "CONTACT" => match ContactId::parse(rest) {
                 Ok(contact) if self.is_tenants(item) => Belongs::WithContact(vec![contact]),

@@ -45,7 +45,7 @@ impl Fact {
     }
 
     /// Whether it would replace what `item` has.
-    fn is_newer(&self, item: &Item) -> bool {
+    pub(super) fn is_newer(&self, item: &Item) -> bool {
         match self {
             Self::Latest { name, value, at } => {
                 let known = item.time(&format!("{name}_at"));

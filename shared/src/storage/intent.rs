@@ -267,7 +267,8 @@ pub(super) fn intent_item(intent: &Intent) -> Result<Item, StorageError> {
         recipient,
     ];
     item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
-    let optional: [(&str, Option<AttributeValue>); 4] = [
+    let optional: [(&str, Option<AttributeValue>); 5] = [
+        ("expires_at", intent.keep_until.map(expiry)),
         ("quotes", intent.quotes.as_ref().map(|quoted| text(quoted.as_str()))),
         ("on_unknown", (intent.on_unknown != OnUnknown::Hold).then(|| text(intent.on_unknown.as_str()))),
         ("category", intent.category.map(|category| text(category.as_str()))),
@@ -308,6 +309,7 @@ fn read_intent(conversation: ConversationId, id: OutboundId, item: &Item) -> Res
         on_unknown: item.text("on_unknown").and_then(OnUnknown::from_word).unwrap_or_default(),
         category: item.text("category").and_then(Category::from_word),
         broadcast: item.parsed_optional("broadcast", BroadcastId::parse)?,
+        keep_until: item.number("expires_at").and_then(|at| Timestamp::from_second(at).ok()),
     })
 }
 

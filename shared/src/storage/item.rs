@@ -96,6 +96,13 @@ pub(super) fn expiry(value: Timestamp) -> AttributeValue {
 }
 
 impl Table {
+    /// Deletes one item; whether there was one. 1 WRU a KB.
+    pub(super) async fn delete(&self, key: &keys::Key) -> Result<bool, StorageError> {
+        let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
+        let old = delete.return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld).send().await;
+        Ok(old.map_err(|error| unavailable("DeleteItem", &error))?.attributes.is_some())
+    }
+
     /// Reads one item, consistently: a decision follows. 1 read unit for each 4 KB.
     pub(super) async fn read(&self, key: &keys::Key) -> Result<Option<Item>, StorageError> {
         let answer = self

@@ -23,6 +23,8 @@
 //! | what a contact wants from an account | `CONTACT#id` | `WANTS#account#category` |
 //! | merge of two contacts | `MERGE#one#other` | `MERGE` |
 //! | conversation | `CONV#number#contact` | `CONV` |
+//! | note about a conversation | `CONV#number#contact` | `NOTE#id` |
+//! | who is found by a word of its name or by its digits | `NAMES#tenant` | `word#conversation` |
 //! | message | `CONV#number#contact` | `MSG#id` |
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
 //! | kept raw item | `KEPT#hash` | `KEPT` |
@@ -50,19 +52,22 @@
 //! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
 //! `MERGES#tenant`.
 
+mod lists;
+
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+pub(super) use lists::*;
+
 use super::StorageError;
 use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
-use crate::domain::event::KeptReason;
 use crate::domain::ids::{
-    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, OffboardingId, OnboardingId, OutboundId,
-    PhoneNumberId, ReplayId, TenantId, WabaId,
+    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, NoteId, OffboardingId, OnboardingId,
+    OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
 };
 
 /// The local index that orders what others wrote in a conversation.
@@ -71,12 +76,12 @@ pub(super) const BY_TIME: &str = "by_time";
 pub(super) const FEED: &str = "feed";
 /// The global index of lists whose entries move or leave.
 pub(super) const LIST: &str = "list";
-/// Partitions of the due list: one would be a hot key at a few hundred sends a second.
-pub(super) const DUE_SHARDS: u64 = 4;
 
 const MESSAGE_PREFIX: &str = "MSG#";
 /// What the messages that we sent begin with.
 pub(super) const OUR_MESSAGES: &str = "MSG#msg_";
+/// What the notes about a conversation begin with.
+pub(super) const NOTE_PREFIX: &str = "NOTE#";
 /// Characters of an id of ours that are its time.
 const TIME_IN_ID: usize = 10;
 /// What the states of a number or an account begin with.
@@ -303,6 +308,27 @@ pub(super) fn conversation(id: &ConversationId) -> Key {
     Key::new(conversation_partition(id), "CONV")
 }
 
+/// A conversation that is found by a word.
+pub(super) fn name(tenant: TenantId, word: &str, conversation: &ConversationId) -> Key {
+    Key::new(names(tenant), &format!("{word}#{conversation}"))
+}
+
+/// Everybody of a tenant by name.
+pub(super) fn names(tenant: TenantId) -> String {
+    format!("NAMES#{tenant}")
+}
+
+/// Reads word and conversation back out of the key of [`name`].
+pub(super) fn parse_name(sk: &str) -> Result<(&str, ConversationId), StorageError> {
+    let parts = sk.split_once('#').and_then(|(word, id)| Some((word, ConversationId::parse(id).ok()?)));
+    parts.ok_or(StorageError::Corrupt("sk"))
+}
+
+/// What people remember of a conversation.
+pub(super) fn note(conversation: &ConversationId, id: NoteId) -> Key {
+    Key::new(conversation_partition(conversation), &format!("{NOTE_PREFIX}{id}"))
+}
+
 pub(super) fn message(conversation: &ConversationId, id: &MessageId) -> Key {
     Key::new(conversation_partition(conversation), &format!("{MESSAGE_PREFIX}{}", id.to_text()))
 }
@@ -353,99 +379,6 @@ pub(super) fn kept(raw: &[u8]) -> Key {
 
 pub(super) fn kept_of(hash: &str) -> Key {
     Key::new(format!("KEPT#{hash}"), "KEPT")
-}
-
-/// The feed of a tenant's messages, from which its conversations are listed.
-pub(super) fn inbox(tenant: TenantId) -> String {
-    format!("INBOX#{tenant}")
-}
-
-/// The list of intents that somebody must look at again.
-pub(super) fn due(shard: u64) -> String {
-    format!("DUE#{}", shard % DUE_SHARDS)
-}
-
-/// The bulk lane of a number.
-pub(super) fn line(number: &PhoneNumberId) -> String {
-    format!("LINE#{number}")
-}
-
-/// The list of tokens that are visited, by when each is due.
-pub(super) const TOKENS: &str = "TOKENS";
-
-/// The list of numbers whose bulk lane is not empty.
-pub(super) const LINES: &str = "LINES";
-
-/// The list of broadcasts that a number has under way.
-pub(super) fn running(number: &PhoneNumberId) -> String {
-    format!("RUNNING#{number}")
-}
-
-/// The list of a tenant's broadcasts.
-pub(super) fn broadcasts(tenant: TenantId) -> String {
-    format!("BROADCASTS#{tenant}")
-}
-
-/// The shard of one intent: any stable spread will do.
-pub(super) fn due_shard(id: OutboundId) -> u64 {
-    id.to_string().bytes().map(u64::from).sum()
-}
-
-/// The list of kept items.
-pub(super) fn kept_list(reason: KeptReason) -> String {
-    format!("KEPT#{}", reason.as_str())
-}
-
-/// The feed of items kept for a number.
-pub(super) fn kept_feed(number: &PhoneNumberId) -> String {
-    format!("KEPT#{number}")
-}
-
-/// The feed of who changed what of a tenant's; without one what operators changed.
-pub(super) fn audits(tenant: Option<TenantId>) -> String {
-    of_tenant_or_operator("AUDITS", tenant)
-}
-
-/// The list of a tenant's keys; without one operators' keys.
-pub(super) fn keys_of(tenant: Option<TenantId>) -> String {
-    of_tenant_or_operator("KEYS", tenant)
-}
-
-fn of_tenant_or_operator(what: &str, tenant: Option<TenantId>) -> String {
-    tenant.map_or_else(|| format!("{what}#operator"), |tenant| format!("{what}#{tenant}"))
-}
-
-/// The list of tenants.
-pub(super) const TENANTS: &str = "TENANTS";
-
-/// The feed of a tenant's offboardings.
-pub(super) fn offboardings(tenant: TenantId) -> String {
-    format!("OFFBOARDINGS#{tenant}")
-}
-
-/// The list of offboardings that are under way, by when each is due.
-pub(super) const OFFBOARDINGS: &str = "OFFBOARDINGS";
-/// What stands in place of an account that left.
-pub(super) const GONE: &str = "GONE";
-
-/// The feed of a tenant's onboardings.
-pub(super) fn onboardings(tenant: TenantId) -> String {
-    format!("ONBOARDINGS#{tenant}")
-}
-
-/// The list of a tenant's numbers.
-pub(super) fn numbers(tenant: TenantId) -> String {
-    format!("NUMBERS#{tenant}")
-}
-
-/// The list of a tenant's alerts; of those that concern no tenant yet without one.
-pub(super) fn alerts(tenant: Option<TenantId>) -> String {
-    of_tenant_or_operator("ALERTS", tenant)
-}
-
-/// The list of a tenant's merged contacts.
-pub(super) fn merges(tenant: TenantId) -> String {
-    format!("MERGES#{tenant}")
 }
 
 /// Reads a message's conversation and id back out of an index entry.

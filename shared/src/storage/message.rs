@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Fact;
 use super::intent::read_facts;
-use super::item::{Item, number, text, time};
+use super::item::{Item, expiry, number, text, time};
 use super::update::Updated;
 use super::{StorageError, Stored, Table, keys};
 use crate::domain::contact::ContactCard;
@@ -92,7 +92,7 @@ struct AuthorWire {
 }
 
 impl Table {
-    /// Stores a message that somebody else wrote, once. 1 WRU for each KB, 1 for the time index and, with `inbox`, 1 for
+    /// Stores a message that somebody else wrote, once, to be kept until `keep_until` if that is given. 1 WRU for each KB, 1 for the time index and, with `inbox`, 1 for
     /// the inbox feed; a repetition costs 1 for each KB. What we sent ourselves is left out when it is read.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Table {
         conversation: &ConversationId,
         message: &ForeignMessage,
         inbox: Option<TenantId>,
-        received_at: Timestamp,
+        (received_at, keep_until): (Timestamp, Option<Timestamp>),
     ) -> Result<Stored, StorageError> {
         let key = keys::message(conversation, &MessageId::Inbound(message.id.clone()));
         let (origin, context) = (message.origin, &message.context);
@@ -112,6 +112,7 @@ impl Table {
             .set_once(origin_name, text(origin.as_str()))
             .set_once("at", time(message.at))
             .set_once("received_at", time(received_at))
+            .set_once_if("expires_at", keep_until.map(expiry))
             .set_once_if("feed", inbox.map(|tenant| text(keys::inbox(tenant))))
             .set_once_if("feed_at", inbox.map(|_| time(message.at)))
             .set_once_if("quotes", context.quotes.as_ref().map(|id| text(id.as_str())))
@@ -186,7 +187,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn amend(&self, conversation: &ConversationId, amendment: &Amendment) -> Result<Stored, StorageError> {
+    pub async fn amend(
+        &self,
+        conversation: &ConversationId,
+        amendment: &Amendment,
+        keep_until: Option<Timestamp>,
+    ) -> Result<Stored, StorageError> {
         let (name, value) = match &amendment.change {
             Change::Edited(content) => (EDITED.to_owned(), encode(content)?),
             Change::Revoked => (REVOKED.to_owned(), String::new()),
@@ -194,7 +200,8 @@ impl Table {
         };
         let fact = Fact::latest(&name, value, amendment.at);
         let key = keys::message(conversation, &MessageId::Inbound(amendment.target.clone()));
-        let merged = self.merge(&key, &[], &[fact]).await?;
+        let ends = keep_until.map(|until| ("expires_at", expiry(until)));
+        let merged = self.merge(&key, ends.as_slice(), &[fact]).await?;
         Ok(if merged.changed { Stored::New } else { Stored::Known })
     }
 }

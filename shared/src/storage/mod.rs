@@ -9,6 +9,7 @@ mod attempt;
 mod broadcast;
 mod contact;
 mod conversation;
+mod desk;
 mod due;
 mod erase;
 mod facts;
@@ -29,6 +30,8 @@ mod recipients;
 mod registry;
 mod replay;
 mod schema;
+mod search;
+mod settings;
 mod signup_app;
 mod state;
 mod status;
@@ -58,6 +61,7 @@ pub use schema::schema;
 pub use state::HistoryPhase;
 pub use status::Applied;
 pub use tenant::RequestsTaken;
+pub use thread::Order;
 pub use token::{AccountRecord, TokenRecord};
 
 /// A page of a list and where the next one begins.

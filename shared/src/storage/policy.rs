@@ -26,17 +26,19 @@ const BLOCKED_FOR: SignedDuration = SignedDuration::from_hours(1);
 const COOL_DOWNS_MAX: i64 = 7;
 
 impl Table {
-    /// What stops a number, whoever is written to. Three reads.
+    /// What stops a number, whoever is written to. Four reads.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
     pub async fn standing(&self, number: &Number) -> Result<Standing, StorageError> {
+        let fresh = self.number(&number.id).await?.filter(|fresh| fresh.tenant == number.tenant);
         Ok(Standing {
-            connected: true,
+            connected: fresh.is_some(),
+            active: fresh.as_ref().is_some_and(|fresh| fresh.settings.inactive.is_none()),
             has_token: self.graph_token(&number.waba).await?.is_some(),
             number: self.number_states(&number.id).await?,
             account: self.account_states(&number.waba).await?,
-            has_fallback: number.fallback.is_some(),
+            has_fallback: fresh.is_some_and(|fresh| fresh.fallback.is_some()),
         })
     }
 

@@ -262,5 +262,6 @@ fn read_number(id: &PhoneNumberId, item: &Item) -> Result<Number, StorageError> 
         display_phone_number: item.required("display_phone_number")?.to_owned(),
         coexistence: item.number("coexistence") == Some(1),
         fallback: super::policy::read_fallback(item),
+        settings: super::settings::read(item),
     })
 }

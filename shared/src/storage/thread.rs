@@ -20,6 +20,15 @@ enum Whose {
     Ours,
 }
 
+/// Which messages of a conversation come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The newest.
+    Newest,
+    /// The oldest.
+    Oldest,
+}
+
 /// A message on a page: its key, or all of it.
 struct Entry {
     at: i64,
@@ -34,7 +43,7 @@ struct After {
 }
 
 impl Table {
-    /// A conversation's messages, the newest first: of all contacts that are this person. For each of them one index query,
+    /// A conversation's messages: of all contacts that are this person. A cursor of one order continues in the other one too. For each of them one index query,
     /// one query of what we sent, and one batch read a page.
     ///
     /// # Errors
@@ -42,6 +51,7 @@ impl Table {
     pub async fn messages(
         &self,
         conversation: &ConversationId,
+        order: Order,
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<StoredMessage>, StorageError> {
@@ -49,18 +59,30 @@ impl Table {
         let partitions: Vec<String> = parts.iter().map(keys::conversation_partition).collect();
         let after = cursor.map(|cursor| after(cursor, &partitions)).transpose()?;
         let mut entries = Vec::new();
-        for (place, partition) in partitions.iter().enumerate() {
-            for whose in [Whose::Theirs, Whose::Ours] {
-                let start = after.as_ref().map(|after| start_in(after, partition, (place, whose)));
+        let mut lists: Vec<(usize, Whose)> =
+            (0..partitions.len()).flat_map(|place| [(place, Whose::Theirs), (place, Whose::Ours)]).collect();
+        if order == Order::Oldest {
+            // One order is the other one backwards, also within a moment.
+            lists.reverse();
+        }
+        for (place, whose) in lists {
+            if let Some(partition) = partitions.get(place) {
+                let start = after.as_ref().map(|after| start_in(after, partition, (place, whose), order));
                 let more = limit.saturating_add(1);
                 entries.extend(match whose {
-                    Whose::Theirs => self.theirs(partition, more, start.as_ref()).await?,
-                    Whose::Ours => self.ours(partition, more, start.map(|start| start.among_ours(partition))).await?,
+                    Whose::Theirs => self.theirs(partition, order, more, start.as_ref()).await?,
+                    Whose::Ours => {
+                        let start = start.map(|start| start.among_ours(partition, order));
+                        self.ours(partition, order, more, start).await?
+                    }
                 });
             }
         }
         // Stable: of one moment the first list's come first, in the list's own order.
-        entries.sort_by_key(|entry| Reverse(entry.at));
+        match order {
+            Order::Newest => entries.sort_by_key(|entry| Reverse(entry.at)),
+            Order::Oldest => entries.sort_by_key(|entry| entry.at),
+        }
         let more = entries.len() > usize::from(limit);
         entries.truncate(usize::from(limit));
         let next = entries.last().filter(|_| more).map(position).transpose()?;
@@ -70,7 +92,13 @@ impl Table {
         Ok(Page { items, next: next.and_then(|next| page::encode(&next, BY_TIME)) })
     }
 
-    async fn theirs(&self, partition: &str, limit: u16, start: Option<&Start>) -> Result<Vec<Entry>, StorageError> {
+    async fn theirs(
+        &self,
+        partition: &str,
+        order: Order,
+        limit: u16,
+        start: Option<&Start>,
+    ) -> Result<Vec<Entry>, StorageError> {
         let query = self.client.query().table_name(&self.name).index_name(keys::BY_TIME);
         let query = query.expression_attribute_values(":pk", text(partition));
         // The order of one moment's entries is DynamoDB's own: no position among them can be made up.
@@ -79,23 +107,32 @@ impl Table {
             Some(Start::Behind(position)) => {
                 query.key_condition_expression("pk = :pk").set_exclusive_start_key(Some(position.clone()))
             }
-            Some(Start::Before(at)) => query
-                .key_condition_expression("pk = :pk AND #at < :at")
-                .expression_attribute_names("#at", "at")
-                .expression_attribute_values(":at", number(*at)),
-            Some(Start::UpTo(at)) => query
-                .key_condition_expression("pk = :pk AND #at <= :at")
-                .expression_attribute_names("#at", "at")
-                .expression_attribute_values(":at", number(*at)),
+            Some(Start::Beyond(at) | Start::With(at)) => {
+                let with = matches!(start, Some(Start::With(_)));
+                let condition = match (order, with) {
+                    (Order::Newest, false) => "pk = :pk AND #at < :at",
+                    (Order::Newest, true) => "pk = :pk AND #at <= :at",
+                    (Order::Oldest, false) => "pk = :pk AND #at > :at",
+                    (Order::Oldest, true) => "pk = :pk AND #at >= :at",
+                };
+                let query = query.key_condition_expression(condition).expression_attribute_names("#at", "at");
+                query.expression_attribute_values(":at", number(*at))
+            }
         };
-        let query = query.scan_index_forward(false).consistent_read(true).limit(i32::from(limit));
+        let query = query.scan_index_forward(order == Order::Oldest).consistent_read(true).limit(i32::from(limit));
         let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
         let items = answer.items.unwrap_or_default().into_iter().map(Item);
         items.map(|item| Ok(Entry { at: item.number("at").ok_or(StorageError::Corrupt("at"))?, item })).collect()
     }
 
     /// What we sent, with everything known of it: as many as asked for, if there are, however large they are.
-    async fn ours(&self, partition: &str, limit: u16, start: Option<Position>) -> Result<Vec<Entry>, StorageError> {
+    async fn ours(
+        &self,
+        partition: &str,
+        order: Order,
+        limit: u16,
+        start: Option<Position>,
+    ) -> Result<Vec<Entry>, StorageError> {
         let (mut entries, mut start) = (Vec::new(), start);
         loop {
             let left = i32::from(limit) - i32::try_from(entries.len()).unwrap_or(i32::MAX);
@@ -106,7 +143,7 @@ impl Table {
                 .key_condition_expression("pk = :pk AND begins_with(sk, :ours)")
                 .expression_attribute_values(":pk", text(partition))
                 .expression_attribute_values(":ours", text(keys::OUR_MESSAGES))
-                .scan_index_forward(false)
+                .scan_index_forward(order == Order::Oldest)
                 .consistent_read(true)
                 .limit(left)
                 .set_exclusive_start_key(start);
@@ -130,7 +167,7 @@ impl Table {
         let partition = keys::conversation_partition(conversation);
         let (mut items, mut start) = (Vec::new(), None);
         loop {
-            let entries = self.ours(&partition, LOOKED_THROUGH_AT_ONCE, start).await?;
+            let entries = self.ours(&partition, Order::Newest, LOOKED_THROUGH_AT_ONCE, start).await?;
             let last = entries.last().filter(|_| entries.len() >= usize::from(LOOKED_THROUGH_AT_ONCE));
             start = last.map(|last| last.item.key().map(|key| key.attributes())).transpose()?;
             for entry in entries {
@@ -226,19 +263,19 @@ fn after(cursor: &str, partitions: &[String]) -> Result<After, StorageError> {
 enum Start {
     /// Behind an entry of its own.
     Behind(Position),
-    /// With what is older than this moment.
-    Before(i64),
+    /// With what comes after this moment in the order.
+    Beyond(i64),
     /// With this moment.
-    UpTo(i64),
+    With(i64),
 }
 
 impl Start {
     /// As a position among what we sent.
-    fn among_ours(self, partition: &str) -> Position {
-        let sk = match self {
-            Self::Behind(position) => return position,
-            Self::Before(at) => keys::ours_before(at_millis(at)),
-            Self::UpTo(at) => keys::ours_behind(at_millis(at)),
+    fn among_ours(self, partition: &str, order: Order) -> Position {
+        let sk = match (self, order) {
+            (Self::Behind(position), _) => return position,
+            (Self::Beyond(at), Order::Newest) | (Self::With(at), Order::Oldest) => keys::ours_before(at_millis(at)),
+            (Self::With(at), Order::Newest) | (Self::Beyond(at), Order::Oldest) => keys::ours_behind(at_millis(at)),
         };
         keys::Key { pk: partition.to_owned(), sk }.attributes()
     }
@@ -246,10 +283,11 @@ impl Start {
 
 /// Where one list continues after a position that may be in another one: of the position's moment the lists before are
 /// through, those behind have all to come.
-fn start_in(after: &After, partition: &str, list: (usize, Whose)) -> Start {
-    match after.list.cmp(&list) {
-        Ordering::Greater => Start::Before(after.at),
-        Ordering::Less => Start::UpTo(after.at),
+fn start_in(after: &After, partition: &str, list: (usize, Whose), order: Order) -> Start {
+    let compared = after.list.cmp(&list);
+    match if order == Order::Newest { compared } else { compared.reverse() } {
+        Ordering::Greater => Start::Beyond(after.at),
+        Ordering::Less => Start::With(after.at),
         Ordering::Equal => {
             let mut position = keys::Key { pk: partition.to_owned(), sk: after.sk.clone() }.attributes();
             if list.1 == Whose::Theirs {

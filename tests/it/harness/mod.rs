@@ -105,6 +105,7 @@ impl App {
             display_phone_number: format!("1{id}"),
             coexistence,
             fallback: None,
+            settings: shared::domain::number::Settings::default(),
         };
         let token = Secret::new(self.seed.access_token.clone());
         self.stack.operator.put_number(&number, &token, None).await.unwrap();

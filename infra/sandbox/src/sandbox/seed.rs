@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use shared::domain::app::{MetaApp, SignupSettings};
 use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
-use shared::domain::number::Number;
+use shared::domain::number::{Number, Settings};
 use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 use shared::vault::random_secret;
@@ -105,6 +105,7 @@ impl Seed {
             display_phone_number: DISPLAY.to_owned(),
             coexistence: false,
             fallback: None,
+            settings: Settings::default(),
         };
         operator.put_number(&number, &access_token, Some(&app.id)).await?;
         Ok(Self {

@@ -1,0 +1,136 @@
+//! What people decide about a conversation, and what they remember of it for each other.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+
+use super::facts::Fact;
+use super::item::{Item, number, text, time};
+use super::update::Updated;
+use super::{StorageError, Table, keys, unavailable};
+use crate::domain::desk::{Desk, Note};
+use crate::domain::ids::{ConversationId, NoteId, TenantId};
+
+/// Most notes of one conversation that are shown: the latest.
+const NOTES_MAX: i32 = 200;
+
+impl Table {
+    /// Writes what people decided about a conversation, unless somebody else did since `desk` was read: `false`. The revision
+    /// is that of what was read. 1 WRU, and 1 read unit a contact of the person.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_desk(
+        &self,
+        tenant: TenantId,
+        id: &ConversationId,
+        desk: &Desk,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let parts = self.parts(id).await?;
+        let first = parts.first().unwrap_or(id);
+        let others: Vec<keys::Key> = parts.iter().skip(1).map(keys::conversation).collect();
+        let others = self.read_all(&others).await?.iter().map(|item| read(item).revision).sum::<u64>();
+        let known = desk.revision.saturating_sub(others);
+        let revision = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut update = self
+            .update(keys::conversation(first))
+            .set_once("tenant", text(tenant.to_string()))
+            .set("desk_at", time(now))
+            .set("desk_revision", revision(known + 1));
+        let mut without = Vec::new();
+        for (name, value) in [
+            ("assigned_to", desk.assigned_to.as_ref().map(text)),
+            ("closed_at", desk.closed_at.map(time)),
+            ("labels", Some(&desk.labels).filter(|labels| !labels.is_empty()).map(set)),
+        ] {
+            match value {
+                Some(value) => update = update.set(name, value),
+                None => without.push(name),
+            }
+        }
+        let unchanged = if known == 0 { "attribute_not_exists(#desk_revision)" } else { "#desk_revision = :known" };
+        let update = update.remove(&without).when(unchanged);
+        let update = if known == 0 { update } else { update.value("known", revision(known)) };
+        Ok(matches!(update.run().await?, Updated::Done(_)))
+    }
+
+    /// Notes until when somebody has read a conversation; it only moves forward. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_read(&self, tenant: TenantId, id: &ConversationId, until: Timestamp) -> Result<(), StorageError> {
+        let owner = [("tenant", text(tenant.to_string()))];
+        self.merge(&keys::conversation(id), &owner, &[Fact::moment("read_until", until)]).await?;
+        Ok(())
+    }
+
+    /// Writes a note down. 1 WRU for each KB.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_note(&self, id: &ConversationId, note: &Note) -> Result<(), StorageError> {
+        let put = self.update(keys::note(id, note.id)).set("text", text(&note.text)).set("key", text(&note.key));
+        put.set_once_if("author", note.author.as_ref().map(text)).run().await?;
+        Ok(())
+    }
+
+    /// The notes about a conversation, the latest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn notes(&self, id: &ConversationId) -> Result<Vec<Note>, StorageError> {
+        let mut notes = Vec::new();
+        for part in self.parts(id).await? {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", text(keys::conversation_partition(&part)))
+                .expression_attribute_values(":prefix", text(keys::NOTE_PREFIX))
+                .scan_index_forward(false)
+                .consistent_read(true)
+                .limit(NOTES_MAX);
+            let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+            for item in answer.items.unwrap_or_default().into_iter().map(Item) {
+                notes.push(Note {
+                    id: item.parsed("sk", |sk| NoteId::parse(sk.trim_start_matches(keys::NOTE_PREFIX)))?,
+                    text: item.required("text")?.to_owned(),
+                    author: item.owned("author"),
+                    key: item.required("key")?.to_owned(),
+                });
+            }
+        }
+        notes.sort_by_key(|note| std::cmp::Reverse(note.id));
+        Ok(notes)
+    }
+
+    /// Removes a note. `false` if there is none. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn delete_note(&self, id: &ConversationId, note: NoteId) -> Result<bool, StorageError> {
+        for part in self.parts(id).await? {
+            if self.delete(&keys::note(&part, note)).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn set(labels: &BTreeSet<String>) -> AttributeValue {
+    AttributeValue::Ss(labels.iter().cloned().collect())
+}
+
+/// What people decided, as it stands at one item of a conversation.
+pub(super) fn read(item: &Item) -> Desk {
+    Desk {
+        assigned_to: item.owned("assigned_to"),
+        closed_at: item.time("closed_at"),
+        labels: item.set("labels").into_iter().collect(),
+        revision: item.number("desk_revision").and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
+    }
+}

@@ -1,0 +1,54 @@
+//! What a tenant decides about a number.
+
+use super::item::{Item, number, text, time};
+use super::update::Updated;
+use super::{StorageError, Table, keys};
+use crate::domain::number::{Inactive, Number, Settings};
+
+impl Table {
+    /// Writes what was decided about a number, unless somebody else did since it was read: `false`. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_settings(&self, of: &Number, settings: &Settings) -> Result<bool, StorageError> {
+        let revision = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut update = self.update(keys::number(&of.id)).set("settings_revision", revision(settings.revision + 1));
+        let inactive = settings.inactive.as_ref();
+        let mut without = Vec::new();
+        for (name, value) in [
+            ("label", settings.label.as_ref().map(text)),
+            ("auto_reply", settings.auto_reply.then(|| number(1))),
+            ("agent", settings.agent.as_ref().map(text)),
+            ("no_read_receipts", (!settings.read_receipts).then(|| number(1))),
+            ("retention_days", settings.retention_days.map(|days| number(i64::from(days)))),
+            ("inactive_since", inactive.map(|inactive| time(inactive.since))),
+            ("inactive_reason", inactive.and_then(|inactive| inactive.reason.as_ref()).map(text)),
+        ] {
+            match value {
+                Some(value) => update = update.set(name, value),
+                None => without.push(name),
+            }
+        }
+        let update = update.remove(&without).value("tenant", text(of.tenant.to_string()));
+        let update = if settings.revision == 0 {
+            update.when("#tenant = :tenant AND attribute_not_exists(#settings_revision)")
+        } else {
+            let update = update.when("#tenant = :tenant AND #settings_revision = :known");
+            update.value("known", revision(settings.revision))
+        };
+        Ok(matches!(update.run().await?, Updated::Done(_)))
+    }
+}
+
+/// What was decided, as it stands at a number's item.
+pub(super) fn read(item: &Item) -> Settings {
+    Settings {
+        label: item.owned("label"),
+        auto_reply: item.number("auto_reply") == Some(1),
+        agent: item.owned("agent"),
+        read_receipts: item.number("no_read_receipts").is_none(),
+        retention_days: Some(item.count("retention_days")).filter(|days| *days > 0),
+        inactive: item.time("inactive_since").map(|since| Inactive { since, reason: item.owned("inactive_reason") }),
+        revision: item.number("settings_revision").and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
+    }
+}
