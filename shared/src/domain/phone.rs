@@ -23,6 +23,9 @@ pub enum InvalidPhone {
     /// Only ASCII digits, and spaces, dashes, dots and brackets between them.
     #[error("must hold only digits after the + (spaces, dashes, dots and brackets are skipped)")]
     Character,
+    /// A 0 in brackets is dialled inside the country only: with it the number is another one.
+    #[error("must leave out the (0), which is not dialled from abroad")]
+    TrunkPrefix,
     /// Too short or too long.
     #[error("must have 7 to 15 digits")]
     Length,
@@ -35,6 +38,9 @@ impl PhoneNumber {
     /// Names the rule that is broken.
     pub fn parse(text: &str) -> Result<Self, InvalidPhone> {
         let rest = text.trim_matches(' ').strip_prefix('+').ok_or(InvalidPhone::NoPlus)?;
+        if rest.contains("(0)") {
+            return Err(InvalidPhone::TrunkPrefix);
+        }
         let mut digits = String::with_capacity(DIGITS_MAX + 1);
         digits.push('+');
         for character in rest.chars() {
@@ -159,6 +165,7 @@ mod tests {
             ("+1555000222x", InvalidPhone::Character),
             ("+1555\u{661}\u{662}\u{663}4", InvalidPhone::Character),
             ("+1555\u{200b}0002222", InvalidPhone::Character),
+            ("+44 (0) 7700 900123", InvalidPhone::TrunkPrefix),
             ("+123456", InvalidPhone::Length),
             ("+1234567890123456", InvalidPhone::Length),
             ("", InvalidPhone::NoPlus),
