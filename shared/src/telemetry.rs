@@ -14,9 +14,10 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Crates whose logging we wrote, as their events' targets begin.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "api",
     "inbound",
+    "management",
     "offboarding",
     "onboarding",
     "operator",

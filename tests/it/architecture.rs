@@ -32,6 +32,7 @@ fn dependencies_point_one_way() {
         ("functions/inbound", &["shared"][..]),
         ("functions/api", &["shared"][..]),
         ("functions/release", &["shared"][..]),
+        ("functions/management", &["shared"][..]),
         ("functions/offboarding", &["shared"][..]),
         ("functions/onboarding", &["shared"][..]),
         ("functions/signup-callback", &["shared"][..]),
@@ -44,6 +45,7 @@ fn dependencies_point_one_way() {
             &[
                 "api",
                 "inbound",
+                "management",
                 "offboarding",
                 "onboarding",
                 "operator",
@@ -60,6 +62,7 @@ fn dependencies_point_one_way() {
     let ours = [
         "api",
         "inbound",
+        "management",
         "offboarding",
         "onboarding",
         "operator",

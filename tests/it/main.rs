@@ -50,6 +50,7 @@ mod signup_ways;
 mod simulation;
 mod status;
 mod template;
+mod templates;
 mod tenants;
 mod token_refresh;
 mod webhook;

@@ -11,7 +11,8 @@ use shared::domain::tenant::Scope;
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, ask, change, text_message, webhook_body};
 
 /// What can exist and does not, by what stands in a path.
-const MISSING: [(&str, &str); 10] = [
+const MISSING: [(&str, &str); 11] = [
+    ("/v1/accounts/", "900100200300499"),
     ("/v1/conversations/", "conv_900100200300501_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("/v1/numbers/", "900100200300599"),
     ("/v1/media/", "med_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -34,6 +35,7 @@ struct World {
     theirs: String,
     other_contact: String,
     note: String,
+    link: String,
     keys: BTreeMap<&'static str, String>,
 }
 
@@ -75,8 +77,11 @@ impl World {
         let revocable = made("/v1/keys", json!({"scopes": ["read"]})).await;
         let notes = format!("/v1/conversations/{}/notes", text(&sent["conversation_id"]));
         let note = text(&made(&notes, json!({"text": "hm"})).await["id"]);
+        let link = text(&made(&format!("/v1/numbers/{NUMBER}/links"), json!({"message": "Hello"})).await["id"]);
+        made(&format!("/v1/accounts/{WABA}/templates/refresh"), Value::Null).await;
         let ids = BTreeMap::from([
             ("/v1/conversations/", text(&sent["conversation_id"])),
+            ("/v1/accounts/", WABA.to_owned()),
             ("/v1/numbers/", NUMBER.to_owned()),
             ("/v1/media/", text(&image["id"])),
             ("/v1/broadcasts/", text(&made("/v1/broadcasts", broadcast(NUMBER)).await["id"])),
@@ -105,7 +110,7 @@ impl World {
         keys.insert("revoked", text(&revoked["key"]));
         keys.insert("malformed", format!("{}x", app.seed.api_key));
         let (message, other_contact) = (text(&sent["id"]), text(&contacts[1]));
-        Self { ids, message, theirs: "wamid.theirs".to_owned(), other_contact, note, keys, app }
+        Self { ids, message, theirs: "wamid.theirs".to_owned(), other_contact, note, link, keys, app }
     }
 
     /// An operation's path with what is the tenant's, with what does not exist, with what cannot.
@@ -114,7 +119,13 @@ impl World {
         let Some((prefix, missing)) = prefix else { return [path.to_owned(), path.to_owned(), path.to_owned()] };
         let own = self.ids.get(prefix).map_or(*missing, String::as_str);
         let fill = |id: &str, message: &str, note: &str, other: &str| {
-            let second = [("{message}", message), ("{note}", note), ("{other}", other)];
+            let second = [
+                ("{message}", message),
+                ("{note}", note),
+                ("{other}", other),
+                ("{template}", "order_update.en_US"),
+                ("{link}", &self.link),
+            ];
             second
                 .into_iter()
                 .fold(path.replace("{id}", id).replace("{one}", id), |path, (name, id)| path.replace(name, id))
@@ -135,13 +146,24 @@ impl World {
                 Some([to(NUMBER), to("900100200300599")])
             }
             "createBroadcast" => Some([broadcast(NUMBER), broadcast("900100200300599")]),
+            // Whoever has the account's own token is told that the account is taken.
+            "addNumber" => same(json!({"phone_number_id": NUMBER, "waba_id": WABA, "app": "sandbox",
+                "access_token": self.app.seed.access_token})),
+            "changeProfile" => same(json!({"about": "Open from 9 to 5"})),
+            "createLink" | "changeLink" => same(json!({"message": "I have a question"})),
+            "createTemplate" => same(json!({"name": "new_one", "language": "en_US", "category": "UTILITY",
+                "components": [{"type": "BODY", "text": "Your order is ready."}]})),
+            "editTemplate" => same(json!({"components": [{"type": "BODY",
+                "text": "Your order {{1}} is on its way to {{2}} today.", "example": {"body_text": [["17", "Lima"]]}}]})),
+            "previewTemplate" => same(json!({"components": [
+                {"type": "body", "parameters": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]})),
             "changeConversation" => same(json!({"labels": ["x"]})),
             "createNote" => same(json!({"text": "call back"})),
             "changeNumber" => same(json!({"label": "Shop"})),
             "deactivateNumber" => same(json!({"reason": "on holiday"})),
             "settleMessage" => same(json!({"outcome": "sent"})),
             "markRead" => Some([json!({"message_id": self.theirs}), json!({"message_id": "wamid.nobody"})]),
-            "putFallbackTemplate" => same(json!({"name": "order_update", "language": {"code": "en_US"}})),
+            "putFallbackTemplate" => same(json!({"name": "hello_world", "language": {"code": "en_US"}})),
             "startOnboarding" => same(json!({"app": "sandbox"})),
             "chooseForOnboarding" => same(json!({"waba_id": WABA})),
             "startOffboarding" => {
@@ -153,7 +175,13 @@ impl World {
                 json!({"source": "archive", "number_id": NUMBER}),
                 json!({"source": "archive", "number_id": "900100200300599"}),
             ]),
-            "activateNumber"
+            "refreshTemplates"
+            | "deleteTemplate"
+            | "deleteLink"
+            | "blockContact"
+            | "unblockContact"
+            | "putProfilePicture"
+            | "activateNumber"
             | "deleteNote"
             | "uploadMedia"
             | "undoMerge"
@@ -175,7 +203,7 @@ impl World {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let body = match (operation, body) {
-            ("uploadMedia", _) => Body::from(crate::kinds::JPEG),
+            ("uploadMedia" | "putProfilePicture", _) => Body::from(crate::kinds::JPEG),
             (_, Value::Null) => Body::empty(),
             (_, body) => Body::from(body.to_string()),
         };
@@ -210,7 +238,7 @@ async fn every_route_answers_every_caller_as_it_should() {
         .collect();
     // What ends something comes after what needs it.
     let ends = |one: &Value| {
-        ["activate", "cancel", "deactivate", "delete", "revoke", "startOff"]
+        ["activate", "block", "cancel", "deactivate", "delete", "revoke", "startOff"]
             .iter()
             .any(|verb| one["operationId"].as_str().unwrap().starts_with(verb))
     };
@@ -281,7 +309,8 @@ async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u3
     let (status, text) = world.ask(Some(&world.keys[owner]), method, &own, &own_body, name).await;
     assert_eq!(status, expected(name, success.parse().unwrap()), "{name} {own}: {text}");
     // A message, a broadcast, a file, a note are their own record.
-    let own_record = ["sendMessage", "createBroadcast", "uploadMedia", "createNote", "markRead"].contains(&name);
+    let own_record =
+        ["previewTemplate", "sendMessage", "createBroadcast", "uploadMedia", "createNote", "markRead"].contains(&name);
     let changes_something = method != "get" && !own_record && status < 300;
     if changes_something {
         assert_eq!(changes(world).await, before + 1, "{name} is not in the audit");

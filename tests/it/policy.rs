@@ -166,7 +166,7 @@ async fn a_template_that_meta_refuses_is_stopped_and_somebody_is_told() {
         name: "order_update".to_owned(),
         language: "en_US".to_owned(),
         status: "DISABLED".to_owned(),
-        variables: Vec::new(),
+        ..MetaTemplate::default()
     });
     assert_eq!(send(&app, &template("order_update", None)).await.0, 202);
     app.drain().await;

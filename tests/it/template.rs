@@ -42,7 +42,7 @@ fn number_after(block: &str, key: &str) -> u64 {
 fn every_function_has_its_own_role_log_group_and_variables() {
     let resources = resources();
     let functions = of_type(&resources, "AWS::Serverless::Function");
-    assert_eq!(functions.len(), 10);
+    assert_eq!(functions.len(), 11);
     for (name, block) in functions {
         let short = name.trim_end_matches("Function");
         assert!(block.contains(&format!("Role: !GetAtt {short}Role.Arn")), "{name}");
@@ -51,7 +51,8 @@ fn every_function_has_its_own_role_log_group_and_variables() {
         let role = resources[&format!("{short}Role")].replace("kms:EncryptionContext", "context");
         assert!(role.contains(&format!("Resource: !GetAtt {short}Logs.Arn")), "{name} writes its own log only");
         // Who takes a token in seals it; nobody else seals anything.
-        let seals = ["SignupCallbackFunction", "OnboardingFunction", "TokenRefreshFunction"].contains(&name);
+        let seals = ["SignupCallbackFunction", "OnboardingFunction", "TokenRefreshFunction", "ManagementFunction"]
+            .contains(&name);
         // Only what leaves is looked for everywhere.
         assert_eq!(role.contains("dynamodb:Scan"), name == "OffboardingFunction", "{name}");
         assert!(!role.contains("dynamodb:*"), "{name}");

@@ -239,7 +239,8 @@ impl World {
     }
 }
 
-async fn run(steps: u32, seed: u64) {
+/// How many calls were made, and how many of them answered with something.
+async fn run(steps: u32, seed: u64) -> (u32, u32) {
     let mut world = Box::pin(World::new(seed)).await;
     for step in 0..steps {
         if step % 50 == 0 {
@@ -248,21 +249,20 @@ async fn run(steps: u32, seed: u64) {
         Box::pin(world.step()).await;
         world.app.clock.advance(jiff::SignedDuration::from_millis(7));
     }
-    println!(
-        "tenants: {} calls of {TENANTS}, {} answered with something, all of it the caller's",
-        world.answered, world.given
-    );
     assert!(world.given > steps / 8, "{}", world.given);
+    (world.answered, world.given)
 }
 
 #[tokio::test]
 async fn every_answer_is_the_callers_own() {
-    Box::pin(run(4_000, 7)).await;
+    let (calls, given) = Box::pin(run(4_000, 7)).await;
+    println!("tenants: {calls} calls of {TENANTS}, {given} answered with something, all of it the caller's");
 }
 
 /// A hundred thousand calls: CI's long runs.
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn every_answer_of_a_hundred_thousand_is_the_callers_own() {
-    Box::pin(run(100_000, 11)).await;
+    let (calls, given) = Box::pin(run(100_000, 11)).await;
+    println!("tenants: {calls} calls of {TENANTS}, {given} answered with something, all of it the caller's");
 }

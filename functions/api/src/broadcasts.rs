@@ -15,6 +15,7 @@ use shared::domain::broadcast::{
     Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK, RECIPIENTS_MAX, Recipients,
 };
 use shared::domain::ids::BroadcastId;
+use shared::domain::number::Number;
 use shared::domain::outgoing::{Outgoing, Template};
 use shared::domain::pacing::Lane;
 use shared::domain::phone::PhoneNumber;
@@ -26,6 +27,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
 use crate::broadcast::BroadcastJson;
+use crate::defined::{Known, look_up};
 use crate::request::{Chosen, Options, problem};
 use crate::send::{accepted_response, ask_for_release, files, idempotency, key_reused, own_number};
 
@@ -121,7 +123,11 @@ pub(crate) async fn create(
     };
     let recipients = recipients(&broadcast, rows)?;
     broadcast.recipients = Recipients { count: recipients.0.len(), duplicates: recipients.1 };
-    allowed(&deps, &number, &broadcast).await?;
+    let known = look_up(&deps, &number, &broadcast.template).await?;
+    for (place, recipient) in recipients.0.iter().enumerate() {
+        known.check(&broadcast.template_for(recipient)).map_err(|problem| of_recipient(problem, place))?;
+    }
+    allowed(&deps, &number, &broadcast, known).await?;
 
     // The recipients first: a broadcast whose item stands is complete.
     let all = &recipients.0;
@@ -262,11 +268,16 @@ fn recipients(broadcast: &Broadcast, rows: Rows) -> Result<(Vec<BroadcastRecipie
 }
 
 /// What holds for every recipient is asked once; the customer's wishes are asked at each one's turn.
-async fn allowed(deps: &Deps, number: &shared::domain::number::Number, broadcast: &Broadcast) -> Result<(), Problem> {
-    let template = &broadcast.template;
-    let known = deps.table.template_facts(&number.waba, &template.name, &template.language.code).await?;
+/// A mistake in what is filled in, with the recipient that it is of.
+fn of_recipient(problem: Problem, place: usize) -> Problem {
+    let field = problem.field.as_ref().map(|field| format!("recipients[{place}]: {field}"));
+    Problem { field, ..problem }
+}
+
+async fn allowed(deps: &Deps, number: &Number, broadcast: &Broadcast, known: Known) -> Result<(), Problem> {
     let standing = deps.table.standing(number).await?;
-    let facts = Facts { standing, template: known, ..Facts::default() };
+    known.check_flows(&standing)?;
+    let facts = Facts { standing, template: known.facts, ..Facts::default() };
     match decide(&facts, Class::Template(broadcast.category), deps.clock.now()) {
         Verdict::Allowed | Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, _) => Ok(()),
         Verdict::Blocked(_, Some(until)) if until < broadcast.send_before => Ok(()),

@@ -106,7 +106,7 @@ pub(crate) async fn get(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ConversationId>,
 ) -> Result<Shown, Problem> {
-    let conversation = deps.conversation_of(tenant, &id).await?;
+    let conversation = deps.access.conversation_of(tenant, &id).await?;
     let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     detail(&deps, &number, conversation).await
 }

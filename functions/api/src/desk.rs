@@ -72,7 +72,7 @@ pub(crate) async fn change(
     expected: Expected,
     Said(request): Said<ConversationChange>,
 ) -> Result<Shown, Problem> {
-    let conversation = deps.conversation_of(tenant, &id).await?;
+    let conversation = deps.access.conversation_of(tenant, &id).await?;
     expected.meets(conversation.desk.revision)?;
     let now = deps.clock.now();
     let mut desk = conversation.desk.clone();
@@ -94,7 +94,7 @@ pub(crate) async fn change(
         return Err(Expected::changed());
     }
     deps.access.note(Some(tenant), &key, "conversation.changed", &id.to_string()).await?;
-    let conversation = deps.conversation_of(tenant, &id).await?;
+    let conversation = deps.access.conversation_of(tenant, &id).await?;
     let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     conversations::detail(&deps, &number, conversation).await
 }
@@ -107,7 +107,7 @@ pub(crate) async fn create_note(
     Id(id): Id<ConversationId>,
     Said(request): Said<NoteRequest>,
 ) -> Result<(StatusCode, Json<NoteJson>), Problem> {
-    let conversation = deps.conversation_of(tenant, &id).await?;
+    let conversation = deps.access.conversation_of(tenant, &id).await?;
     if request.text.trim().is_empty() || request.text.chars().count() > NOTE_MAX {
         return Err(Problem::invalid("text", &format!("must be 1 to {NOTE_MAX} characters")));
     }
@@ -124,7 +124,7 @@ pub(crate) async fn notes(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ConversationId>,
 ) -> Result<Json<List<NoteJson>>, Problem> {
-    deps.conversation_of(tenant, &id).await?;
+    deps.access.conversation_of(tenant, &id).await?;
     let notes = deps.table.notes(&id).await?;
     Ok(Json(List { data: notes.into_iter().map(NoteJson::new).collect(), next_cursor: None }))
 }
@@ -136,7 +136,7 @@ pub(crate) async fn delete_note(
     Caller { tenant, key, .. }: Caller<Send>,
     Ids(id, note): Ids<ConversationId, NoteId>,
 ) -> Result<StatusCode, Problem> {
-    deps.conversation_of(tenant, &id).await?;
+    deps.access.conversation_of(tenant, &id).await?;
     if !deps.table.delete_note(&id, note).await? {
         return Err(Problem::not_found());
     }

@@ -11,6 +11,7 @@ use shared::domain::outgoing::{Outgoing, Template};
 use shared::http::Problem;
 
 use crate::Deps;
+use crate::defined::look_up;
 use crate::request::problem;
 use crate::send::files;
 
@@ -22,10 +23,11 @@ pub(crate) async fn put(
     Id(id): Id<PhoneNumberId>,
     Said(request): Said<Value>,
 ) -> Result<StatusCode, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let mut said = Outgoing::read("template", request).map_err(|broken| problem(&broken))?;
     files(&deps, number.tenant, &mut said).await?;
     let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
+    look_up(&deps, &number, &template).await?.check(&template)?;
     deps.table.put_fallback(&number, Some(&template)).await?;
     deps.numbers.forget(&number.id);
     deps.access.note(Some(tenant), &key, "number.fallback_set", &id.to_string()).await?;
@@ -39,7 +41,7 @@ pub(crate) async fn delete(
     Caller { tenant, key, .. }: Caller<Manage>,
     Id(id): Id<PhoneNumberId>,
 ) -> Result<StatusCode, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     deps.table.put_fallback(&number, None).await?;
     deps.numbers.forget(&number.id);
     deps.access.note(Some(tenant), &key, "number.fallback_removed", &id.to_string()).await?;

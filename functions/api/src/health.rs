@@ -56,7 +56,7 @@ pub(crate) async fn get(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<PhoneNumberId>,
 ) -> Result<Json<HealthJson>, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let health = deps.table.health(&number, deps.clock.now()).await?;
     Ok(Json(HealthJson::new(health)))
 }
@@ -70,7 +70,7 @@ pub(crate) async fn look(
     Caller { tenant, key, .. }: Caller<Manage>,
     Id(id): Id<PhoneNumberId>,
 ) -> Result<(StatusCode, Json<HealthJson>), Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let now = deps.clock.now();
     deps.table.visit_now(&number.waba, now).await?;
     deps.access.note(Some(tenant), &key, "number.health_asked", &id.to_string()).await?;

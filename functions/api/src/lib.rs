@@ -7,6 +7,7 @@ mod alerts;
 mod broadcast;
 mod broadcasts;
 mod conversations;
+mod defined;
 mod desk;
 mod docs;
 mod fallback;

@@ -46,7 +46,7 @@ pub(crate) async fn list(
     Asked(query): Asked<MessagesQuery>,
 ) -> Result<Json<List<MessageJson>>, Problem> {
     let limit = limit(query.limit)?;
-    deps.conversation_of(tenant, &id).await?;
+    deps.access.conversation_of(tenant, &id).await?;
     let order = match query.order {
         Some(OrderQuery::Oldest) => Order::Oldest,
         Some(OrderQuery::Newest) | None => Order::Newest,
@@ -80,7 +80,7 @@ pub(crate) async fn export(
     Id(id): Id<ConversationId>,
     Asked(query): Asked<ExportQuery>,
 ) -> Result<Response, Problem> {
-    deps.conversation_of(tenant, &id).await?;
+    deps.access.conversation_of(tenant, &id).await?;
     let (mut lines, mut cursor) = (String::new(), query.cursor);
     loop {
         let page = deps.table.messages(&id, Order::Oldest, EXPORT_PAGE, cursor.as_deref()).await?;

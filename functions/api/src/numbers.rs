@@ -146,7 +146,7 @@ pub(crate) async fn get(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<PhoneNumberId>,
 ) -> Result<([(HeaderName, String); 1], Json<NumberDetailJson>), Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let states = deps.table.number_states(&number.id).await?;
     let account_states = deps.table.account_states(&number.waba).await?;
     let history = deps.table.history(&number.id).await?;
@@ -182,7 +182,7 @@ pub(crate) async fn conversation(
     Id(id): Id<PhoneNumberId>,
     Asked(query): Asked<ContactQuery>,
 ) -> Result<Shown, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let card = match (query.phone, query.user_id) {
         (Some(phone), None) => {
             let phone = PhoneNumber::parse(&phone).map_err(|broken| Problem::invalid("phone", &broken.to_string()))?;
@@ -207,7 +207,7 @@ pub(crate) async fn templates(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<PhoneNumberId>,
 ) -> Result<Json<List<TemplateStatesJson>>, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let states = deps.table.template_states(&number.waba).await?;
     let mut templates: BTreeMap<String, Vec<StateJson>> = BTreeMap::new();
     for (id, state) in states {
@@ -225,7 +225,7 @@ pub(crate) async fn kept(
     Id(id): Id<PhoneNumberId>,
     Asked(query): Asked<PageQuery>,
 ) -> Result<Json<List<KeptJson>>, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let (limit, cursor) = query.read()?;
     let page = deps.table.kept_for(&number.id, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(KeptJson::new).collect(), next_cursor: page.next }))

@@ -18,6 +18,7 @@ use shared::storage::StorageError;
 use utoipa::ToSchema;
 
 use crate::Deps;
+use crate::defined::look_up;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SendOptionsJson {
@@ -67,7 +68,7 @@ pub(crate) async fn options(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ConversationId>,
 ) -> Result<Json<SendOptionsJson>, Problem> {
-    let known = deps.conversation_of(tenant, &id).await?;
+    let known = deps.access.conversation_of(tenant, &id).await?;
     let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
     let facts = gather(&deps, &number, &id, Class::FreeForm, TemplateFacts::default()).await?;
@@ -112,8 +113,12 @@ pub(crate) async fn admit(
 ) -> Result<(), Problem> {
     let (class, template) = match body {
         Outgoing::Template(template) => {
-            let facts = deps.table.template_facts(&number.waba, &template.name, &template.language.code).await;
-            (Class::Template(category), facts?)
+            let known = Box::pin(look_up(deps, number, template)).await?;
+            known.check(template)?;
+            let fetch = async { deps.table.standing(number).await.map(Some) };
+            let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
+            known.check_flows(&standing)?;
+            (Class::Template(category), known.facts)
         }
         _ => (Class::FreeForm, TemplateFacts::default()),
     };

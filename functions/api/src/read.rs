@@ -38,7 +38,7 @@ pub(crate) async fn read(
     Id(id): Id<ConversationId>,
     Said(request): Said<ReadRequest>,
 ) -> Result<StatusCode, Problem> {
-    let conversation = deps.conversation_of(tenant, &id).await?;
+    let conversation = deps.access.conversation_of(tenant, &id).await?;
     let at_meta = match request.at_meta {
         Some(at_meta) => at_meta,
         None => deps.cached_number(tenant, id.number()).await?.is_none_or(|number| number.settings.read_receipts),

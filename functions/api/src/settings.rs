@@ -87,7 +87,7 @@ pub(crate) async fn change(
     expected: Expected,
     Said(request): Said<NumberChange>,
 ) -> Result<Shown, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let mut settings = number.settings.clone();
     let name = |field: &str, name: Option<String>| name.map(|name| named(field, name, LABEL_MAX)).transpose();
     if let Some(label) = request.label {
@@ -122,7 +122,7 @@ pub(crate) async fn deactivate(
     expected: Expected,
     Said(request): Said<Deactivation>,
 ) -> Result<Shown, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let reason = request.reason.map(|reason| named("reason", reason, LABEL_MAX)).transpose()?;
     let inactive = Some(Inactive { since: deps.clock.now(), reason });
     let settings = Settings { inactive, ..number.settings.clone() };
@@ -137,7 +137,7 @@ pub(crate) async fn activate(
     Id(id): Id<PhoneNumberId>,
     expected: Expected,
 ) -> Result<Shown, Problem> {
-    let number = deps.number_of(tenant, &id).await?;
+    let number = deps.access.number_of(tenant, &id).await?;
     let settings = Settings { inactive: None, ..number.settings.clone() };
     deps.decide(&number, &settings, &expected, (tenant, &key, "number.activated")).await
 }

@@ -39,6 +39,10 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
     }
     deps.table.put_state(&change).await?;
     deps.table.note_template(&change).await?;
+    if let Subject::Template(account, _) = &change.subject {
+        // What stands in it may be another text now: it is fetched within minutes.
+        deps.table.visit_now(account, change.at).await?;
+    }
     deps.table.put_alert(tenant, &change).await?;
     deps.metrics.count("account_event", change.aspect.as_str(), 1);
     if let Some(alert) = change.alert {

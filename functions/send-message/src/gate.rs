@@ -78,7 +78,7 @@ async fn verdict(deps: &Deps, number: &Number, intent: &Intent, says: &Outgoing)
 
 async fn known_template(deps: &Deps, number: &Number, template: &Template) -> Result<TemplateFacts, StorageError> {
     let key = (number.waba.clone(), template.name.clone(), template.language.code.clone());
-    let fetch = async { deps.table.template_facts(&key.0, &key.1, &key.2).await.map(Some) };
+    let fetch = async { deps.table.template_facts(&key.0, &key.1, &key.2).await.map(|(facts, _)| Some(facts)) };
     Ok(deps.templates.get(&key, fetch).await?.unwrap_or_default())
 }
 

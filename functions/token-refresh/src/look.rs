@@ -30,6 +30,19 @@ pub(crate) struct App {
 }
 
 /// Looks at all numbers of an account that are connected here, and records what is found.
+/// Fetches the account's templates anew; what Meta does not answer stays as it was until tomorrow.
+async fn templates(deps: &Deps, account: &WabaId, token: &AccessToken, now: Timestamp) -> Result<(), RefreshError> {
+    match deps.graph.templates(token, account).await {
+        Ok(listed) => deps.table.put_templates(account, &listed, now).await?,
+        Err(failure) => {
+            let error = failure.error();
+            tracing::warn!(event = "token_refresh.templates_not_fetched", code = error.code, title = %error.title);
+            deps.metrics.count("templates", "not_fetched", 1);
+        }
+    }
+    Ok(())
+}
+
 pub(crate) async fn look(
     deps: &Deps,
     app: Option<&App>,
@@ -60,6 +73,7 @@ pub(crate) async fn look(
         }
         deps.table.put_findings(&id, &findings, now).await?;
     }
+    Box::pin(templates(deps, account, token, now)).await?;
     Ok(())
 }
 

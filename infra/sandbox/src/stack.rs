@@ -237,6 +237,15 @@ impl Stack {
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
             public_url: self.public_url.clone(),
         };
+        let management = management::Config {
+            table: TABLE.to_owned(),
+            key_id: KEY.to_owned(),
+            graph_url: graph_url.to_owned(),
+            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            public_url: self.public_url.clone(),
+        };
+        let management = management::Deps::new(config, &management, clock.clone(), metrics.clone())
+            .map_err(|error| error.to_string())?;
         let offboarding = offboarding::Config {
             table: TABLE.to_owned(),
             key_id: KEY.to_owned(),
@@ -248,7 +257,10 @@ impl Stack {
             .map_err(|error| error.to_string())?;
         Ok(Functions {
             // The API's fallback answers what no function knows.
-            gateway: webhook::router(webhook).merge(signup_callback::router(signup)).merge(api::router(api)),
+            gateway: webhook::router(webhook)
+                .merge(signup_callback::router(signup))
+                .merge(management::router(management))
+                .merge(api::router(api)),
             token_refresh: token_refresh::Deps::new(config, &refresh, metrics.clone())
                 .map_err(|error| error.to_string())?,
             offboarding: offboarding::Deps::new(config, &offboarding, clock.clone(), metrics.clone())
@@ -269,12 +281,12 @@ impl Stack {
 /// What the API takes and answers: OpenAPI 3.1.
 #[must_use]
 pub fn description() -> serde_json::Value {
-    shared::api::describe([api::routes::described()])
+    shared::api::describe([api::routes::described(), management::routes::described()])
 }
 
 /// Method and path of every route that the description must have.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    api::routes::ROUTES.iter().copied()
+    api::routes::ROUTES.iter().chain(management::routes::ROUTES).copied()
 }
 
 impl Functions {

@@ -53,6 +53,10 @@ impl Access {
         }
     }
 
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Forgets a key that was changed: here at once, elsewhere within a minute.
     pub fn forget(&self, key: &str) {
         self.keys.forget(&key.to_owned());

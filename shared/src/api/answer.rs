@@ -76,6 +76,22 @@ impl Refusals {
     ];
 }
 
+impl Refusals {
+    /// Those of routes that ask Meta.
+    pub const META: [(&'static str, &'static str, &'static str); 2] = [
+        (
+            "409",
+            "RefusedByMeta",
+            "`meta_refused`: `meta_code` and `rule` are Meta's; `no_token`: the account must be connected again.",
+        ),
+        (
+            "502",
+            "MetaNotReached",
+            "`meta_not_reached`: Meta did not answer, or asks for another try; repeat the request.",
+        ),
+    ];
+}
+
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let one =

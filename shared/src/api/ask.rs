@@ -50,6 +50,12 @@ ids!(
     WabaId
 );
 
+impl Named for crate::domain::template::TemplateKey {
+    fn named(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
 impl Named for String {
     fn named(text: &str) -> Option<Self> {
         Some(text.to_owned())

@@ -23,10 +23,16 @@ pub fn describe(parts: impl IntoIterator<Item = OpenApi>) -> Value {
             paths.insert(path, Value::Object(known));
         }
         let mut components = object(part.remove("components"));
-        schemas.extend(object(components.remove("schemas")));
+        for (mut name, schema) in object(components.remove("schemas")) {
+            // Two types of one name: told apart by a name that nobody wants to keep.
+            while schemas.get(&name).is_some_and(|known| *known != schema) {
+                name.push_str("_other_Json");
+            }
+            schemas.insert(name, schema);
+        }
     }
     describe_answers(&mut paths);
-    let responses: Map<String, Value> = Refusals::ALL.into_iter().map(response).collect();
+    let responses: Map<String, Value> = Refusals::ALL.into_iter().chain(Refusals::META).map(response).collect();
     let mut description = json!({
         "openapi": "3.1.0",
         "info": {
@@ -100,7 +106,7 @@ fn rename(value: &mut Value) {
                 let known = std::mem::take(schemas);
                 for (name, schema) in &known {
                     let short = name.replace(SUFFIX, "");
-                    let taken = short != *name && known.contains_key(&short);
+                    let taken = short != *name && (known.contains_key(&short) || short.contains("_other_"));
                     schemas.insert(if taken { name.clone() } else { short }, schema.clone());
                 }
             }

@@ -7,6 +7,7 @@ mod caller;
 mod describe;
 mod edit;
 mod key;
+mod own;
 mod problem;
 mod rate;
 

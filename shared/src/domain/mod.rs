@@ -25,5 +25,6 @@ pub mod pacing;
 pub mod phone;
 pub mod policy;
 pub mod status;
+pub mod template;
 pub mod tenant;
 pub mod token;

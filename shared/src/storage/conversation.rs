@@ -78,7 +78,8 @@ impl Table {
             facts.extend(told.iter().cloned());
         }
         let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
-        self.note_names(tenant, id, &merged.before, &told).await?;
+        // On the heap: a thread's stack may be small, and this is rare.
+        Box::pin(self.note_names(tenant, id, &merged.before, &told)).await?;
         if typed && merged.before.text("phone").is_none() && merged.before.text("user_id").is_none() {
             self.merge(&keys::conversation(id), &owner(tenant), &told).await?;
         }
@@ -142,7 +143,7 @@ impl Table {
         // A typed number is only better than none: what the provider says is from a later time.
         facts.extend(phone.map(|phone| Fact::latest("phone", phone, Timestamp::UNIX_EPOCH)));
         let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
-        self.note_names(tenant, id, &merged.before, &facts).await
+        Box::pin(self.note_names(tenant, id, &merged.before, &facts)).await
     }
 
     /// One conversation of this tenant, whichever of a person's contacts names it; another tenant's is as if it did not

@@ -32,6 +32,7 @@
 //! | pace of a number: schedule, pause, breaker | `RATE#number` | `RATE` |
 //! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
 //! | what Meta asked for towards a contact | `CONTACT#id` | `RESTRAINT#account` |
+//! | when an account's templates were fetched | `WABA#id` | `MIRROR` |
 //! | template by name and language | `WABA#id` | `NAMED#name#language` |
 //! | onboarding | `ONBOARDING#id` | `ONBOARDING` |
 //! | PIN of a number, and how often it was registered | `NUMBER#id` | `PIN` |
@@ -88,6 +89,8 @@ const TIME_IN_ID: usize = 10;
 pub(super) const STATE_PREFIX: &str = "STATE#";
 /// What the states of an account's templates begin with.
 pub(super) const TEMPLATE_PREFIX: &str = "TEMPLATE#";
+/// What the templates of an account by name and language begin with.
+pub(super) const NAMED_PREFIX: &str = "NAMED#";
 /// What the phases of a number's past begin with.
 pub(super) const HISTORY_PREFIX: &str = "HISTORY#";
 /// Longest part of a key that a provider names, in bytes; a longer one stands there as its hash.
@@ -266,7 +269,12 @@ pub(super) fn restraint(contact: ContactId, waba: &WabaId) -> Key {
 
 /// A template by the name and language that a send uses.
 pub(super) fn template_named(waba: &WabaId, name: &str, language: &str) -> Key {
-    Key::new(format!("WABA#{waba}"), &format!("NAMED#{}#{language}", short(name)))
+    Key::new(format!("WABA#{waba}"), &format!("{NAMED_PREFIX}{}#{language}", short(name)))
+}
+
+/// When an account's templates were last fetched.
+pub(super) fn mirror(waba: &WabaId) -> Key {
+    Key::new(format!("WABA#{waba}"), "MIRROR")
 }
 
 pub(super) fn history(number: &PhoneNumberId, phase: i64) -> Key {

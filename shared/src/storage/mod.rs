@@ -35,6 +35,7 @@ mod settings;
 mod signup_app;
 mod state;
 mod status;
+mod template;
 mod tenant;
 mod thread;
 mod token;

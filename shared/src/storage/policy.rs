@@ -13,6 +13,7 @@ use crate::domain::ids::{ContactId, ConversationId, WabaId};
 use crate::domain::number::Number;
 use crate::domain::outgoing::Template;
 use crate::domain::policy::{Category, Class, Consequence, Facts, STOPPED, Standing, TemplateFacts};
+use crate::domain::template::TemplateRecord;
 
 /// The preference by which a customer stops marketing.
 const MARKETING: &str = "marketing_messages";
@@ -42,7 +43,7 @@ impl Table {
         })
     }
 
-    /// What is known of a template by its name and language. 1 read unit.
+    /// What is known of a template by its name and language, and its mirror. 1 read unit for each 4 KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -51,13 +52,16 @@ impl Table {
         waba: &WabaId,
         name: &str,
         language: &str,
-    ) -> Result<TemplateFacts, StorageError> {
-        let item = self.read(&keys::template_named(waba, name, language)).await?.unwrap_or_default();
-        Ok(TemplateFacts {
+    ) -> Result<(TemplateFacts, Option<TemplateRecord>), StorageError> {
+        let Some(item) = self.read(&keys::template_named(waba, name, language)).await? else {
+            return Ok((TemplateFacts::default(), None));
+        };
+        let facts = TemplateFacts {
             status: item.owned("status"),
             until: item.time("stopped_until").filter(|_| item.time("stopped_until") > item.time("status_at")),
             category: item.text("category").and_then(Category::from_word),
-        })
+        };
+        Ok((facts, Some(super::template::read(&item))))
     }
 
     /// Takes over into the facts what the contacts of one person want, and what Meta asked for. A read for each.
@@ -161,6 +165,20 @@ impl Table {
         }
     }
 
+    /// Notes that we blocked a customer, for good, or took that back. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_blocked(&self, contact: ContactId, waba: &WabaId, blocked: bool) -> Result<(), StorageError> {
+        let restraint = self.update(keys::restraint(contact, waba));
+        let restraint = match blocked {
+            true => restraint.set("blocked_until", time(Timestamp::MAX)),
+            false => restraint.remove(&["blocked_until"]),
+        };
+        restraint.run().await?;
+        Ok(())
+    }
+
     /// Records trouble with a number, and an alert of it: one a day, however often it happens.
     async fn raise(
         &self,
@@ -222,7 +240,8 @@ impl Table {
         let stop = Fact::latest("status", format!("REFUSED_{code}"), now);
         let until = stop_for.and_then(|wait| now.checked_add(wait).ok());
         let until = until.map(|until| Fact::moment("stopped_until", until));
-        self.merge(&key, &[], &[Some(stop), until].into_iter().flatten().collect::<Vec<_>>()).await?;
+        let named = named(&template.name, &template.language.code);
+        self.merge(&key, &named, &[Some(stop), until].into_iter().flatten().collect::<Vec<_>>()).await?;
         Ok(())
     }
 
@@ -245,11 +264,13 @@ impl Table {
                 facts.extend(part("message_template_category").map(|category| fact("category", category)));
             }
             Aspect::TemplateCategory => facts.push(fact("category", &change.word)),
+            Aspect::TemplateQuality => facts.push(fact("quality", &change.word)),
             _ => return Ok(()),
         }
         // Webhooks write `en-US` where the API has `en_US`.
-        let key = keys::template_named(waba, name, &language.replace('-', "_"));
-        self.merge(&key, &[], &facts).await?;
+        let language = language.replace('-', "_");
+        let key = keys::template_named(waba, name, &language);
+        self.merge(&key, &named(name, &language), &facts).await?;
         Ok(())
     }
 }
@@ -271,6 +292,11 @@ impl Table {
         };
         Ok(matches!(update.when("attribute_exists(#pk)").run().await?, Updated::Done(_)))
     }
+}
+
+/// A key may hold a long name's hash.
+fn named(name: &str, language: &str) -> [(&'static str, aws_sdk_dynamodb::types::AttributeValue); 2] {
+    [("name", text(name)), ("language", text(language))]
 }
 
 /// The fallback template of a number's item.

@@ -120,7 +120,8 @@ impl App {
     // ---- doors ----
 
     pub(crate) async fn request(&self, request: Request<Body>) -> Answer {
-        call(self.functions.gateway(), request).await
+        // On the heap, like everything that runs the functions: a test's stack is small.
+        Box::pin(call(self.functions.gateway(), request)).await
     }
 
     /// A call of our API with the seeded tenant's key.
@@ -215,10 +216,10 @@ impl App {
     /// Everything that can happen now happens, until nothing does.
     pub(crate) async fn drain(&self) {
         for _ in 0..ROUNDS_MAX {
-            let worked = self.deliver().await
-                + self.functions.poll_inbound().await
-                + self.functions.poll_release().await
-                + self.functions.poll_outbound().await;
+            let worked = Box::pin(self.deliver()).await
+                + Box::pin(self.functions.poll_inbound()).await
+                + Box::pin(self.functions.poll_release()).await
+                + Box::pin(self.functions.poll_outbound()).await;
             if worked == 0 {
                 return;
             }

@@ -26,7 +26,7 @@ pub(super) fn account_routes(meta: Arc<Meta>) -> Router {
         .route("/{version}/oauth/access_token", post(exchange))
         .route("/{version}/oauth/revoke", get(revoke))
         .route("/{version}/debug_token", get(debug))
-        .route("/{version}/{number}", get(node).delete(delete_node))
+        .route("/{version}/{number}", get(node).post(super::kept::edit_template).delete(delete_node))
         .route("/{version}/{number}/phone_numbers", get(numbers))
         .route("/{version}/{number}/subscribed_apps", get(subscriptions).post(subscribe).delete(unsubscribe))
         .route("/{version}/{number}/subscriptions", get(app_subscriptions))
@@ -107,7 +107,12 @@ pub(super) fn bearer(headers: &HeaderMap) -> String {
     value.strip_prefix("Bearer ").unwrap_or_default().to_owned()
 }
 
-fn reach(meta: &Meta, headers: &HeaderMap, query: &Words, account: &str) -> Result<BusinessAccount, Refusal> {
+pub(super) fn reach(
+    meta: &Meta,
+    headers: &HeaderMap,
+    query: &Words,
+    account: &str,
+) -> Result<BusinessAccount, Refusal> {
     meta.reach(&bearer(headers), query.get("appsecret_proof").map(String::as_str), account)
 }
 

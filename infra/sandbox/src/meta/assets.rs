@@ -1,12 +1,12 @@
 //! What an account has at Meta beside its messages: templates, files, receipts.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::state::Meta;
 
 /// A template of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaTemplate {
     /// Its name.
     pub name: String,
@@ -16,6 +16,34 @@ pub struct MetaTemplate {
     pub status: String,
     /// The names of its body's variables; numbers where they count by their order.
     pub variables: Vec<String>,
+    /// `UTILITY` unless it says otherwise.
+    #[serde(default)]
+    pub category: String,
+    /// Its components; made up from its variables where there are none.
+    #[serde(default)]
+    pub components: Vec<Value>,
+    /// Its id; given when it is put.
+    #[serde(default)]
+    pub id: String,
+}
+
+impl MetaTemplate {
+    fn is_named(&self) -> bool {
+        self.variables.iter().any(|name| name.parse::<u32>().is_err())
+    }
+
+    /// As Meta lists it.
+    pub(super) fn listed(&self) -> Value {
+        let text: Vec<String> = self.variables.iter().map(|name| format!("then {{{{{name}}}}}")).collect();
+        let made_up = vec![json!({"type": "BODY", "text": format!("Hello {} and goodbye.", text.join(" "))})];
+        json!({
+            "id": self.id, "name": self.name, "language": self.language, "status": self.status,
+            "category": if self.category.is_empty() { "UTILITY" } else { &self.category },
+            "parameter_format": if self.is_named() { "NAMED" } else { "POSITIONAL" },
+            "components": if self.components.is_empty() { made_up } else { self.components.clone() },
+            "quality_score": {"score": "UNKNOWN", "date": 1_795_000_000}, "rejected_reason": "NONE",
+        })
+    }
 }
 
 /// Templates that every simulated account begins with.
@@ -26,6 +54,7 @@ pub fn sample_templates() -> Vec<MetaTemplate> {
         language: "en_US".to_owned(),
         status: "APPROVED".to_owned(),
         variables: variables.iter().map(|name| (*name).to_owned()).collect(),
+        ..MetaTemplate::default()
     };
     vec![
         of("hello_world", &[]),
@@ -38,9 +67,17 @@ pub fn sample_templates() -> Vec<MetaTemplate> {
 
 impl Meta {
     /// Adds a template, or changes it.
-    pub fn put_template(&self, template: MetaTemplate) {
+    pub fn put_template(&self, mut template: MetaTemplate) {
         let key = format!("{}/{}", template.name, template.language);
-        self.lock().templates.insert(key, template);
+        let mut state = self.lock();
+        state.serial += 1;
+        if template.id.is_empty() {
+            template.id = state
+                .templates
+                .get(&key)
+                .map_or_else(|| format!("12345678{:08}", state.serial), |known| known.id.clone());
+        }
+        state.templates.insert(key, template);
     }
 
     /// Sets how many messages a second Meta takes from a number.

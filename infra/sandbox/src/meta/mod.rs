@@ -11,6 +11,7 @@ pub mod contract;
 mod control;
 mod deliver;
 mod graph;
+mod kept;
 mod limits;
 mod partner;
 mod payload;
@@ -33,5 +34,6 @@ pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {
     graph::graph_routes(meta.clone())
         .merge(accounts::account_routes(meta.clone()))
         .merge(partner::partner_routes(meta.clone()))
+        .merge(kept::kept_routes(meta.clone()))
         .merge(control_routes(meta))
 }

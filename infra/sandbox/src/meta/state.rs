@@ -13,6 +13,7 @@ use shared::secret::Secret;
 use tokio::sync::Notify;
 
 use super::assets::MetaTemplate;
+use super::kept::Kept;
 use super::limits::Limits;
 use super::payload;
 use super::signup::Businesses;
@@ -182,6 +183,9 @@ pub(super) struct State {
     /// What businesses have that are not connected yet.
     #[serde(default)]
     pub(super) businesses: Businesses,
+    /// Profiles, QR codes, blocked customers.
+    #[serde(default)]
+    pub(super) kept: Kept,
     /// Receipts and typing indicators, as they came.
     #[serde(default)]
     pub(super) marks: Vec<Value>,

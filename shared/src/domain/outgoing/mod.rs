@@ -6,6 +6,8 @@ mod check;
 mod check_interactive;
 mod check_template;
 mod contact;
+mod definition;
+pub mod draft;
 mod interactive;
 mod limits;
 mod read;
@@ -18,6 +20,7 @@ pub use check::Violation;
 pub use contact::{
     Birthday, ContactName, EmailEntry, Organisation, OutgoingContact, PhoneEntry, PostalAddress, UrlEntry,
 };
+pub use definition::{Definition, Filled, variables};
 pub use interactive::{
     Address, Anything, Button, Card, Cards, CarouselCard, Flow, FlowScreen, Header, Interactive, LinkButton, Named,
     Product, ProductItem, ProductSection, ProductSections, QuickReply, Replies, Reply, Row, Rows, Section, Thumbnail,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::graph::{CallFailure, GraphClient, call, malformed_token};
+use super::graph::{CallFailure, GraphClient, call};
 use super::oauth::unreadable;
 use crate::domain::ids::{PhoneNumberId, WabaId};
 use crate::domain::token::AccessToken;
@@ -13,8 +13,8 @@ use crate::secret::Secret;
 
 /// Numbers of one page (Meta: 100 at most).
 const PAGE: &str = "100";
-/// Pages read: an account has 20 numbers unless Meta raised that.
-const PAGES_MAX: usize = 10;
+/// Pages read: an account has 20 numbers unless Meta raised that, and 6,000 templates at most.
+const PAGES_MAX: usize = 100;
 const NUMBER_FIELDS: &str =
     "id,display_phone_number,verified_name,code_verification_status,platform_type,status,is_on_biz_app";
 
@@ -225,7 +225,7 @@ impl GraphClient {
     }
 
     /// A list of Meta's, page by page.
-    async fn all<T: DeserializeOwned>(
+    pub(super) async fn all<T: DeserializeOwned>(
         &self,
         token: &AccessToken,
         path: &str,
@@ -357,8 +357,7 @@ impl GraphClient {
         path: &str,
         body: Option<serde_json::Value>,
     ) -> Result<(), CallFailure> {
-        let request = self.with_token(method, path, token);
-        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        let request = self.with_token_or_refusal(method, path, token)?;
         call(match body {
             Some(body) => request.json(&body),
             None => request,
@@ -374,8 +373,7 @@ impl GraphClient {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, CallFailure> {
-        let request = self.with_token(Method::GET, path, token);
-        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        let request = self.with_token_or_refusal(Method::GET, path, token)?;
         let body = call(request.query(query)).await?;
         serde_json::from_slice(&body).map_err(|_| unreadable("Meta's answer has an unexpected form"))
     }

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::graph::{CallFailure, GraphClient, call, malformed_token};
+use super::graph::{CallFailure, GraphClient, call};
 use crate::domain::app::CreditLine;
 use crate::domain::ids::WabaId;
 use crate::domain::token::AccessToken;
@@ -55,8 +55,7 @@ impl GraphClient {
     /// # Errors
     /// How the call ended otherwise.
     pub async fn assign_user(&self, system: &AccessToken, account: &WabaId, user: &str) -> Result<(), CallFailure> {
-        let request = self.with_token(Method::POST, &format!("{account}/assigned_users"), system);
-        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        let request = self.with_token_or_refusal(Method::POST, &format!("{account}/assigned_users"), system)?;
         call(request.query(&[("user", user), ("tasks", "['MANAGE']")])).await?;
         Ok(())
     }
@@ -72,8 +71,11 @@ impl GraphClient {
         line: &CreditLine,
         account: &WabaId,
     ) -> Result<(), CallFailure> {
-        let request = self.with_token(Method::POST, &format!("{}/whatsapp_credit_sharing_and_attach", line.id), system);
-        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        let request = self.with_token_or_refusal(
+            Method::POST,
+            &format!("{}/whatsapp_credit_sharing_and_attach", line.id),
+            system,
+        )?;
         let query = [("waba_currency", line.currency.as_str()), ("waba_id", account.as_str())];
         call(request.query(&query)).await?;
         Ok(())

@@ -117,8 +117,7 @@ impl GraphClient {
     /// # Errors
     /// How the call ended otherwise.
     pub async fn mark(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> Result<(), CallFailure> {
-        let request = self.with_token(Method::POST, &format!("{number}/messages"), token);
-        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        let request = self.with_token_or_refusal(Method::POST, &format!("{number}/messages"), token)?;
         call(request.header(CONTENT_TYPE, "application/json").body(body)).await?;
         Ok(())
     }
@@ -134,8 +133,7 @@ impl GraphClient {
         mime: &str,
         file: Vec<u8>,
     ) -> Result<String, CallFailure> {
-        let request = self.with_token(Method::POST, &format!("{number}/media"), token);
-        let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        let request = self.with_token_or_refusal(Method::POST, &format!("{number}/media"), token)?;
         let part = Part::bytes(file).file_name("file").mime_str(mime).map_err(|_| {
             CallFailure::Refused(ProviderError::ours("mime_malformed", "the file's type cannot be a header"))
         })?;
@@ -147,6 +145,11 @@ impl GraphClient {
         Ok(uploaded.id)
     }
 
+    /// A request that was built whole.
+    pub(super) async fn run(&self, request: reqwest::Request) -> Result<Vec<u8>, CallFailure> {
+        call(reqwest::RequestBuilder::from_parts(self.http.clone(), request)).await
+    }
+
     /// A form that is its own authority.
     pub(super) fn post_form(&self, path: &str, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
         self.http.post(format!("{}/{path}", self.base)).form(form)
@@ -155,6 +158,16 @@ impl GraphClient {
     /// A question whose parameters are its authority. Its URL holds secrets and stands in no error of ours.
     pub(super) fn get_with(&self, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
         self.http.get(format!("{}/{path}", self.base)).query(query)
+    }
+
+    /// A call with a token and its proof, or why there is none.
+    pub(super) fn with_token_or_refusal(
+        &self,
+        method: Method,
+        path: &str,
+        token: &AccessToken,
+    ) -> Result<reqwest::RequestBuilder, CallFailure> {
+        self.with_token(method, path, token).ok_or_else(|| CallFailure::Refused(malformed_token()))
     }
 
     /// A call with a token and its proof; `None` when the stored token cannot be a header.
@@ -199,10 +212,12 @@ pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Ca
     let reply = request.send().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
     let status = reply.status();
     let body = reply.bytes().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
-    if status.is_success() {
-        return Ok(body.to_vec());
-    }
-    Err(match serde_json::from_slice::<ErrorBody>(&body) {
+    if status.is_success() { Ok(body.to_vec()) } else { Err(failed(status, &body)) }
+}
+
+/// What an answer that is no success means.
+fn failed(status: reqwest::StatusCode, body: &[u8]) -> CallFailure {
+    match serde_json::from_slice::<ErrorBody>(body) {
         Ok(ErrorBody { error }) => {
             let problem = error.into_provider_error();
             let again = error::class(problem.code).tries_again();
@@ -214,7 +229,21 @@ pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Ca
         Err(_) => {
             CallFailure::TryLater(ProviderError::ours("no_graph_answer", "something between us and Meta answered"))
         }
-    })
+    }
+}
+
+/// A call whose refusal may say more than the usual error: what `why` finds in the answer.
+pub(super) async fn refused_in_part(
+    request: reqwest::RequestBuilder,
+    why: impl FnOnce(&[u8]) -> Option<(i64, String)>,
+) -> Result<(), CallFailure> {
+    let reply = request.send().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
+    let status = reply.status();
+    let body = reply.bytes().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
+    if let Some((code, title)) = why(&body) {
+        return Err(CallFailure::Refused(ProviderError { code, title, details: None }));
+    }
+    if status.is_success() { Ok(()) } else { Err(failed(status, &body)) }
 }
 
 async fn read(reply: reqwest::Response) -> SendOutcome {

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::accounts::Paged;
-use super::graph::{CallFailure, GraphClient, call, malformed_token};
+use super::graph::{CallFailure, GraphClient, call};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
 use crate::domain::phone::PhoneNumber;
@@ -63,8 +63,7 @@ impl GraphClient {
         for _ in 0..PAGES_MAX {
             let mut query = vec![("limit", PAGE.to_string()), ("fields", FIELDS.to_owned())];
             query.extend(after.take().map(|after| ("after", after)));
-            let request = self.with_token(Method::GET, &format!("{number}/message_history"), token);
-            let request = request.ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+            let request = self.with_token_or_refusal(Method::GET, &format!("{number}/message_history"), token)?;
             let answer = call(request.query(&query)).await?;
             let page: Paged<Message> =
                 serde_json::from_slice(&answer).map_err(|_| cut("Meta's answer has no list of messages"))?;

@@ -1,0 +1,66 @@
+//! A template is compared with what Meta has stored of it before anything is accepted (`facts/errors-and-limits.md`, 132xxx).
+
+use shared::domain::number::Number;
+use shared::domain::outgoing::{Definition, Template};
+use shared::domain::policy::{Standing, TemplateFacts};
+use shared::domain::template::TemplateRecord;
+use shared::http::Problem;
+
+use crate::Deps;
+use crate::request::problem;
+
+/// Meta's "template does not exist in this language".
+const UNKNOWN: i64 = 132_001;
+/// Meta's "flow is blocked".
+const FLOW_BLOCKED: i64 = 132_068;
+
+/// What is known of a template, with its definition where that was fetched.
+pub(crate) struct Known {
+    pub(crate) facts: TemplateFacts,
+    definition: Option<Definition>,
+}
+
+impl Known {
+    /// Whether what is filled in is what the template asks for. Of one that was not fetched nothing is claimed.
+    pub(crate) fn check(&self, template: &Template) -> Result<(), Problem> {
+        let checked = self.definition.as_ref().map_or(Ok(()), |definition| definition.check(template));
+        checked.map_err(|broken| problem(&broken))
+    }
+
+    /// Whether a flow that it opens is blocked at Meta.
+    pub(crate) fn check_flows(&self, standing: &Standing) -> Result<(), Problem> {
+        let flows = self.definition.iter().flat_map(Definition::flows);
+        let blocked = |flow: &&str| {
+            // Other events of a flow have states of their own.
+            let key = format!("{flow}.flow_status_change");
+            let is = |state: &shared::domain::account::StoredState| {
+                state.aspect == "flow" && state.key.as_deref() == Some(&key) && state.word == "BLOCKED"
+            };
+            standing.account.iter().any(is)
+        };
+        match flows.into_iter().find(blocked) {
+            Some(_) => {
+                Err(Problem::violates("template.name", "must not open a flow that Meta has blocked", FLOW_BLOCKED))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks a template up; one that the account does not have is refused, if all of its templates were ever fetched.
+pub(crate) async fn look_up(deps: &Deps, number: &Number, template: &Template) -> Result<Known, Problem> {
+    let (name, language) = (&template.name, &template.language.code);
+    let (facts, record) = deps.table.template_facts(&number.waba, name, language).await?;
+    let exists = record.as_ref().is_some_and(|record| record.status.as_deref() != Some("DELETED"));
+    if !exists && deps.table.templates_fetched_at(&number.waba).await?.is_some() {
+        let rule = format!("must be a template of the account: there is no {name} in {language}");
+        return Err(Problem::violates("template.name", &rule, UNKNOWN)
+            .remedy("If it is new, fetch the templates: POST /v1/accounts/{id}/templates/refresh."));
+    }
+    Ok(Known { facts, definition: record.as_ref().and_then(definition) })
+}
+
+fn definition(record: &TemplateRecord) -> Option<Definition> {
+    let components = serde_json::from_str(record.components.as_deref()?).ok()?;
+    Some(Definition::read(record.named, &components))
+}

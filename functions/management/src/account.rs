@@ -1,0 +1,50 @@
+//! The caller's account, and the token that opens it at Meta.
+
+use axum::http::StatusCode;
+use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
+use shared::domain::number::Number;
+use shared::domain::token::AccessToken;
+use shared::http::Problem;
+use shared::provider::meta::error::remedy;
+use shared::provider::meta::graph::CallFailure;
+use shared::vault::Context;
+
+use crate::Deps;
+
+impl Deps {
+    /// The token of the tenant's account.
+    pub(crate) async fn token_of(&self, tenant: TenantId, account: &WabaId) -> Result<AccessToken, Problem> {
+        self.access.account_of(tenant, account).await?;
+        let sealed = self.table.graph_token(account).await?.ok_or_else(|| {
+            Problem::conflict("no_token", "The account has no token.").remedy("Connect the account again.")
+        })?;
+        Ok(self.vault.open_token(&sealed, &Context::GraphToken { tenant, waba: account.clone() }).await?)
+    }
+
+    /// The tenant's number with the token of its account.
+    pub(crate) async fn opened(&self, tenant: TenantId, id: &PhoneNumberId) -> Result<(Number, AccessToken), Problem> {
+        let number = self.access.number_of(tenant, id).await?;
+        let token = self.token_of(tenant, &number.waba).await?;
+        Ok((number, token))
+    }
+}
+
+/// What Meta refused, in Meta's words; what it did not answer may be asked again.
+pub(crate) fn refused(failure: CallFailure) -> Problem {
+    match failure {
+        CallFailure::TryLater(error) => {
+            tracing::warn!(event = "management.not_reached", code = error.code, title = %error.title);
+            Problem::new(StatusCode::BAD_GATEWAY, "meta_not_reached", "Meta did not answer, or asks for another try.")
+                .remedy("Repeat the request.")
+        }
+        CallFailure::Refused(error) => {
+            let said = error.details.unwrap_or(error.title);
+            let problem = Problem::conflict("meta_refused", "Meta refused.");
+            let problem = Problem { rule: Some(said), meta_code: Some(error.code), ..problem };
+            match remedy(error.code) {
+                Some(cure) => problem.remedy(cure),
+                None => problem,
+            }
+        }
+    }
+}

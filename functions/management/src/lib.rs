@@ -1,0 +1,102 @@
+//! What a tenant keeps at Meta, by our API: templates, profiles, QR codes, blocked customers, numbers that are connected by
+//! hand. The only function behind the API that may open an account's token, and it reads no message.
+
+mod account;
+mod blocks;
+mod described;
+mod links;
+mod numbers;
+mod profile;
+pub mod routes;
+mod templates;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use shared::api::{Access, Guarded, guard};
+use shared::aws::AwsConfig;
+use shared::clock::Clock;
+use shared::config::{self, ConfigError};
+use shared::limits::UPLOAD_MAX;
+use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::storage::Table;
+use shared::telemetry::Metrics;
+use shared::vault::Vault;
+
+/// The names this function is given.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The table.
+    pub table: String,
+    /// The KMS key.
+    pub key_id: String,
+    /// Scheme and host of Graph.
+    pub graph_url: String,
+    /// Version of Graph, such as `v25.0`.
+    pub graph_version: String,
+    /// Scheme and host under which Meta reaches this installation; without it those under which it is asked.
+    pub public_url: Option<String>,
+}
+
+impl Config {
+    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `PUBLIC_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            table: config::required("TABLE_NAME")?,
+            key_id: config::required("KEY_ID")?,
+            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
+            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            public_url: config::optional("PUBLIC_URL"),
+        })
+    }
+}
+
+/// What this function may use.
+#[derive(Debug)]
+pub struct Deps {
+    table: Table,
+    vault: Vault,
+    access: Access,
+    graph: GraphClient,
+    clock: Clock,
+    public_url: Option<String>,
+}
+
+impl Guarded for Deps {
+    fn access(&self) -> &Access {
+        &self.access
+    }
+}
+
+impl Deps {
+    /// Builds the clients, once.
+    ///
+    /// # Errors
+    /// When the Graph client cannot set up TLS.
+    pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, ClientUnavailable> {
+        let table = Table::new(aws.dynamodb(), config.table.clone());
+        let vault = Vault::new(aws.kms(), config.key_id.clone());
+        Ok(Self {
+            access: Access::new(table.clone(), vault.clone(), clock.clone(), metrics),
+            table,
+            vault,
+            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            clock,
+            public_url: config.public_url.clone(),
+        })
+    }
+}
+
+/// The routes of this function.
+pub fn router(deps: Deps) -> Router {
+    let deps = Arc::new(deps);
+    routes::routes()
+        .route_layer(middleware::from_fn_with_state(deps.clone(), guard::<Deps>))
+        .layer(DefaultBodyLimit::max(UPLOAD_MAX))
+        .with_state(deps)
+}

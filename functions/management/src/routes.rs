@@ -1,0 +1,51 @@
+//! Every route, once: for the router and for the description.
+
+use std::sync::Arc;
+
+use axum::{Router, routing};
+use utoipa::OpenApi;
+
+use crate::{Deps, blocks, links, numbers, profile, templates};
+
+macro_rules! routes {
+    ($($method:ident $path:literal => $room:ident::$handler:ident,)*) => {
+        /// Method and path of each.
+        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        pub(crate) fn routes() -> Router<Arc<Deps>> {
+            Router::new()$(.route($path, routing::$method($room::$handler)))*
+        }
+
+        #[derive(OpenApi)]
+        #[openapi(paths($($room::$handler),*))]
+        struct Described;
+    };
+}
+
+/// What each takes and answers.
+#[must_use]
+pub fn described() -> utoipa::openapi::OpenApi {
+    Described::openapi()
+}
+
+routes! {
+    put "/v1/conversations/{id}/block" => blocks::block,
+    delete "/v1/conversations/{id}/block" => blocks::unblock,
+    post "/v1/numbers" => numbers::add,
+    get "/v1/numbers/{id}/webhook" => numbers::webhook,
+    get "/v1/numbers/{id}/profile" => profile::get,
+    patch "/v1/numbers/{id}/profile" => profile::change,
+    put "/v1/numbers/{id}/profile/picture" => profile::picture,
+    get "/v1/numbers/{id}/links" => links::list,
+    post "/v1/numbers/{id}/links" => links::create,
+    patch "/v1/numbers/{id}/links/{link}" => links::change,
+    delete "/v1/numbers/{id}/links/{link}" => links::delete,
+    get "/v1/accounts" => templates::accounts,
+    get "/v1/accounts/{id}/templates" => templates::list,
+    post "/v1/accounts/{id}/templates" => templates::create,
+    post "/v1/accounts/{id}/templates/refresh" => templates::refresh,
+    get "/v1/accounts/{id}/templates/{template}" => templates::get,
+    patch "/v1/accounts/{id}/templates/{template}" => templates::edit,
+    delete "/v1/accounts/{id}/templates/{template}" => templates::delete,
+    post "/v1/accounts/{id}/templates/{template}/preview" => templates::preview,
+}

@@ -1,0 +1,399 @@
+//! Templates of an account: the mirror of what Meta has, and changes there.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use shared::api::{Asked, Caller, Id, Ids, List, Manage, Moment, Read, Said, limit, raw};
+use shared::domain::ids::{TenantId, WabaId};
+use shared::domain::outgoing::{Component, Definition, Language, Template, Violation, draft};
+use shared::domain::policy::Category;
+use shared::domain::template::{ListedTemplate, TemplateKey, TemplateRecord, is_language, is_name};
+use shared::http::Problem;
+use shared::provider::meta::templates::creation;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::Deps;
+use crate::account::refused;
+use crate::described::AtMeta;
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AccountJson {
+    id: String,
+    /// The Meta app that it was connected through; null if it was stored by hand.
+    app: Option<String>,
+    connected_at: Moment,
+    /// Whether it has a token now.
+    connected: bool,
+    /// When its templates were last fetched from Meta.
+    templates_fetched_at: Option<Moment>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MirroredTemplateJson {
+    /// Name and language.
+    id: String,
+    name: String,
+    language: String,
+    /// Meta's id.
+    template_id: Option<String>,
+    /// Meta's word, such as `APPROVED`, `PENDING`, `REJECTED`, `PAUSED`.
+    status: Option<String>,
+    status_at: Option<Moment>,
+    /// `MARKETING`, `UTILITY`, `AUTHENTICATION`.
+    category: Option<String>,
+    /// `GREEN`, `YELLOW`, `RED`, `UNKNOWN`.
+    quality: Option<String>,
+    rejected_reason: Option<String>,
+    /// `NAMED` or `POSITIONAL`.
+    parameter_format: &'static str,
+    /// Meta's own; null while they were not fetched.
+    #[schema(value_type = Option<Value>)]
+    components: Option<Box<RawValue>>,
+    fetched_at: Option<Moment>,
+}
+
+impl MirroredTemplateJson {
+    fn new(record: TemplateRecord) -> Self {
+        Self {
+            id: format!("{}.{}", record.name, record.language),
+            name: record.name,
+            language: record.language,
+            template_id: record.id,
+            status: record.status,
+            status_at: record.status_at.map(Moment),
+            category: record.category,
+            quality: record.quality,
+            rejected_reason: record.rejected_reason,
+            parameter_format: if record.named { "NAMED" } else { "POSITIONAL" },
+            components: record.components.and_then(raw),
+            fetched_at: record.fetched_at.map(Moment),
+        }
+    }
+}
+
+/// A template for Meta's approval, in Meta's own fields.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTemplate {
+    /// Lower-case letters, digits and underscores.
+    name: String,
+    /// Such as `en_US`.
+    language: String,
+    /// `MARKETING`, `UTILITY` or `AUTHENTICATION`; Meta may decide otherwise.
+    category: String,
+    /// `NAMED` or `POSITIONAL`.
+    parameter_format: Option<String>,
+    #[schema(value_type = Vec<Object>)]
+    components: Value,
+    /// How long Meta tries to deliver it, in seconds.
+    message_send_ttl_seconds: Option<i64>,
+}
+
+/// What is to change; all components are replaced.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TemplateChange {
+    #[schema(value_type = Option<Vec<Object>>)]
+    components: Option<Value>,
+    /// That of an approved template cannot change.
+    category: Option<String>,
+    message_send_ttl_seconds: Option<i64>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PreviewRequest {
+    /// As they would be sent.
+    #[serde(default)]
+    components: Vec<Component>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PreviewJson {
+    header: Option<String>,
+    body: Option<String>,
+    footer: Option<String>,
+    buttons: Vec<PreviewButtonJson>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PreviewButtonJson {
+    text: String,
+    url: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RefreshedJson {
+    /// Templates that Meta has.
+    templates: usize,
+    fetched_at: Moment,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TemplatesQuery {
+    /// Items of the page.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u16>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Only of this status, such as `APPROVED`.
+    status: Option<String>,
+    /// Only of this category, such as `UTILITY`.
+    category: Option<String>,
+    /// Only of this language, such as `en_US`.
+    language: Option<String>,
+}
+
+/// The accounts that were connected.
+#[utoipa::path(get, path = "/v1/accounts", tag = "Accounts", operation_id = "listAccounts", responses((status = 200, body = List<AccountJson>), AtMeta), security(("key" = ["read"])))]
+pub(crate) async fn accounts(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+) -> Result<Json<List<AccountJson>>, Problem> {
+    let mut data = Vec::new();
+    for id in deps.table.accounts_of_tenant(tenant).await? {
+        let Some(account) = deps.table.account(&id).await?.filter(|account| account.tenant == tenant) else { continue };
+        data.push(AccountJson {
+            app: account.app.map(|app| app.to_string()),
+            connected_at: Moment(account.connected_at),
+            connected: account.has_token,
+            templates_fetched_at: deps.table.templates_fetched_at(&id).await?.map(Moment),
+            id: id.to_string(),
+        });
+    }
+    Ok(Json(List { data, next_cursor: None }))
+}
+
+/// The account's templates, by name: as Meta had them when they were last fetched, with what Meta reported since.
+///
+/// They are fetched once a day, when Meta reports a change, and on demand. A page may be shorter than `limit` although there are more.
+#[utoipa::path(get, path = "/v1/accounts/{id}/templates", tag = "Templates", operation_id = "listTemplates", params(("id" = String, Path), TemplatesQuery), responses((status = 200, body = List<MirroredTemplateJson>), AtMeta), security(("key" = ["read"])))]
+pub(crate) async fn list(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<WabaId>,
+    Asked(query): Asked<TemplatesQuery>,
+) -> Result<Json<List<MirroredTemplateJson>>, Problem> {
+    deps.access.account_of(tenant, &id).await?;
+    let page = deps.table.templates(&id, limit(query.limit)?, query.cursor.as_deref()).await?;
+    let is = |wanted: &Option<String>, known: Option<&str>| {
+        wanted.as_deref().is_none_or(|wanted| known.is_some_and(|known| known.eq_ignore_ascii_case(wanted)))
+    };
+    let wanted = |one: &TemplateRecord| {
+        is(&query.status, one.status.as_deref())
+            && is(&query.category, one.category.as_deref())
+            && is(&query.language, Some(&one.language))
+    };
+    let data = page.items.into_iter().filter(wanted).map(MirroredTemplateJson::new).collect();
+    Ok(Json(List { data, next_cursor: page.next }))
+}
+
+/// One template.
+#[utoipa::path(get, path = "/v1/accounts/{id}/templates/{template}", tag = "Templates", operation_id = "getTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), responses((status = 200, body = MirroredTemplateJson), AtMeta), security(("key" = ["read"])))]
+pub(crate) async fn get(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Ids(id, template): Ids<WabaId, TemplateKey>,
+) -> Result<Json<MirroredTemplateJson>, Problem> {
+    Ok(Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?)))
+}
+
+/// Fetches all templates from Meta now.
+#[utoipa::path(post, path = "/v1/accounts/{id}/templates/refresh", tag = "Templates", operation_id = "refreshTemplates", params(("id" = String, Path)), responses((status = 200, body = RefreshedJson), AtMeta), security(("key" = ["manage"])))]
+pub(crate) async fn refresh(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(id): Id<WabaId>,
+) -> Result<Json<RefreshedJson>, Problem> {
+    let token = deps.token_of(tenant, &id).await?;
+    let began = deps.clock.now();
+    let listed = deps.graph.templates(&token, &id).await.map_err(refused)?;
+    deps.table.put_templates(&id, &listed, began).await?;
+    deps.access.note(Some(tenant), &key, "templates.refreshed", id.as_str()).await?;
+    Ok(Json(RefreshedJson { templates: listed.len(), fetched_at: Moment(began) }))
+}
+
+/// Gives Meta a template to approve.
+///
+/// Meta may take it for another category than was asked for: the answer says which.
+#[utoipa::path(post, path = "/v1/accounts/{id}/templates", tag = "Templates", operation_id = "createTemplate", params(("id" = String, Path)), request_body = NewTemplate, responses((status = 201, body = MirroredTemplateJson), AtMeta), security(("key" = ["manage"])))]
+pub(crate) async fn create(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(id): Id<WabaId>,
+    Said(request): Said<NewTemplate>,
+) -> Result<(StatusCode, Json<MirroredTemplateJson>), Problem> {
+    let token = deps.token_of(tenant, &id).await?;
+    if !is_name(&request.name) {
+        return Err(Problem::invalid("name", "must be 1 to 512 lower-case letters, digits and underscores"));
+    }
+    if !is_language(&request.language) {
+        return Err(Problem::invalid("language", "must be a locale such as en_US"));
+    }
+    let category = category(&request.category)?;
+    let named = format(request.parameter_format.as_deref())?;
+    draft::check(&request.components, named).map_err(|broken| violated(&broken))?;
+    let ttl = request.message_send_ttl_seconds;
+    time_to_live(&category, ttl)?;
+    let body = creation((&request.name, &request.language, &category), named, &request.components, ttl);
+    let created = deps.graph.create_template(&token, &id, &body).await.map_err(refused)?;
+    let now = deps.clock.now();
+    let listed = ListedTemplate {
+        id: created.id,
+        name: request.name,
+        language: request.language,
+        status: created.status.unwrap_or_else(|| "PENDING".to_owned()),
+        category: created.category.unwrap_or(category),
+        quality: None,
+        rejected_reason: None,
+        named,
+        components: request.components.to_string(),
+    };
+    let template = TemplateKey { name: listed.name.clone(), language: listed.language.clone() };
+    deps.table.put_template(&id, &listed, now).await?;
+    deps.access.note(Some(tenant), &key, "template.created", &format!("{id}/{template}")).await?;
+    Ok((StatusCode::CREATED, Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?))))
+}
+
+/// Changes a template; Meta looks at it again.
+#[utoipa::path(patch, path = "/v1/accounts/{id}/templates/{template}", tag = "Templates", operation_id = "editTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), request_body = TemplateChange, responses((status = 200, body = MirroredTemplateJson), AtMeta), security(("key" = ["manage"])))]
+pub(crate) async fn edit(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Ids(id, template): Ids<WabaId, TemplateKey>,
+    Said(request): Said<TemplateChange>,
+) -> Result<Json<MirroredTemplateJson>, Problem> {
+    let known = deps.template_of(tenant, &id, &template).await?;
+    let token = deps.token_of(tenant, &id).await?;
+    let meta_id = known.id.clone().ok_or_else(not_fetched)?;
+    let mut change = serde_json::Map::new();
+    if let Some(components) = &request.components {
+        draft::check(components, known.named).map_err(|broken| violated(&broken))?;
+        change.insert("components".to_owned(), components.clone());
+    }
+    let asked = request.category.as_deref().map(category).transpose()?;
+    if let Some(category) = &asked {
+        change.insert("category".to_owned(), json!(category));
+    }
+    if let Some(ttl) = request.message_send_ttl_seconds {
+        time_to_live(asked.as_deref().or(known.category.as_deref()).unwrap_or_default(), Some(ttl))?;
+        change.insert("message_send_ttl_seconds".to_owned(), json!(ttl));
+    }
+    if change.is_empty() {
+        return Err(Problem::invalid("components", "or another field is required"));
+    }
+    deps.graph.edit_template(&token, &meta_id, &Value::Object(change)).await.map_err(refused)?;
+    let now = deps.clock.now();
+    let edited = edited(known, request.components, asked, meta_id);
+    deps.table.put_template(&id, &edited, now).await?;
+    deps.access.note(Some(tenant), &key, "template.edited", &format!("{id}/{template}")).await?;
+    Ok(Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?)))
+}
+
+/// Deletes a template in one language. Meta blocks the name of an approved one for 30 days.
+#[utoipa::path(delete, path = "/v1/accounts/{id}/templates/{template}", tag = "Templates", operation_id = "deleteTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), responses((status = 204), AtMeta), security(("key" = ["manage"])))]
+pub(crate) async fn delete(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Ids(id, template): Ids<WabaId, TemplateKey>,
+) -> Result<StatusCode, Problem> {
+    let known = deps.template_of(tenant, &id, &template).await?;
+    let token = deps.token_of(tenant, &id).await?;
+    let meta_id = known.id.ok_or_else(not_fetched)?;
+    deps.graph.delete_template(&token, &id, (&meta_id, &known.name)).await.map_err(refused)?;
+    deps.table.delete_template(&id, &template.name, &template.language, deps.clock.now()).await?;
+    deps.access.note(Some(tenant), &key, "template.deleted", &format!("{id}/{template}")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows a template as the customer would see it; a mistake in the parameters is named.
+#[utoipa::path(post, path = "/v1/accounts/{id}/templates/{template}/preview", tag = "Templates", operation_id = "previewTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), request_body = PreviewRequest, responses((status = 200, body = PreviewJson), AtMeta), security(("key" = ["read"])))]
+pub(crate) async fn preview(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Ids(id, template): Ids<WabaId, TemplateKey>,
+    Said(request): Said<PreviewRequest>,
+) -> Result<Json<PreviewJson>, Problem> {
+    let known = deps.template_of(tenant, &id, &template).await?;
+    let components = known.components.as_deref().and_then(|json| serde_json::from_str(json).ok());
+    let definition = Definition::read(known.named, &components.ok_or_else(not_fetched)?);
+    let language = Language { code: template.language, policy: None };
+    let sent = Template { name: template.name, language, components: request.components };
+    definition.check(&sent).map_err(|broken| violated(&broken))?;
+    let filled = definition.fill(&sent);
+    let buttons = filled.buttons.into_iter().map(|(text, url)| PreviewButtonJson { text, url }).collect();
+    Ok(Json(PreviewJson { header: filled.header, body: filled.body, footer: filled.footer, buttons }))
+}
+
+impl Deps {
+    async fn template_of(
+        &self,
+        tenant: TenantId,
+        account: &WabaId,
+        key: &TemplateKey,
+    ) -> Result<TemplateRecord, Problem> {
+        self.access.account_of(tenant, account).await?;
+        let known = self.table.template(account, &key.name, &key.language).await?;
+        known.filter(|known| known.status.as_deref() != Some("DELETED")).ok_or_else(Problem::not_found)
+    }
+}
+
+fn edited(known: TemplateRecord, components: Option<Value>, category: Option<String>, id: String) -> ListedTemplate {
+    let replaced = components.map(|components| components.to_string());
+    ListedTemplate {
+        id,
+        // Meta looks at it again; what it was until then a webhook or the next look tells.
+        status: known.status.unwrap_or_else(|| "PENDING".to_owned()),
+        category: category.or(known.category).unwrap_or_default(),
+        quality: known.quality,
+        rejected_reason: None,
+        named: known.named,
+        components: replaced.or(known.components).unwrap_or_else(|| "[]".to_owned()),
+        name: known.name,
+        language: known.language,
+    }
+}
+
+fn category(word: &str) -> Result<String, Problem> {
+    let known = Category::from_word(word).map(|category| category.as_str().to_ascii_uppercase());
+    known.ok_or_else(|| Problem::invalid("category", "must be MARKETING, UTILITY or AUTHENTICATION"))
+}
+
+fn format(word: Option<&str>) -> Result<bool, Problem> {
+    match word {
+        None | Some("POSITIONAL") => Ok(false),
+        Some("NAMED") => Ok(true),
+        Some(_) => Err(Problem::invalid("parameter_format", "must be NAMED or POSITIONAL")),
+    }
+}
+
+/// How long Meta tries to deliver a template, by category (`facts/messages.md` §12); -1 is 30 days.
+fn time_to_live(category: &str, ttl: Option<i64>) -> Result<(), Problem> {
+    let Some(ttl) = ttl else { return Ok(()) };
+    let (allowed, or_month) = match Category::from_word(category) {
+        Some(Category::Authentication) => (30..=900, true),
+        Some(Category::Utility) => (30..=43_200, true),
+        _ => (43_200..=2_592_000, false),
+    };
+    if allowed.contains(&ttl) || (or_month && ttl == -1) {
+        return Ok(());
+    }
+    let rule = format!("must be {} to {} for this category", allowed.start(), allowed.end());
+    Err(Problem::invalid("message_send_ttl_seconds", &rule))
+}
+
+fn violated(broken: &Violation) -> Problem {
+    Problem::violates(&broken.field, &broken.rule, broken.code)
+}
+
+fn not_fetched() -> Problem {
+    Problem::conflict("not_fetched", "The template was not fetched from Meta yet.")
+        .remedy("POST /v1/accounts/{id}/templates/refresh.")
+}

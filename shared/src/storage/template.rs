@@ -1,0 +1,162 @@
+//! The mirror of an account's templates: under name and language, by which messages know them.
+
+use jiff::Timestamp;
+
+use super::facts::Fact;
+use super::item::{Item, number, text, time};
+use super::{Page, StorageError, Table, keys, unavailable};
+use crate::domain::ids::WabaId;
+use crate::domain::template::{ListedTemplate, TemplateRecord};
+
+/// What is shown of a template that Meta does not list any more.
+const DELETED: &str = "DELETED";
+
+impl Table {
+    /// Takes over what Meta lists, all of it, as it was at `began`; what it lists no more is deleted. 1 to 3 WRU a template.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn put_templates(
+        &self,
+        account: &WabaId,
+        listed: &[ListedTemplate],
+        began: Timestamp,
+    ) -> Result<(), StorageError> {
+        for template in listed {
+            self.put_template(account, template, began).await?;
+        }
+        for known in self.partition(&keys::account_partition(account), keys::NAMED_PREFIX).await? {
+            let (name, language) = (known.required("name")?, known.required("language")?);
+            let is_listed = listed.iter().any(|one| one.name == name && one.language == language);
+            let newer = known.time("status_at").is_some_and(|at| at >= began);
+            if !is_listed && !newer && known.text("status") != Some(DELETED) {
+                self.delete_template(account, name, language, began).await?;
+            }
+        }
+        let mirror = self.update(keys::mirror(account)).set("fetched_at", time(began));
+        mirror.set("count", number(i64::try_from(listed.len()).unwrap_or(i64::MAX))).run().await?;
+        Ok(())
+    }
+
+    /// Takes over one template as Meta described it at `at`.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_template(
+        &self,
+        account: &WabaId,
+        template: &ListedTemplate,
+        at: Timestamp,
+    ) -> Result<(), StorageError> {
+        let key = keys::template_named(account, &template.name, &template.language);
+        let definition = self
+            .update(key.clone())
+            .set("name", text(&template.name))
+            .set("language", text(&template.language))
+            .set("id", text(&template.id))
+            .set("named", number(i64::from(template.named)))
+            .set("components", text(&template.components))
+            .set("fetched_at", time(at));
+        match &template.rejected_reason {
+            Some(reason) => definition.set("rejected_reason", text(reason)),
+            None => definition.remove(&["rejected_reason"]),
+        }
+        .when("attribute_not_exists(#fetched_at) OR #fetched_at <= :fetched_at")
+        .run()
+        .await?;
+        let mut facts =
+            vec![Fact::latest("status", &template.status, at), Fact::latest("category", &template.category, at)];
+        facts.extend(template.quality.as_ref().map(|quality| Fact::latest("quality", quality, at)));
+        self.merge(&key, &[], &facts).await?;
+        Ok(())
+    }
+
+    /// Notes that a template is deleted. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn delete_template(
+        &self,
+        account: &WabaId,
+        name: &str,
+        language: &str,
+        at: Timestamp,
+    ) -> Result<(), StorageError> {
+        let key = keys::template_named(account, name, language);
+        self.merge(&key, &[], &[Fact::latest("status", DELETED, at)]).await?;
+        Ok(())
+    }
+
+    /// When all templates of an account were last fetched; `None` if never.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn templates_fetched_at(&self, account: &WabaId) -> Result<Option<Timestamp>, StorageError> {
+        Ok(self.read(&keys::mirror(account)).await?.and_then(|item| item.time("fetched_at")))
+    }
+
+    /// A template by name and language.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn template(
+        &self,
+        account: &WabaId,
+        name: &str,
+        language: &str,
+    ) -> Result<Option<TemplateRecord>, StorageError> {
+        let item = self.read(&keys::template_named(account, name, language)).await?;
+        Ok(item.map(|item| read(&item)))
+    }
+
+    /// An account's templates by name; deleted ones are left out.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    pub async fn templates(
+        &self,
+        account: &WabaId,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<TemplateRecord>, StorageError> {
+        let pk = keys::account_partition(account);
+        let start = cursor.map(decode).transpose()?.map(|sk| keys::Key { pk: pk.clone(), sk }.attributes());
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(pk.clone()))
+            .expression_attribute_values(":prefix", text(keys::NAMED_PREFIX))
+            .limit(i32::from(limit))
+            .set_exclusive_start_key(start);
+        let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+        let next = answer.last_evaluated_key.and_then(|key| Item(key).text("sk").map(hex::encode));
+        let items = answer.items.unwrap_or_default().into_iter().map(Item);
+        let shown = items.filter(|item| item.text("status") != Some(DELETED));
+        Ok(Page { items: shown.map(|item| read(&item)).collect(), next })
+    }
+}
+
+fn decode(cursor: &str) -> Result<String, StorageError> {
+    let sk = hex::decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    sk.filter(|sk| sk.starts_with(keys::NAMED_PREFIX)).ok_or(StorageError::BadCursor)
+}
+
+pub(super) fn read(item: &Item) -> TemplateRecord {
+    let key = item.text("sk").and_then(|sk| sk.strip_prefix(keys::NAMED_PREFIX)).and_then(|rest| rest.rsplit_once('#'));
+    let (name, language) = key.unwrap_or_default();
+    TemplateRecord {
+        name: item.owned("name").unwrap_or_else(|| name.to_owned()),
+        language: item.owned("language").unwrap_or_else(|| language.to_owned()),
+        id: item.owned("id"),
+        status: item.owned("status"),
+        status_at: item.time("status_at"),
+        category: item.owned("category"),
+        quality: item.owned("quality"),
+        rejected_reason: item.owned("rejected_reason"),
+        named: item.number("named") == Some(1),
+        components: item.owned("components"),
+        fetched_at: item.time("fetched_at"),
+    }
+}
