@@ -113,7 +113,7 @@ impl ConversationJson {
     }
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(crate) struct MessageJson {
     pub(crate) id: String,
     pub(crate) conversation_id: String,
@@ -124,14 +124,12 @@ pub(crate) struct MessageJson {
     #[serde(flatten)]
     content: Option<SaidJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
     unknown: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     author: Option<AuthorJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<MessageContextJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
     referral: Option<Box<RawValue>>,
     timestamp: Moment,
     pub(crate) status: &'static str,
@@ -146,7 +144,7 @@ pub(crate) struct MessageJson {
 }
 
 /// What a message says: as it was written to us, or as we were asked to send it.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum SaidJson {
     Theirs(Content),
@@ -154,14 +152,14 @@ enum SaidJson {
 }
 
 #[derive(Serialize, ToSchema)]
-struct AuthorJson {
+pub(crate) struct AuthorJson {
     phone: Option<String>,
     user_id: Option<String>,
     profile_name: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct MessageContextJson {
+pub(crate) struct MessageContextJson {
     message_id: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     forwarded: bool,
@@ -178,13 +176,13 @@ struct ReferredProductJson {
 }
 
 #[derive(Serialize, ToSchema)]
-struct ShownReactionJson {
+pub(crate) struct ShownReactionJson {
     by: String,
     emoji: String,
     at: Moment,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(crate) struct OutboundJson {
     wamid: Option<String>,
     attempts: u32,
@@ -195,12 +193,11 @@ pub(crate) struct OutboundJson {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held_for_quality: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
     pricing: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct StatusesJson {
+pub(crate) struct StatusesJson {
     sent_at: Option<Moment>,
     delivered_at: Option<Moment>,
     read_at: Option<Moment>,

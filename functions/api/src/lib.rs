@@ -8,6 +8,7 @@ mod broadcast;
 mod broadcasts;
 mod conversations;
 mod defined;
+mod described;
 mod desk;
 mod docs;
 mod fallback;

@@ -14,10 +14,11 @@ use shared::storage::Ending;
 use utoipa::ToSchema;
 
 use crate::Deps;
+use crate::described::Message;
 use crate::json::MessageJson;
 
 /// One message that was sent through us, with its attempts and statuses.
-#[utoipa::path(get, path = "/v1/conversations/{id}/messages/{message}", tag = "Conversations", operation_id = "getMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = MessageJson), Refusals), security(("key" = ["read"])))]
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages/{message}", tag = "Conversations", operation_id = "getMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = Message), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -28,7 +29,7 @@ pub(crate) async fn get(
 }
 
 /// Takes a message back that nobody has tried yet.
-#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/cancel", tag = "Messages", operation_id = "cancelMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = MessageJson), (status = 409, body = Problem, description = "`not_queued`"), Refusals), security(("key" = ["send"])))]
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/cancel", tag = "Messages", operation_id = "cancelMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = Message), (status = 409, body = Problem, description = "`not_queued`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -53,7 +54,7 @@ pub(crate) struct Settlement {
 }
 
 /// Settles a doubt in words of a person, who looked at the customer's phone or asked.
-#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/settle", tag = "Messages", operation_id = "settleMessage", params(("id" = String, Path), ("message" = String, Path)), request_body = Settlement, responses((status = 200, body = MessageJson), (status = 409, body = Problem, description = "`not_in_doubt`"), Refusals), security(("key" = ["send"])))]
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/settle", tag = "Messages", operation_id = "settleMessage", params(("id" = String, Path), ("message" = String, Path)), request_body = Settlement, responses((status = 200, body = Message), (status = 409, body = Problem, description = "`not_in_doubt`"), Refusals), security(("key" = ["send"])))]
 pub(crate) async fn settle(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,

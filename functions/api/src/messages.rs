@@ -14,6 +14,7 @@ use shared::storage::Order;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
+use crate::described::Message;
 use crate::json::MessageJson;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -38,7 +39,7 @@ enum OrderQuery {
 }
 
 /// The messages of a conversation, the newest first unless asked otherwise.
-#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Conversations", operation_id = "listMessages", params(("id" = String, Path), MessagesQuery), responses((status = 200, body = List<MessageJson>), Refusals), security(("key" = ["read"])))]
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Conversations", operation_id = "listMessages", params(("id" = String, Path), MessagesQuery), responses((status = 200, body = List<Message>), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
