@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-pub use jiff::{SignedDuration, Timestamp};
+pub use jiff::civil::Date;
+pub use jiff::{SignedDuration, Span, Timestamp};
 
 /// Where "now" comes from.
 #[derive(Debug, Clone)]

@@ -53,4 +53,5 @@ mod template;
 mod templates;
 mod tenants;
 mod token_refresh;
+mod usage;
 mod webhook;

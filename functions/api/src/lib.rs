@@ -30,6 +30,7 @@ mod request;
 pub mod routes;
 mod send;
 mod settings;
+mod usage;
 
 use std::sync::Arc;
 

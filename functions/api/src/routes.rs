@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use crate::Deps;
 use crate::{
     alerts, broadcast, broadcasts, conversations, desk, fallback, health, keys, media, merges, message, messages,
-    numbers, offboardings, onboardings, policy, read, replays, send, settings,
+    numbers, offboardings, onboardings, policy, read, replays, send, settings, usage,
 };
 
 macro_rules! routes {
@@ -69,6 +69,7 @@ routes! {
     get "/v1/numbers/{id}/conversation" => numbers::conversation,
     get "/v1/numbers/{id}/templates" => numbers::templates,
     get "/v1/numbers/{id}/kept" => numbers::kept,
+    get "/v1/usage" => usage::get,
     get "/v1/alerts" => alerts::list,
     get "/v1/merges" => merges::list,
     post "/v1/merges/{one}/{other}/undo" => merges::undo,

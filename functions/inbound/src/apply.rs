@@ -305,7 +305,12 @@ async fn apply_status(
     if let Some(until) = update.entry_point_until {
         deps.table.note_entry_point(number.tenant, &data.conversation, until).await?;
     }
-    match deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await? {
+    let applied = deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await?;
+    if applied != Applied::NoMessage {
+        // For a repetition too: the first time may have stopped right here.
+        deps.table.note_usage(&number.id, data.message, update).await?;
+    }
+    match applied {
         Applied::New { settled_doubt, duplicate_send, lied, template } => {
             deps.metrics.count("status_applied", update.status.as_str(), 1);
             deps.metrics.count("unknown_resolved", "status", u64::from(settled_doubt));

@@ -28,3 +28,4 @@ pub mod status;
 pub mod template;
 pub mod tenant;
 pub mod token;
+pub mod usage;

@@ -118,7 +118,7 @@ impl Leavers {
                     Belongs::No
                 }
             }
-            "NUMBER" | "RATE" | "PAIR" | "CONV" => when(self.numbers.contains(first)),
+            "NUMBER" | "RATE" | "PAIR" | "CONV" | "USAGE" => when(self.numbers.contains(first)),
             "NAMES" if self.owns(rest) => when(self.numbers.contains(keys::parse_name(sk)?.1.number().as_str())),
             "WABA" => when(self.accounts.contains(rest) && sk != keys::GONE),
             "CONTACT" if sk == "CONTACT" => match ContactId::parse(rest) {

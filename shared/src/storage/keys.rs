@@ -29,6 +29,7 @@
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
 //! | kept raw item | `KEPT#hash` | `KEPT` |
 //! | replay | `REPLAY#id` | `REPLAY` |
+//! | message of a day, for the counting | `USAGE#number#day` | message |
 //! | pace of a number: schedule, pause, breaker | `RATE#number` | `RATE` |
 //! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
 //! | what Meta asked for towards a contact | `CONTACT#id` | `RESTRAINT#account` |
@@ -193,6 +194,16 @@ pub(super) fn parse_account(pk: &str) -> Result<WabaId, StorageError> {
 /// The number of a pace's key.
 pub(super) fn parse_pace(pk: &str) -> Result<PhoneNumberId, StorageError> {
     pk.strip_prefix("RATE#").and_then(|id| PhoneNumberId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
+}
+
+/// What became of a message, for the counting.
+pub(super) fn usage(number: &PhoneNumberId, day: jiff::civil::Date, message: OutboundId) -> Key {
+    Key::new(usage_partition(number, day), &message.to_string())
+}
+
+/// A day's messages of a number.
+pub(super) fn usage_partition(number: &PhoneNumberId, day: jiff::civil::Date) -> String {
+    format!("USAGE#{number}#{day}")
 }
 
 pub(super) fn pair(conversation: &ConversationId) -> Key {

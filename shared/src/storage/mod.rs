@@ -40,6 +40,7 @@ mod tenant;
 mod thread;
 mod token;
 mod update;
+mod usage;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
@@ -64,6 +65,7 @@ pub use status::Applied;
 pub use tenant::RequestsTaken;
 pub use thread::Order;
 pub use token::{AccountRecord, TokenRecord};
+pub use usage::day_of;
 
 /// A page of a list and where the next one begins.
 #[derive(Debug, Clone)]

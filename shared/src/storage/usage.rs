@@ -1,0 +1,97 @@
+//! What was sent, counted: an entry for each message, under the number and the day it was accepted. What is said of a message
+//! again changes nothing, so nothing is counted twice, in whatever order statuses come. 1 WRU a status; a day costs half a read unit
+//! for each 25 messages or so.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::item::{Item, expiry, number, text};
+use super::{StorageError, Table, keys, unavailable};
+use crate::domain::event::StatusUpdate;
+use crate::domain::ids::{OutboundId, PhoneNumberId};
+use crate::domain::status::Status;
+use crate::domain::usage::Usage;
+
+/// How long it is known what was sent: Meta looks a year back too.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+impl Table {
+    /// Counts what a status says of a message of ours; the same again changes nothing. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_usage(
+        &self,
+        of: &PhoneNumberId,
+        message: OutboundId,
+        update: &StatusUpdate,
+    ) -> Result<(), StorageError> {
+        let kept_until = message.made_at().checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let entry = self.update(keys::usage(of, day_of(message.made_at()), message));
+        let entry = entry.set_once(update.status.as_str(), number(1)).set_once("expires_at", expiry(kept_until));
+        let facts: Option<Value> = update.pricing.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        // What comes with `sent` counts only until the charge is decided.
+        let name = |name: &str| if update.status == Status::Sent { format!("{name}_sent") } else { name.to_owned() };
+        let word = |key: &str| facts.as_ref().and_then(|facts| facts.get(key)).and_then(Value::as_str).map(text);
+        let billable = facts.as_ref().and_then(|facts| facts.get("billable")).and_then(Value::as_bool);
+        entry
+            .set_once_if(&name("category"), word("category"))
+            .set_once_if(&name("pricing_type"), word("type"))
+            .set_once_if(&name("billable"), billable.map(|billable| number(i64::from(billable))))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// What a number sent on a day (UTC), by category and pricing type.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn usage(&self, of: &PhoneNumberId, day: Date) -> Result<Vec<Usage>, StorageError> {
+        let mut kinds: BTreeMap<(Option<String>, Option<String>), Usage> = BTreeMap::new();
+        let mut start = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", text(keys::usage_partition(of, day)))
+                .set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+            for item in answer.items.unwrap_or_default().into_iter().map(Item) {
+                let fact = |name: &str| item.owned(name).or_else(|| item.owned(&format!("{name}_sent")));
+                let (category, pricing_type) = (fact("category"), fact("pricing_type"));
+                let of = Usage { category: category.clone(), pricing_type: pricing_type.clone(), ..Usage::default() };
+                count(kinds.entry((category, pricing_type)).or_insert(of), &item);
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(kinds.into_values().collect());
+            }
+        }
+    }
+}
+
+fn count(usage: &mut Usage, item: &Item) {
+    let has = |status: Status| item.number(status.as_str()).is_some();
+    let read = has(Status::Read) || has(Status::Played);
+    let delivered = read || has(Status::Delivered);
+    let billable = item.number("billable").or_else(|| item.number("billable_sent")) == Some(1);
+    usage.messages += 1;
+    usage.sent += u64::from(delivered || has(Status::Sent));
+    usage.delivered += u64::from(delivered);
+    usage.read += u64::from(read);
+    usage.failed += u64::from(has(Status::Failed) && !delivered);
+    usage.billable += u64::from(billable);
+}
+
+/// The day of a moment, UTC.
+#[must_use]
+pub fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
