@@ -3,8 +3,9 @@
 //! 1. The release webhook function under a local Lambda Runtime API: sizes, init to the first `/next`, first and warm
 //!    invocations, CPU and memory, for a webhook of 1 KB. Embedded AWS answers it over HTTP on loopback.
 //! 2. The release inbound function: CPU, write units and cost by kind of message, and the import of a long past.
-//! 3. The release send-message function against a Meta that takes 250 ms: sends a second, milliseconds billed, write units.
-//! 4. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
+//! 3. The API over a large inbox: pages of conversations and messages, in time and read units (`BENCH_INBOX=1000x1000` for a large one).
+//! 4. The release send-message function against a Meta that takes 250 ms: sends a second, milliseconds billed, write units.
+//! 5. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
 //!
 //! Everything shares this machine's cores: compare runs with each other, not with Lambda.
 
@@ -17,6 +18,7 @@
 mod end_to_end;
 mod function;
 mod inbound;
+mod inbox;
 mod runtime_api;
 mod send;
 mod webhook;
@@ -35,6 +37,9 @@ fn main() {
         }
         if wanted("inbound") {
             lines.extend(inbound::measure().await);
+        }
+        if wanted("inbox") {
+            lines.extend(inbox::measure().await);
         }
         if wanted("send") {
             lines.extend(send::measure().await);

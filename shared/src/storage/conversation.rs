@@ -22,8 +22,8 @@ use crate::domain::phone::PhoneNumber;
 
 /// Feed entries read for one page of conversations: a busy conversation has many and stands in the list once.
 const ENTRIES_MAX: usize = 2_000;
-/// Feed entries read at once.
-const ENTRIES_AT_ONCE: u16 = 200;
+/// Most feed entries read at once; the first time as many as the page has items, then ever more.
+const ENTRIES_AT_ONCE: u16 = 400;
 
 /// Something that moves a conversation.
 #[derive(Debug, Clone, Default)]
@@ -216,11 +216,13 @@ impl Table {
         let feed = keys::inbox(tenant);
         let accepts = |pk: &str, sk: &str| keys::parse_feed_entry(pk, sk).is_ok();
         let mut start = cursor.map(|cursor| page::decode(cursor, FEED, &feed, accepts)).transpose()?;
-        let (mut items, mut seen) = (Vec::new(), 0);
+        let (mut items, mut seen, mut at_once) = (Vec::new(), 0, limit);
+        let mut known = Vec::new();
         loop {
-            let (entries, next) = self.index_page(FEED, &feed, ENTRIES_AT_ONCE, start).await?;
+            let (entries, next) = self.index_page(FEED, &feed, at_once, start).await?;
             seen += entries.len();
-            let known = self.parts_behind(tenant, &entries).await?;
+            at_once = at_once.saturating_mul(2).min(ENTRIES_AT_ONCE);
+            self.look_behind(tenant, &entries, &mut known).await?;
             for entry in &entries {
                 let (conversation, message) = keys::parse_feed_entry(entry.required("pk")?, entry.required("sk")?)?;
                 let parts = known.iter().find(|parts| parts.iter().any(|one| one.conversation.id == conversation));
@@ -241,20 +243,27 @@ impl Table {
         }
     }
 
-    /// The conversations that entries belong to, those of one person together.
-    async fn parts_behind(&self, tenant: TenantId, entries: &[Item]) -> Result<Vec<Vec<Part>>, StorageError> {
+    /// Adds the conversations that entries belong to, those of one person together, unless they are known.
+    async fn look_behind(
+        &self,
+        tenant: TenantId,
+        entries: &[Item],
+        groups: &mut Vec<Vec<Part>>,
+    ) -> Result<(), StorageError> {
         let mut ids = Vec::new();
         let mut seen = BTreeSet::new();
         for entry in entries {
             let pk = entry.required("pk")?;
             if seen.insert(pk.to_owned()) {
-                ids.push(keys::parse_conversation(pk)?);
+                let id = keys::parse_conversation(pk)?;
+                if !groups.iter().flatten().any(|part| part.conversation.id == id) {
+                    ids.push(id);
+                }
             }
         }
         let wanted = ids.iter().flat_map(|id| [keys::conversation(id), keys::contact(id.contact())]);
         let items = self.read_all(&wanted.collect::<Vec<_>>()).await?;
         let find = |key: &keys::Key| items.iter().find(|item| item.text("pk") == Some(key.pk.as_str()));
-        let mut groups: Vec<Vec<Part>> = Vec::with_capacity(ids.len());
         for id in &ids {
             if groups.iter().flatten().any(|part| part.conversation.id == *id) {
                 continue;
@@ -272,7 +281,7 @@ impl Table {
             parts.retain(|part| part.conversation.tenant == tenant);
             groups.push(parts);
         }
-        Ok(groups)
+        Ok(())
     }
 }
 
