@@ -69,7 +69,7 @@ def described(ids):
 
 
 file = described(fill())
-operators = ["/v1/tenants", "/v1/tenants/{id}"]
+operators = ["/v1/tenants", "/v1/tenants/{id}", "/v1/apps/{id}"]
 cases = 0
 for name, key, choice in [
     ("tenant", ready["api_key"], [f"--exclude-path={path}" for path in operators]),

@@ -11,7 +11,9 @@ use shared::domain::tenant::Scope;
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, ask, change, text_message, webhook_body};
 
 /// What can exist and does not, by what stands in a path.
-const MISSING: [(&str, &str); 11] = [
+const MISSING: [(&str, &str); 13] = [
+    ("/v1/alerts/", "alr_00000000000000000000000000000000"),
+    ("/v1/apps/", "nobodys"),
     ("/v1/accounts/", "900100200300499"),
     ("/v1/conversations/", "conv_900100200300501_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("/v1/numbers/", "900100200300599"),
@@ -79,8 +81,16 @@ impl World {
         let note = text(&made(&notes, json!({"text": "hm"})).await["id"]);
         let link = text(&made(&format!("/v1/numbers/{NUMBER}/links"), json!({"message": "Hello"})).await["id"]);
         made(&format!("/v1/accounts/{WABA}/templates/refresh"), Value::Null).await;
+        let violation = json!({"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "ADULT"}});
+        let report = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA, "time": app.clock.now().as_second(),
+            "changes": [{"field": "account_update", "value": violation}]}]});
+        app.webhook(report.to_string()).await;
+        app.functions.poll_inbound().await;
+        let alert = text(&ask(&app, &key, "GET", "/v1/alerts", Value::Null).await.json()["data"][0]["id"]);
         let ids = BTreeMap::from([
             ("/v1/conversations/", text(&sent["conversation_id"])),
+            ("/v1/alerts/", alert),
+            ("/v1/apps/", "sandbox".to_owned()),
             ("/v1/accounts/", WABA.to_owned()),
             ("/v1/numbers/", NUMBER.to_owned()),
             ("/v1/media/", text(&image["id"])),
@@ -149,6 +159,10 @@ impl World {
             // Whoever has the account's own token is told that the account is taken.
             "addNumber" => same(json!({"phone_number_id": NUMBER, "waba_id": WABA, "app": "sandbox",
                 "access_token": self.app.seed.access_token})),
+            "acknowledgeAlert" => same(Value::Null),
+            "putApp" => {
+                same(json!({"app_secret": self.app.seed.app_secret, "verify_token": self.app.seed.verify_token}))
+            }
             "changeProfile" => same(json!({"about": "Open from 9 to 5"})),
             "createLink" | "changeLink" => same(json!({"message": "I have a question"})),
             "createTemplate" => same(json!({"name": "new_one", "language": "en_US", "category": "UTILITY",
@@ -254,7 +268,8 @@ async fn every_route_answers_every_caller_as_it_should() {
 async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u32 {
     let name = operation["operationId"].as_str().unwrap();
     let [own, missing, malformed] = world.paths(path);
-    let has_id = own != missing || name == "getOffboarding";
+    // What is put under a name of one's own need not be there before.
+    let has_id = (own != missing || name == "getOffboarding") && name != "putApp";
     let [own_body, missing_body] = match world.bodies(name) {
         Some(bodies) => bodies,
         None if method == "get" => [Value::Null, Value::Null],

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::api::{Asked, List, Moment, PageQuery, Read, Refusals, TenantOrOperator, raw};
+use shared::api::{Asked, Id, List, Manage, Moment, PageQuery, Read, Refusals, TenantOrOperator, raw};
 use shared::domain::account::StoredAlert;
 use shared::http::Problem;
 use utoipa::ToSchema;
@@ -28,6 +28,8 @@ pub(crate) struct AlertJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     detail: Option<Box<RawValue>>,
+    /// When somebody said that it is seen to.
+    acknowledged_at: Option<Moment>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -51,6 +53,7 @@ impl AlertJson {
             state: alert.word,
             at: Moment(alert.at),
             detail: raw(alert.detail),
+            acknowledged_at: alert.acknowledged_at.map(Moment),
         }
     }
 }
@@ -65,4 +68,18 @@ pub(crate) async fn list(
     let (limit, cursor) = query.read()?;
     let page = deps.table.alerts(tenant, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(AlertJson::new).collect(), next_cursor: page.next }))
+}
+
+/// Says that an alert is seen to. It stays in the list.
+#[utoipa::path(post, path = "/v1/alerts/{id}/acknowledge", tag = "Alerts", operation_id = "acknowledgeAlert", params(("id" = String, Path)), responses((status = 200, body = AlertJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+pub(crate) async fn acknowledge(
+    State(deps): State<Arc<Deps>>,
+    TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
+    Id(id): Id<String>,
+) -> Result<Json<AlertJson>, Problem> {
+    let hash = id.strip_prefix("alr_").filter(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let hash = hash.ok_or_else(Problem::not_found)?;
+    let seen = deps.table.acknowledge(tenant, hash, deps.clock.now()).await?.ok_or_else(Problem::not_found)?;
+    deps.access.note(tenant, &key, "alert.acknowledged", &id).await?;
+    Ok(Json(AlertJson::new(seen)))
 }

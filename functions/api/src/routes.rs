@@ -71,6 +71,7 @@ routes! {
     get "/v1/numbers/{id}/kept" => numbers::kept,
     get "/v1/usage" => usage::get,
     get "/v1/alerts" => alerts::list,
+    post "/v1/alerts/{id}/acknowledge" => alerts::acknowledge,
     get "/v1/merges" => merges::list,
     post "/v1/merges/{one}/{other}/undo" => merges::undo,
     get "/v1/onboardings" => onboardings::list,

@@ -2,6 +2,7 @@
 //! hand. The only function behind the API that may open an account's token, and it reads no message.
 
 mod account;
+mod apps;
 mod blocks;
 mod described;
 mod links;

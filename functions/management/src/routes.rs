@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, routing};
 use utoipa::OpenApi;
 
-use crate::{Deps, blocks, links, numbers, profile, templates};
+use crate::{Deps, apps, blocks, links, numbers, profile, templates};
 
 macro_rules! routes {
     ($($method:ident $path:literal => $room:ident::$handler:ident,)*) => {
@@ -40,6 +40,8 @@ routes! {
     post "/v1/numbers/{id}/links" => links::create,
     patch "/v1/numbers/{id}/links/{link}" => links::change,
     delete "/v1/numbers/{id}/links/{link}" => links::delete,
+    get "/v1/apps/{id}" => apps::get,
+    put "/v1/apps/{id}" => apps::put,
     get "/v1/accounts" => templates::accounts,
     get "/v1/accounts/{id}/templates" => templates::list,
     post "/v1/accounts/{id}/templates" => templates::create,

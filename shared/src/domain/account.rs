@@ -213,6 +213,8 @@ pub struct StoredAlert {
     pub detail: String,
     /// When.
     pub at: Timestamp,
+    /// When somebody said that it is seen to.
+    pub acknowledged_at: Option<Timestamp>,
 }
 
 impl Subject {

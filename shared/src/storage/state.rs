@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::Fact;
 use super::item::{Item, number, text, time};
 use super::page::LIST;
+use super::update::Updated;
 use super::{Page, StorageError, Table, keys};
 use crate::clock::at_millis;
 use crate::domain::account::{StateChange, StoredAlert, StoredState, Subject};
@@ -103,6 +104,27 @@ impl Table {
         self.list(LIST, &keys::alerts(tenant), limit, cursor, accepts, read_alert).await
     }
 
+    /// Notes that somebody sees to an alert of the tenant's; without a tenant one that concerns none. `None` if there is none. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn acknowledge(
+        &self,
+        tenant: Option<TenantId>,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<StoredAlert>, StorageError> {
+        let seen = self.update(keys::alert(id)).set_once("acknowledged_at", time(now));
+        let seen = seen.when("#list = :ours").value("ours", text(keys::alerts(tenant)));
+        match seen.run().await? {
+            Updated::Done(mut before) => {
+                before.0.entry("acknowledged_at".to_owned()).or_insert_with(|| time(now));
+                read_alert(&before).map(Some)
+            }
+            Updated::Refused(_) => Ok(None),
+        }
+    }
+
     /// All states of a number.
     ///
     /// # Errors
@@ -190,5 +212,6 @@ fn read_alert(item: &Item) -> Result<StoredAlert, StorageError> {
         word: owned("word")?,
         detail: owned("detail")?,
         at: item.required_time("list_at")?,
+        acknowledged_at: item.time("acknowledged_at"),
     })
 }
