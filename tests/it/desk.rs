@@ -280,6 +280,36 @@ async fn settings_of_a_number_are_kept_and_obeyed() {
 }
 
 #[tokio::test]
+async fn what_was_to_be_kept_for_ever_is_whatever_is_said_of_it_later() {
+    let app = App::start().await;
+    let old = app.customer_writes("keep me");
+    app.drain().await;
+    app.api("PATCH", &format!("/v1/numbers/{NUMBER}"), Some(json!({"retention_days": 30}))).await;
+    app.advance(301);
+    let reaction = json!({"from": crate::harness::CUSTOMER, "id": "wamid.r", "timestamp": app.clock.now().as_second().to_string(),
+        "type": "reaction", "reaction": {"message_id": old, "emoji": "\u{1f44d}"}});
+    app.webhook(webhook_body(&[change(NUMBER, json!({"messages": [reaction]}))])).await;
+    app.drain().await;
+    let items = app.table_items().await;
+    let kept = items.iter().find(|item| item["sk"]["S"] == format!("MSG#{old}")).unwrap();
+    let ends: i64 = kept["expires_at"]["N"].as_str().map_or(i64::MAX, |at| at.parse().unwrap());
+    assert!(ends > 1_000_000_000_000, "{ends}: it ends in a far future");
+}
+
+#[tokio::test]
+async fn a_conversation_that_only_a_broadcast_wrote_to_stays_reachable() {
+    let app = App::start().await;
+    let order = json!({"from": NUMBER, "category": "utility", "template": {"name": "order_update", "language": {"code": "en_US"}},
+        "recipients": [{"to": "+15550004444", "parameters": ["Ada", "17"]}]});
+    let broadcast = app.api("POST", "/v1/broadcasts", Some(order)).await.json();
+    app.recover().await;
+    let path = format!("/v1/broadcasts/{}/recipients", broadcast["id"].as_str().unwrap());
+    let id = app.api("GET", &path, None).await.json()["data"][0]["conversation_id"].as_str().unwrap().to_owned();
+    let changed = app.api("PATCH", &format!("/v1/conversations/{id}"), Some(json!({"labels": ["asked"]}))).await;
+    assert_eq!(changed.json()["contact"]["phone"], "+15550004444", "{}", changed.text);
+}
+
+#[tokio::test]
 async fn a_key_asks_as_fast_as_it_may_and_is_told() {
     let app = App::start().await;
     let made = app.api("POST", "/v1/keys", Some(json!({"scopes": ["read"], "requests_per_second": 2}))).await.json();

@@ -1,15 +1,18 @@
 //! What was sent, and what Meta charges for.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use axum::Json;
 use axum::extract::State;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use shared::api::{Asked, Caller, Read, Refusals};
 use shared::clock::Date;
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::usage::Usage;
 use shared::http::Problem;
+use shared::limits::BATCH_CONCURRENCY;
 use shared::storage::day_of;
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,6 +22,8 @@ use crate::Deps;
 const DAYS_MAX: i32 = 31;
 /// Most days of all numbers together in one answer.
 const PARTITIONS_MAX: usize = 500;
+/// Most megabytes of entries that are read for one answer: more would take longer than a call may.
+const PAGES_MAX: i64 = 1_000;
 /// Numbers of a tenant that are looked at without being named.
 const NUMBERS: u16 = 100;
 
@@ -105,7 +110,13 @@ pub(crate) async fn get(
             let id = PhoneNumberId::parse(id).map_err(|_| unknown())?;
             vec![deps.cached_number(tenant, &id).await?.ok_or_else(unknown)?.id]
         }
-        None => deps.table.numbers(tenant, NUMBERS, None).await?.items.into_iter().map(|number| number.id).collect(),
+        None => {
+            let page = deps.table.numbers(tenant, NUMBERS, None).await?;
+            if page.next.is_some() {
+                return Err(too_much());
+            }
+            page.items.into_iter().map(|number| number.id).collect()
+        }
     };
     let until = day("until", query.until.as_deref())?.unwrap_or_else(|| day_of(deps.clock.now()));
     let from = day("from", query.from.as_deref())?.or_else(|| until.checked_sub(whole_days(6)).ok()).unwrap_or(until);
@@ -119,24 +130,34 @@ pub(crate) async fn get(
     let mut report = UsageReportJson { data: Vec::new(), total: UsageCountsJson::default() };
     let all: Vec<Date> = from.series(whole_days(1)).take_while(|day| *day <= until).collect();
     if all.len() * numbers.len() > PARTITIONS_MAX {
-        return Err(Problem::invalid("number_id", "is required for so many days: there are too many numbers"));
+        return Err(too_much());
     }
-    for day in all {
-        for number in &numbers {
-            for usage in deps.table.usage(number, day).await? {
-                let counts = UsageCountsJson::new(&usage);
-                report.total.add(counts);
-                report.data.push(UsageJson {
-                    day: day.to_string(),
-                    number_id: number.to_string(),
-                    category: usage.category,
-                    pricing_type: usage.pricing_type,
-                    counts,
-                });
-            }
+    let pages = AtomicI64::new(PAGES_MAX);
+    let wanted: Vec<(Date, PhoneNumberId)> =
+        all.into_iter().flat_map(|day| numbers.iter().map(move |number| (day, number.clone()))).collect();
+    let read = |(day, number): (Date, PhoneNumberId)| {
+        let (deps, pages) = (&deps, &pages);
+        async move { deps.table.usage(&number, day, pages).await.map(|usage| (day, number, usage)) }
+    };
+    let days: Vec<_> = stream::iter(wanted).map(read).buffered(BATCH_CONCURRENCY).try_collect().await?;
+    for (day, number, usage) in days {
+        for usage in usage.ok_or_else(too_much)? {
+            let counts = UsageCountsJson::new(&usage);
+            report.total.add(counts);
+            report.data.push(UsageJson {
+                day: day.to_string(),
+                number_id: number.to_string(),
+                category: usage.category,
+                pricing_type: usage.pricing_type,
+                counts,
+            });
         }
     }
     Ok(Json(report))
+}
+
+fn too_much() -> Problem {
+    Problem::invalid("number_id", "is required, or fewer days: there is too much to count at once")
 }
 
 fn whole_days(days: i64) -> shared::clock::Span {

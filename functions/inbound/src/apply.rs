@@ -306,10 +306,7 @@ async fn apply_status(
         deps.table.note_entry_point(number.tenant, &data.conversation, until).await?;
     }
     let applied = deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await?;
-    if applied != Applied::NoMessage {
-        // For a repetition too: the first time may have stopped right here.
-        deps.table.note_usage(&number.id, data.message, update).await?;
-    }
+    let counts = applied != Applied::NoMessage;
     match applied {
         Applied::New { settled_doubt, duplicate_send, lied, template } => {
             deps.metrics.count("status_applied", update.status.as_str(), 1);
@@ -330,6 +327,10 @@ async fn apply_status(
         }
         Applied::Repeated => deps.metrics.count("status_repeated", update.status.as_str(), 1),
         Applied::NoMessage => deps.metrics.count("status_orphan", update.status.as_str(), 1),
+    }
+    if counts {
+        // Last, and for a repetition too: the first time may have stopped right here.
+        deps.table.note_usage(&number.id, data.message, update).await?;
     }
     Ok(())
 }

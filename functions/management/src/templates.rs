@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shared::api::{Asked, Caller, Id, Ids, List, Manage, Moment, Read, Said, limit, raw};
+use shared::clock::Timestamp;
 use shared::domain::ids::{TenantId, WabaId};
 use shared::domain::outgoing::{Component, Definition, Language, Template, Violation, draft};
 use shared::domain::policy::Category;
@@ -243,8 +244,8 @@ pub(crate) async fn create(
     let ttl = request.message_send_ttl_seconds;
     time_to_live(&category, ttl)?;
     let body = creation((&request.name, &request.language, &category), named, &request.components, ttl);
+    let began = began(&deps);
     let created = deps.graph.create_template(&token, &id, &body).await.map_err(refused)?;
-    let now = deps.clock.now();
     let listed = ListedTemplate {
         id: created.id,
         name: request.name,
@@ -257,7 +258,7 @@ pub(crate) async fn create(
         components: request.components.to_string(),
     };
     let template = TemplateKey { name: listed.name.clone(), language: listed.language.clone() };
-    deps.table.put_template(&id, &listed, now).await?;
+    deps.table.put_template(&id, &listed, began).await?;
     deps.access.note(Some(tenant), &key, "template.created", &format!("{id}/{template}")).await?;
     Ok((StatusCode::CREATED, Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?))))
 }
@@ -289,10 +290,10 @@ pub(crate) async fn edit(
     if change.is_empty() {
         return Err(Problem::invalid("components", "or another field is required"));
     }
+    let began = began(&deps);
     deps.graph.edit_template(&token, &meta_id, &Value::Object(change)).await.map_err(refused)?;
-    let now = deps.clock.now();
     let edited = edited(known, request.components, asked, meta_id);
-    deps.table.put_template(&id, &edited, now).await?;
+    deps.table.put_template(&id, &edited, began).await?;
     deps.access.note(Some(tenant), &key, "template.edited", &format!("{id}/{template}")).await?;
     Ok(Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?)))
 }
@@ -343,6 +344,11 @@ impl Deps {
         let known = self.table.template(account, &key.name, &key.language).await?;
         known.filter(|known| known.status.as_deref() != Some("DELETED")).ok_or_else(Problem::not_found)
     }
+}
+
+/// Before Meta is asked, in whole seconds as Meta's reports are: what Meta reports meanwhile is newer.
+fn began(deps: &Deps) -> Timestamp {
+    Timestamp::from_second(deps.clock.now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn edited(known: TemplateRecord, components: Option<Value>, category: Option<String>, id: String) -> ListedTemplate {

@@ -71,6 +71,12 @@ impl Conversation {
         }
     }
 
+    /// Whether it is known by what the contact is called.
+    #[must_use]
+    pub fn has_name(&self) -> bool {
+        self.phone.is_some() || self.user_id.is_some() || self.group_id.is_some()
+    }
+
     /// Whether the customer wrote or called after somebody last read it.
     #[must_use]
     pub fn is_unread(&self) -> bool {

@@ -78,9 +78,12 @@ impl Table {
             facts.extend(told.iter().cloned());
         }
         let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
-        // On the heap: a thread's stack may be small, and this is rare.
-        Box::pin(self.note_names(tenant, id, &merged.before, &told)).await?;
-        if typed && merged.before.text("phone").is_none() && merged.before.text("user_id").is_none() {
+        let nameless = merged.before.text("phone").is_none() && merged.before.text("user_id").is_none();
+        if !typed || nameless {
+            // On the heap: a thread's stack may be small, and this is rare.
+            Box::pin(self.note_names(tenant, id, &merged.before, &told)).await?;
+        }
+        if typed && nameless {
             self.merge(&keys::conversation(id), &owner(tenant), &told).await?;
         }
         Ok(())
@@ -167,7 +170,13 @@ impl Table {
             }
         }
         match join(found) {
-            Some(one) => Ok(Some(one.conversation)),
+            Some(Part { conversation, .. }) if conversation.has_name() => Ok(Some(conversation)),
+            // People have decided about it before the customer answered: who that is, only what was sent knows.
+            Some(Part { conversation, .. }) => {
+                let addressed = self.addressed(tenant, id).await?;
+                let (phone, user_id) = addressed.map(|one| (one.phone, one.user_id)).unwrap_or_default();
+                Ok(Some(Conversation { phone, user_id, ..conversation }))
+            }
             None => self.addressed(tenant, id).await,
         }
     }

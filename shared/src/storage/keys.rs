@@ -29,7 +29,7 @@
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
 //! | kept raw item | `KEPT#hash` | `KEPT` |
 //! | replay | `REPLAY#id` | `REPLAY` |
-//! | message of a day, for the counting | `USAGE#number#day` | message |
+//! | message of a day, for the counting | `USAGE#number#day#shard` | message |
 //! | pace of a number: schedule, pause, breaker | `RATE#number` | `RATE` |
 //! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
 //! | what Meta asked for towards a contact | `CONTACT#id` | `RESTRAINT#account` |
@@ -78,6 +78,9 @@ pub(super) const BY_TIME: &str = "by_time";
 pub(super) const FEED: &str = "feed";
 /// The global index of lists whose entries move or leave.
 pub(super) const LIST: &str = "list";
+
+/// Partitions of a number's day: Meta's fastest numbers have 3,000 statuses a second, and a partition takes 1,000 writes.
+pub(super) const USAGE_SHARDS: u64 = 4;
 
 const MESSAGE_PREFIX: &str = "MSG#";
 /// What the messages that we sent begin with.
@@ -198,12 +201,12 @@ pub(super) fn parse_pace(pk: &str) -> Result<PhoneNumberId, StorageError> {
 
 /// What became of a message, for the counting.
 pub(super) fn usage(number: &PhoneNumberId, day: jiff::civil::Date, message: OutboundId) -> Key {
-    Key::new(usage_partition(number, day), &message.to_string())
+    Key::new(usage_partition(number, day, due_shard(message) % USAGE_SHARDS), &message.to_string())
 }
 
-/// A day's messages of a number.
-pub(super) fn usage_partition(number: &PhoneNumberId, day: jiff::civil::Date) -> String {
-    format!("USAGE#{number}#{day}")
+/// A part of a day's messages of a number.
+pub(super) fn usage_partition(number: &PhoneNumberId, day: jiff::civil::Date, shard: u64) -> String {
+    format!("USAGE#{number}#{day}#{shard}")
 }
 
 pub(super) fn pair(conversation: &ConversationId) -> Key {

@@ -112,7 +112,6 @@ impl Table {
             .set_once(origin_name, text(origin.as_str()))
             .set_once("at", time(message.at))
             .set_once("received_at", time(received_at))
-            .set_once_if("expires_at", keep_until.map(expiry))
             .set_once_if("feed", inbox.map(|tenant| text(keys::inbox(tenant))))
             .set_once_if("feed_at", inbox.map(|_| time(message.at)))
             .set_once_if("quotes", context.quotes.as_ref().map(|id| text(id.as_str())))
@@ -124,6 +123,9 @@ impl Table {
             .set_once_if("product", context.product.as_ref().map(|(_, product)| text(product)))
             .set_once_if("referral", context.referral.as_ref().map(text))
             .set_once_if("author", message.author.as_ref().and_then(author_json).map(text));
+        if let Some(until) = keep_until {
+            update = ends(update, until);
+        }
         if let Some(word) = past_status(context.history_status.as_deref()) {
             update = update.set_once(&format!("past_{word}"), number(1));
         }
@@ -200,10 +202,18 @@ impl Table {
         };
         let fact = Fact::latest(&name, value, amendment.at);
         let key = keys::message(conversation, &MessageId::Inbound(amendment.target.clone()));
-        let ends = keep_until.map(|until| ("expires_at", expiry(until)));
-        let merged = self.merge(&key, ends.as_slice(), &[fact]).await?;
+        let merged = self.merge(&key, &[], &[fact]).await?;
+        if let Some(until) = keep_until {
+            ends(self.update(key), until).run().await?;
+        }
         Ok(if merged.changed { Stored::New } else { Stored::Known })
     }
+}
+
+/// When an item ends that is new. One that was there before keeps its own end, or gets one that never comes: the milliseconds of
+/// its receipt, which as seconds are in a far future.
+fn ends(update: super::update::Update<'_>, until: Timestamp) -> super::update::Update<'_> {
+    update.set_once_unless("expires_at", "received_at", expiry(until))
 }
 
 /// Sets the content once: its kind and its JSON.

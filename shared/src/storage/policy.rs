@@ -68,12 +68,16 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    async fn add_wishes(&self, facts: &mut Facts, contacts: &[ContactId], waba: &WabaId) -> Result<(), StorageError> {
+    async fn add_wishes(&self, facts: &mut Facts, contacts: &[ContactId], number: &Number) -> Result<(), StorageError> {
+        let waba = &number.waba;
         let mut latest: Option<(Timestamp, String)> = None;
         for contact in contacts {
             let restraint = self.read(&keys::restraint(*contact, waba)).await?.unwrap_or_default();
             facts.cool_down_until = facts.cool_down_until.max(restraint.time("cool_until"));
             facts.blocked_until = facts.blocked_until.max(restraint.time("blocked_until"));
+            if restraint.set("blocked_by").iter().any(|by| by == number.id.as_str()) {
+                facts.blocked_until = Some(Timestamp::MAX);
+            }
             for (preference, at) in self.preferences(*contact, waba).await? {
                 if preference.category == MARKETING && latest.as_ref().is_none_or(|(known, _)| *known <= at) {
                     latest = Some((at, preference.value));
@@ -99,7 +103,7 @@ impl Table {
     ) -> Result<Facts, StorageError> {
         let mut facts = Facts { standing, template, ..Facts::default() };
         let contacts = self.same_person(conversation.contact()).await?;
-        self.add_wishes(&mut facts, &contacts, &number.waba).await?;
+        self.add_wishes(&mut facts, &contacts, number).await?;
         if class == Class::FreeForm || facts.cool_down_until.is_some() {
             let known = self.conversation(number.tenant, conversation).await?;
             facts.last_inbound_at = known.as_ref().and_then(|known| known.last_inbound_at);
@@ -165,15 +169,17 @@ impl Table {
         }
     }
 
-    /// Notes that we blocked a customer, for good, or took that back. 1 WRU.
+    /// Notes that a number blocked a customer, or took that back. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_blocked(&self, contact: ContactId, waba: &WabaId, blocked: bool) -> Result<(), StorageError> {
-        let restraint = self.update(keys::restraint(contact, waba));
+    pub async fn note_blocked(&self, contact: ContactId, number: &Number, blocked: bool) -> Result<(), StorageError> {
+        let restraint = self.update(keys::restraint(contact, &number.waba));
+        let id = number.id.to_string();
         let restraint = match blocked {
-            true => restraint.set("blocked_until", time(Timestamp::MAX)),
-            false => restraint.remove(&["blocked_until"]),
+            true => restraint.add("blocked_by", id),
+            // What Meta once refused is not believed any longer either.
+            false => restraint.delete("blocked_by", id).remove(&["blocked_until"]),
         };
         restraint.run().await?;
         Ok(())

@@ -22,6 +22,8 @@ const WORD_MAX: usize = 32;
 const ENTRIES_MAX: usize = 500;
 /// Entries read at once.
 const ENTRIES_AT_ONCE: usize = 100;
+/// Longest sort key, in bytes (DynamoDB).
+const KEY_MAX: usize = 1_024;
 /// Begins the digits of a number from the end: the last ones are what people remember.
 const FROM_THE_END: char = '~';
 
@@ -140,7 +142,7 @@ struct Asked {
 
 impl Asked {
     fn read(text: &str) -> Self {
-        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let digits: String = text.chars().filter(char::is_ascii_digit).take(WORD_MAX).collect();
         let is_number = !digits.is_empty() && text.chars().all(|c| c.is_ascii_digit() || "+ -.()".contains(c));
         if is_number {
             return Self { words: BTreeSet::new(), digits: Some(digits) };
@@ -205,6 +207,9 @@ fn encode(sk: &str) -> String {
 
 fn decode(cursor: &str) -> Result<String, StorageError> {
     let sk = hex::decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(StorageError::BadCursor)?;
-    keys::parse_name(&sk).map_err(|_| StorageError::BadCursor)?;
+    let fits = keys::parse_name(&sk).is_ok() && sk.len() <= KEY_MAX;
+    if !fits {
+        return Err(StorageError::BadCursor);
+    }
     Ok(sk)
 }

@@ -1,5 +1,6 @@
 //! The mirror of an account's templates: under name and language, by which messages know them.
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::facts::Fact;
@@ -7,6 +8,7 @@ use super::item::{Item, number, text, time};
 use super::{Page, StorageError, Table, keys, unavailable};
 use crate::domain::ids::WabaId;
 use crate::domain::template::{ListedTemplate, TemplateRecord};
+use crate::limits::BATCH_CONCURRENCY;
 
 /// What is shown of a template that Meta does not list any more.
 const DELETED: &str = "DELETED";
@@ -22,10 +24,14 @@ impl Table {
         listed: &[ListedTemplate],
         began: Timestamp,
     ) -> Result<(), StorageError> {
-        for template in listed {
-            self.put_template(account, template, began).await?;
+        let known = self.partition(&keys::account_partition(account), keys::NAMED_PREFIX).await?;
+        let as_known = |template: &ListedTemplate| known.iter().map(read).any(|record| is_as_listed(&record, template));
+        let mut puts = Vec::new();
+        for template in listed.iter().filter(|template| !as_known(template)) {
+            puts.push(self.put_template(account, template, began));
         }
-        for known in self.partition(&keys::account_partition(account), keys::NAMED_PREFIX).await? {
+        stream::iter(puts).buffer_unordered(BATCH_CONCURRENCY).try_collect::<Vec<()>>().await?;
+        for known in known {
             let (name, language) = (known.required("name")?, known.required("language")?);
             let is_listed = listed.iter().any(|one| one.name == name && one.language == language);
             let newer = known.time("status_at").is_some_and(|at| at >= began);
@@ -136,6 +142,18 @@ impl Table {
         let shown = items.filter(|item| item.text("status") != Some(DELETED));
         Ok(Page { items: shown.map(|item| read(&item)).collect(), next })
     }
+}
+
+/// Whether nothing is new about a template: most of the time most of them stay as they are.
+fn is_as_listed(record: &TemplateRecord, listed: &ListedTemplate) -> bool {
+    (&record.name, &record.language) == (&listed.name, &listed.language)
+        && record.id.as_ref() == Some(&listed.id)
+        && record.status.as_ref() == Some(&listed.status)
+        && record.category.as_ref() == Some(&listed.category)
+        && record.quality == listed.quality
+        && record.rejected_reason == listed.rejected_reason
+        && record.named == listed.named
+        && record.components.as_ref() == Some(&listed.components)
 }
 
 fn decode(cursor: &str) -> Result<String, StorageError> {

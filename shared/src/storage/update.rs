@@ -62,6 +62,15 @@ impl Update<'_> {
         self.value(name, value)
     }
 
+    /// Writes the attribute unless it has a value; where `known` has one, that value is taken: what was there before is not touched
+    /// by what counts from now on.
+    pub(super) fn set_once_unless(mut self, name: &str, known: &str, value: AttributeValue) -> Self {
+        self.sets.push(format!("#{name} = if_not_exists(#{name}, if_not_exists(#{known}, :{name}))"));
+        self.name(name);
+        self.name(known);
+        self.value(name, value)
+    }
+
     /// As [`Update::set_once`] where there is something to write.
     pub(super) fn set_once_if(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {

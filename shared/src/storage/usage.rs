@@ -3,6 +3,7 @@
 //! for each 25 messages or so.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -47,33 +48,45 @@ impl Table {
         Ok(())
     }
 
-    /// What a number sent on a day (UTC), by category and pricing type.
+    /// What a number sent on a day (UTC), by category and pricing type. `None` once `pages` of 1 MB are used up: there is too much to
+    /// count at once.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn usage(&self, of: &PhoneNumberId, day: Date) -> Result<Vec<Usage>, StorageError> {
+    pub async fn usage(
+        &self,
+        of: &PhoneNumberId,
+        day: Date,
+        pages: &AtomicI64,
+    ) -> Result<Option<Vec<Usage>>, StorageError> {
         let mut kinds: BTreeMap<(Option<String>, Option<String>), Usage> = BTreeMap::new();
-        let mut start = None;
-        loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", text(keys::usage_partition(of, day)))
-                .set_exclusive_start_key(start);
-            let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
-            for item in answer.items.unwrap_or_default().into_iter().map(Item) {
-                let fact = |name: &str| item.owned(name).or_else(|| item.owned(&format!("{name}_sent")));
-                let (category, pricing_type) = (fact("category"), fact("pricing_type"));
-                let of = Usage { category: category.clone(), pricing_type: pricing_type.clone(), ..Usage::default() };
-                count(kinds.entry((category, pricing_type)).or_insert(of), &item);
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                return Ok(kinds.into_values().collect());
+        for shard in 0..keys::USAGE_SHARDS {
+            let mut start = None;
+            loop {
+                let query = self
+                    .client
+                    .query()
+                    .table_name(&self.name)
+                    .key_condition_expression("pk = :pk")
+                    .expression_attribute_values(":pk", text(keys::usage_partition(of, day, shard)))
+                    .set_exclusive_start_key(start);
+                let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+                for item in answer.items.unwrap_or_default().into_iter().map(Item) {
+                    let fact = |name: &str| item.owned(name).or_else(|| item.owned(&format!("{name}_sent")));
+                    let (category, pricing_type) = (fact("category"), fact("pricing_type"));
+                    let kind = (category.clone(), pricing_type.clone());
+                    count(kinds.entry(kind).or_insert(Usage { category, pricing_type, ..Usage::default() }), &item);
+                }
+                start = answer.last_evaluated_key;
+                if start.is_none() {
+                    break;
+                }
+                if pages.fetch_sub(1, Ordering::Relaxed) <= 0 {
+                    return Ok(None);
+                }
             }
         }
+        Ok(Some(kinds.into_values().collect()))
     }
 }
 
