@@ -28,7 +28,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::Deps;
 use crate::broadcast::BroadcastJson;
 use crate::defined::{Known, look_up};
-use crate::request::{Chosen, Options, problem};
+use crate::request::{Chosen, Options};
 use crate::send::{accepted_response, ask_for_release, files, idempotency, key_reused, own_number};
 
 /// A broadcast as JSON; as CSV the same without recipients stands in the query.
@@ -103,7 +103,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid("lane", "is not for broadcasts: they are always bulk"));
     }
     let number = own_number(&deps, tenant, &from).await?;
-    let mut said = Outgoing::read("template", template).map_err(|broken| problem(&broken))?;
+    let mut said = Outgoing::read("template", template)?;
     files(&deps, tenant, &mut said).await?;
     let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
     let id = BroadcastId::generate(now)?;

@@ -7,7 +7,6 @@ use shared::domain::template::TemplateRecord;
 use shared::http::Problem;
 
 use crate::Deps;
-use crate::request::problem;
 
 /// Meta's "template does not exist in this language".
 const UNKNOWN: i64 = 132_001;
@@ -24,7 +23,7 @@ impl Known {
     /// Whether what is filled in is what the template asks for. Of one that was not fetched nothing is claimed.
     pub(crate) fn check(&self, template: &Template) -> Result<(), Problem> {
         let checked = self.definition.as_ref().map_or(Ok(()), |definition| definition.check(template));
-        checked.map_err(|broken| problem(&broken))
+        checked.map_err(Problem::from)
     }
 
     /// Whether a flow that it opens is blocked at Meta.

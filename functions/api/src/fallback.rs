@@ -12,7 +12,6 @@ use shared::http::Problem;
 
 use crate::Deps;
 use crate::defined::look_up;
-use crate::request::problem;
 use crate::send::files;
 
 /// Sets what is sent instead of a free-form message that comes too late.
@@ -24,7 +23,7 @@ pub(crate) async fn put(
     Said(request): Said<Value>,
 ) -> Result<StatusCode, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    let mut said = Outgoing::read("template", request).map_err(|broken| problem(&broken))?;
+    let mut said = Outgoing::read("template", request)?;
     files(&deps, number.tenant, &mut said).await?;
     let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
     look_up(&deps, &number, &template).await?.check(&template)?;

@@ -8,7 +8,7 @@ use shared::domain::content::Text;
 use shared::domain::ids::Wamid;
 use shared::domain::outbound::OnUnknown;
 use shared::domain::outgoing::{
-    Interactive, Outgoing, OutgoingContact, OutgoingMedia, OutgoingReaction, Place, Template, Violation,
+    Interactive, Outgoing, OutgoingContact, OutgoingMedia, OutgoingReaction, Place, Template,
 };
 use shared::domain::pacing::Lane;
 use shared::domain::policy::{Category, Class};
@@ -136,7 +136,7 @@ impl SendRequest {
             (None | Some(Value::Null), true) => {
                 return Err(Problem::violates(&kind, &format!("is required for type `{kind}`"), MISSING));
             }
-            (said, _) => Outgoing::read(&kind, said.unwrap_or_default()).map_err(|broken| problem(&broken))?,
+            (said, _) => Outgoing::read(&kind, said.unwrap_or_default())?,
         };
         let quotes = match &envelope.context {
             Some(context) => Some(
@@ -168,10 +168,6 @@ fn known_fields(request: &serde_json::Map<String, Value>) -> Result<(), Problem>
         }
         Some(key) => Err(Problem::invalid(key, "is no field of this request")),
     }
-}
-
-pub(crate) fn problem(violation: &Violation) -> Problem {
-    Problem::violates(&violation.field, &violation.rule, violation.code)
 }
 
 impl Chosen {

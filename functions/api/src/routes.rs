@@ -1,39 +1,13 @@
 //! Every route, once: for the router and for the description.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::routing;
-use utoipa::OpenApi;
-
 use crate::Deps;
 use crate::{
     alerts, broadcast, broadcasts, conversations, desk, fallback, health, keys, media, merges, message, messages,
     numbers, offboardings, onboardings, policy, read, replays, send, settings, usage,
 };
 
-macro_rules! routes {
-    ($($method:ident $path:literal => $room:ident::$handler:ident,)*) => {
-        /// Method and path of each.
-        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
-
-        pub(crate) fn routes() -> Router<Arc<Deps>> {
-            Router::new()$(.route($path, routing::$method($room::$handler)))*
-        }
-
-        #[derive(OpenApi)]
-        #[openapi(paths($($room::$handler),*))]
-        struct Described;
-    };
-}
-
-/// What each takes and answers.
-#[must_use]
-pub fn described() -> utoipa::openapi::OpenApi {
-    Described::openapi()
-}
-
-routes! {
+shared::routes! {
+    of Deps;
     get "/v1/conversations" => conversations::list,
     get "/v1/conversations/{id}" => conversations::get,
     patch "/v1/conversations/{id}" => desk::change,

@@ -1,34 +1,9 @@
 //! Every route, once: for the router and for the description.
 
-use std::sync::Arc;
-
-use axum::{Router, routing};
-use utoipa::OpenApi;
-
 use crate::{Deps, apps, blocks, links, numbers, profile, templates};
 
-macro_rules! routes {
-    ($($method:ident $path:literal => $room:ident::$handler:ident,)*) => {
-        /// Method and path of each.
-        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
-
-        pub(crate) fn routes() -> Router<Arc<Deps>> {
-            Router::new()$(.route($path, routing::$method($room::$handler)))*
-        }
-
-        #[derive(OpenApi)]
-        #[openapi(paths($($room::$handler),*))]
-        struct Described;
-    };
-}
-
-/// What each takes and answers.
-#[must_use]
-pub fn described() -> utoipa::openapi::OpenApi {
-    Described::openapi()
-}
-
-routes! {
+shared::routes! {
+    of Deps;
     put "/v1/conversations/{id}/block" => blocks::block,
     delete "/v1/conversations/{id}/block" => blocks::unblock,
     post "/v1/numbers" => numbers::add,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::api::{Asked, Caller, Id, Ids, List, Manage, Moment, Read, Said, limit, raw};
 use shared::clock::Timestamp;
 use shared::domain::ids::{TenantId, WabaId};
-use shared::domain::outgoing::{Component, Definition, Language, Template, Violation, draft};
+use shared::domain::outgoing::{Component, Definition, Language, Template, draft};
 use shared::domain::policy::Category;
 use shared::domain::template::{ListedTemplate, TemplateKey, TemplateRecord, is_language, is_name};
 use shared::http::Problem;
@@ -240,7 +240,7 @@ pub(crate) async fn create(
     }
     let category = category(&request.category)?;
     let named = format(request.parameter_format.as_deref())?;
-    draft::check(&request.components, named).map_err(|broken| violated(&broken))?;
+    draft::check(&request.components, named)?;
     let ttl = request.message_send_ttl_seconds;
     time_to_live(&category, ttl)?;
     let body = creation((&request.name, &request.language, &category), named, &request.components, ttl);
@@ -276,7 +276,7 @@ pub(crate) async fn edit(
     let meta_id = known.id.clone().ok_or_else(not_fetched)?;
     let mut change = serde_json::Map::new();
     if let Some(components) = &request.components {
-        draft::check(components, known.named).map_err(|broken| violated(&broken))?;
+        draft::check(components, known.named)?;
         change.insert("components".to_owned(), components.clone());
     }
     let asked = request.category.as_deref().map(category).transpose()?;
@@ -327,7 +327,7 @@ pub(crate) async fn preview(
     let definition = Definition::read(known.named, &components.ok_or_else(not_fetched)?);
     let language = Language { code: template.language, policy: None };
     let sent = Template { name: template.name, language, components: request.components };
-    definition.check(&sent).map_err(|broken| violated(&broken))?;
+    definition.check(&sent)?;
     let filled = definition.fill(&sent);
     let buttons = filled.buttons.into_iter().map(|(text, url)| PreviewButtonJson { text, url }).collect();
     Ok(Json(PreviewJson { header: filled.header, body: filled.body, footer: filled.footer, buttons }))
@@ -393,10 +393,6 @@ fn time_to_live(category: &str, ttl: Option<i64>) -> Result<(), Problem> {
     }
     let rule = format!("must be {} to {} for this category", allowed.start(), allowed.end());
     Err(Problem::invalid("message_send_ttl_seconds", &rule))
-}
-
-fn violated(broken: &Violation) -> Problem {
-    Problem::violates(&broken.field, &broken.rule, broken.code)
 }
 
 fn not_fetched() -> Problem {

@@ -10,6 +10,7 @@ mod key;
 mod own;
 mod problem;
 mod rate;
+mod routes;
 
 pub use access::{Access, Guarded, guard};
 pub use answer::{List, Moment, Refusals, raw};

@@ -1,10 +1,17 @@
 //! Failures of ours as answers: what the caller can cure is told, the rest is logged and told as "not now".
 
+use crate::domain::outgoing::Violation;
 use crate::http::Problem;
 use crate::queue::QueueError;
 use crate::random::NoRandomness;
 use crate::storage::{ArchiveError, StorageError};
 use crate::vault::VaultError;
+
+impl From<Violation> for Problem {
+    fn from(broken: Violation) -> Self {
+        Self::violates(&broken.field, &broken.rule, broken.code)
+    }
+}
 
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {

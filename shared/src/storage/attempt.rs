@@ -89,13 +89,10 @@ impl Table {
         instead: Option<&str>,
         now: Timestamp,
     ) -> Result<Claimed, StorageError> {
-        let update = self.update_intent(&intent.conversation, intent.id);
-        // An earlier try may have been of the other one.
-        let update = match instead {
-            Some(template) => update.set("instead", text(template)),
-            None => update.remove(&["instead"]),
-        };
-        let written = update
+        let written = self
+            .update_intent(&intent.conversation, intent.id)
+            // An earlier try may have been of the other one.
+            .put("instead", instead.map(text))
             .set("state", text(SendState::InFlight.as_str()))
             .set("claim", text(claim.id.to_string()))
             .set("attempt", number(i64::from(claim.attempt)))

@@ -34,24 +34,16 @@ impl Table {
         let others = self.read_all(&others).await?.iter().map(|item| read(item).revision).sum::<u64>();
         let known = desk.revision.saturating_sub(others);
         let revision = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
-        let mut update = self
+        let update = self
             .update(keys::conversation(first))
             .set_once("tenant", text(tenant.to_string()))
             .set("desk_at", time(now))
-            .set("desk_revision", revision(known + 1));
-        let mut without = Vec::new();
-        for (name, value) in [
-            ("assigned_to", desk.assigned_to.as_ref().map(text)),
-            ("closed_at", desk.closed_at.map(time)),
-            ("labels", Some(&desk.labels).filter(|labels| !labels.is_empty()).map(set)),
-        ] {
-            match value {
-                Some(value) => update = update.set(name, value),
-                None => without.push(name),
-            }
-        }
+            .set("desk_revision", revision(known + 1))
+            .put("assigned_to", desk.assigned_to.as_ref().map(text))
+            .put("closed_at", desk.closed_at.map(time))
+            .put("labels", Some(&desk.labels).filter(|labels| !labels.is_empty()).map(set));
         let unchanged = if known == 0 { "attribute_not_exists(#desk_revision)" } else { "#desk_revision = :known" };
-        let update = update.remove(&without).when(unchanged);
+        let update = update.when(unchanged);
         let update = if known == 0 { update } else { update.value("known", revision(known)) };
         Ok(matches!(update.run().await?, Updated::Done(_)))
     }

@@ -122,10 +122,7 @@ impl Table {
         ];
         let mut update = self.update(keys::offboarding(offboarding.id));
         for (name, values) in sets {
-            update = match texts(values) {
-                Some(values) => update.set(name, values),
-                None => update.remove(&[name]),
-            };
+            update = update.put(name, texts(values));
         }
         update.run().await?;
         Ok(())
@@ -136,16 +133,13 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn note_leaving(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
-        let update = self
-            .update(keys::offboarding(offboarding.id))
+        self.update(keys::offboarding(offboarding.id))
             .set("erased", count(offboarding.erased))
             .set("found", count(offboarding.found))
-            .set_once_if("marked_at", offboarding.marked_at.map(time));
-        let update = match &offboarding.cursor {
-            Some(cursor) => update.set("cursor", text(cursor)),
-            None => update.remove(&["cursor"]),
-        };
-        update.run().await?;
+            .set_once_if("marked_at", offboarding.marked_at.map(time))
+            .put("cursor", offboarding.cursor.as_ref().map(text))
+            .run()
+            .await?;
         Ok(())
     }
 

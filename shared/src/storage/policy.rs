@@ -288,14 +288,9 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn put_fallback(&self, number: &Number, fallback: Option<&Template>) -> Result<bool, StorageError> {
-        let update = self.update(keys::number(&number.id));
-        let update = match fallback {
-            Some(template) => {
-                let json = serde_json::to_string(template).map_err(|_| StorageError::Refused("a template"))?;
-                update.set("fallback", text(json))
-            }
-            None => update.remove(&["fallback"]),
-        };
+        let fallback = fallback.map(serde_json::to_string).transpose();
+        let fallback = fallback.map_err(|_| StorageError::Refused("a template"))?;
+        let update = self.update(keys::number(&number.id)).put("fallback", fallback.map(text));
         Ok(matches!(update.when("attribute_exists(#pk)").run().await?, Updated::Done(_)))
     }
 }

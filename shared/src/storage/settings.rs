@@ -12,24 +12,18 @@ impl Table {
     /// When DynamoDB does not answer.
     pub async fn put_settings(&self, of: &Number, settings: &Settings) -> Result<bool, StorageError> {
         let revision = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
-        let mut update = self.update(keys::number(&of.id)).set("settings_revision", revision(settings.revision + 1));
         let inactive = settings.inactive.as_ref();
-        let mut without = Vec::new();
-        for (name, value) in [
-            ("label", settings.label.as_ref().map(text)),
-            ("auto_reply", settings.auto_reply.then(|| number(1))),
-            ("agent", settings.agent.as_ref().map(text)),
-            ("no_read_receipts", (!settings.read_receipts).then(|| number(1))),
-            ("retention_days", settings.retention_days.map(|days| number(i64::from(days)))),
-            ("inactive_since", inactive.map(|inactive| time(inactive.since))),
-            ("inactive_reason", inactive.and_then(|inactive| inactive.reason.as_ref()).map(text)),
-        ] {
-            match value {
-                Some(value) => update = update.set(name, value),
-                None => without.push(name),
-            }
-        }
-        let update = update.remove(&without).value("tenant", text(of.tenant.to_string()));
+        let update = self
+            .update(keys::number(&of.id))
+            .set("settings_revision", revision(settings.revision + 1))
+            .put("label", settings.label.as_ref().map(text))
+            .put("auto_reply", settings.auto_reply.then(|| number(1)))
+            .put("agent", settings.agent.as_ref().map(text))
+            .put("no_read_receipts", (!settings.read_receipts).then(|| number(1)))
+            .put("retention_days", settings.retention_days.map(|days| number(i64::from(days))))
+            .put("inactive_since", inactive.map(|inactive| time(inactive.since)))
+            .put("inactive_reason", inactive.and_then(|inactive| inactive.reason.as_ref()).map(text))
+            .value("tenant", text(of.tenant.to_string()));
         let update = if settings.revision == 0 {
             update.when("#tenant = :tenant AND attribute_not_exists(#settings_revision)")
         } else {

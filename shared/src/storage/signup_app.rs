@@ -32,17 +32,10 @@ impl Table {
         let mut update =
             self.update(keys::meta_app(id)).set("client_id", text(client_id)).set("config_id", text(config_id));
         for (name, value) in optional {
-            update = match value {
-                Some(value) => update.set(name, text(value)),
-                None => update.remove(&[name]),
-            };
+            update = update.put(name, value.map(text));
         }
-        update = if origins.is_empty() {
-            update.remove(&["origins"])
-        } else {
-            update.set("origins", AttributeValue::Ss(origins.clone()))
-        };
-        update.run().await?;
+        let origins = Some(origins).filter(|origins| !origins.is_empty());
+        update.put("origins", origins.cloned().map(AttributeValue::Ss)).run().await?;
         Ok(())
     }
 

@@ -55,21 +55,17 @@ impl Table {
         at: Timestamp,
     ) -> Result<(), StorageError> {
         let key = keys::template_named(account, &template.name, &template.language);
-        let definition = self
-            .update(key.clone())
+        self.update(key.clone())
             .set("name", text(&template.name))
             .set("language", text(&template.language))
             .set("id", text(&template.id))
             .set("named", number(i64::from(template.named)))
             .set("components", text(&template.components))
-            .set("fetched_at", time(at));
-        match &template.rejected_reason {
-            Some(reason) => definition.set("rejected_reason", text(reason)),
-            None => definition.remove(&["rejected_reason"]),
-        }
-        .when("attribute_not_exists(#fetched_at) OR #fetched_at <= :fetched_at")
-        .run()
-        .await?;
+            .set("fetched_at", time(at))
+            .put("rejected_reason", template.rejected_reason.as_ref().map(text))
+            .when("attribute_not_exists(#fetched_at) OR #fetched_at <= :fetched_at")
+            .run()
+            .await?;
         let mut facts =
             vec![Fact::latest("status", &template.status, at), Fact::latest("category", &template.category, at)];
         facts.extend(template.quality.as_ref().map(|quality| Fact::latest("quality", quality, at)));

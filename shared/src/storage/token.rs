@@ -180,10 +180,7 @@ impl Table {
         next: Timestamp,
     ) -> Result<(), StorageError> {
         let update = self.update(keys::graph_token(account)).set("list_at", time(next));
-        let update = match facts.ends_at() {
-            Some(ends) => update.set("ends_at", time(ends)),
-            None => update.remove(&["ends_at"]),
-        };
+        let update = update.put("ends_at", facts.ends_at().map(time));
         update.when("#version = :known").value("known", number(version)).run().await?;
         Ok(())
     }

@@ -79,6 +79,14 @@ impl Update<'_> {
         }
     }
 
+    /// Writes the attribute where there is a value, and removes it where there is none.
+    pub(super) fn put(self, name: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.set(name, value),
+            None => self.remove(&[name]),
+        }
+    }
+
     /// Adds an element to a set of texts: a fact among facts.
     pub(super) fn add(mut self, name: &str, element: String) -> Self {
         self.adds.push(format!("#{name} :{name}"));
