@@ -19,6 +19,7 @@ mod crash;
 mod desk;
 mod documents;
 mod embedded_aws;
+mod erasure;
 mod fixtures;
 mod fuzz;
 mod health;

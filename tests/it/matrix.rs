@@ -11,7 +11,9 @@ use shared::domain::tenant::Scope;
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, ask, change, text_message, webhook_body};
 
 /// What can exist and does not, by what stands in a path.
-const MISSING: [(&str, &str); 13] = [
+const MISSING: [(&str, &str); 15] = [
+    ("/v1/contacts/", "con_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("/v1/erasures/", "era_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("/v1/alerts/", "alr_00000000000000000000000000000000"),
     ("/v1/apps/", "nobodys"),
     ("/v1/accounts/", "900100200300499"),
@@ -87,7 +89,14 @@ impl World {
         app.webhook(report.to_string()).await;
         app.functions.poll_inbound().await;
         let alert = text(&ask(&app, &key, "GET", "/v1/alerts", Value::Null).await.json()["data"][0]["id"]);
+        app.webhook(webhook(text_message("15550005555", "wamid.gone", "forget me"))).await;
+        app.functions.poll_inbound().await;
+        let gone = format!("/v1/numbers/{NUMBER}/conversation?phone=%2B15550005555");
+        let gone = text(&ask(&app, &key, "GET", &gone, Value::Null).await.json()["contact"]["id"]);
+        let erasure = ask(&app, &key, "DELETE", &format!("/v1/contacts/{gone}"), Value::Null).await.json();
         let ids = BTreeMap::from([
+            ("/v1/contacts/", text(&contacts[0])),
+            ("/v1/erasures/", text(&erasure["id"])),
             ("/v1/conversations/", text(&sent["conversation_id"])),
             ("/v1/alerts/", alert),
             ("/v1/apps/", "sandbox".to_owned()),
@@ -192,6 +201,7 @@ impl World {
             "refreshTemplates"
             | "deleteTemplate"
             | "deleteLink"
+            | "deleteContact"
             | "blockContact"
             | "unblockContact"
             | "putProfilePicture"

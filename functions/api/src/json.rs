@@ -42,7 +42,8 @@ pub(crate) struct ConversationJson {
 }
 
 #[derive(Serialize, ToSchema)]
-struct ContactJson {
+#[schema(as = ContactSummary)]
+pub(crate) struct ContactJson {
     id: String,
     phone: Option<String>,
     user_id: Option<String>,
@@ -94,21 +95,28 @@ impl ConversationJson {
             last_call_at: conversation.last_call_at.map(Moment),
             unread: conversation.is_unread(),
             status: if conversation.is_open() { "open" } else { "closed" },
-            assigned_to: conversation.desk.assigned_to,
-            labels: conversation.desk.labels,
+            assigned_to: conversation.desk.assigned_to.clone(),
+            labels: conversation.desk.labels.clone(),
             revision: conversation.desk.revision,
-            contact: ContactJson {
-                id: conversation.id.contact().to_string(),
-                phone: conversation.phone.map(|phone| phone.e164().to_owned()),
-                user_id: conversation.user_id,
-                profile_name: conversation.profile_name,
-                username: conversation.username,
-                group_id: conversation.group_id,
-                address_book: conversation
-                    .address_book
-                    .map(|book| AddressBookJson { full_name: book.full_name, first_name: book.first_name }),
-                merged_contact_ids: conversation.also.iter().map(ToString::to_string).collect(),
-            },
+            contact: ContactJson::new(conversation),
+        }
+    }
+}
+
+impl ContactJson {
+    /// The contact of a conversation.
+    pub(crate) fn new(conversation: Conversation) -> Self {
+        Self {
+            id: conversation.id.contact().to_string(),
+            phone: conversation.phone.map(|phone| phone.e164().to_owned()),
+            user_id: conversation.user_id,
+            profile_name: conversation.profile_name,
+            username: conversation.username,
+            group_id: conversation.group_id,
+            address_book: conversation
+                .address_book
+                .map(|book| AddressBookJson { full_name: book.full_name, first_name: book.first_name }),
+            merged_contact_ids: conversation.also.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod alerts;
 mod broadcast;
 mod broadcasts;
+mod contacts;
 mod conversations;
 mod defined;
 mod described;

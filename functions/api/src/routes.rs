@@ -2,8 +2,8 @@
 
 use crate::Deps;
 use crate::{
-    alerts, broadcast, broadcasts, conversations, desk, fallback, health, keys, media, merges, message, messages,
-    numbers, offboardings, onboardings, policy, read, replays, send, settings, usage,
+    alerts, broadcast, broadcasts, contacts, conversations, desk, fallback, health, keys, media, merges, message,
+    messages, numbers, offboardings, onboardings, policy, read, replays, send, settings, usage,
 };
 
 shared::routes! {
@@ -21,6 +21,10 @@ shared::routes! {
     post "/v1/conversations/{id}/messages/{message}/settle" => message::settle,
     post "/v1/conversations/{id}/read" => read::read,
     get "/v1/conversations/{id}/send-options" => policy::options,
+    get "/v1/contacts/{id}" => contacts::get,
+    delete "/v1/contacts/{id}" => contacts::erase,
+    get "/v1/erasures" => contacts::erasures,
+    get "/v1/erasures/{id}" => contacts::erasure,
     post "/v1/messages" => send::send,
     post "/v1/media" => media::upload,
     get "/v1/media/{id}" => media::get,

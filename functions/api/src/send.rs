@@ -220,8 +220,8 @@ async fn to_customer(
     let number = own_number(deps, tenant, from).await?;
     let phone = PhoneNumber::parse(to).map_err(|rule| Problem::invalid("to", &rule.to_string()))?;
     let to = Recipient::Phone(phone);
-    let contact = deps.table.resolve_contact(tenant, &to.card(), &[], Vouched::Typed, now).await?;
-    Ok((number.clone(), ConversationId::new(number.id, contact), to))
+    let known = deps.table.resolve_contact(tenant, (&to.card(), &[]), Vouched::Typed, now, now).await?;
+    Ok((number.clone(), ConversationId::new(number.id, known.contact), to))
 }
 
 /// The number that `from` names.

@@ -17,7 +17,7 @@ use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::error;
 use shared::queue::QueueError;
 use shared::secret::Secret;
-use shared::storage::{Applied, ArchiveError, Noted, StorageError, Stored, Table, Vouched, hour_of};
+use shared::storage::{Applied, ArchiveError, Noted, Resolved, StorageError, Stored, Table, Vouched, hour_of};
 use shared::vault::{Context, VaultError};
 
 use crate::{Deps, account};
@@ -35,6 +35,8 @@ pub(crate) enum NotStored {
     Queue(#[from] QueueError),
     #[error("a job that is no JSON")]
     BadJob,
+    #[error("the contact is being erased, which was not known yet: it is a new one next time")]
+    ContactErased,
     #[error("the callback MAC key was never made: run `operator init`")]
     NoCallbackMac,
 }
@@ -83,6 +85,11 @@ pub(crate) async fn apply(
     };
     let kept = match placed {
         Ok(Placed::Stored) => return Ok(None),
+        // Repeated by Meta, or replayed: what was erased does not come back.
+        Err(NotStored::Storage(StorageError::Erased)) => {
+            deps.metrics.count("erased", "said_before", 1);
+            return Ok(None);
+        }
         Ok(Placed::Nowhere(reason, what)) => Kept { reason, what, raw },
         Err(NotStored::Storage(StorageError::Refused(what))) => {
             Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw }
@@ -137,30 +144,32 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
     match said {
         Said::Message(_, message) => return store_message(deps, number, &message, received_at).await,
         Said::Amendment(_, amendment) => {
-            let contact = contact_of(deps, number, &amendment.contact, &[], received_at).await?;
+            let card = &amendment.contact;
+            let contact = contact_of(deps, number, (card, &[]), amendment.at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
             let stored = deps.table.amend(&conversation, &amendment, number.keeps_until(received_at)).await?;
             count(deps, stored == Stored::New, amendment.change.kind());
         }
         Said::Status(_, update) => apply_status(deps, number, &update, received_at).await?,
         Said::Call(_, caller, at) => {
-            let contact = contact_of(deps, number, &caller, &[], received_at).await?;
+            let contact = contact_of(deps, number, (&caller, &[]), at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
             let when = Some(at);
             let noted = Noted { opens_window_at: when, called_at: when, told_at: when, ..Noted::default() };
-            deps.table.note(number.tenant, &conversation, &caller, &noted).await?;
+            note(deps, number, &conversation, &caller, &noted).await?;
         }
         Said::History(thread) => store_history(deps, number, *thread, received_at).await?,
         Said::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
         Said::AddressBook(_, card, entry, at) => {
             // The owner typed the number, so it may be spelled as people do.
-            let contact = deps.table.resolve_contact(number.tenant, &card, &[], Vouched::Typed, received_at).await?;
-            let conversation = ConversationId::new(number.id.clone(), contact);
+            let typed = Vouched::Typed;
+            let known = deps.table.resolve_contact(number.tenant, (&card, &[]), typed, at, received_at).await?;
+            let conversation = ConversationId::new(number.id.clone(), known.contact);
             deps.table.note_address_book(number.tenant, &conversation, &card, &entry, at).await?;
             deps.metrics.count("address_book", "entry", 1);
         }
         Said::Preference(_, card, preference, at) => {
-            let contact = contact_of(deps, number, &card, &[], received_at).await?;
+            let contact = contact_of(deps, number, (&card, &[]), at, received_at).await?;
             deps.table.put_preference(contact, &number.waba, &preference, at).await?;
             deps.metrics.count("preference", "stored", 1);
         }
@@ -169,21 +178,51 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
     Ok(Placed::Stored)
 }
 
-/// The contact of a card that the provider vouches for. An alias never leads elsewhere, so memory is always right.
+/// The contact of a card that the provider vouches for. An alias never leads elsewhere, so memory is right unless the contact was erased: see
+/// [`note`].
 async fn contact_of(
     deps: &Deps,
     number: &Number,
-    card: &ContactCard,
-    linked: &[ContactCard],
+    named: (&ContactCard, &[ContactCard]),
+    said_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<ContactId, StorageError> {
-    let resolve = deps.table.resolve_contact(number.tenant, card, linked, Vouched::ByProvider, received_at);
+    resolved(deps, number, named, said_at, received_at).await?.said(said_at)
+}
+
+async fn resolved(
+    deps: &Deps,
+    number: &Number,
+    (card, linked): (&ContactCard, &[ContactCard]),
+    said_at: Timestamp,
+    received_at: Timestamp,
+) -> Result<Resolved, StorageError> {
+    let by = Vouched::ByProvider;
+    let resolve = deps.table.resolve_contact(number.tenant, (card, linked), by, said_at, received_at);
     if !linked.is_empty() {
         return resolve.await;
     }
     let fetch = async { resolve.await.map(Some) };
-    let contact = deps.contacts.get(&(number.tenant, card.aliases()), fetch).await?;
-    contact.ok_or(StorageError::Corrupt("alias"))
+    let known = deps.contacts.get(&(number.tenant, card.aliases()), fetch).await?;
+    known.ok_or(StorageError::Corrupt("alias"))
+}
+
+/// Notes what moved a conversation. Where memory led to a contact that is being erased, it is forgotten, and the record comes again: then who
+/// writes is a new contact, and nothing is lost.
+async fn note(
+    deps: &Deps,
+    number: &Number,
+    conversation: &ConversationId,
+    card: &ContactCard,
+    noted: &Noted<'_>,
+) -> Result<(), NotStored> {
+    match deps.table.note(number.tenant, conversation, card, noted).await {
+        Err(StorageError::Erased) => {
+            deps.contacts.forget(&(number.tenant, card.aliases()));
+            Err(NotStored::ContactErased)
+        }
+        noted => Ok(noted?),
+    }
 }
 
 async fn store_message(
@@ -199,7 +238,7 @@ async fn store_message(
     if live && origin.is_inbound() && received_at.duration_since(message.at) > MESSAGE_AGE_MAX {
         return Ok(Placed::Nowhere(KeptReason::TooOld, "message".to_owned()));
     }
-    let contact = contact_of(deps, number, &message.contact, &message.linked, received_at).await?;
+    let contact = contact_of(deps, number, (&message.contact, &message.linked), message.at, received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
     let kept = (received_at, number.keeps_until(received_at));
     let put = deps.table.put_message(&conversation, message, Some(number.tenant), kept).await?;
@@ -214,7 +253,7 @@ async fn store_message(
         called_at: None,
         told_at: Some(message.at),
     };
-    deps.table.note(number.tenant, &conversation, &as_now_known(message), &noted).await?;
+    note(deps, number, &conversation, &as_now_known(message), &noted).await?;
     if opens {
         answered(deps, number, &conversation, message, received_at).await?;
     }
@@ -254,11 +293,13 @@ fn as_now_known(message: &ForeignMessage) -> ContactCard {
 async fn store_history(
     deps: &Deps,
     number: &Number,
-    thread: HistoryThread,
+    mut thread: HistoryThread,
     received_at: Timestamp,
 ) -> Result<(), NotStored> {
-    let contact = contact_of(deps, number, &thread.contact, &[], received_at).await?;
-    let conversation = ConversationId::new(number.id.clone(), contact);
+    let newest = thread.messages.iter().map(|message| message.at).max().unwrap_or(received_at);
+    let known = resolved(deps, number, (&thread.contact, &[]), newest, received_at).await?;
+    thread.messages.retain(|message| known.said(message.at).is_ok());
+    let conversation = ConversationId::new(number.id.clone(), known.contact);
     let kept = (received_at, number.keeps_until(received_at));
     let put = |message: ForeignMessage| {
         let conversation = &conversation;
@@ -275,7 +316,7 @@ async fn store_history(
         deps.table.put_message(&conversation, newest, Some(number.tenant), kept).await?;
         let id = MessageId::Inbound(newest.id.clone());
         let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
-        deps.table.note(number.tenant, &conversation, &thread.contact, &noted).await?;
+        note(deps, number, &conversation, &thread.contact, &noted).await?;
     }
     // One that cannot be stored is kept with its part, after the others are stored.
     puts.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -302,11 +343,11 @@ async fn apply_status(
         deps.metrics.count("status_foreign", "not_ours", 1);
         return Ok(());
     };
-    if let Some(until) = update.entry_point_until {
-        deps.table.note_entry_point(number.tenant, &data.conversation, until).await?;
-    }
     let applied = deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await?;
     let counts = applied != Applied::NoMessage;
+    if let (true, Some(until)) = (counts, update.entry_point_until) {
+        deps.table.note_entry_point(number.tenant, &data.conversation, until).await?;
+    }
     match applied {
         Applied::New { settled_doubt, duplicate_send, lied, template } => {
             deps.metrics.count("status_applied", update.status.as_str(), 1);

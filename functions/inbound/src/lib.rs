@@ -17,12 +17,12 @@ use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::contact::Alias;
 use shared::domain::health::Seen;
-use shared::domain::ids::{ContactId, PhoneNumberId, TenantId};
+use shared::domain::ids::{PhoneNumberId, TenantId};
 use shared::domain::number::Number;
 use shared::limits::CACHE_FOR;
 use shared::queue::{Outcome, Queue, run_standard};
 use shared::secret::Secret;
-use shared::storage::{Archive, Table};
+use shared::storage::{Archive, Resolved, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
@@ -75,7 +75,7 @@ pub struct Deps {
     clock: Clock,
     metrics: Metrics,
     numbers: Cache<PhoneNumberId, Number>,
-    contacts: Cache<(TenantId, Vec<Alias>), ContactId>,
+    contacts: Cache<(TenantId, Vec<Alias>), Resolved>,
     seen: Cache<(PhoneNumberId, Seen, Timestamp), ()>,
     callback_mac: Cache<(), Arc<Secret>>,
 }

@@ -2,6 +2,7 @@
 //! token is forgotten, what was stored is erased, and a last look proves that nothing is left (`facts/onboarding.md` §10.5).
 
 mod archive;
+mod contacts;
 mod erase;
 mod meta;
 
@@ -161,6 +162,9 @@ pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
             deps.table.postpone_offboarding(id, after(AGAIN)).await?;
             trouble = Some(error);
         }
+    }
+    if let Err(error) = Box::pin(contacts::run(deps, now, deadline)).await {
+        trouble = Some(error);
     }
     deps.table.give_back(JOB, &holder).await?;
     deps.metrics.count("heartbeat", "offboarding", 1);

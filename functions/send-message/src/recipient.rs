@@ -58,11 +58,11 @@ async fn intent(
     now: Timestamp,
 ) -> Result<Intent, StorageError> {
     let to = Recipient::Phone(job.recipient.to.clone());
-    let contact = deps.table.resolve_contact(broadcast.tenant, &to.card(), &[], Vouched::Typed, now).await?;
+    let known = deps.table.resolve_contact(broadcast.tenant, (&to.card(), &[]), Vouched::Typed, now, now).await?;
     let number = deps.numbers.get(&broadcast.number, deps.table.number(&broadcast.number)).await?;
     Ok(Intent {
         id: OutboundId::of_recipient(broadcast.id, job.place),
-        conversation: ConversationId::new(broadcast.number.clone(), contact),
+        conversation: ConversationId::new(broadcast.number.clone(), known.contact),
         tenant: broadcast.tenant,
         to,
         body: Outgoing::Template(broadcast.template_for(&job.recipient)),

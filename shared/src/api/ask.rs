@@ -37,6 +37,7 @@ ids!(
     BroadcastId,
     ContactId,
     ConversationId,
+    ErasureId,
     MediaId,
     MessageId,
     MetaAppId,

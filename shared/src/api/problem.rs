@@ -18,6 +18,9 @@ impl From<StorageError> for Problem {
         if error == StorageError::BadCursor {
             return Self::invalid("cursor", "must be a next_cursor that this list gave out");
         }
+        if error == StorageError::Erased {
+            return Self::not_found();
+        }
         unavailable(&error)
     }
 }

@@ -104,6 +104,12 @@ our_id!(
 );
 
 our_id!(
+    /// A contact of which everything is erased.
+    ErasureId,
+    "era_"
+);
+
+our_id!(
     /// One replay of what was received before.
     ReplayId,
     "rpl_"

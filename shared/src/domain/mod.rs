@@ -11,6 +11,7 @@ pub mod contact;
 pub mod content;
 pub mod conversation;
 pub mod desk;
+pub mod erasure;
 pub mod event;
 pub mod health;
 pub mod ids;

@@ -42,28 +42,56 @@ pub struct Merge {
     pub undone_at: Option<Timestamp>,
 }
 
+/// Who somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolved {
+    /// The contact.
+    pub contact: ContactId,
+    /// Somebody of this name was erased then: what was said before it is not stored again.
+    pub erased_at: Option<Timestamp>,
+}
+
+/// What an alias leads to.
+#[derive(Default)]
 struct Known {
-    contact: ContactId,
+    /// `None`: who had it was erased.
+    contact: Option<ContactId>,
     typed: bool,
+    erased_at: Option<Timestamp>,
+}
+
+impl Resolved {
+    /// Refuses what was said before the contact was erased. Times of Meta's are whole seconds.
+    ///
+    /// # Errors
+    /// [`StorageError::Erased`].
+    pub fn said(self, at: Timestamp) -> Result<ContactId, StorageError> {
+        if is_erased(self.erased_at, at) { Err(StorageError::Erased) } else { Ok(self.contact) }
+    }
+}
+
+fn is_erased(erased_at: Option<Timestamp>, said_at: Timestamp) -> bool {
+    erased_at.is_some_and(|erased| said_at.as_second() < erased.as_second())
 }
 
 impl Table {
-    /// The contact behind the aliases of a card; made if none is known. Two callers at once get the same contact,
+    /// The contact behind the aliases of a card, of which something was said at `said_at`; made if none is known. Two callers at once get the same contact,
     /// because the strongest alias is written conditionally and the loser reads the winner's. The strongest alias
     /// decides; where a weaker one leads to another contact, the two are recorded as one person.
     ///
     /// Nothing known: 1 WRU an alias. All known: 1 read unit an alias.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or there is no alias at all ([`StorageError::Refused`]).
+    /// When DynamoDB does not answer, there is no alias at all ([`StorageError::Refused`]), or the contact was erased after it was said
+    /// ([`StorageError::Erased`]).
     pub async fn resolve_contact(
         &self,
         tenant: TenantId,
-        card: &ContactCard,
-        linked: &[ContactCard],
+        (card, linked): (&ContactCard, &[ContactCard]),
         vouched: Vouched,
+        said_at: Timestamp,
         now: Timestamp,
-    ) -> Result<ContactId, StorageError> {
+    ) -> Result<Resolved, StorageError> {
         let mut aliases = card.aliases();
         for alias in linked.iter().flat_map(ContactCard::aliases) {
             if !aliases.contains(&alias) {
@@ -71,18 +99,22 @@ impl Table {
             }
         }
         let known = self.known_aliases(tenant, &aliases).await?;
+        let erased_at = known.iter().filter_map(|known| known.erased_at).max();
+        if is_erased(erased_at, said_at) {
+            return Err(StorageError::Erased);
+        }
         let (Some(strongest), Some(strongest_known)) = (aliases.first(), known.first()) else {
             return Err(StorageError::Refused("a contact without a name"));
         };
-        let chosen = match strongest_known {
-            Some(known) => known.contact,
+        let chosen = match strongest_known.contact {
+            Some(contact) => contact,
             None => {
                 let otherwise = self.spelled_otherwise(tenant, strongest, vouched).await?;
-                if let (Some(found), Vouched::Typed) = (otherwise, vouched) {
+                if let (Some(contact), Vouched::Typed) = (otherwise, vouched) {
                     // Found, not named: the number as it was typed may yet turn out to be somebody else's.
-                    return Ok(found);
+                    return Ok(Resolved { contact, erased_at });
                 }
-                let known = known.iter().flatten().next().map(|known| known.contact);
+                let known = known.iter().find_map(|known| known.contact);
                 let candidate = known.map_or_else(|| ContactId::generate(now), Ok)?;
                 let chosen = self.put_alias(tenant, strongest, candidate, vouched, now).await?;
                 if let Some(typed) = otherwise.filter(|typed| *typed != chosen) {
@@ -92,12 +124,12 @@ impl Table {
             }
         };
         for (alias, known) in aliases.iter().zip(&known) {
-            if vouched == Vouched::ByProvider && known.as_ref().is_some_and(|known| known.typed) {
+            if vouched == Vouched::ByProvider && known.typed {
                 self.update(keys::alias(tenant, alias)).remove(&["typed"]).run().await?;
                 self.tell_apart(tenant, alias, chosen, now).await?;
             }
-            let contact = match known {
-                Some(known) => known.contact,
+            let contact = match known.contact {
+                Some(contact) => contact,
                 None if alias == strongest => chosen,
                 None => self.put_alias(tenant, alias, chosen, vouched, now).await?,
             };
@@ -105,7 +137,7 @@ impl Table {
                 self.note_same(tenant, chosen, contact, &format!("{}+{}", kind(strongest), kind(alias)), now).await?;
             }
         }
-        Ok(chosen)
+        Ok(Resolved { contact: chosen, erased_at })
     }
 
     /// The contact of this name, if there is one.
@@ -115,14 +147,14 @@ impl Table {
     pub async fn find_contact(&self, tenant: TenantId, card: &ContactCard) -> Result<Option<ContactId>, StorageError> {
         let aliases = card.aliases();
         let known = self.known_aliases(tenant, &aliases).await?;
-        match (known.into_iter().flatten().next(), aliases.first()) {
-            (Some(known), _) => Ok(Some(known.contact)),
+        match (known.into_iter().find_map(|known| known.contact), aliases.first()) {
+            (Some(contact), _) => Ok(Some(contact)),
             (None, Some(alias)) => self.spelled_otherwise(tenant, alias, Vouched::Typed).await,
             (None, None) => Ok(None),
         }
     }
 
-    async fn known_aliases(&self, tenant: TenantId, aliases: &[Alias]) -> Result<Vec<Option<Known>>, StorageError> {
+    async fn known_aliases(&self, tenant: TenantId, aliases: &[Alias]) -> Result<Vec<Known>, StorageError> {
         let wanted: Vec<keys::Key> = aliases.iter().map(|alias| keys::alias(tenant, alias)).collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -130,7 +162,12 @@ impl Table {
         let found = self.read_all(&wanted).await?;
         let known = |key: &keys::Key| {
             let item = found.iter().find(|item| item.text("pk") == Some(key.pk.as_str()));
-            item.map(|item| Ok(Known { contact: contact(item)?, typed: item.number("typed").is_some() })).transpose()
+            let Some(item) = item else { return Ok(Known::default()) };
+            Ok(Known {
+                contact: contact(item)?,
+                typed: item.number("typed").is_some(),
+                erased_at: item.time("erased_at"),
+            })
         };
         wanted.iter().map(known).collect()
     }
@@ -147,7 +184,7 @@ impl Table {
         let Some(other) = phone.other_spelling() else { return Ok(None) };
         let Some(item) = self.read(&keys::alias(tenant, &Alias::Phone(other))).await? else { return Ok(None) };
         let typed = vouched == Vouched::Typed || item.number("typed").is_some();
-        if typed { contact(&item).map(Some) } else { Ok(None) }
+        if typed { contact(&item) } else { Ok(None) }
     }
 
     /// Both spellings turned out to be the provider's: two people, who were taken for one while one of them was typed.
@@ -180,12 +217,14 @@ impl Table {
             .set("contact", text(candidate.to_string()))
             .set("created_at", time(now))
             .set_once_if("typed", typed)
-            .when("attribute_not_exists(#pk)")
+            // Somebody new may have the name of who was erased; what was said before that is still not stored again.
+            .remove(&["expires_at"])
+            .when("attribute_not_exists(#contact)")
             .run()
             .await?;
         match written {
             Updated::Done(_) => Ok(candidate),
-            Updated::Refused(item) => contact(&item),
+            Updated::Refused(item) => contact(&item)?.ok_or(StorageError::Corrupt("contact")),
         }
     }
 
@@ -227,7 +266,19 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
     pub async fn same_person(&self, contact: ContactId) -> Result<Vec<ContactId>, StorageError> {
-        let Some(item) = self.read(&keys::contact(contact)).await? else { return Ok(vec![contact]) };
+        Ok(self.group(contact).await?.0)
+    }
+
+    /// As [`Table::same_person`]; `None` of a contact that is being erased.
+    pub(super) async fn person(&self, contact: ContactId) -> Result<Option<Vec<ContactId>>, StorageError> {
+        let (group, erased) = self.group(contact).await?;
+        Ok((!erased).then_some(group))
+    }
+
+    /// The contacts of a person, and whether this one is being erased.
+    async fn group(&self, contact: ContactId) -> Result<(Vec<ContactId>, bool), StorageError> {
+        let Some(item) = self.read(&keys::contact(contact)).await? else { return Ok((vec![contact], false)) };
+        let erased = item.0.contains_key("erased_at");
         let mut group = BTreeSet::from([contact]);
         let mut to_read: Vec<ContactId> = linked_to(&item)?;
         while let Some(next) = to_read.pop() {
@@ -238,7 +289,7 @@ impl Table {
                 to_read.extend(linked_to(&item)?);
             }
         }
-        Ok(group.into_iter().collect())
+        Ok((group.into_iter().collect(), erased))
     }
 
     /// Merged contacts of a tenant, the latest first.
@@ -346,6 +397,6 @@ fn kind(alias: &Alias) -> &'static str {
     }
 }
 
-fn contact(item: &Item) -> Result<ContactId, StorageError> {
-    item.parsed("contact", ContactId::parse)
+fn contact(item: &Item) -> Result<Option<ContactId>, StorageError> {
+    item.parsed_optional("contact", ContactId::parse)
 }

@@ -53,7 +53,7 @@ impl Table {
     /// more for each moment.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// When DynamoDB does not answer; [`StorageError::Erased`] if the contact is being erased: whoever writes now is a new one.
     pub async fn note(
         &self,
         tenant: TenantId,
@@ -77,7 +77,9 @@ impl Table {
         if !typed {
             facts.extend(told.iter().cloned());
         }
+        facts.extend(known_as(card));
         let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        still_there(&merged.before)?;
         let nameless = merged.before.text("phone").is_none() && merged.before.text("user_id").is_none();
         if !typed || nameless {
             // On the heap: a thread's stack may be small, and this is rare.
@@ -145,7 +147,9 @@ impl Table {
         let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
         // A typed number is only better than none: what the provider says is from a later time.
         facts.extend(phone.map(|phone| Fact::latest("phone", phone, Timestamp::UNIX_EPOCH)));
+        facts.extend(known_as(card));
         let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
+        still_there(&merged.before)?;
         Box::pin(self.note_names(tenant, id, &merged.before, &facts)).await
     }
 
@@ -160,6 +164,9 @@ impl Table {
         id: &ConversationId,
     ) -> Result<Option<Conversation>, StorageError> {
         let parts = self.parts(id).await?;
+        if parts.is_empty() {
+            return Ok(None);
+        }
         let wanted: Vec<keys::Key> = parts.iter().map(keys::conversation).collect();
         let items = self.read_all(&wanted).await?;
         let mut found = Vec::with_capacity(items.len());
@@ -183,6 +190,16 @@ impl Table {
 
     /// A conversation that only a broadcast has written to: nothing is noted of it before the customer answers.
     async fn addressed(&self, tenant: TenantId, id: &ConversationId) -> Result<Option<Conversation>, StorageError> {
+        let Some(item) = self.first_of_ours(id).await? else { return Ok(None) };
+        if item.parsed("tenant", TenantId::parse)? != tenant {
+            return Ok(None);
+        }
+        let phone = item.parsed_optional("to_phone", PhoneNumber::parse)?;
+        Ok(Some(Conversation { phone, user_id: item.owned("to_user_id"), ..Conversation::silent(id.clone(), tenant) }))
+    }
+
+    /// The first message of ours in a conversation.
+    pub(super) async fn first_of_ours(&self, id: &ConversationId) -> Result<Option<Item>, StorageError> {
         let answer = self
             .client
             .query()
@@ -195,17 +212,12 @@ impl Table {
             .send()
             .await
             .map_err(|error| super::unavailable("Query", &error))?;
-        let Some(item) = answer.items.unwrap_or_default().into_iter().map(Item).next() else { return Ok(None) };
-        if item.parsed("tenant", TenantId::parse)? != tenant {
-            return Ok(None);
-        }
-        let phone = item.parsed_optional("to_phone", PhoneNumber::parse)?;
-        Ok(Some(Conversation { phone, user_id: item.owned("to_user_id"), ..Conversation::silent(id.clone(), tenant) }))
+        Ok(answer.items.unwrap_or_default().into_iter().map(Item).next())
     }
 
-    /// The conversations of one number with all contacts that are the person of `id`.
+    /// The conversations of one number with all contacts that are the person of `id`. None of a contact that is being erased.
     pub(super) async fn parts(&self, id: &ConversationId) -> Result<Vec<ConversationId>, StorageError> {
-        let group = self.same_person(id.contact()).await?;
+        let Some(group) = self.person(id.contact()).await? else { return Ok(Vec::new()) };
         Ok(group.into_iter().map(|contact| ConversationId::new(id.number().clone(), contact)).collect())
     }
 
@@ -277,9 +289,13 @@ impl Table {
             if groups.iter().flatten().any(|part| part.conversation.id == *id) {
                 continue;
             }
-            let merged = find(&keys::contact(id.contact())).is_some_and(|item| !item.set("same_as").is_empty());
+            let contact = find(&keys::contact(id.contact()));
+            let merged = contact.is_some_and(|item| !item.set("same_as").is_empty());
+            let erased = contact.is_some_and(|item| item.0.contains_key("erased_at"));
             let mut parts = Vec::new();
-            if merged {
+            if erased {
+                // Nobody's any more.
+            } else if merged {
                 let wanted: Vec<keys::Key> = self.parts(id).await?.iter().map(keys::conversation).collect();
                 for item in self.read_all(&wanted).await? {
                     parts.push(read(keys::parse_conversation(item.required("pk")?)?, &item)?);
@@ -307,14 +323,24 @@ fn told(card: &ContactCard, at: Timestamp) -> Vec<Fact> {
     told.into_iter().filter_map(|(name, value)| Some(Fact::latest(name, value?, at))).collect()
 }
 
+/// The aliases of a card: whoever erases the contact finds them here.
+fn known_as(card: &ContactCard) -> Option<Fact> {
+    let values: Vec<String> = card.aliases().iter().map(keys::alias_name).collect();
+    (!values.is_empty()).then_some(Fact::Among { name: "known_as", values })
+}
+
+fn still_there(conversation: &Item) -> Result<(), StorageError> {
+    if conversation.0.contains_key("erased_at") { Err(StorageError::Erased) } else { Ok(()) }
+}
+
 fn owner(tenant: TenantId) -> [(&'static str, AttributeValue); 1] {
     [("tenant", text(tenant.to_string()))]
 }
 
 /// One item of a conversation and the message that stands for it in the feed.
 #[derive(Debug, Clone)]
-struct Part {
-    conversation: Conversation,
+pub(super) struct Part {
+    pub(super) conversation: Conversation,
     last: Option<(ConversationId, String)>,
     told: Vec<Told>,
     desk_at: Option<Timestamp>,
@@ -327,7 +353,7 @@ type Told = (&'static str, Timestamp, String);
 const TOLD: [&str; 6] = ["phone", "user_id", "group_id", "profile_name", "username", "address_book"];
 
 /// The parts of one person as one conversation: under the oldest contact, each moment and each name the latest of all.
-fn join(mut parts: Vec<Part>) -> Option<Part> {
+pub(super) fn join(mut parts: Vec<Part>) -> Option<Part> {
     parts.sort_by_key(|part| part.conversation.id.contact());
     let mut parts = parts.into_iter();
     let mut whole = parts.next()?;
@@ -373,7 +399,7 @@ fn tell(conversation: &mut Conversation, told: &[Told]) {
         .filter(|book| book.full_name.is_some() || book.first_name.is_some());
 }
 
-fn read(id: ConversationId, item: &Item) -> Result<Part, StorageError> {
+pub(super) fn read(id: ConversationId, item: &Item) -> Result<Part, StorageError> {
     let told = TOLD.into_iter().filter_map(|name| Some((name, item.time(&format!("{name}_at"))?, item.owned(name)?)));
     let told: Vec<Told> = told.collect();
     let last = item.owned("last_message").map(|message| (id.clone(), message));

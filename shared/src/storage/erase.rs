@@ -126,7 +126,11 @@ impl Leavers {
                 _ => Belongs::No,
             },
             "CONTACT" => when(sk.split('#').nth(1).is_some_and(|account| self.accounts.contains(account))),
-            "ALIAS" if self.owns(first) => Belongs::WithContact(vec![item.parsed("contact", ContactId::parse)?]),
+            "ALIAS" if self.owns(first) => match item.parsed_optional("contact", ContactId::parse)? {
+                Some(contact) => Belongs::WithContact(vec![contact]),
+                // Of somebody who was erased: it ends by itself.
+                None => when(self.whole),
+            },
             "MERGE" if self.is_tenants(item) => {
                 let both = [item.parsed("one", ContactId::parse)?, item.parsed("other", ContactId::parse)?];
                 Belongs::WithContact(both.to_vec())
@@ -153,7 +157,7 @@ impl Leavers {
                 when(self.is_tenants(item) && self.whole || theirs && names("account", &self.accounts))
             }
             "BROADCAST" => when(names("number", &self.numbers)),
-            "MEDIA" | "REPLAY" | "KEY" | "AUDIT" => when(self.whole && self.is_tenants(item)),
+            "MEDIA" | "REPLAY" | "KEY" | "AUDIT" | "ERASURE" => when(self.whole && self.is_tenants(item)),
             "OFFBOARDING" => when(self.whole && self.is_tenants(item) && rest != self.offboarding),
             "PORTFOLIO" => when(self.businesses.contains(rest)),
             "TENANT" if sk == "TENANT" || self.whole => when(self.whole && self.owns(rest)),

@@ -16,6 +16,8 @@ pub(super) enum Fact {
     Latest { name: String, value: String, at: Timestamp },
     /// The greatest number: attribute `name`.
     Greatest { name: &'static str, value: i64 },
+    /// Among others: elements of the set `name`, from which nothing is taken out.
+    Among { name: &'static str, values: Vec<String> },
 }
 
 impl Fact {
@@ -27,13 +29,14 @@ impl Fact {
         Self::Greatest { name, value: at.as_millisecond() }
     }
 
-    /// Holds for the same fact again, so that a repetition is one write and not a refused one and its pieces.
-    fn condition(&self) -> String {
+    /// Holds for the same fact again, so that a repetition is one write and not a refused one and its pieces. `None`: it always holds.
+    fn condition(&self) -> Option<String> {
         match self {
-            Self::Latest { name, .. } => format!(
+            Self::Latest { name, .. } => Some(format!(
                 "(attribute_not_exists(#{name}_at) OR #{name}_at < :{name}_at OR (#{name}_at = :{name}_at AND #{name} <= :{name}))"
-            ),
-            Self::Greatest { name, .. } => format!("(attribute_not_exists(#{name}) OR #{name} <= :{name})"),
+            )),
+            Self::Greatest { name, .. } => Some(format!("(attribute_not_exists(#{name}) OR #{name} <= :{name})")),
+            Self::Among { .. } => None,
         }
     }
 
@@ -41,6 +44,7 @@ impl Fact {
         match self {
             Self::Latest { name, value, at } => update.set(name, text(value)).set(&format!("{name}_at"), time(*at)),
             Self::Greatest { name, value } => update.set(name, number(*value)),
+            Self::Among { name, values } => update.add_all(name, values.clone()),
         }
     }
 
@@ -54,6 +58,10 @@ impl Fact {
                 })
             }
             Self::Greatest { name, value } => item.number(name).is_none_or(|known| known < *value),
+            Self::Among { name, values } => {
+                let known = item.set(name);
+                values.iter().any(|value| !known.contains(value))
+            }
         }
     }
 }
@@ -83,7 +91,7 @@ impl Table {
         for fact in facts {
             update = fact.write(update);
         }
-        let condition: Vec<String> = facts.iter().map(Fact::condition).collect();
+        let condition: Vec<String> = facts.iter().filter_map(Fact::condition).collect();
         if !condition.is_empty() {
             update = update.when(&condition.join(" AND "));
         }
@@ -96,7 +104,8 @@ impl Table {
         };
         let mut changed = false;
         for fact in facts.iter().filter(|fact| facts.len() > 1 && fact.is_newer(&before)) {
-            let alone = fact.write(self.update(key.clone())).when(&fact.condition());
+            let alone = fact.write(self.update(key.clone()));
+            let alone = if let Some(condition) = fact.condition() { alone.when(&condition) } else { alone };
             changed |= matches!(alone.run().await?, Updated::Done(_));
         }
         Ok(Merged { before, changed })

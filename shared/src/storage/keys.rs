@@ -29,6 +29,7 @@
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
 //! | kept raw item | `KEPT#hash` | `KEPT` |
 //! | replay | `REPLAY#id` | `REPLAY` |
+//! | erasure of a contact | `ERASURE#id` | `ERASURE` |
 //! | message of a day, for the counting | `USAGE#number#day#shard` | message |
 //! | pace of a number: schedule, pause, breaker | `RATE#number` | `RATE` |
 //! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
@@ -49,8 +50,8 @@
 //!
 //! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders what others wrote in a conversation; `feed`
 //! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
-//! stands for it), `KEPT#number`, `ONBOARDINGS#tenant` and `OFFBOARDINGS#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
-//! `LINE#number` (bulk lane), `TOKENS`, `OFFBOARDINGS`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
+//! stands for it), `KEPT#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant` and `ERASURES#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
+//! `LINE#number` (bulk lane), `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
 //! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
 //! `MERGES#tenant`.
 
@@ -68,8 +69,8 @@ use super::StorageError;
 use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
 use crate::domain::ids::{
-    BroadcastId, ContactId, ConversationId, MediaId, MessageId, MetaAppId, NoteId, OffboardingId, OnboardingId,
-    OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
+    BroadcastId, ContactId, ConversationId, ErasureId, MediaId, MessageId, MetaAppId, NoteId, OffboardingId,
+    OnboardingId, OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
 };
 
 /// The local index that orders what others wrote in a conversation.
@@ -145,13 +146,22 @@ pub(super) fn graph_token(waba: &WabaId) -> Key {
 }
 
 pub(super) fn alias(tenant: TenantId, alias: &Alias) -> Key {
-    let name = match alias {
+    alias_named(tenant, &alias_name(alias))
+}
+
+/// An alias by its [`alias_name`].
+pub(super) fn alias_named(tenant: TenantId, name: &str) -> Key {
+    Key::new(format!("ALIAS#{tenant}#{name}"), "ALIAS")
+}
+
+/// An alias as it stands in its key: kind and name.
+pub(super) fn alias_name(alias: &Alias) -> String {
+    match alias {
         Alias::Phone(phone) => format!("PHONE#{}", phone.digits()),
         Alias::UserId(user_id) => format!("USER#{}", short(user_id)),
         Alias::ParentUserId(user_id) => format!("PARENT#{}", short(user_id)),
         Alias::Group(group) => format!("GROUP#{}", short(group)),
-    };
-    Key::new(format!("ALIAS#{tenant}#{name}"), "ALIAS")
+    }
 }
 
 fn short(name: &str) -> String {
@@ -237,6 +247,11 @@ pub(super) fn audit(id: &str) -> Key {
 
 pub(super) fn offboarding(id: OffboardingId) -> Key {
     Key::new(format!("OFFBOARDING#{id}"), "OFFBOARDING")
+}
+
+/// A contact of which everything is erased.
+pub(super) fn erasure(id: ErasureId) -> Key {
+    Key::new(format!("ERASURE#{id}"), "ERASURE")
 }
 
 /// A request to delete data, by the code that the user was given.

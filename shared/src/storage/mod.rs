@@ -12,6 +12,7 @@ mod conversation;
 mod desk;
 mod due;
 mod erase;
+mod erasure;
 mod facts;
 mod health;
 mod intent;
@@ -46,10 +47,11 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 pub use archive::{Archive, ArchiveError};
 pub use attempt::{Claimed, Ending, Recorded, SendResult};
-pub use contact::{Merge, Vouched};
+pub use contact::{Merge, Resolved, Vouched};
 pub use conversation::Noted;
 pub use due::Due;
 pub use erase::{Leavers, Walked};
+pub use erasure::Person;
 pub use health::hour_of;
 pub use intent::{Accepted, Idempotency, Waits};
 pub use kept::StoredKept;
@@ -117,6 +119,9 @@ pub enum StorageError {
     /// An item is not as this version writes it.
     #[error("a stored item has no usable {0}")]
     Corrupt(&'static str),
+    /// It is about a contact that was erased since it was said, or is being erased.
+    #[error("the contact was erased")]
+    Erased,
     /// A cursor that this list did not give out.
     #[error("the cursor is not one of this list")]
     BadCursor,

@@ -54,7 +54,9 @@ impl Table {
         for word in &words {
             self.update(keys::name(tenant, word, id)).set("tenant", text(tenant.to_string())).run().await?;
         }
-        self.update(keys::conversation(id)).set("found_by", text(hash)).run().await?;
+        // Whoever erases the contact finds all words here, also those of names that it had before.
+        let noted = self.update(keys::conversation(id)).set("found_by", text(hash));
+        noted.add_all("words", words.into_iter().collect()).run().await?;
         Ok(())
     }
 
@@ -169,7 +171,7 @@ impl Asked {
     }
 }
 
-fn words_of(conversation: &Conversation) -> BTreeSet<String> {
+pub(super) fn words_of(conversation: &Conversation) -> BTreeSet<String> {
     let book = conversation.address_book.iter().flat_map(|book| [&book.full_name, &book.first_name]);
     let names = [&conversation.profile_name, &conversation.username].into_iter().chain(book).flatten().cloned();
     words(names, conversation.phone.as_ref().map(crate::domain::phone::PhoneNumber::e164))

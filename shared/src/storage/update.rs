@@ -88,10 +88,15 @@ impl Update<'_> {
     }
 
     /// Adds an element to a set of texts: a fact among facts.
-    pub(super) fn add(mut self, name: &str, element: String) -> Self {
+    pub(super) fn add(self, name: &str, element: String) -> Self {
+        self.add_all(name, vec![element])
+    }
+
+    /// Adds elements to a set of texts. There must be one at least, and none twice.
+    pub(super) fn add_all(mut self, name: &str, elements: Vec<String>) -> Self {
         self.adds.push(format!("#{name} :{name}"));
         self.name(name);
-        self.value(name, AttributeValue::Ss(vec![element]))
+        self.value(name, AttributeValue::Ss(elements))
     }
 
     /// Takes an element out of a set of texts.

@@ -52,6 +52,14 @@ pub(in crate::storage) fn kept_feed(number: &PhoneNumberId) -> String {
     format!("KEPT#{number}")
 }
 
+/// The list of erasures that go on, by when each is due.
+pub(in crate::storage) const ERASURES: &str = "ERASURES";
+
+/// The feed of a tenant's erasures.
+pub(in crate::storage) fn erasures(tenant: TenantId) -> String {
+    format!("ERASURES#{tenant}")
+}
+
 /// The feed of who changed what of a tenant's; without one what operators changed.
 pub(in crate::storage) fn audits(tenant: Option<TenantId>) -> String {
     of_tenant_or_operator("AUDITS", tenant)

@@ -1,0 +1,123 @@
+//! `GET /v1/contacts/{id}` and its end: one person across all numbers of the tenant.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use shared::api::{Asked, Caller, Id, List, Manage, Moment, PageQuery, Read, Refusals};
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::erasure::Erasure;
+use shared::domain::ids::{ContactId, ConversationId, ErasureId};
+use shared::domain::offboarding::SETTLES_IN;
+use shared::http::Problem;
+use utoipa::ToSchema;
+
+use crate::Deps;
+use crate::json::{ContactJson, ConversationJson};
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Contact)]
+pub(crate) struct CardJson {
+    #[serde(flatten)]
+    contact: ContactJson,
+    /// One a number, the latest activity first.
+    conversations: Vec<ConversationJson>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Erasure)]
+pub(crate) struct ErasureJson {
+    id: String,
+    /// `running`, or `done`: nothing of the contact is left in the table.
+    status: &'static str,
+    /// All ids that the contact had.
+    contact_ids: Vec<String>,
+    asked_at: Moment,
+    /// Messages, notes and what else was erased so far.
+    erased: u64,
+    done_at: Option<Moment>,
+}
+
+impl ErasureJson {
+    fn new(erasure: &Erasure) -> Self {
+        Self {
+            id: erasure.id.to_string(),
+            status: if erasure.done_at.is_some() { "done" } else { "running" },
+            contact_ids: erasure.contacts.iter().map(ToString::to_string).collect(),
+            asked_at: Moment(erasure.asked_at),
+            erased: erasure.erased,
+            done_at: erasure.done_at.map(Moment),
+        }
+    }
+}
+
+/// A contact: what is known of it on any of your numbers, and its conversations.
+#[utoipa::path(get, path = "/v1/contacts/{id}", tag = "Contacts", operation_id = "getContact", params(("id" = String, Path)), responses((status = 200, body = CardJson), Refusals), security(("key" = ["read"])))]
+pub(crate) async fn get(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<ContactId>,
+) -> Result<Json<CardJson>, Problem> {
+    let person = deps.table.contact_card(tenant, id).await?.ok_or_else(Problem::not_found)?;
+    let now = deps.clock.now();
+    let conversations = person.conversations.into_iter().map(|one| ConversationJson::new(one, now)).collect();
+    Ok(Json(CardJson { contact: ContactJson::new(person.whole), conversations }))
+}
+
+/// Erases a contact: its conversations on all your numbers, with everything that was written in them, and its names.
+///
+/// It is gone for whoever asks at once, and out of the table within half an hour. Who writes under the same number later is somebody new.
+#[utoipa::path(delete, path = "/v1/contacts/{id}", tag = "Contacts", operation_id = "deleteContact", params(("id" = String, Path)), responses((status = 202, body = ErasureJson), Refusals), security(("key" = ["manage"])))]
+pub(crate) async fn erase(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(id): Id<ContactId>,
+) -> Result<(StatusCode, Json<ErasureJson>), Problem> {
+    let person = deps.table.contact_card(tenant, id).await?.ok_or_else(Problem::not_found)?;
+    let now = deps.clock.now();
+    let contacts = deps.table.same_person(id).await?;
+    let id = ErasureId::generate(now)?;
+    let mut erasure = Erasure { id, tenant, contacts, asked_at: now, closed_at: None, erased: 0, done_at: None };
+    deps.table.begin_erasure(&erasure).await?;
+    for conversation in person.conversations {
+        for contact in &erasure.contacts {
+            let id = ConversationId::new(conversation.id.number().clone(), *contact);
+            deps.table.close_conversation(&erasure, &id).await?;
+        }
+    }
+    erasure.closed_at = Some(now);
+    deps.table.note_erasure(&erasure, settled(now, SETTLES_IN)).await?;
+    deps.access.note(Some(tenant), &key, "contact.erased", &erasure.id.to_string()).await?;
+    deps.metrics.count("erasure", "started", 1);
+    Ok((StatusCode::ACCEPTED, Json(ErasureJson::new(&erasure))))
+}
+
+fn settled(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// How far an erasure is.
+#[utoipa::path(get, path = "/v1/erasures/{id}", tag = "Contacts", operation_id = "getErasure", params(("id" = String, Path)), responses((status = 200, body = ErasureJson), Refusals), security(("key" = ["read"])))]
+pub(crate) async fn erasure(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<ErasureId>,
+) -> Result<Json<ErasureJson>, Problem> {
+    let erasure = deps.table.erasure(tenant, id).await?.ok_or_else(Problem::not_found)?;
+    Ok(Json(ErasureJson::new(&erasure)))
+}
+
+/// The erasures, the latest first; known for three years.
+#[utoipa::path(get, path = "/v1/erasures", tag = "Contacts", operation_id = "listErasures", params(PageQuery), responses((status = 200, body = List<ErasureJson>), Refusals), security(("key" = ["read"])))]
+pub(crate) async fn erasures(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<List<ErasureJson>>, Problem> {
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.erasures(tenant, limit, cursor.as_deref()).await?;
+    let ours = page.items.into_iter().filter(|one| one.tenant == tenant);
+    Ok(Json(List { data: ours.map(|one| ErasureJson::new(&one)).collect(), next_cursor: page.next }))
+}

@@ -1,0 +1,99 @@
+//! Erasing one contact, where a tenant was asked to forget somebody.
+
+use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::erasure::{Erasure, mentions};
+use shared::domain::ids::ConversationId;
+use shared::domain::number::Number;
+use shared::domain::offboarding::SETTLES_IN;
+
+use crate::{AGAIN, Deps, LeavingError, PAGE_NEEDS, RUN_MAX, archive};
+
+/// Kept items looked at in one page.
+const KEPT_PAGE: u16 = 100;
+
+/// Goes on with what is due. One in trouble does not stop the others.
+pub(crate) async fn run(deps: &Deps, now: Timestamp, deadline: Timestamp) -> Result<(), LeavingError> {
+    let mut trouble = None;
+    for erasure in deps.table.erasures_due(now, RUN_MAX).await? {
+        if let Err(error) = go_on(deps, erasure.clone(), now, deadline).await {
+            tracing::error!(event = "erasure.stuck", erasure_id = %erasure.id, %error);
+            deps.table.note_erasure(&erasure, after(now, AGAIN)).await?;
+            trouble = Some(error);
+        }
+    }
+    trouble.map_or(Ok(()), Err)
+}
+
+fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Timestamp) -> Result<(), LeavingError> {
+    let numbers = deps.table.all_numbers(erasure.tenant).await?;
+    let on = |number: &Number| {
+        erasure.contacts.iter().map(|contact| ConversationId::new(number.id.clone(), *contact)).collect::<Vec<_>>()
+    };
+    let ids: Vec<ConversationId> = numbers.iter().flat_map(on).collect();
+    if erasure.closed_at.is_none() {
+        // Whoever asked died before it was done.
+        deps.table.begin_erasure(&erasure).await?;
+        for id in &ids {
+            deps.table.close_conversation(&erasure, id).await?;
+        }
+        erasure.closed_at = Some(now);
+        return Ok(deps.table.note_erasure(&erasure, after(now, SETTLES_IN)).await?);
+    }
+    let mut names = Vec::new();
+    for id in &ids {
+        names.extend(deps.table.names_of(id).await?);
+    }
+    for number in numbers.iter().filter(|_| !names.is_empty()) {
+        erasure.erased += kept(deps, number, &names).await?;
+    }
+    for id in &ids {
+        loop {
+            if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
+                return Ok(deps.table.note_erasure(&erasure, now).await?);
+            }
+            let (items, more) = deps.table.erase_conversation(&erasure, id).await?;
+            erasure.erased += items;
+            if !more {
+                break;
+            }
+        }
+    }
+    for contact in &erasure.contacts {
+        erasure.erased += deps.table.erase_contact(*contact).await?;
+    }
+    erasure.done_at = Some(now);
+    deps.table.note_erasure(&erasure, now).await?;
+    tracing::info!(event = "erasure.done", erasure_id = %erasure.id, items = erasure.erased);
+    deps.metrics.count("erasure", "done", 1);
+    Ok(())
+}
+
+/// What was kept raw for a number and names the contact.
+async fn kept(deps: &Deps, number: &Number, names: &[String]) -> Result<u64, LeavingError> {
+    let (mut erased, mut cursor) = (0, None);
+    loop {
+        let page = deps.table.kept_for(&number.id, KEPT_PAGE, cursor.as_deref()).await?;
+        for item in page.items {
+            let raw = match (&item.raw, &item.stored_at) {
+                (Some(raw), _) => raw.clone(),
+                (None, Some(object)) => deps.archive.get(object).await.map(|bytes| bytes.to_vec()).unwrap_or_default(),
+                (None, None) => continue,
+            };
+            if names.iter().any(|name| mentions(&raw, name)) {
+                if let Some(object) = &item.stored_at {
+                    archive::delete(deps, object).await?;
+                }
+                deps.table.forget_kept(&item.id).await?;
+                erased += 1;
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(erased);
+        }
+    }
+}
