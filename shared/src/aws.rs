@@ -84,6 +84,12 @@ impl AwsConfig {
         }
     }
 
+    /// The same, with the address under which others reach what answers: signed links carry it.
+    #[must_use]
+    pub fn reached_at(self, endpoint: &str) -> Self {
+        Self { endpoint: Some(endpoint.to_owned()), ..self }
+    }
+
     /// A DynamoDB client.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

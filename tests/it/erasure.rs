@@ -12,6 +12,30 @@ const ADA_USER: &str = "US.77009988776655";
 const BOB: &str = "15550006002";
 const SECOND: &str = "900100200300502";
 
+#[tokio::test]
+async fn the_copies_of_files_go_with_who_sent_them() {
+    let app = App::start().await;
+    let mut links = Vec::new();
+    for (from, id) in [(ADA, "wamid.image.ada"), (BOB, "wamid.image.bob")] {
+        let file = app.meta.put_sent_file(NUMBER, "image/jpeg", from.as_bytes());
+        let mut body: Value = serde_json::from_str(&written(&app, NUMBER, from, id, "")).unwrap();
+        let message = &mut body["entry"][0]["changes"][0]["value"]["messages"][0];
+        message["type"] = json!("image");
+        message["image"] = json!({"id": file, "mime_type": "image/jpeg"});
+        receives(&app, &body.to_string()).await;
+        let path = format!("/v1/numbers/{NUMBER}/files/{file}");
+        assert_eq!(app.api("GET", &path, None).await.status, StatusCode::OK);
+        links.push(path);
+    }
+    let objects = async || app.stack.operator_archive().list("media", None, 100).await.unwrap();
+    assert_eq!(objects().await.len(), 2);
+    erase(&app, &contact_of(&of(&app, NUMBER, ADA).await.unwrap())).await;
+    Box::pin(half_an_hour(&app)).await;
+    let left = objects().await;
+    assert!(left.len() == 1 && links[1].ends_with(left[0].rsplit('/').next().unwrap()), "{left:?}");
+    assert_eq!(app.api("GET", &links[1], None).await.status, StatusCode::OK);
+}
+
 /// A message by somebody with a name and a user id, as a whole webhook.
 fn written(app: &App, number: &str, from: &str, id: &str, text: &str) -> String {
     let name = if from == ADA { "Ada Lovelace" } else { "Bob Osmond" };

@@ -40,6 +40,7 @@ struct World {
     other_contact: String,
     note: String,
     link: String,
+    file: String,
     keys: BTreeMap<&'static str, String>,
 }
 
@@ -128,8 +129,9 @@ impl World {
         keys.insert("expired", text(&ended["key"]));
         keys.insert("revoked", text(&revoked["key"]));
         keys.insert("malformed", format!("{}x", app.seed.api_key));
+        let file = app.meta.put_sent_file(NUMBER, "image/jpeg", crate::kinds::JPEG);
         let (message, other_contact) = (text(&sent["id"]), text(&contacts[1]));
-        Self { ids, message, theirs: "wamid.theirs".to_owned(), other_contact, note, link, keys, app }
+        Self { ids, message, theirs: "wamid.theirs".to_owned(), other_contact, note, link, file, keys, app }
     }
 
     /// An operation's path with what is the tenant's, with what does not exist, with what cannot.
@@ -144,6 +146,7 @@ impl World {
                 ("{other}", other),
                 ("{template}", "order_update.en_US"),
                 ("{link}", &self.link),
+                ("{file}", &self.file),
             ];
             second
                 .into_iter()

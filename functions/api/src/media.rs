@@ -10,7 +10,7 @@ use shared::api::{Caller, Id, Moment, Read, Refusals, Send, Upload};
 use shared::domain::ids::MediaId;
 use shared::domain::media::MediaType;
 use shared::http::Problem;
-use shared::storage::StoredMedia;
+use shared::storage::{LINK_FOR, StoredMedia};
 use utoipa::ToSchema;
 
 use crate::Deps;
@@ -25,17 +25,23 @@ pub(crate) struct FileJson {
     kind: &'static str,
     file_size: i64,
     created_at: Moment,
+    /// Good for five minutes, without a key, for whoever has it.
+    download_url: String,
+    download_url_expires_at: Moment,
 }
 
 impl FileJson {
-    fn new(media: &StoredMedia) -> Self {
-        Self {
+    async fn new(deps: &Deps, media: &StoredMedia) -> Result<Self, Problem> {
+        let now = deps.clock.now();
+        Ok(Self {
+            download_url: deps.files.link(&media.stored_at, media.media_type.mime()).await?,
+            download_url_expires_at: Moment(now.checked_add(LINK_FOR).unwrap_or(now)),
             id: media.id.to_string(),
             mime_type: media.media_type.mime(),
             kind: media.media_type.kind().as_str(),
             file_size: media.size,
             created_at: Moment(media.created_at),
-        }
+        })
     }
 }
 
@@ -58,7 +64,7 @@ pub(crate) async fn upload(
     let stored_at = deps.files.put(&format!("media/{tenant}"), body).await?;
     let media = StoredMedia { id, tenant, media_type, size, stored_at, created_at: now };
     deps.table.put_media(&media).await?;
-    Ok((StatusCode::CREATED, Json(FileJson::new(&media))))
+    Ok((StatusCode::CREATED, Json(FileJson::new(&deps, &media).await?)))
 }
 
 /// A caller who says what the file is must be right: a film named as a picture is a mistake somewhere.
@@ -74,7 +80,7 @@ fn declared(headers: &HeaderMap, found: MediaType) -> Result<(), Problem> {
     Err(Problem::violates("Content-Type", &format!("must be what the file is: {}", found.mime()), MEDIA))
 }
 
-/// A file to send.
+/// A file to send, with a link to download it.
 #[utoipa::path(get, path = "/v1/media/{id}", tag = "Media", operation_id = "getMedia", params(("id" = String, Path)), responses((status = 200, body = FileJson), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
@@ -83,5 +89,5 @@ pub(crate) async fn get(
 ) -> Result<Json<FileJson>, Problem> {
     let found = deps.table.media(id, None, deps.clock.now()).await?;
     let (media, _) = found.filter(|(media, _)| media.tenant == tenant).ok_or_else(Problem::not_found)?;
-    Ok(Json(FileJson::new(&media)))
+    Ok(Json(FileJson::new(&deps, &media).await?))
 }

@@ -5,6 +5,7 @@ mod account;
 mod apps;
 mod blocks;
 mod described;
+mod files;
 mod links;
 mod numbers;
 mod profile;
@@ -22,7 +23,7 @@ use shared::clock::Clock;
 use shared::config::{self, ConfigError};
 use shared::limits::UPLOAD_MAX;
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
-use shared::storage::Table;
+use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub table: String,
     /// The KMS key.
     pub key_id: String,
+    /// The bucket: copies of files that customers sent.
+    pub bucket: String,
     /// Scheme and host of Graph.
     pub graph_url: String,
     /// Version of Graph, such as `v25.0`.
@@ -42,7 +45,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `PUBLIC_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, and optionally `PUBLIC_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -50,6 +53,7 @@ impl Config {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
+            bucket: config::required("BUCKET_NAME")?,
             graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
             graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
             public_url: config::optional("PUBLIC_URL"),
@@ -63,6 +67,7 @@ pub struct Deps {
     table: Table,
     vault: Vault,
     access: Access,
+    files: Archive,
     graph: GraphClient,
     clock: Clock,
     public_url: Option<String>,
@@ -86,6 +91,7 @@ impl Deps {
             access: Access::new(table.clone(), vault.clone(), clock.clone(), metrics),
             table,
             vault,
+            files: Archive::new(aws.s3(), config.bucket.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             clock,
             public_url: config.public_url.clone(),

@@ -1,6 +1,6 @@
 //! Every route, once: for the router and for the description.
 
-use crate::{Deps, apps, blocks, links, numbers, profile, templates};
+use crate::{Deps, apps, blocks, files, links, numbers, profile, templates};
 
 shared::routes! {
     of Deps;
@@ -15,6 +15,7 @@ shared::routes! {
     post "/v1/numbers/{id}/links" => links::create,
     patch "/v1/numbers/{id}/links/{link}" => links::change,
     delete "/v1/numbers/{id}/links/{link}" => links::delete,
+    get "/v1/numbers/{id}/files/{file}" => files::get,
     get "/v1/apps/{id}" => apps::get,
     put "/v1/apps/{id}" => apps::put,
     get "/v1/accounts" => templates::accounts,

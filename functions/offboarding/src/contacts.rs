@@ -55,9 +55,12 @@ async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Time
             if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
                 return Ok(deps.table.note_erasure(&erasure, now).await?);
             }
-            let (items, more) = deps.table.erase_conversation(&erasure, id).await?;
-            erasure.erased += items;
-            if !more {
+            let page = deps.table.left_of(id).await?;
+            for object in &page.objects {
+                archive::delete(deps, object).await?;
+            }
+            erasure.erased += deps.table.erase_left(&erasure, &page).await?;
+            if !page.more {
                 break;
             }
         }

@@ -118,6 +118,7 @@ impl Sandbox {
         let folder = options.folder.as_deref();
         let mut stack = Stack::start(folder, Clock::system()).await?;
         stack.public_url = Some(url(&gateway)?);
+        stack.set_aws_url(&url(&aws)?);
         let seed = Seed::load_or_plant(folder, &stack).await?;
         let meta = Arc::new(Meta::new(stack.clock.clone(), stack.faults.clone()));
         if let Some(snapshot) = state_file::load(folder.map(|folder| folder.join("meta.json")).as_deref())? {

@@ -144,6 +144,11 @@ impl Stack {
         Ok(Self { aws, faults, clock, operator, silence: SILENCE, public_url: None, message_history: false, config })
     }
 
+    /// Where embedded AWS is reached from outside: links to files lead there.
+    pub fn set_aws_url(&mut self, url: &str) {
+        self.config = AwsConfig::embedded(self.aws.http_client()).reached_at(url);
+    }
+
     /// A DynamoDB client of whoever owns the installation.
     pub fn operator_dynamodb(&self) -> aws_sdk_dynamodb::Client {
         self.config.dynamodb()
@@ -240,6 +245,7 @@ impl Stack {
         let management = management::Config {
             table: TABLE.to_owned(),
             key_id: KEY.to_owned(),
+            bucket: BUCKET.to_owned(),
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
             public_url: self.public_url.clone(),

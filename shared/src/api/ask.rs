@@ -41,6 +41,7 @@ ids!(
     MediaId,
     MessageId,
     MetaAppId,
+    MetaFileId,
     NoteId,
     OffboardingId,
     OnboardingId,

@@ -247,6 +247,15 @@ provider_id!(
 printable!(WabaId);
 
 provider_id!(
+    /// Meta's id of a file that a customer sent; it lives seven days.
+    MetaFileId,
+    "an id of a file of Meta's",
+    GRAPH_ID_MAX,
+    graph_character
+);
+printable!(MetaFileId);
+
+provider_id!(
     /// The name an operator gave a Meta app; it is the last part of its webhook URL.
     MetaAppId,
     "a Meta app name of letters, digits, - and _",

@@ -1,10 +1,15 @@
 //! The bucket: bodies too large for a queue message, and the raw archive that everything can be replayed from.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use jiff::SignedDuration;
 
 use super::keys::digest;
+
+/// How long a link to an object is good: long enough to begin a download, too short to be passed on.
+pub const LINK_FOR: SignedDuration = SignedDuration::from_mins(5);
 
 /// Raw webhook bodies in S3; the bucket's lifecycle removes `raw/` after 8 days, `large/` after 16, `kept/` after 35.
 #[derive(Debug, Clone)]
@@ -49,6 +54,20 @@ impl Archive {
         let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
         put.send().await.map_err(|error| unavailable(&error))?;
         Ok(())
+    }
+
+    /// A link under which anybody reads the object until it ends, [`LINK_FOR`] from now. It is saved as a file, never shown as a page. Nothing is
+    /// asked of S3.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub async fn link(&self, key: &str, mime: &str) -> Result<String, ArchiveError> {
+        let unsigned = |_| ArchiveError::Unavailable("the link cannot be signed".to_owned());
+        let until = PresigningConfig::expires_in(LINK_FOR.unsigned_abs()).map_err(unsigned)?;
+        let get = self.client.get_object().bucket(&self.bucket).key(key);
+        let get = get.response_content_type(mime).response_content_disposition("attachment");
+        let signed = get.presigned(until).await.map_err(|error| unavailable(&error))?;
+        Ok(signed.uri().to_owned())
     }
 
     /// The keys of up to `limit` objects of a folder in their order, beginning behind `after`.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::conversation::{self, Part};
 use super::item::{Item, expiry, number, text, time};
@@ -16,7 +17,7 @@ use super::{Page, StorageError, Table, keys, search, unavailable};
 use crate::domain::contact::Alias;
 use crate::domain::conversation::Conversation;
 use crate::domain::erasure::{Erasure, SUPPRESSED_FOR};
-use crate::domain::ids::{ContactId, ConversationId, ErasureId, PhoneNumberId, TenantId};
+use crate::domain::ids::{ContactId, ConversationId, ErasureId, MetaFileId, PhoneNumberId, TenantId};
 use crate::domain::number::Number;
 use crate::domain::phone::PhoneNumber;
 
@@ -32,6 +33,26 @@ pub struct Person {
     pub whole: Conversation,
     /// Its conversations, one a number.
     pub conversations: Vec<Conversation>,
+}
+
+/// What is left of a contact on a number, a page of it.
+#[derive(Debug)]
+pub struct Leftover {
+    /// Objects of the bucket that belong to it: they go first, because the items lead to them.
+    pub objects: Vec<String>,
+    /// Whether there is more behind it.
+    pub more: bool,
+    id: ConversationId,
+    files: Vec<Item>,
+    items: Vec<Item>,
+}
+
+/// The file that a message of theirs carries.
+fn file_in(item: &Item) -> Option<MetaFileId> {
+    const KINDS: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
+    let content: Value = serde_json::from_str(item.text("content")?).ok()?;
+    let file = KINDS.iter().find_map(|kind| content.get(kind)?.get("id")?.as_str())?;
+    MetaFileId::parse(file).ok()
 }
 
 /// What an item of a conversation says about who the other side is.
@@ -224,16 +245,11 @@ impl Table {
         self.list(FEED, &keys::erasures(tenant), limit, cursor, accepts, read).await
     }
 
-    /// Erases one page of what is left of a contact on a number: messages, notes, the conversation itself, which goes last. Answers how many, and
-    /// whether there are more. 1 WRU a KB.
+    /// One page of what is left of a contact on a number: messages, notes, the conversation itself, which comes last.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn erase_conversation(
-        &self,
-        erasure: &Erasure,
-        id: &ConversationId,
-    ) -> Result<(u64, bool), StorageError> {
+    pub async fn left_of(&self, id: &ConversationId) -> Result<Leftover, StorageError> {
         let query = self
             .client
             .query()
@@ -245,23 +261,34 @@ impl Table {
         let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
         let more = answer.last_evaluated_key.is_some();
         let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).collect();
+        let files = items.iter().filter_map(file_in).map(|file| keys::file(id.number(), &file)).collect::<Vec<_>>();
+        let files = self.read_all(&files).await?;
+        let objects = files.iter().filter_map(|file| file.owned("stored_at")).collect();
+        Ok(Leftover { objects, more, id: id.clone(), files, items })
+    }
+
+    /// Erases such a page, whose objects are gone. Answers how many items it had. 1 WRU a KB.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn erase_left(&self, erasure: &Erasure, page: &Leftover) -> Result<u64, StorageError> {
         let mut traces = Traces::default();
-        for item in &items {
+        for item in &page.items {
             let found = Traces::of(item)?;
             traces.aliases.extend(found.aliases);
             traces.words.extend(found.words);
         }
         self.take_names(erasure, &traces).await?;
-        let words = traces.words.iter().map(|word| keys::name(erasure.tenant, word, id));
-        let mut going: Vec<keys::Key> = words.chain([keys::pair(id)]).collect();
-        for item in &items {
+        let words = traces.words.iter().map(|word| keys::name(erasure.tenant, word, &page.id));
+        let mut going: Vec<keys::Key> = words.chain([keys::pair(&page.id)]).collect();
+        for item in page.files.iter().chain(&page.items) {
             going.push(item.key()?);
         }
         // One after the other: the conversation itself leads to the rest, and goes last.
         for key in &going {
             self.delete(key).await?;
         }
-        Ok((u64::try_from(items.len()).unwrap_or(u64::MAX), more))
+        Ok(u64::try_from(page.items.len()).unwrap_or(u64::MAX))
     }
 
     /// Erases what is left of a contact itself: whom it was taken for, what it wants. 1 WRU each.

@@ -43,6 +43,7 @@
 //! | what is known of a number's hops | `NUMBER#id` | `HEALTH` |
 //! | broadcast | `BROADCAST#id` | `BROADCAST` |
 //! | file to send | `MEDIA#id` | `MEDIA` |
+//! | file that a customer sent, copied | `NUMBER#id` | `FILE#id` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
 //!
 //! A message that we sent is `MSG#msg_…`, in the order of its id; what is said about it stands under its wamid, and is joined
@@ -69,8 +70,8 @@ use super::StorageError;
 use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
 use crate::domain::ids::{
-    BroadcastId, ContactId, ConversationId, ErasureId, MediaId, MessageId, MetaAppId, NoteId, OffboardingId,
-    OnboardingId, OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
+    BroadcastId, ContactId, ConversationId, ErasureId, MediaId, MessageId, MetaAppId, MetaFileId, NoteId,
+    OffboardingId, OnboardingId, OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
 };
 
 /// The local index that orders what others wrote in a conversation.
@@ -285,6 +286,11 @@ pub(super) fn broadcast(id: BroadcastId) -> Key {
 
 pub(super) fn media(id: MediaId) -> Key {
     Key::new(format!("MEDIA#{id}"), "MEDIA")
+}
+
+/// A file that a customer sent to a number, by Meta's id.
+pub(super) fn file(number: &PhoneNumberId, id: &MetaFileId) -> Key {
+    Key::new(format!("NUMBER#{number}"), &format!("FILE#{id}"))
 }
 
 pub(super) fn lease(name: &str) -> Key {

@@ -2,13 +2,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{number, text, time};
+use super::item::{Item, expiry, number, text, time};
 use super::{StorageError, Table, keys};
-use crate::domain::ids::{MediaId, PhoneNumberId, TenantId};
+use crate::domain::ids::{MediaId, MetaFileId, PhoneNumberId, TenantId};
 use crate::domain::media::MediaType;
 
 /// How long an id of Meta's is used again: it lives 30 days (`facts/messages.md` §9), less a day for what waits.
 const META_ID_FOR: SignedDuration = SignedDuration::from_hours(29 * 24);
+
+/// How long a copy is known: a day less than the bucket keeps it.
+const COPY_FOR: SignedDuration = SignedDuration::from_hours(89 * 24);
 
 /// A file as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +30,67 @@ pub struct StoredMedia {
     pub created_at: Timestamp,
 }
 
+/// A copy of a file that a customer sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// What it is, as Meta says.
+    pub mime_type: String,
+    /// Bytes.
+    pub size: i64,
+    /// Its key in the bucket.
+    pub stored_at: String,
+}
+
+impl StoredFile {
+    /// Where the copy of a file stands in the bucket: it goes with the tenant, with the number, with the contact.
+    #[must_use]
+    pub fn place(tenant: TenantId, number: &PhoneNumberId, id: &MetaFileId) -> String {
+        format!("media/{tenant}/{number}/{id}")
+    }
+}
+
 impl Table {
+    /// Records the copy of a file that a customer sent. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_file(
+        &self,
+        of: &PhoneNumberId,
+        id: &MetaFileId,
+        file: &StoredFile,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.update(keys::file(of, id))
+            .set("mime_type", text(&file.mime_type))
+            .set("size", number(file.size))
+            .set("stored_at", text(&file.stored_at))
+            .set("expires_at", expiry(now.checked_add(COPY_FOR).unwrap_or(Timestamp::MAX)))
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// The copy of a file that a customer sent, while there is one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or the item is damaged.
+    pub async fn file(
+        &self,
+        of: &PhoneNumberId,
+        id: &MetaFileId,
+        now: Timestamp,
+    ) -> Result<Option<StoredFile>, StorageError> {
+        let item = self.read(&keys::file(of, id)).await?;
+        let lives = |item: &Item| item.number("expires_at").is_some_and(|ends| now.as_second() < ends);
+        let Some(item) = item.filter(lives) else { return Ok(None) };
+        Ok(Some(StoredFile {
+            mime_type: item.required("mime_type")?.to_owned(),
+            size: item.number("size").unwrap_or(0),
+            stored_at: item.required("stored_at")?.to_owned(),
+        }))
+    }
+
     /// Records a file. 1 WRU.
     ///
     /// # Errors

@@ -45,17 +45,17 @@ mod usage;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-pub use archive::{Archive, ArchiveError};
+pub use archive::{Archive, ArchiveError, LINK_FOR};
 pub use attempt::{Claimed, Ending, Recorded, SendResult};
 pub use contact::{Merge, Resolved, Vouched};
 pub use conversation::Noted;
 pub use due::Due;
 pub use erase::{Leavers, Walked};
-pub use erasure::Person;
+pub use erasure::{Leftover, Person};
 pub use health::hour_of;
 pub use intent::{Accepted, Idempotency, Waits};
 pub use kept::StoredKept;
-pub use media::StoredMedia;
+pub use media::{StoredFile, StoredMedia};
 pub use message::{Body, Direction, Reaction, StoredMessage};
 pub use onboarding::{Begun, Keyed};
 pub use pace::{Reserved, SUSPECT_FOR};

@@ -55,7 +55,7 @@ pub type Tap = Arc<dyn Fn(&str, Bytes) -> Bytes + Send + Sync>;
 /// The four services of one installation.
 pub struct EmbeddedAws {
     dynamodb: dynoxide::Database,
-    s3: s3s::service::S3Service,
+    s3: s3::Buckets,
     kms: Kms,
     sqs: Sqs,
     faults: Arc<Faults>,

@@ -1,23 +1,37 @@
-//! S3 on a folder, by `s3s`.
+//! S3 on a folder, by `s3s`. Signed links are checked, with their end; other signatures are not.
 
 use std::path::Path;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 
-pub(super) fn service(folder: &Path) -> Result<S3Service, String> {
-    let bucket = folder.join(crate::stack::BUCKET);
-    std::fs::create_dir_all(&bucket).map_err(|error| format!("{} cannot be made: {error}", bucket.display()))?;
-    let files = s3s_fs::FileSystem::new(folder)
-        .map_err(|error| format!("{} cannot hold objects: {error:?}", folder.display()))?;
-    Ok(S3ServiceBuilder::new(files).build())
+/// Both keys of what runs embedded.
+const KEYS: &str = "embedded";
+
+pub(super) struct Buckets {
+    open: S3Service,
+    signed: S3Service,
 }
 
-pub(super) async fn answer(service: &S3Service, mut request: Request<Bytes>) -> Response<Bytes> {
+pub(super) fn service(folder: &Path) -> Result<Buckets, String> {
+    let bucket = folder.join(crate::stack::BUCKET);
+    std::fs::create_dir_all(&bucket).map_err(|error| format!("{} cannot be made: {error}", bucket.display()))?;
+    let files = || {
+        s3s_fs::FileSystem::new(folder).map_err(|error| format!("{} cannot hold objects: {error:?}", folder.display()))
+    };
+    let mut signed = S3ServiceBuilder::new(files()?);
+    signed.set_auth(SimpleAuth::from_single(KEYS, KEYS));
+    Ok(Buckets { open: S3ServiceBuilder::new(files()?).build(), signed: signed.build() })
+}
+
+pub(super) async fn answer(buckets: &Buckets, mut request: Request<Bytes>) -> Response<Bytes> {
     // Signatures are not checked here; a signed request without a key store would be refused.
     request.headers_mut().remove(header::AUTHORIZATION);
+    let is_link = request.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="));
+    let service = if is_link { &buckets.signed } else { &buckets.open };
     let answered = service.call(request.map(s3s::Body::from)).await;
     let failed = |reason: String| {
         let mut response = Response::new(Bytes::from(reason));

@@ -123,6 +123,9 @@ async fn node(
     Query(query): Query<Words>,
     headers: HeaderMap,
 ) -> Response {
+    if meta.has_sent_file(&id) {
+        return super::files::node(&meta, &id, &headers, query.get("phone_number_id"));
+    }
     if meta.share(&id).is_some() {
         return partner::one_share(&meta, &id, (&headers, &query), false).await;
     }

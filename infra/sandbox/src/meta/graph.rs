@@ -22,6 +22,7 @@ pub(super) fn graph_routes(meta: Arc<Meta>) -> Router {
         .route("/{version}/{number}/messages", post(messages))
         .route("/{version}/{number}/media", post(upload))
         .route("/{version}/{number}/message_history", get(message_history))
+        .route("/_files/{id}", get(super::files::download))
         .layer(DefaultBodyLimit::disable())
         .with_state(meta)
 }
@@ -109,7 +110,7 @@ async fn drip(answer: Response) -> Response {
 }
 
 /// The number, if the token may send from it.
-fn authorised(meta: &Meta, number: &str, headers: &HeaderMap) -> Result<MetaNumber, Box<Response>> {
+pub(super) fn authorised(meta: &Meta, number: &str, headers: &HeaderMap) -> Result<MetaNumber, Box<Response>> {
     let known = meta.lock().numbers.get(number).cloned();
     let Some(known) = known else {
         let details = "Object with this id does not exist";

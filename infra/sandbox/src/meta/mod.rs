@@ -10,6 +10,7 @@ mod business;
 pub mod contract;
 mod control;
 mod deliver;
+mod files;
 mod graph;
 mod kept;
 mod limits;

@@ -13,6 +13,7 @@ use shared::secret::Secret;
 use tokio::sync::Notify;
 
 use super::assets::MetaTemplate;
+use super::files::{self, SentFile};
 use super::kept::Kept;
 use super::limits::Limits;
 use super::payload;
@@ -177,6 +178,9 @@ pub(super) struct State {
     /// Files by id, and the number that uploaded each.
     #[serde(default)]
     pub(super) files: BTreeMap<String, String>,
+    /// Files that customers sent, by id.
+    #[serde(default)]
+    pub(super) sent_files: BTreeMap<String, SentFile>,
     /// Wamids of customers' messages, and to which number.
     #[serde(default)]
     pub(super) received: BTreeMap<String, String>,
@@ -339,7 +343,7 @@ impl Meta {
         &self,
         customer: &str,
         to: &str,
-        message: Map<String, Value>,
+        mut message: Map<String, Value>,
     ) -> Result<String, Option<String>> {
         if !message.get("type").is_some_and(Value::is_string) {
             return Err(Some("`message.type` must be a string".to_owned()));
@@ -347,6 +351,7 @@ impl Meta {
         let mut state = self.lock();
         let number = state.numbers.get(to).cloned().ok_or(None)?;
         let now = self.clock.now();
+        files::attach(&mut state, to, &mut message, now.as_second());
         state.serial += 1;
         let wamid = payload::wamid(customer, state.serial);
         state.windows.insert(format!("{to}/{customer}"), now.as_millisecond());

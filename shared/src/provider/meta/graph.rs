@@ -170,6 +170,22 @@ impl GraphClient {
         self.with_token(method, path, token).ok_or_else(|| CallFailure::Refused(malformed_token()))
     }
 
+    /// Whether an address is where Graph itself is: the simulated Meta has files there.
+    pub(super) fn is_own(&self, url: &reqwest::Url) -> bool {
+        reqwest::Url::parse(&self.base).is_ok_and(|own| own.origin() == url.origin())
+    }
+
+    /// A call to another address of Meta's, with a token alone.
+    pub(super) fn with_bearer(
+        &self,
+        method: Method,
+        url: reqwest::Url,
+        token: &AccessToken,
+    ) -> Result<reqwest::RequestBuilder, CallFailure> {
+        let bearer = bearer(&token.value).ok_or_else(|| CallFailure::Refused(malformed_token()))?;
+        Ok(self.http.request(method, url).header(AUTHORIZATION, bearer))
+    }
+
     /// A call with a token and its proof; `None` when the stored token cannot be a header.
     pub(super) fn with_token(
         &self,
@@ -216,7 +232,7 @@ pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Ca
 }
 
 /// What an answer that is no success means.
-fn failed(status: reqwest::StatusCode, body: &[u8]) -> CallFailure {
+pub(super) fn failed(status: reqwest::StatusCode, body: &[u8]) -> CallFailure {
     match serde_json::from_slice::<ErrorBody>(body) {
         Ok(ErrorBody { error }) => {
             let problem = error.into_provider_error();

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod callback_data;
 pub mod credit;
 pub mod error;
+pub mod files;
 pub mod graph;
 pub mod message;
 pub mod message_history;

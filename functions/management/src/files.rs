@@ -1,0 +1,80 @@
+//! Files that customers sent: copied from Meta into the owner's bucket when somebody first asks, and read from there.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use shared::api::{Caller, Ids, Moment, Read};
+use shared::clock::Timestamp;
+use shared::domain::ids::{MetaFileId, PhoneNumberId, TenantId};
+use shared::domain::number::Number;
+use shared::domain::token::AccessToken;
+use shared::http::Problem;
+use shared::provider::meta::graph::CallFailure;
+use shared::storage::{LINK_FOR, StoredFile};
+use utoipa::ToSchema;
+
+use crate::Deps;
+use crate::account::refused;
+use crate::described::AtMeta;
+
+/// Meta's words for a file that is not the number's, or older than seven days.
+const UNKNOWN_AT_META: [i64; 2] = [100, 131_053];
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReceivedFile)]
+pub(crate) struct FileJson {
+    /// Meta's id of it, as it stands in the message.
+    id: String,
+    mime_type: String,
+    file_size: i64,
+    /// Good for five minutes, without a key, for whoever has it.
+    download_url: String,
+    download_url_expires_at: Moment,
+}
+
+/// A file that a customer sent: a link to download it.
+///
+/// It is copied from Meta when it is first asked for, which Meta allows for seven days, and kept for 89 days.
+#[utoipa::path(get, path = "/v1/numbers/{id}/files/{file}", tag = "Media", operation_id = "getReceivedFile", params(("id" = String, Path), ("file" = String, Path, description = "Meta's id, as it stands in the message.")), responses((status = 200, body = FileJson), AtMeta), security(("key" = ["read"])))]
+pub(crate) async fn get(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Ids(number, id): Ids<PhoneNumberId, MetaFileId>,
+) -> Result<Json<FileJson>, Problem> {
+    let now = deps.clock.now();
+    let number = deps.access.number_of(tenant, &number).await?;
+    let file = match deps.table.file(&number.id, &id, now).await? {
+        Some(file) => file,
+        None => copied(&deps, tenant, &number, &id, now).await?,
+    };
+    Ok(Json(FileJson {
+        id: id.to_string(),
+        download_url: deps.files.link(&file.stored_at, &file.mime_type).await?,
+        download_url_expires_at: Moment(now.checked_add(LINK_FOR).unwrap_or(now)),
+        mime_type: file.mime_type,
+        file_size: file.size,
+    }))
+}
+
+async fn copied(
+    deps: &Deps,
+    tenant: TenantId,
+    number: &Number,
+    id: &MetaFileId,
+    now: Timestamp,
+) -> Result<StoredFile, Problem> {
+    let token: AccessToken = deps.token_of(tenant, &number.waba).await?;
+    let at_meta = deps.graph.file(&token, &number.id, id).await.map_err(|failure| match failure {
+        CallFailure::Refused(error) if UNKNOWN_AT_META.contains(&error.code) => Problem::not_found(),
+        failure => refused(failure),
+    })?;
+    let bytes = deps.graph.download(&token, &at_meta).await.map_err(refused)?;
+    let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    let stored_at = StoredFile::place(tenant, &number.id, id);
+    deps.files.put_at(&stored_at, bytes).await?;
+    let file = StoredFile { mime_type: at_meta.mime_type, size, stored_at };
+    deps.table.put_file(&number.id, id, &file, now).await?;
+    Ok(file)
+}
