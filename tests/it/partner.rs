@@ -88,6 +88,9 @@ async fn a_solution_partners_credit_line_pays_and_is_shared_once() {
         let account = app.meta.business_account(ACCOUNT).unwrap();
         assert!(account.funding.is_some());
         assert_eq!(account.managed_by.first().map(String::as_str), Some(SYSTEM_USER));
+        // What the line answers for is told; what it costs Meta does not tell a partner.
+        let billed = app.api("GET", &format!("/v1/accounts/{ACCOUNT}/billing"), None).await.json();
+        assert!(billed["credit_exposure"]["since"].is_string() && billed["total"]["meta_cost"].is_null(), "{billed:#}");
     }
     // A Tech Provider has no line.
     let app = business().await;

@@ -63,6 +63,56 @@ async fn each_message_is_counted_once_however_often_meta_repeats_itself() {
 }
 
 #[tokio::test]
+async fn what_meta_charges_for_is_what_was_counted() {
+    let app = App::start().await;
+    let bill = async |query: &str| app.api("GET", &format!("/v1/accounts/{WABA}/billing{query}"), None).await;
+    app.customer_writes("hello");
+    app.drain().await;
+    let template = json!({"from": NUMBER, "to": "+15550003333", "type": "template",
+        "template": {"name": "hello_world", "language": {"code": "en_US"}}});
+    for day in 0..3 {
+        app.send(&format!("answer of day {day}"), None).await;
+        for _ in 0..=day {
+            assert_eq!(app.api("POST", "/v1/messages", Some(template.clone())).await.status, StatusCode::ACCEPTED);
+        }
+        // A message that does not arrive is charged by nobody.
+        app.meta.script([sandbox::meta::ScriptedFault::FailLater { code: 131_026 }]);
+        app.drain().await;
+        app.advance(86_400);
+        app.customer_writes("and?");
+        app.drain().await;
+    }
+    let billed = bill("").await.json();
+    assert_eq!(billed["currency"], "USD");
+    assert_eq!(billed["credit_exposure"], Value::Null);
+    let total = &billed["total"];
+    assert_eq!(total["difference"], 0, "{billed:#}");
+    assert!(total["delivered"].as_u64() > Some(4) && total["delivered"] == total["meta_volume"], "{billed:#}");
+    let cost = total["billable"].as_f64().unwrap() * 0.05;
+    assert!((total["meta_cost"].as_f64().unwrap() - cost).abs() < 1e-9, "{billed:#}");
+    let lines = billed["data"].as_array().unwrap();
+    assert!(lines.iter().all(|line| line["difference"] == 0 && line["number_id"] == NUMBER), "{billed:#}");
+    assert!(lines.iter().any(|line| line["category"] == "utility" && line["pricing_type"] == "regular"));
+    // What another app sent is Meta's only.
+    let foreign = json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": format!("+{CUSTOMER}"),
+        "type": "text", "text": {"body": "by another app"}});
+    let graph = format!("{}/v25.0/{NUMBER}/messages", app.graph_url());
+    let sent = shared::provider::meta::graph::plain_client()
+        .unwrap()
+        .post(graph)
+        .bearer_auth(&app.seed.access_token)
+        .body(foreign.to_string());
+    let sent = sent.send().await.unwrap();
+    assert_eq!(sent.status(), 200, "{}", sent.text().await.unwrap());
+    app.drain().await;
+    assert_eq!(bill("").await.json()["total"]["difference"], -1);
+    for (query, field) in [("?from=2026-10-01", "from"), ("?until=tomorrow", "until"), ("?day=1", "query")] {
+        let refused = bill(query).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (422, Some(field)), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_profile_is_read_and_changed_with_its_picture() {
     let app = App::start().await;
     let path = format!("/v1/numbers/{NUMBER}/profile");

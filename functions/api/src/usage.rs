@@ -1,29 +1,19 @@
 //! What was sent, and what Meta charges for.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 use axum::Json;
 use axum::extract::State;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use shared::api::{Asked, Caller, Read, Refusals};
-use shared::clock::Date;
+use shared::api::{Asked, Caller, Read, Refusals, days};
 use shared::domain::ids::PhoneNumberId;
 use shared::domain::usage::Usage;
 use shared::http::Problem;
-use shared::limits::BATCH_CONCURRENCY;
 use shared::storage::day_of;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
 
-/// Longest time that one answer covers, in days: each day of each number is read on its own.
-const DAYS_MAX: i32 = 31;
-/// Most days of all numbers together in one answer.
-const PARTITIONS_MAX: usize = 500;
-/// Most megabytes of entries that are read for one answer: more would take longer than a call may.
-const PAGES_MAX: i64 = 1_000;
 /// Numbers of a tenant that are looked at without being named.
 const NUMBERS: u16 = 100;
 
@@ -118,53 +108,23 @@ pub(crate) async fn get(
             page.items.into_iter().map(|number| number.id).collect()
         }
     };
-    let until = day("until", query.until.as_deref())?.unwrap_or_else(|| day_of(deps.clock.now()));
-    let from = day("from", query.from.as_deref())?.or_else(|| until.checked_sub(whole_days(6)).ok()).unwrap_or(until);
-    let days = until.since(from).map_or(-1, |span| span.get_days());
-    if !(0..DAYS_MAX).contains(&days) {
-        return Err(Problem::invalid(
-            "from",
-            &format!("must be at most {DAYS_MAX} days before `until`, and not after it"),
-        ));
-    }
+    let (from, until) = days(query.from.as_deref(), query.until.as_deref(), day_of(deps.clock.now()))?;
     let mut report = UsageReportJson { data: Vec::new(), total: UsageCountsJson::default() };
-    let all: Vec<Date> = from.series(whole_days(1)).take_while(|day| *day <= until).collect();
-    if all.len() * numbers.len() > PARTITIONS_MAX {
-        return Err(too_much());
-    }
-    let pages = AtomicI64::new(PAGES_MAX);
-    let wanted: Vec<(Date, PhoneNumberId)> =
-        all.into_iter().flat_map(|day| numbers.iter().map(move |number| (day, number.clone()))).collect();
-    let read = |(day, number): (Date, PhoneNumberId)| {
-        let (deps, pages) = (&deps, &pages);
-        async move { deps.table.usage(&number, day, pages).await.map(|usage| (day, number, usage)) }
-    };
-    let days: Vec<_> = stream::iter(wanted).map(read).buffered(BATCH_CONCURRENCY).try_collect().await?;
-    for (day, number, usage) in days {
-        for usage in usage.ok_or_else(too_much)? {
-            let counts = UsageCountsJson::new(&usage);
-            report.total.add(counts);
-            report.data.push(UsageJson {
-                day: day.to_string(),
-                number_id: number.to_string(),
-                category: usage.category,
-                pricing_type: usage.pricing_type,
-                counts,
-            });
-        }
+    let counted = deps.table.usage_of_days(&numbers, from, until).await?;
+    for (day, number, usage) in counted.ok_or_else(too_much)? {
+        let counts = UsageCountsJson::new(&usage);
+        report.total.add(counts);
+        report.data.push(UsageJson {
+            day: day.to_string(),
+            number_id: number.to_string(),
+            category: usage.category,
+            pricing_type: usage.pricing_type,
+            counts,
+        });
     }
     Ok(Json(report))
 }
 
 fn too_much() -> Problem {
     Problem::invalid("number_id", "is required, or fewer days: there is too much to count at once")
-}
-
-fn whole_days(days: i64) -> shared::clock::Span {
-    shared::clock::Span::new().days(days)
-}
-
-fn day(field: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
-    let parse = |text: &str| text.parse().map_err(|_| Problem::invalid(field, "must be a day such as 2026-11-20"));
-    text.map(parse).transpose()
 }

@@ -3,6 +3,7 @@
 
 mod account;
 mod apps;
+mod billing;
 mod blocks;
 mod described;
 mod files;

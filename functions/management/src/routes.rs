@@ -1,6 +1,6 @@
 //! Every route, once: for the router and for the description.
 
-use crate::{Deps, apps, blocks, files, links, numbers, profile, templates};
+use crate::{Deps, apps, billing, blocks, files, links, numbers, profile, templates};
 
 shared::routes! {
     of Deps;
@@ -19,6 +19,7 @@ shared::routes! {
     get "/v1/apps/{id}" => apps::get,
     put "/v1/apps/{id}" => apps::put,
     get "/v1/accounts" => templates::accounts,
+    get "/v1/accounts/{id}/billing" => billing::get,
     get "/v1/accounts/{id}/templates" => templates::list,
     post "/v1/accounts/{id}/templates" => templates::create,
     post "/v1/accounts/{id}/templates/refresh" => templates::refresh,

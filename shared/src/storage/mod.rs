@@ -67,7 +67,7 @@ pub use status::Applied;
 pub use tenant::RequestsTaken;
 pub use thread::Order;
 pub use token::{AccountRecord, TokenRecord};
-pub use usage::day_of;
+pub use usage::{day_of, midnight};
 
 /// A page of a list and where the next one begins.
 #[derive(Debug, Clone)]

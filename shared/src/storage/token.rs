@@ -42,6 +42,8 @@ pub struct AccountRecord {
     pub connected_at: Timestamp,
     /// Whether it has a token now.
     pub has_token: bool,
+    /// Since when our credit line pays for it.
+    pub credit_at: Option<Timestamp>,
 }
 
 impl Table {
@@ -84,6 +86,7 @@ impl Table {
             // An older version noted only when the token was stored.
             connected_at: item.time("connected_at").map_or_else(|| item.required_time("sealed_at"), Ok)?,
             has_token: item.0.contains_key("sealed"),
+            credit_at: item.time("credit_at"),
         }))
     }
 

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 use serde_json::Value;
 
 use super::item::{Item, expiry, number, text};
@@ -16,9 +17,15 @@ use crate::domain::event::StatusUpdate;
 use crate::domain::ids::{OutboundId, PhoneNumberId};
 use crate::domain::status::Status;
 use crate::domain::usage::Usage;
+use crate::limits::BATCH_CONCURRENCY;
 
 /// How long it is known what was sent: Meta looks a year back too.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// Most days of all numbers together in one answer.
+const PARTITIONS_MAX: usize = 500;
+/// Most megabytes of entries that are read for one answer: more would take longer than a call may.
+const PAGES_MAX: i64 = 1_000;
 
 impl Table {
     /// Counts what a status says of a message of ours; the same again changes nothing. 1 WRU.
@@ -48,12 +55,41 @@ impl Table {
         Ok(())
     }
 
+    /// What numbers sent on each of these days (UTC, both included), by category and pricing type. `None`: there is too much to count at
+    /// once.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn usage_of_days(
+        &self,
+        numbers: &[PhoneNumberId],
+        from: Date,
+        until: Date,
+    ) -> Result<Option<Vec<(Date, PhoneNumberId, Usage)>>, StorageError> {
+        let days = from.series(Span::new().days(1)).take_while(|day| *day <= until);
+        let wanted: Vec<(Date, &PhoneNumberId)> =
+            days.flat_map(|day| numbers.iter().map(move |number| (day, number))).collect();
+        if wanted.len() > PARTITIONS_MAX {
+            return Ok(None);
+        }
+        let pages = AtomicI64::new(PAGES_MAX);
+        // Collected first: a stream over a closure that borrows is not `Send`.
+        let reads: Vec<_> = wanted.iter().map(|(day, number)| self.usage(number, *day, &pages)).collect();
+        let read: Vec<_> = stream::iter(reads).buffered(BATCH_CONCURRENCY).try_collect().await?;
+        let mut counted = Vec::new();
+        for ((day, number), usage) in wanted.into_iter().zip(read) {
+            let Some(usage) = usage else { return Ok(None) };
+            counted.extend(usage.into_iter().map(|usage| (day, number.clone(), usage)));
+        }
+        Ok(Some(counted))
+    }
+
     /// What a number sent on a day (UTC), by category and pricing type. `None` once `pages` of 1 MB are used up: there is too much to
     /// count at once.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn usage(
+    async fn usage(
         &self,
         of: &PhoneNumberId,
         day: Date,
@@ -107,4 +143,10 @@ fn count(usage: &mut Usage, item: &Item) {
 #[must_use]
 pub fn day_of(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
+}
+
+/// When a day begins, UTC.
+#[must_use]
+pub fn midnight(day: Date) -> Timestamp {
+    day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |midnight| midnight.timestamp())
 }

@@ -139,6 +139,11 @@ async fn node(
             None => {
                 let owner = json!({"id": account.owner(), "name": "A business"});
                 let mut shown = json!({"id": account.id, "name": "A business", "owner_business_info": owner});
+                let fields = word(&query, "fields");
+                if fields.contains("pricing_analytics") {
+                    shown["currency"] = json!("USD");
+                    shown["pricing_analytics"] = meta.billed(&account.id, fields, meta.partner_pays(&account.id));
+                }
                 if let Some(funding) = &account.funding {
                     shown["primary_funding_id"] = json!(funding);
                 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod assets;
+mod billed;
 mod business;
 pub mod contract;
 mod control;

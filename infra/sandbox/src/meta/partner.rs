@@ -101,6 +101,11 @@ impl Meta {
         Ok(json!({"allocation_config_id": id, "waba_id": account}))
     }
 
+    /// Whether a partner's credit line pays for an account.
+    pub(super) fn partner_pays(&self, account: &str) -> bool {
+        self.lock().businesses.shares.values().any(|share| share.account == account && !share.deleted)
+    }
+
     fn shown_shares(&self, line: &str, business: &str) -> Result<Value, Refusal> {
         let state = self.lock();
         if state.businesses.partner.line != line {

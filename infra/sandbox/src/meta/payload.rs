@@ -48,11 +48,19 @@ pub(super) fn status(number: &MetaNumber, sent: &SentMessage, step: &str, now: T
     if let Some(opaque) = &sent.biz_opaque_callback_data {
         status["biz_opaque_callback_data"] = json!(opaque);
     }
-    if step != "read" {
-        status["pricing"] =
-            json!({"billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service"});
+    if !["read", "failed"].contains(&step) {
+        let (billable, kind, category) = priced(sent);
+        status["pricing"] = json!({"billable": billable, "pricing_model": "PMP", "type": kind, "category": category});
     }
     json!({"messaging_product": "whatsapp", "metadata": metadata(number), "statuses": [status]})
+}
+
+/// Whether it is charged for, why, and as what: templates are, answers are not.
+pub(super) fn priced(sent: &SentMessage) -> (bool, &'static str, &'static str) {
+    match sent.body.get("template") {
+        Some(_) => (true, "regular", "utility"),
+        None => (false, "free_customer_service", "service"),
+    }
 }
 
 /// A whole body, escaped.

@@ -1,6 +1,7 @@
 //! Meta's WhatsApp Cloud API, as `facts/` of the project describes it.
 
 pub mod accounts;
+pub mod analytics;
 pub mod callback_data;
 pub mod credit;
 pub mod error;

@@ -1,0 +1,83 @@
+//! What Meta says was charged for (`facts/messages.md` §13). Approximate, as Meta says itself.
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::graph::{CallFailure, GraphClient, call};
+use super::oauth::unreadable;
+use crate::domain::ids::WabaId;
+use crate::domain::token::AccessToken;
+
+/// What an account was charged for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Billed {
+    /// The currency of the account, such as `USD`.
+    pub currency: Option<String>,
+    /// By day, number, category and pricing type.
+    pub points: Vec<BilledPoint>,
+}
+
+/// One day of one number and one kind of message.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BilledPoint {
+    /// When it begins, Unix seconds.
+    pub start: i64,
+    /// The number's digits.
+    #[serde(default)]
+    pub phone_number: Option<String>,
+    /// Such as `MARKETING`.
+    #[serde(default)]
+    pub pricing_category: Option<String>,
+    /// Such as `REGULAR`.
+    #[serde(default)]
+    pub pricing_type: Option<String>,
+    /// Delivered messages.
+    #[serde(default)]
+    pub volume: u64,
+    /// What they cost; absent where a partner's credit line pays.
+    #[serde(default)]
+    pub cost: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    currency: Option<String>,
+    #[serde(default)]
+    pricing_analytics: Option<Analytics>,
+}
+
+#[derive(Deserialize)]
+struct Analytics {
+    data: Vec<Series>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    data_points: Vec<BilledPoint>,
+}
+
+impl GraphClient {
+    /// What an account was charged for between two moments, in Unix seconds, by day.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn billed(
+        &self,
+        token: &AccessToken,
+        account: &WabaId,
+        (start, end): (i64, i64),
+    ) -> Result<Billed, CallFailure> {
+        let wanted = format!(
+            "currency,pricing_analytics.start({start}).end({end}).granularity(DAILY).metric_types(COST,VOLUME)\
+             .dimensions(PHONE,PRICING_CATEGORY,PRICING_TYPE)"
+        );
+        let request = self.with_token_or_refusal(Method::GET, account.as_str(), token)?;
+        let answered = call(request.query(&[("fields", wanted.as_str())])).await?;
+        let answer: Answer =
+            serde_json::from_slice(&answered).map_err(|_| unreadable("Meta's answer is no list of charges"))?;
+        let series = answer.pricing_analytics.map(|analytics| analytics.data).unwrap_or_default();
+        let points = series.into_iter().flat_map(|series| series.data_points).collect();
+        Ok(Billed { currency: answer.currency, points })
+    }
+}
