@@ -13,6 +13,7 @@ mod api;
 mod architecture;
 mod broadcast;
 mod canary;
+mod client;
 mod control;
 mod conversation;
 mod crash;

@@ -272,6 +272,11 @@ async fn every_route_answers_every_caller_as_it_should() {
     operations.sort_by_key(|(.., operation)| ends(operation));
     let mut cells = 0_u32;
     for (path, method, operation) in operations {
+        // What a page of anybody's may ask has no key; its state is its own test (`onboarding`).
+        if operation["security"] == json!([{}]) {
+            assert_eq!(operation["operationId"], "finishOnboarding");
+            continue;
+        }
         cells += Box::pin(route(&world, path, method, operation)).await;
     }
     println!("matrix: {cells} cells, 0 surprises");

@@ -20,6 +20,7 @@ use shared::queue::OnboardingJob;
 use shared::secret::Secret;
 use shared::storage::Keyed;
 use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
 
 use crate::exchange::Given;
 use crate::{Deps, exchange, prove, unavailable};
@@ -27,19 +28,26 @@ use crate::{Deps, exchange, prove, unavailable};
 /// Longest code in bytes; Meta's have some hundred.
 const CODE_MAX: usize = 4_096;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Request {
+#[schema(as = FinishOnboarding)]
+pub(crate) struct Request {
+    /// The one-time state that the onboarding was started with: it is what this call is allowed by.
     state: String,
+    /// The code that the popup gave; good for 30 seconds.
     code: Option<String>,
+    /// Or the user's access token, where the popup's configuration gives one.
     access_token: Option<String>,
+    /// The popup's `WA_EMBEDDED_SIGNUP` message, as it came.
     event: Option<Value>,
+    /// What the message said, where the page read it itself.
     waba_id: Option<String>,
     phone_number_id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Answer {
+#[derive(Serialize, ToSchema)]
+#[schema(as = FinishedOnboarding)]
+pub(crate) struct Answer {
     id: String,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +59,8 @@ struct Answer {
     steps: Vec<StepJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FinishedStep)]
 struct StepJson {
     step: &'static str,
     state: &'static str,
@@ -70,6 +79,10 @@ impl StepJson {
     }
 }
 
+/// Ends a signup with what Meta's popup gave: the code is exchanged within this call. No key: the one-time state allows it.
+///
+/// The same posted again is answered as the first time.
+#[utoipa::path(post, path = "/v1/onboardings/{id}/finish", tag = "Onboardings", operation_id = "finishOnboarding", params(("id" = String, Path)), request_body = Request, responses((status = 202, body = Answer, description = "It goes on."), (status = 200, body = Answer, description = "It has ended, or somebody must choose or act."), (status = 403, body = Problem, description = "`foreign_origin`: a page of another origin."), (status = 404, body = Problem), (status = 410, body = Problem, description = "`onboarding_expired`"), (status = 422, body = Problem), (status = 503, body = Problem)), security(()))]
 pub(crate) async fn finish(
     State(deps): State<Arc<Deps>>,
     path: Result<Path<String>, PathRejection>,

@@ -105,6 +105,17 @@ impl Deps {
     }
 }
 
+/// What the API's part of it takes and answers.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(finish::finish))]
+struct Described;
+
+/// What the API's part of it takes and answers.
+#[must_use]
+pub fn described() -> utoipa::openapi::OpenApi {
+    <Described as utoipa::OpenApi>::openapi()
+}
+
 /// The routes of this function.
 pub fn router(deps: Deps) -> Router {
     let deps = Arc::new(deps);

@@ -287,12 +287,13 @@ impl Stack {
 /// What the API takes and answers: OpenAPI 3.1.
 #[must_use]
 pub fn description() -> serde_json::Value {
-    shared::api::describe([api::routes::described(), management::routes::described()])
+    shared::api::describe([api::routes::described(), management::routes::described(), signup_callback::described()])
 }
 
 /// Method and path of every route that the description must have.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    api::routes::ROUTES.iter().chain(management::routes::ROUTES).copied()
+    let finish = ("post", "/v1/onboardings/{id}/finish");
+    api::routes::ROUTES.iter().chain(management::routes::ROUTES).copied().chain([finish])
 }
 
 impl Functions {
