@@ -205,6 +205,7 @@ impl World {
             | "deleteTemplate"
             | "deleteLink"
             | "deleteContact"
+            | "deleteNumber"
             | "blockContact"
             | "unblockContact"
             | "putProfilePicture"

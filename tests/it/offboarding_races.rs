@@ -305,3 +305,61 @@ async fn of_a_tenant_with_several_accounts_one_that_meta_refuses_keeps_no_other_
     nothing_is_left(&app, &other, "at the end").await;
     assert!(!items(&app).await.iter().any(|text| text.contains(second) && !text.contains("gone_at")));
 }
+
+#[tokio::test]
+async fn one_number_of_an_account_leaves_and_the_account_stays() {
+    let app = App::start().await;
+    let second = "900100200300502";
+    app.connect_number(second, false).await;
+    for (customer, number) in [("15550002222", NUMBER), ("15550002222", second), (LEAVER, second)] {
+        says(&app, customer, number, "hello");
+    }
+    Box::pin(app.drain()).await;
+    let removed = app.api("DELETE", &format!("/v1/numbers/{second}"), None).await;
+    assert_eq!(removed.status, StatusCode::ACCEPTED, "{}", removed.text);
+    assert_eq!((&removed.json()["number_id"], &removed.json()["waba_ids"]), (&json!(second), &json!([])));
+    // It sends nothing from now on.
+    let order =
+        |from: &str| json!({"from": from, "to": "+15550002222", "type": "text", "text": {"body": "still there?"}});
+    let refused = app.api("POST", "/v1/messages", Some(order(second))).await;
+    assert_eq!(refused.json()["code"], "number_inactive", "{}", refused.text);
+    Box::pin(hours(&app, 2)).await;
+    let done = state(&app, &removed.json()["id"]).await;
+    assert_eq!(done["status"], "done", "{done:#}");
+    assert_eq!(app.api("GET", &format!("/v1/numbers/{second}"), None).await.status, StatusCode::NOT_FOUND);
+    // Whose id it was, for 90 days, and the record of its end are all that is left.
+    let left: Vec<String> = items(&app).await.into_iter().filter(|item| item.contains(second)).collect();
+    let allowed =
+        |item: &String| ["erased_by", "gone_at", "OFFBOARDING#", "AUDIT#"].iter().any(|word| item.contains(word));
+    assert!(left.iter().all(allowed), "{left:#?}");
+    assert!(!items(&app).await.iter().any(|item| item.contains(LEAVER)), "who wrote to it only is gone");
+    // What still comes for it is not stored; the other number goes on.
+    for number in [second, NUMBER] {
+        says(&app, LEAVER, number, "anybody?");
+    }
+    says(&app, "15550002222", NUMBER, "and me");
+    Box::pin(app.drain()).await;
+    assert_eq!(app.conversations().await.len(), 2);
+    assert_eq!(app.api("POST", "/v1/messages", Some(order(NUMBER))).await.status, StatusCode::ACCEPTED);
+    Box::pin(app.drain()).await;
+    assert_eq!(app.meta.sent_count(), 1);
+    // It may be connected again, and begins empty.
+    app.connect_number(second, false).await;
+    says(&app, LEAVER, second, "back again");
+    Box::pin(app.drain()).await;
+    assert_eq!(app.conversations().await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_last_number_of_an_account_takes_the_account_with_it() {
+    let app = business().await;
+    let key = app.seed.api_key.clone();
+    Box::pin(connect(&app, &key)).await;
+    let removed = app.api("DELETE", &format!("/v1/numbers/{NEW}"), None).await;
+    assert_eq!((removed.status, &removed.json()["waba_ids"]), (StatusCode::ACCEPTED, &json!([ACCOUNT])));
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(state(&app, &removed.json()["id"]).await["status"], "done");
+    assert!(app.meta.business_account(ACCOUNT).unwrap().subscribed.is_empty());
+    assert_eq!(app.api("GET", &format!("/v1/numbers/{NEW}"), None).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.api("GET", &format!("/v1/numbers/{NUMBER}"), None).await.status, StatusCode::OK);
+}

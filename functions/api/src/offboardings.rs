@@ -6,9 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::api::{Asked, Caller, Id, List, Manage, Moment, PageQuery, Read, Refusals, Said, TenantOrOperator};
+use shared::api::{
+    Asked, Caller, Expected, Id, List, Manage, Moment, PageQuery, Read, Refusals, Said, TenantOrOperator,
+};
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::ids::{OffboardingId, TenantId, WabaId};
+use shared::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
+use shared::domain::number::{Inactive, Settings};
 use shared::domain::offboarding::{ERASE_AFTER_MAX, Leaving, Offboarding, Why};
 use shared::domain::onboarding::StepRecord;
 use shared::http::Problem;
@@ -34,6 +37,8 @@ pub(crate) struct OffboardingJson {
     started_at: Moment,
     erase_at: Moment,
     waba_ids: Vec<String>,
+    /// The number that leaves alone, while its account stays.
+    number_id: Option<String>,
     erased: u64,
     cancelled: Option<String>,
     steps: Vec<StepJson>,
@@ -67,6 +72,7 @@ impl OffboardingJson {
             started_at: Moment(offboarding.started_at),
             erase_at: Moment(offboarding.erase_at),
             waba_ids: offboarding.accounts.iter().map(ToString::to_string).collect(),
+            number_id: offboarding.number.map(|number| number.to_string()),
             erased: offboarding.erased,
             cancelled: offboarding.cancelled,
             steps: offboarding.steps.into_iter().map(step).collect(),
@@ -112,6 +118,42 @@ pub(crate) async fn start(
     };
     deps.table.put_offboarding(&offboarding).await?;
     deps.access.note(tenant, &key, "offboarding.started", &id.to_string()).await?;
+    deps.metrics.count("offboarding", "started", 1);
+    Ok((StatusCode::ACCEPTED, Json(OffboardingJson::new(offboarding, now))))
+}
+
+/// Removes a number: it sends nothing from now on, and what was stored of it is erased. The last number of an account takes the account with it.
+///
+/// At Meta it stays registered, and its account subscribed to: what comes for it is not stored any more. `…/deactivate` keeps everything.
+#[utoipa::path(delete, path = "/v1/numbers/{id}", tag = "Numbers", operation_id = "deleteNumber", params(("id" = String, Path)), responses((status = 202, body = OffboardingJson), (status = 412, body = Problem, description = "`changed_meanwhile`"), Refusals), security(("key" = ["manage"])))]
+pub(crate) async fn remove(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(number): Id<PhoneNumberId>,
+) -> Result<(StatusCode, Json<OffboardingJson>), Problem> {
+    let number = deps.access.number_of(tenant, &number).await?;
+    let now = deps.clock.now();
+    let id = OffboardingId::generate(now)?;
+    let mut others = 0;
+    for other in deps.table.numbers_of(&number.waba).await?.into_iter().filter(|other| *other != number.id) {
+        let known = deps.table.number(&other).await?;
+        others += usize::from(known.is_some_and(|known| known.tenant == tenant && known.waba == number.waba));
+    }
+    let offboarding = if others > 0 {
+        let inactive = Inactive { since: now, reason: Some("It is being removed.".to_owned()) };
+        let settings = Settings { inactive: Some(inactive), ..number.settings.clone() };
+        if !deps.table.put_settings(&number, &settings).await? {
+            return Err(Expected::changed());
+        }
+        deps.numbers.forget(&number.id);
+        Offboarding::of_number(id, tenant, number.id.clone(), now)
+    } else {
+        deps.table.stop_account(&number.waba, now).await?;
+        Offboarding::of_account(id, (tenant, number.waba.clone()), Why::Asked, (now, SignedDuration::ZERO))
+    };
+    deps.standings.forget(&number.id);
+    deps.table.put_offboarding(&offboarding).await?;
+    deps.access.note(Some(tenant), &key, "number.removed", number.id.as_str()).await?;
     deps.metrics.count("offboarding", "started", 1);
     Ok((StatusCode::ACCEPTED, Json(OffboardingJson::new(offboarding, now))))
 }

@@ -38,6 +38,7 @@ shared::routes! {
     get "/v1/numbers" => numbers::list,
     get "/v1/numbers/{id}" => numbers::get,
     patch "/v1/numbers/{id}" => settings::change,
+    delete "/v1/numbers/{id}" => offboardings::remove,
     post "/v1/numbers/{id}/activate" => settings::activate,
     post "/v1/numbers/{id}/deactivate" => settings::deactivate,
     put "/v1/numbers/{id}/fallback-template" => fallback::put,

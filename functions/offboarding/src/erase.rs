@@ -27,7 +27,8 @@ pub(crate) async fn erase(
             return Ok(Ended::GoesOn(settled(now)));
         }
         // It may have come back while it was marked.
-        if let Some(why) = obsolete(deps, &offboarding).await? {
+        let alone = offboarding.number.is_some();
+        if let Some(why) = obsolete(deps, &offboarding).await?.filter(|_| !alone) {
             return Ok(Ended::Cancelled(why));
         }
         offboarding.marked_at = Some(now);
@@ -38,7 +39,7 @@ pub(crate) async fn erase(
         return Ok(Ended::GoesOn(settled(marked_at)));
     }
     if !deps.table.erases(&offboarding).await? {
-        return Ok(Ended::Cancelled("The account was erased, and connected anew."));
+        return Ok(Ended::Cancelled("It was erased, and connected anew."));
     }
     Ok(if walk(deps, &mut offboarding, deadline, true).await? { Ended::Done } else { Ended::GoesOn(deps.clock.now()) })
 }

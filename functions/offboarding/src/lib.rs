@@ -184,6 +184,9 @@ async fn go_on(deps: &Deps, id: OffboardingId, deadline: Timestamp) -> Result<()
             {
                 Ended::Cancelled(why)
             }
+            Leaving::Unsubscribe | Leaving::Credit | Leaving::Revoke if offboarding.number.is_some() => {
+                Ended::Skipped("The account stays.")
+            }
             Leaving::Stop => Box::pin(stop(deps, offboarding.clone(), now)).await?,
             Leaving::Unsubscribe => Box::pin(meta::unsubscribe(deps, &offboarding)).await?,
             Leaving::Credit => Box::pin(meta::credit(deps, &offboarding)).await?,
@@ -256,6 +259,10 @@ pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<O
     if offboarding.whole {
         return Ok(None);
     }
+    if let Some(number) = &offboarding.number {
+        let known = deps.table.number(number).await?.filter(|known| Some(known.tenant) == offboarding.tenant);
+        return Ok(known.is_none().then_some("The number left by another offboarding."));
+    }
     for account in &offboarding.accounts {
         let known = deps.table.account(account).await?;
         match known {
@@ -288,7 +295,7 @@ pub(crate) async fn gather(deps: &Deps, offboarding: &mut Offboarding) -> Result
     }
     // What an earlier try looked up may have changed.
     offboarding.accounts.clear();
-    offboarding.numbers.clear();
+    offboarding.numbers = offboarding.number.iter().cloned().collect();
     offboarding.businesses.clear();
     for account in accounts {
         let Some(known) = deps.table.account(&account).await? else { continue };

@@ -95,6 +95,8 @@ pub struct Offboarding {
     pub whole: bool,
     /// The accounts that leave.
     pub accounts: Vec<WabaId>,
+    /// Only this number leaves: its account stays, with its token, its webhooks and its other numbers.
+    pub number: Option<PhoneNumberId>,
     /// Their numbers, once they were looked up.
     pub numbers: Vec<PhoneNumberId>,
     /// Businesses that share nothing else with us.
@@ -160,6 +162,13 @@ impl Offboarding {
         Self { whole: false, accounts: vec![account], ..Self::of_tenant(id, tenant, why, (started_at, erase_after)) }
     }
 
+    /// One of this number alone, which begins and erases at that moment.
+    #[must_use]
+    pub fn of_number(id: OffboardingId, tenant: TenantId, number: PhoneNumberId, now: Timestamp) -> Self {
+        let whole = Self::of_tenant(id, tenant, Why::Asked, (now, SignedDuration::ZERO));
+        Self { whole: false, number: Some(number), ..whole }
+    }
+
     /// One of everything that a tenant has.
     #[must_use]
     pub fn of_tenant(
@@ -173,6 +182,7 @@ impl Offboarding {
             tenant: Some(tenant),
             whole: true,
             accounts: Vec::new(),
+            number: None,
             numbers: Vec::new(),
             businesses: Vec::new(),
             why,

@@ -120,7 +120,11 @@ impl Leavers {
             }
             "NUMBER" | "RATE" | "PAIR" | "CONV" | "USAGE" => when(self.numbers.contains(first)),
             "NAMES" if self.owns(rest) => when(self.numbers.contains(keys::parse_name(sk)?.1.number().as_str())),
-            "WABA" => when(self.accounts.contains(rest) && sk != keys::GONE),
+            "WABA" => {
+                // By its digits an account's number is found; one that leaves alone leaves there too.
+                let alone = sk.starts_with("NUMBER#") && names("number", &self.numbers);
+                when(self.accounts.contains(rest) && sk != keys::GONE || alone)
+            }
             "CONTACT" if sk == "CONTACT" => match ContactId::parse(rest) {
                 Ok(contact) if self.is_tenants(item) => Belongs::WithContact(vec![contact]),
                 _ => Belongs::No,
@@ -186,7 +190,7 @@ impl Leavers {
 
 impl Table {
     /// Marks the numbers and accounts as gone: nothing is stored for them any more, once all functions have noticed. 1 WRU each.
-    /// `false`: another offboarding erases one of the accounts now.
+    /// `false`: another offboarding erases one of the accounts or numbers now.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -204,7 +208,11 @@ impl Table {
         }
         for number in &offboarding.numbers {
             let gone = self.update(keys::number(number)).set_once("gone_at", time(now));
-            gone.set("erased_by", text(offboarding.id.to_string())).run().await?;
+            let gone = gone.set("erased_by", text(offboarding.id.to_string()));
+            let free = gone.when("attribute_not_exists(#erased_by) OR #erased_by = :erased_by").run().await?;
+            if !matches!(free, Updated::Done(_)) {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
@@ -214,8 +222,9 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn erases(&self, offboarding: &Offboarding) -> Result<bool, StorageError> {
-        for account in &offboarding.accounts {
-            let item = self.read(&keys::gone_account(account)).await?.unwrap_or_default();
+        let accounts = offboarding.accounts.iter().map(keys::gone_account);
+        for key in accounts.chain(offboarding.number.iter().map(keys::number)) {
+            let item = self.read(&key).await?.unwrap_or_default();
             if item.text("erased_by") != Some(&offboarding.id.to_string()) {
                 return Ok(false);
             }
