@@ -57,6 +57,7 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
     )];
     let list = inbox.walk("/v1/conversations?limit=50").await;
     lines.push(("inbox: page of 50 conversations", list.1));
+    lines.push(("inbox: page behind the last conversation", inbox.behind("/v1/conversations?limit=50").await));
     lines.push(("inbox: whole inbox while messages come", inbox.all_once(conversations).await));
     let thread = format!("/v1/conversations/{}/messages?limit=50", list.0);
     lines.push(("inbox: page of 50 messages", inbox.walk(&thread).await.1));
@@ -99,7 +100,7 @@ impl Inbox {
         serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
     }
 
-    /// Page after page, from the beginning again at the end: an id of the first page, time and read units of each.
+    /// Page after page, from the beginning again where nothing is shown any more: an id of the first page, time and read units of each.
     async fn walk(&self, path: &str) -> (String, String) {
         let (mut times, mut cursor, mut first) = (Vec::with_capacity(PAGES), String::new(), String::new());
         self.stack.aws.start_meter();
@@ -110,12 +111,41 @@ impl Inbox {
             if first.is_empty() {
                 first = page["data"][0]["id"].as_str().unwrap_or_default().to_owned();
             }
-            cursor = page["next_cursor"].as_str().map(|next| format!("&cursor={next}")).unwrap_or_default();
+            let shown = page["data"].as_array().is_some_and(|shown| !shown.is_empty());
+            let next = page["next_cursor"].as_str().filter(|_| shown);
+            cursor = next.map(|next| format!("&cursor={next}")).unwrap_or_default();
         }
         let units = self.stack.aws.consumed().read / PAGES as f64;
         times.sort_by(f64::total_cmp);
         let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
         (first, format!("p50 {p50:.1} ms, p99 {p99:.1} ms, {units:.1} read units"))
+    }
+
+    /// Whoever walks to the end passes entries of older messages: what such a page costs.
+    async fn behind(&self, path: &str) -> String {
+        let (mut times, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let page = self.get(&format!("{path}{cursor}")).await;
+            let shown = page["data"].as_array().is_some_and(|shown| !shown.is_empty());
+            let Some(next) = page["next_cursor"].as_str() else { return "none".to_owned() };
+            cursor = format!("&cursor={next}");
+            if !shown {
+                break;
+            }
+        }
+        self.stack.aws.start_meter();
+        while pages < PAGES / 10 {
+            let since = Instant::now();
+            let page = self.get(&format!("{path}{cursor}")).await;
+            times.push(since.elapsed().as_secs_f64() * 1e3);
+            pages += 1;
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let units = self.stack.aws.consumed().read / f64::from(u32::try_from(pages).unwrap());
+        times.sort_by(f64::total_cmp);
+        let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
+        format!("{pages} measured: p50 {p50:.1} ms, p99 {p99:.1} ms, {units:.1} read units")
     }
 
     /// The whole inbox, while old conversations go on: none twice, and none left out but what moved up meanwhile.

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, App, CUSTOMER, NUMBER, ask};
+use crate::harness::{Answer, App, CUSTOMER, NUMBER, WABA, ask};
 use crate::kinds::{JPEG, order, upload};
 
 #[tokio::test]
@@ -89,7 +89,9 @@ async fn what_a_customer_sent_can_be_downloaded_long_after_meta_forgot_it() {
         assert_ne!(download(&app, &json!({"download_url": forged})).await.0, 200, "{forged}");
     }
     assert_eq!(file(&app, "900100200300502", &id).await.status, StatusCode::NOT_FOUND, "another number's");
-    assert_eq!(file(&app, NUMBER, "70010039999").await.status, StatusCode::NOT_FOUND);
+    for no_file in ["70010039999", NUMBER, WABA] {
+        assert_eq!(file(&app, NUMBER, no_file).await.status, StatusCode::NOT_FOUND, "{no_file}");
+    }
     let other = app.stack.operator.create_tenant("Other").await.unwrap();
     let key = app.stack.operator.create_key(Some(other), &[shared::domain::tenant::Scope::Read]).await.unwrap();
     let foreign = ask(&app, key.expose(), "GET", &format!("/v1/numbers/{NUMBER}/files/{id}"), Value::Null).await;

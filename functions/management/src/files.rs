@@ -70,6 +70,7 @@ async fn copied(
         CallFailure::Refused(error) if UNKNOWN_AT_META.contains(&error.code) => Problem::not_found(),
         failure => refused(failure),
     })?;
+    let at_meta = at_meta.ok_or_else(Problem::not_found)?;
     let bytes = deps.graph.download(&token, &at_meta).await.map_err(refused)?;
     let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
     let stored_at = StoredFile::place(tenant, &number.id, id);

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::graph::{CallFailure, GraphClient, call, failed, lost};
-use super::oauth::unreadable;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{MetaFileId, PhoneNumberId};
 use crate::domain::token::AccessToken;
@@ -33,7 +32,7 @@ fn bad(title: &str, details: &str) -> ProviderError {
 }
 
 impl GraphClient {
-    /// `GET /{media-id}`: where a file is that a customer sent to this number.
+    /// `GET /{media-id}`: where a file is that a customer sent to this number; `None` if it is the id of something else.
     ///
     /// # Errors
     /// How the call ended otherwise; Meta's 100: it is not the number's, or older than seven days.
@@ -42,10 +41,10 @@ impl GraphClient {
         token: &AccessToken,
         number: &PhoneNumberId,
         id: &MetaFileId,
-    ) -> Result<FileAtMeta, CallFailure> {
+    ) -> Result<Option<FileAtMeta>, CallFailure> {
         let request = self.with_token_or_refusal(Method::GET, id.as_str(), token)?;
         let answered = call(request.query(&[("phone_number_id", number.as_str())])).await?;
-        serde_json::from_slice(&answered).map_err(|_| unreadable("Meta's answer has no link to the file"))
+        Ok(serde_json::from_slice(&answered).ok())
     }
 
     /// The file itself, compared with the hash that Meta gave.
