@@ -10,7 +10,6 @@ use shared::api::{Asked, Caller, Id, List, Moment, Read, Refusals, etag, limit};
 use shared::domain::conversation::Conversation;
 use shared::domain::desk::Wanted;
 use shared::domain::ids::{ConversationId, PhoneNumberId};
-use shared::domain::number::Number;
 use shared::http::Problem;
 use utoipa::{IntoParams, ToSchema};
 
@@ -107,12 +106,13 @@ pub(crate) async fn get(
     Id(id): Id<ConversationId>,
 ) -> Result<Shown, Problem> {
     let conversation = deps.access.conversation_of(tenant, &id).await?;
-    let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
-    detail(&deps, &number, conversation).await
+    detail(&deps, conversation).await
 }
 
 /// A conversation with what its contact wants to get.
-pub(crate) async fn detail(deps: &Deps, number: &Number, conversation: Conversation) -> Result<Shown, Problem> {
+pub(crate) async fn detail(deps: &Deps, conversation: Conversation) -> Result<Shown, Problem> {
+    let number = deps.cached_number(conversation.tenant, conversation.id.number()).await?;
+    let number = number.ok_or_else(Problem::not_found)?;
     let etag = [(header::ETAG, etag(conversation.desk.revision))];
     let mut preferences = Vec::new();
     for contact in std::iter::once(conversation.id.contact()).chain(conversation.also.iter().copied()) {

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::api::{Caller, Expected, Id, Ids, List, Moment, Read, Refusals, Said, Send, given, named};
+use shared::domain::conversation::Conversation;
 use shared::domain::desk::{ASSIGNEE_MAX, LABEL_MAX, LABELS_MAX, NOTE_MAX, Note};
 use shared::domain::ids::{ConversationId, NoteId};
 use shared::http::Problem;
@@ -94,9 +95,8 @@ pub(crate) async fn change(
         return Err(Expected::changed());
     }
     deps.access.note(Some(tenant), &key, "conversation.changed", &id.to_string()).await?;
-    let conversation = deps.access.conversation_of(tenant, &id).await?;
-    let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
-    conversations::detail(&deps, &number, conversation).await
+    desk.revision += 1;
+    conversations::detail(&deps, Conversation { desk, ..conversation }).await
 }
 
 /// Writes a note that only your people see.

@@ -197,7 +197,7 @@ pub(crate) async fn conversation(
     let id = ConversationId::new(number.id.clone(), contact.ok_or_else(Problem::not_found)?);
     let known = deps.table.conversation(number.tenant, &id).await?;
     let conversation = known.unwrap_or_else(|| Conversation::silent(id, number.tenant));
-    conversations::detail(&deps, &number, conversation).await
+    conversations::detail(&deps, conversation).await
 }
 
 /// What Meta reported of the account's templates.

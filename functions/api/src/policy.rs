@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Serialize;
 use shared::api::{Caller, Id, Moment, Read, Refusals};
 use shared::clock::Timestamp;
@@ -96,8 +95,7 @@ async fn gather(
     class: Class,
     template: TemplateFacts,
 ) -> Result<Facts, StorageError> {
-    let fetch = async { deps.table.standing(number).await.map(Some) };
-    let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
+    let standing = deps.standing(number).await?;
     deps.table.facts(number, conversation, class, standing, template).await
 }
 
@@ -115,9 +113,7 @@ pub(crate) async fn admit(
         Outgoing::Template(template) => {
             let known = Box::pin(look_up(deps, number, template)).await?;
             known.check(template)?;
-            let fetch = async { deps.table.standing(number).await.map(Some) };
-            let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
-            known.check_flows(&standing)?;
+            known.check_flows(&deps.standing(number).await?)?;
             (Class::Template(category), known.facts)
         }
         _ => (Class::FreeForm, TemplateFacts::default()),
@@ -131,5 +127,5 @@ pub(crate) async fn admit(
     };
     deps.metrics.count("send_not_admitted", reason.as_str(), 1);
     let title = "The rules do not allow this message now.";
-    Err(Problem::new(StatusCode::CONFLICT, reason.as_str(), title).remedy(reason.remedy()))
+    Err(Problem::conflict(reason.as_str(), title).remedy(reason.remedy()))
 }

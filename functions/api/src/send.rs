@@ -266,8 +266,7 @@ async fn lane(
     if asked == Lane::Bulk {
         return Ok(Lane::Bulk);
     }
-    let fetch = async { deps.table.standing(number).await.map(Some) };
-    let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
+    let standing = deps.standing(number).await?;
     let pace = deps.paces.get(&number.id, async { deps.table.pace(&number.id).await.map(Some) }).await?;
     let interval = pacing::interval_micros(number.rate(&standing), pace.unwrap_or_default().part(now));
     let answer = !matches!(intent.body, Outgoing::Template(_));

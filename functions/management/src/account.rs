@@ -14,11 +14,12 @@ use crate::Deps;
 impl Deps {
     /// The token of the tenant's account.
     pub(crate) async fn token_of(&self, tenant: TenantId, account: &WabaId) -> Result<AccessToken, Problem> {
-        self.access.account_of(tenant, account).await?;
-        let sealed = self.table.graph_token(account).await?.ok_or_else(|| {
-            Problem::conflict("no_token", "The account has no token.").remedy("Connect the account again.")
-        })?;
-        Ok(self.vault.open_token(&sealed, &Context::GraphToken { tenant, waba: account.clone() }).await?)
+        let Some(record) = self.table.token_record(account).await?.filter(|record| record.tenant == tenant) else {
+            self.access.account_of(tenant, account).await?;
+            let problem = Problem::conflict("no_token", "The account has no token.");
+            return Err(problem.remedy("Connect the account again."));
+        };
+        Ok(self.vault.open_token(&record.sealed, &Context::GraphToken { tenant, waba: account.clone() }).await?)
     }
 
     /// The tenant's number with the token of its account.
@@ -27,6 +28,11 @@ impl Deps {
         let token = self.token_of(tenant, &number.waba).await?;
         Ok((number, token))
     }
+}
+
+/// The account's app was never named: it was connected by the operator's hand.
+pub(crate) fn app_not_known() -> Problem {
+    Problem::conflict("app_not_known", "The account's Meta app is not known.").remedy("Connect it through a signup.")
 }
 
 /// What Meta refused, in Meta's words; what it did not answer may be asked again.

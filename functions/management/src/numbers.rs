@@ -15,12 +15,12 @@ use shared::http::Problem;
 use shared::provider::meta::accounts::AccountNumber;
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::secret::Secret;
-use shared::storage::Stored;
+use shared::storage::Hindrance;
 use shared::vault::Context;
 use utoipa::ToSchema;
 
 use crate::Deps;
-use crate::account::refused;
+use crate::account::{app_not_known, refused};
 use crate::described::AtMeta;
 
 /// A number and the token that opens its account.
@@ -141,10 +141,7 @@ pub(crate) async fn webhook(
         Some(app) => deps.app(app).await?,
         None => None,
     };
-    let (app, _) = known.ok_or_else(|| {
-        Problem::conflict("app_not_known", "The account's Meta app is not known.")
-            .remedy("Connect it through a signup.")
-    })?;
+    let (app, _) = known.ok_or_else(app_not_known)?;
     Ok(Json(deps.webhook_of(&app, &headers)))
 }
 
@@ -190,27 +187,25 @@ impl Deps {
 
     /// Account and number become the tenant's, unless another one has them.
     async fn take(&self, number: &Number, token: &AccessToken, app: &MetaAppId) -> Result<(), Problem> {
-        let taken = || {
-            Problem::conflict("taken", "Another tenant has this account or number.")
-                .remedy("Let the other tenant release it first.")
-        };
-        if self.table.is_being_erased(&number.waba).await? {
-            let title = "What was stored of this account when it left is being erased.";
-            return Err(Problem::conflict("being_erased", title).remedy("Repeat the request in a few minutes."));
-        }
-        if self.table.is_closing(number.tenant).await? {
-            return Err(Problem::conflict("tenant_leaving", "The tenant is leaving."));
-        }
-        if self.table.number(&number.id).await?.is_some_and(|known| known.tenant != number.tenant) {
-            return Err(taken());
+        if let Some(hindrance) = self.table.hindrance(number).await? {
+            return Err(hindered(hindrance));
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let sealed = self.vault.seal_token(token, &context).await?;
-        let stored = (&sealed, Some(app));
-        let put = self.table.put_graph_token(number.tenant, &number.waba, stored, self.clock.now()).await?;
-        if put == Stored::Known || self.table.put_number(number).await? == Stored::Known {
-            return Err(taken());
+        self.table.connect(number, (&sealed, Some(app)), self.clock.now()).await?.map_err(hindered)
+    }
+}
+
+fn hindered(hindrance: Hindrance) -> Problem {
+    match hindrance {
+        Hindrance::BeingErased => {
+            let title = "What was stored of this account when it left is being erased.";
+            Problem::conflict("being_erased", title).remedy("Repeat the request in a few minutes.")
         }
-        Ok(())
+        Hindrance::TenantLeaves => Problem::conflict("tenant_leaving", "The tenant is leaving."),
+        Hindrance::AccountTaken | Hindrance::NumberTaken => {
+            let problem = Problem::conflict("taken", "Another tenant has this account or number.");
+            problem.remedy("Let the other tenant release it first.")
+        }
     }
 }

@@ -14,7 +14,7 @@ use shared::http::Problem;
 use utoipa::ToSchema;
 
 use crate::Deps;
-use crate::account::refused;
+use crate::account::{app_not_known, refused};
 use crate::described::AtMeta;
 
 /// Longest texts of a profile, in characters (`facts/messages.md` §10).
@@ -180,10 +180,7 @@ pub(crate) async fn picture(
         Some(app) => deps.table.signup_settings(&app).await?.map(|settings| settings.client_id),
         None => None,
     };
-    let app = app.ok_or_else(|| {
-        Problem::conflict("app_not_known", "The account's Meta app is not known.")
-            .remedy("Connect it through a signup.")
-    })?;
+    let app = app.ok_or_else(app_not_known)?;
     let handle = deps.graph.upload_handle(&token, &app, kind, file.to_vec()).await.map_err(refused)?;
     let change = Map::from_iter([("profile_picture_handle".to_owned(), Value::String(handle))]);
     deps.graph.change_profile(&token, &number.id, change).await.map_err(refused)?;

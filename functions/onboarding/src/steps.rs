@@ -10,7 +10,7 @@ use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::{self, ASKED_BEFORE, Again};
 use shared::random;
 use shared::secret::Secret;
-use shared::storage::Stored;
+use shared::storage::{Hindrance, Stored};
 use shared::vault::Context;
 
 use crate::{Deps, NotRecorded, partner};
@@ -100,29 +100,6 @@ async fn take_account(
     let Ok(id) = PhoneNumberId::parse(&found.id) else {
         return Ok(failed("Meta names the number by something that is no id.", "Report this to the maintainers."));
     };
-    if deps.table.is_being_erased(account).await? {
-        let cause = "What was stored of this account when it left is being erased.";
-        return Ok(Ended::Waits { cause, wait: SignedDuration::from_mins(5) });
-    }
-    if deps.table.is_closing(onboarding.tenant).await? {
-        return Ok(failed("The tenant is leaving.", "Nothing can be connected for it any more."));
-    }
-    let taken = "Another tenant has this account or number.";
-    let release = "Let the other tenant release it first.";
-    let known = deps.table.number(&id).await?;
-    if known.as_ref().is_some_and(|known| known.tenant != onboarding.tenant) {
-        return Ok(failed(taken, release));
-    }
-    let context = Context::GraphToken { tenant: onboarding.tenant, waba: account.clone() };
-    let sealed = deps.vault.seal_token(token, &context).await?;
-    if deps
-        .table
-        .put_graph_token(onboarding.tenant, account, (&sealed, Some(&onboarding.app)), deps.clock.now())
-        .await?
-        == Stored::Known
-    {
-        return Ok(failed(taken, release));
-    }
     let number = Number {
         id: id.clone(),
         tenant: onboarding.tenant,
@@ -132,8 +109,14 @@ async fn take_account(
         fallback: None,
         settings: Settings::default(),
     };
-    if deps.table.put_number(&number).await? == Stored::Known {
-        return Ok(failed(taken, release));
+    if let Some(hindrance) = deps.table.hindrance(&number).await? {
+        return Ok(hindered(hindrance));
+    }
+    let context = Context::GraphToken { tenant: onboarding.tenant, waba: account.clone() };
+    let sealed = deps.vault.seal_token(token, &context).await?;
+    let stored = (&sealed, Some(&onboarding.app));
+    if let Err(hindrance) = deps.table.connect(&number, stored, deps.clock.now()).await? {
+        return Ok(hindered(hindrance));
     }
     if let Some(business) = business.or_else(|| onboarding.hosted_by.clone()) {
         deps.table.note_business(account, &business).await?;
@@ -141,6 +124,19 @@ async fn take_account(
     deps.table.put_signer(onboarding.id, &onboarding.app, account).await?;
     deps.table.settle_number(onboarding.id, &id).await?;
     Ok(Ended::Done)
+}
+
+fn hindered(hindrance: Hindrance) -> Ended {
+    match hindrance {
+        Hindrance::BeingErased => {
+            let cause = "What was stored of this account when it left is being erased.";
+            Ended::Waits { cause, wait: SignedDuration::from_mins(5) }
+        }
+        Hindrance::TenantLeaves => failed("The tenant is leaving.", "Nothing can be connected for it any more."),
+        Hindrance::AccountTaken | Hindrance::NumberTaken => {
+            failed("Another tenant has this account or number.", "Let the other tenant release it first.")
+        }
+    }
 }
 
 /// The number that the popup named, if it is the account's; else the only one that it can be.

@@ -46,8 +46,9 @@ pub(crate) async fn exchange(
         Some(_) if failed => return Ok(false),
         Some((_, begun)) if now.duration_since(*begun) <= EXCHANGE_TAKES => {
             let title = "The code is being exchanged.";
-            return Err(Problem::new(StatusCode::CONFLICT, "exchange_in_progress", title)
-                .remedy("Ask for the onboarding in a few seconds."));
+            return Err(
+                Problem::conflict("exchange_in_progress", title).remedy("Ask for the onboarding in a few seconds.")
+            );
         }
         Some(_) => {
             let died = ProviderError::ours("exchange_died", "nobody knows whether the code was exchanged");
@@ -61,8 +62,7 @@ pub(crate) async fn exchange(
     let begun = deps.table.begin_exchange(onboarding.id, &hash, instead, now).await;
     if begun.map_err(|error| unavailable("table", &error))? == Begun::Another {
         let title = "Another request finishes this signup.";
-        return Err(Problem::new(StatusCode::CONFLICT, "exchange_in_progress", title)
-            .remedy("Ask for the onboarding in a few seconds."));
+        return Err(Problem::conflict("exchange_in_progress", title).remedy("Ask for the onboarding in a few seconds."));
     }
     let exchanged = match given {
         Given::Code(code) => deps.graph.exchange_code(&settings.client_id, secret, code).await,

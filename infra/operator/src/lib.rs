@@ -12,7 +12,7 @@ use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
 use shared::secret::Secret;
-use shared::storage::{ReplayProgress, StorageError, Stored, Table};
+use shared::storage::{Hindrance, ReplayProgress, StorageError, Table};
 use shared::vault::{Context, Vault, VaultError, random_secret};
 
 /// Why an operation was not done.
@@ -168,14 +168,14 @@ impl Operator {
         if !self.table.has_tenant(number.tenant).await? {
             return Err(OperatorError::NoTenant(number.tenant));
         }
-        if self.table.number(&number.id).await?.is_some_and(|known| known.tenant != number.tenant) {
-            return Err(OperatorError::NumberTaken(number.id.clone()));
-        }
-        if self.table.is_being_erased(&number.waba).await? {
-            return Err(OperatorError::BeingErased(number.waba.clone()));
-        }
-        if self.table.is_closing(number.tenant).await? {
-            return Err(OperatorError::Leaving(number.tenant));
+        let hindered = |hindrance| match hindrance {
+            Hindrance::BeingErased => OperatorError::BeingErased(number.waba.clone()),
+            Hindrance::TenantLeaves => OperatorError::Leaving(number.tenant),
+            Hindrance::AccountTaken => OperatorError::AccountTaken(number.waba.clone()),
+            Hindrance::NumberTaken => OperatorError::NumberTaken(number.id.clone()),
+        };
+        if let Some(hindrance) = self.table.hindrance(number).await? {
+            return Err(hindered(hindrance));
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let token = match app {
@@ -183,14 +183,7 @@ impl Operator {
             None => AccessToken::unproved(token.clone()),
         };
         let sealed = self.vault.seal_token(&token, &context).await?;
-        let stored = self.table.put_graph_token(number.tenant, &number.waba, (&sealed, app), self.clock.now()).await?;
-        if stored == Stored::Known {
-            return Err(OperatorError::AccountTaken(number.waba.clone()));
-        }
-        match self.table.put_number(number).await? {
-            Stored::New => Ok(()),
-            Stored::Known => Err(OperatorError::NumberTaken(number.id.clone())),
-        }
+        self.table.connect(number, (&sealed, app), self.clock.now()).await?.map_err(hindered)
     }
 
     async fn with_proof(&self, app: &MetaAppId, token: &Secret) -> Result<AccessToken, OperatorError> {

@@ -7,6 +7,7 @@
 mod archive;
 mod attempt;
 mod broadcast;
+mod connect;
 mod contact;
 mod conversation;
 mod desk;
@@ -47,6 +48,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 pub use archive::{Archive, ArchiveError, LINK_FOR};
 pub use attempt::{Claimed, Ending, Recorded, SendResult};
+pub use connect::Hindrance;
 pub use contact::{Merge, Resolved, Vouched};
 pub use conversation::Noted;
 pub use due::Due;

@@ -59,7 +59,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_number(&self, number: &Number) -> Result<Stored, StorageError> {
+    pub(super) async fn put_number(&self, number: &Number) -> Result<Stored, StorageError> {
         let written = self
             .update(keys::number(&number.id))
             .set("tenant", text(number.tenant.to_string()))
@@ -250,7 +250,7 @@ impl Table {
 }
 
 /// Whether a number's item stands for one that left.
-fn is_gone(item: &Item) -> bool {
+pub(super) fn is_gone(item: &Item) -> bool {
     item.0.contains_key("gone_at")
 }
 
