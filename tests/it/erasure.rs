@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{App, NUMBER, ask, change, text_message, webhook_body};
 
-const ADA: &str = "15550006001";
+pub(crate) const ADA: &str = "15550006001";
 const ADA_USER: &str = "US.77009988776655";
-const BOB: &str = "15550006002";
-const SECOND: &str = "900100200300502";
+pub(crate) const BOB: &str = "15550006002";
+pub(crate) const SECOND: &str = "900100200300502";
 
 #[tokio::test]
 async fn the_copies_of_files_go_with_who_sent_them() {
@@ -37,7 +37,7 @@ async fn the_copies_of_files_go_with_who_sent_them() {
 }
 
 /// A message by somebody with a name and a user id, as a whole webhook.
-fn written(app: &App, number: &str, from: &str, id: &str, text: &str) -> String {
+pub(crate) fn written(app: &App, number: &str, from: &str, id: &str, text: &str) -> String {
     let name = if from == ADA { "Ada Lovelace" } else { "Bob Osmond" };
     let user = if from == ADA { ADA_USER } else { "US.11002233445566" };
     let contacts = json!([{"profile": {"name": name}, "wa_id": from, "user_id": user}]);
@@ -47,27 +47,27 @@ fn written(app: &App, number: &str, from: &str, id: &str, text: &str) -> String 
     webhook_body(&[change(number, json!({"contacts": contacts, "messages": [message]}))])
 }
 
-async fn receives(app: &App, body: &str) {
+pub(crate) async fn receives(app: &App, body: &str) {
     assert_eq!(app.webhook(body).await, StatusCode::OK);
     Box::pin(app.functions.poll_inbound()).await;
 }
 
-async fn of(app: &App, number: &str, phone: &str) -> Option<Value> {
+pub(crate) async fn of(app: &App, number: &str, phone: &str) -> Option<Value> {
     let path = format!("/v1/numbers/{number}/conversation?phone=%2B{phone}");
     let answer = app.api("GET", &path, None).await;
     (answer.status == StatusCode::OK).then(|| answer.json())
 }
 
-fn id_of(conversation: &Value) -> String {
+pub(crate) fn id_of(conversation: &Value) -> String {
     conversation["id"].as_str().unwrap().to_owned()
 }
 
-fn contact_of(conversation: &Value) -> String {
+pub(crate) fn contact_of(conversation: &Value) -> String {
     conversation["contact"]["id"].as_str().unwrap().to_owned()
 }
 
 /// Two people write to two numbers, are answered, noted, assigned, kept raw; a broadcast goes to a third.
-async fn lively() -> (App, Vec<String>) {
+pub(crate) async fn lively() -> (App, Vec<String>) {
     let app = App::start().await;
     app.connect_number(SECOND, false).await;
     let mut bodies = Vec::new();
@@ -100,18 +100,18 @@ async fn lively() -> (App, Vec<String>) {
     (app, bodies)
 }
 
-async fn erase(app: &App, contact: &str) -> Value {
+pub(crate) async fn erase(app: &App, contact: &str) -> Value {
     let answer = app.api("DELETE", &format!("/v1/contacts/{contact}"), None).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     answer.json()
 }
 
-async fn erasure(app: &App, begun: &Value) -> Value {
+pub(crate) async fn erasure(app: &App, begun: &Value) -> Value {
     app.api("GET", &format!("/v1/erasures/{}", begun["id"].as_str().unwrap()), None).await.json()
 }
 
 /// The quarter of an hour passes, and the worker runs.
-async fn half_an_hour(app: &App) {
+pub(crate) async fn half_an_hour(app: &App) {
     for _ in 0..7 {
         Box::pin(app.functions.offboard()).await.unwrap();
         Box::pin(app.drain()).await;
@@ -121,7 +121,13 @@ async fn half_an_hour(app: &App) {
 
 /// Items that name somebody, but for the names that keep what was said from coming back, and ids that lead nowhere in the audit.
 async fn left_of(app: &App, marks: &[&str]) -> Vec<Value> {
+    // Also the id of the contact, which names nobody, and of the file, each with an end.
+    let ended =
+        |item: &Value| !item["expires_at"].is_null() && (!item["erased_at"].is_null() || !item["gone_at"].is_null());
     let stone = |item: &Value| {
+        if item["sk"]["S"] == "CONTACT" || item["sk"]["S"].as_str().unwrap().starts_with("FILE#") {
+            return ended(item) && item.as_object().unwrap().len() == 4;
+        }
         item["sk"]["S"] == "ALIAS"
             && !item["erased_at"].is_null()
             && item["contact"].is_null()

@@ -21,6 +21,7 @@ mod desk;
 mod documents;
 mod embedded_aws;
 mod erasure;
+mod erasure_races;
 mod fixtures;
 mod fuzz;
 mod health;

@@ -363,3 +363,58 @@ async fn the_last_number_of_an_account_takes_the_account_with_it() {
     assert_eq!(app.api("GET", &format!("/v1/numbers/{NEW}"), None).await.status, StatusCode::NOT_FOUND);
     assert_eq!(app.api("GET", &format!("/v1/numbers/{NUMBER}"), None).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn whom_a_staying_number_only_wrote_to_stays() {
+    let app = App::start().await;
+    let second = "900100200300502";
+    app.connect_number(second, false).await;
+    says(&app, "15550002222", second, "hello");
+    Box::pin(app.drain()).await;
+    let recipients = ["+15550007777", "+15550002222"];
+    let order = json!({"from": NUMBER, "template": {"name": "hello_world", "language": {"code": "en_US"}},
+        "category": "utility", "recipients": recipients});
+    let broadcast = app.api("POST", "/v1/broadcasts", Some(order)).await.json()["id"].clone();
+    Box::pin(app.drain()).await;
+    app.api("DELETE", &format!("/v1/numbers/{second}"), None).await;
+    Box::pin(hours(&app, 2)).await;
+    let path = format!("/v1/broadcasts/{}/recipients", broadcast.as_str().unwrap());
+    let shown = app.api("GET", &path, None).await.json();
+    for place in 0..recipients.len() {
+        assert_eq!(shown["data"][place]["status"], "read", "{shown:#}");
+    }
+}
+
+#[tokio::test]
+async fn two_numbers_removed_one_after_the_other_take_the_account_with_them() {
+    let app = App::start().await;
+    let second = "900100200300502";
+    app.connect_number(second, false).await;
+    for number in [second, NUMBER] {
+        let removed = app.api("DELETE", &format!("/v1/numbers/{number}"), None).await;
+        assert_eq!((removed.status, &removed.json()["number_id"]), (StatusCode::ACCEPTED, &json!(number)));
+    }
+    Box::pin(hours(&app, 4)).await;
+    let listed = app.api("GET", "/v1/offboardings", None).await.json();
+    let all = listed["data"].as_array().unwrap();
+    assert!(all.len() == 3 && all.iter().all(|one| one["status"] == "done"), "{listed:#}");
+    assert!(all.iter().any(|one| one["waba_ids"] == json!([crate::harness::WABA])));
+    assert!(!items(&app).await.iter().any(|item| item.contains("TOKEN#")), "no token is kept for nothing");
+}
+
+#[tokio::test]
+async fn a_number_that_is_connected_again_in_time_stays() {
+    let app = App::start().await;
+    let second = "900100200300502";
+    app.connect_number(second, false).await;
+    says(&app, "15550002222", second, "hello");
+    Box::pin(app.drain()).await;
+    let removed = app.api("DELETE", &format!("/v1/numbers/{second}"), None).await.json()["id"].clone();
+    app.advance(60);
+    app.connect_number(second, false).await;
+    Box::pin(hours(&app, 2)).await;
+    assert_eq!(state(&app, &removed).await["status"], "cancelled");
+    assert_eq!(app.conversations().await.len(), 1);
+    let order = json!({"from": second, "to": "+15550002222", "type": "text", "text": {"body": "welcome back"}});
+    assert_eq!(app.api("POST", "/v1/messages", Some(order)).await.status, StatusCode::ACCEPTED);
+}

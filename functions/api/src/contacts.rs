@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::api::{Asked, Caller, Id, List, Manage, Moment, PageQuery, Read, Refusals};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::erasure::Erasure;
-use shared::domain::ids::{ContactId, ConversationId, ErasureId};
+use shared::domain::ids::{ContactId, ErasureId};
 use shared::domain::offboarding::SETTLES_IN;
 use shared::http::Problem;
 use utoipa::ToSchema;
@@ -75,18 +75,13 @@ pub(crate) async fn erase(
     Caller { tenant, key, .. }: Caller<Manage>,
     Id(id): Id<ContactId>,
 ) -> Result<(StatusCode, Json<ErasureJson>), Problem> {
-    let person = deps.table.contact_card(tenant, id).await?.ok_or_else(Problem::not_found)?;
+    deps.table.contact_card(tenant, id).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
     let contacts = deps.table.same_person(id).await?;
     let id = ErasureId::generate(now)?;
     let mut erasure = Erasure { id, tenant, contacts, asked_at: now, closed_at: None, erased: 0, done_at: None };
     deps.table.begin_erasure(&erasure).await?;
-    for conversation in person.conversations {
-        for contact in &erasure.contacts {
-            let id = ConversationId::new(conversation.id.number().clone(), *contact);
-            deps.table.close_conversation(&erasure, &id).await?;
-        }
-    }
+    deps.table.close_conversations(&erasure, &deps.table.all_numbers(tenant).await?).await?;
     erasure.closed_at = Some(now);
     deps.table.note_erasure(&erasure, settled(now, SETTLES_IN)).await?;
     deps.access.note(Some(tenant), &key, "contact.erased", &erasure.id.to_string()).await?;

@@ -12,7 +12,7 @@ use shared::api::{
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
 use shared::domain::number::{Inactive, Settings};
-use shared::domain::offboarding::{ERASE_AFTER_MAX, Leaving, Offboarding, Why};
+use shared::domain::offboarding::{BEING_REMOVED, ERASE_AFTER_MAX, Leaving, Offboarding, Why};
 use shared::domain::onboarding::StepRecord;
 use shared::http::Problem;
 use utoipa::ToSchema;
@@ -140,13 +140,13 @@ pub(crate) async fn remove(
         others += usize::from(known.is_some_and(|known| known.tenant == tenant && known.waba == number.waba));
     }
     let offboarding = if others > 0 {
-        let inactive = Inactive { since: now, reason: Some("It is being removed.".to_owned()) };
+        let inactive = Inactive { since: now, reason: Some(BEING_REMOVED.to_owned()) };
         let settings = Settings { inactive: Some(inactive), ..number.settings.clone() };
         if !deps.table.put_settings(&number, &settings).await? {
             return Err(Expected::changed());
         }
         deps.numbers.forget(&number.id);
-        Offboarding::of_number(id, tenant, number.id.clone(), now)
+        Offboarding::of_number(id, &number, now)
     } else {
         deps.table.stop_account(&number.waba, now).await?;
         Offboarding::of_account(id, (tenant, number.waba.clone()), Why::Asked, (now, SignedDuration::ZERO))

@@ -62,7 +62,9 @@ pub(crate) async fn send(
         None => None,
         Some(earlier) => {
             let begun = made(&deps, earlier)?;
-            if deps.table.intent(&begun.1, begun.0).await?.is_some() {
+            let stands = deps.table.intent(&begun.1, begun.0).await?.is_some();
+            // What was sent to a contact that was erased since is not sent again.
+            if stands || deps.table.is_erased(begun.1.contact()).await? {
                 return Ok(accepted_response(AcceptedJson::new(begun.0, &begun.1), true, true));
             }
             Some(begun)

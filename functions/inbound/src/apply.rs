@@ -145,6 +145,8 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
         Said::Message(_, message) => return store_message(deps, number, &message, received_at).await,
         Said::Amendment(_, amendment) => {
             let card = &amendment.contact;
+            // Asked anew: nothing that is written here tells that the contact is being erased.
+            deps.contacts.forget(&(number.tenant, card.aliases()));
             let contact = contact_of(deps, number, (card, &[]), amendment.at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
             let stored = deps.table.amend(&conversation, &amendment, number.keeps_until(received_at)).await?;
@@ -165,10 +167,13 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
             let typed = Vouched::Typed;
             let known = deps.table.resolve_contact(number.tenant, (&card, &[]), typed, at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), known.contact);
-            deps.table.note_address_book(number.tenant, &conversation, &card, &entry, at).await?;
+            let noted = deps.table.note_address_book(number.tenant, &conversation, &card, &entry, at).await;
+            noted
+                .map_err(|error| if error == StorageError::Erased { NotStored::ContactErased } else { error.into() })?;
             deps.metrics.count("address_book", "entry", 1);
         }
         Said::Preference(_, card, preference, at) => {
+            deps.contacts.forget(&(number.tenant, card.aliases()));
             let contact = contact_of(deps, number, (&card, &[]), at, received_at).await?;
             deps.table.put_preference(contact, &number.waba, &preference, at).await?;
             deps.metrics.count("preference", "stored", 1);

@@ -76,6 +76,6 @@ async fn copied(
     let stored_at = StoredFile::place(tenant, &number.id, id);
     deps.files.put_at(&stored_at, bytes).await?;
     let file = StoredFile { mime_type: at_meta.mime_type, size, stored_at };
-    deps.table.put_file(&number.id, id, &file, now).await?;
+    deps.table.put_file(number, id, &file, now).await?;
     Ok(file)
 }

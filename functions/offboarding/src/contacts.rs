@@ -2,9 +2,9 @@
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::erasure::{Erasure, mentions};
-use shared::domain::ids::ConversationId;
 use shared::domain::number::Number;
 use shared::domain::offboarding::SETTLES_IN;
+use shared::storage::Table;
 
 use crate::{AGAIN, Deps, LeavingError, PAGE_NEEDS, RUN_MAX, archive};
 
@@ -29,17 +29,18 @@ fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
 }
 
 async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Timestamp) -> Result<(), LeavingError> {
+    // What the index says may be older than the item.
+    if erasure.done_at.is_some() || erasure.closed_at.is_some_and(|closed| now < after(closed, SETTLES_IN)) {
+        return Ok(());
+    }
+    // One that takes longer than an invocation does not keep the others from theirs.
+    deps.table.note_erasure(&erasure, after(now, AGAIN)).await?;
     let numbers = deps.table.all_numbers(erasure.tenant).await?;
-    let on = |number: &Number| {
-        erasure.contacts.iter().map(|contact| ConversationId::new(number.id.clone(), *contact)).collect::<Vec<_>>()
-    };
-    let ids: Vec<ConversationId> = numbers.iter().flat_map(on).collect();
+    let ids = Table::conversations_of(&erasure, &numbers);
     if erasure.closed_at.is_none() {
         // Whoever asked died before it was done.
         deps.table.begin_erasure(&erasure).await?;
-        for id in &ids {
-            deps.table.close_conversation(&erasure, id).await?;
-        }
+        deps.table.close_conversations(&erasure, &numbers).await?;
         erasure.closed_at = Some(now);
         return Ok(deps.table.note_erasure(&erasure, after(now, SETTLES_IN)).await?);
     }
@@ -48,7 +49,11 @@ async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Time
         names.extend(deps.table.names_of(id).await?);
     }
     for number in numbers.iter().filter(|_| !names.is_empty()) {
-        erasure.erased += kept(deps, number, &names).await?;
+        let (erased, whole) = kept(deps, number, &names, deadline).await?;
+        erasure.erased += erased;
+        if !whole {
+            return Ok(deps.table.note_erasure(&erasure, now).await?);
+        }
     }
     for id in &ids {
         loop {
@@ -66,7 +71,7 @@ async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Time
         }
     }
     for contact in &erasure.contacts {
-        erasure.erased += deps.table.erase_contact(*contact).await?;
+        erasure.erased += deps.table.erase_contact(*contact, now).await?;
     }
     erasure.done_at = Some(now);
     deps.table.note_erasure(&erasure, now).await?;
@@ -75,10 +80,18 @@ async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Time
     Ok(())
 }
 
-/// What was kept raw for a number and names the contact.
-async fn kept(deps: &Deps, number: &Number, names: &[String]) -> Result<u64, LeavingError> {
+/// What was kept raw for a number and names the contact: how much was erased, and whether that was all.
+async fn kept(
+    deps: &Deps,
+    number: &Number,
+    names: &[String],
+    deadline: Timestamp,
+) -> Result<(u64, bool), LeavingError> {
     let (mut erased, mut cursor) = (0, None);
     loop {
+        if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
+            return Ok((erased, false));
+        }
         let page = deps.table.kept_for(&number.id, KEPT_PAGE, cursor.as_deref()).await?;
         for item in page.items {
             let raw = match (&item.raw, &item.stored_at) {
@@ -96,7 +109,7 @@ async fn kept(deps: &Deps, number: &Number, names: &[String]) -> Result<u64, Lea
         }
         cursor = page.next;
         if cursor.is_none() {
-            return Ok(erased);
+            return Ok((erased, true));
         }
     }
 }

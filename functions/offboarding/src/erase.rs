@@ -27,8 +27,14 @@ pub(crate) async fn erase(
             return Ok(Ended::GoesOn(settled(now)));
         }
         // It may have come back while it was marked.
-        let alone = offboarding.number.is_some();
-        if let Some(why) = obsolete(deps, &offboarding).await?.filter(|_| !alone) {
+        let back = match &offboarding.number {
+            Some(number) if deps.table.is_connected_since(number, offboarding.started_at).await? => {
+                Some("The number was connected again in time.")
+            }
+            Some(_) => None,
+            None => obsolete(deps, &offboarding).await?,
+        };
+        if let Some(why) = back {
             return Ok(Ended::Cancelled(why));
         }
         offboarding.marked_at = Some(now);

@@ -10,8 +10,8 @@ use shared::aws::AwsConfig;
 use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
-use shared::domain::ids::{ClaimId, OffboardingId};
-use shared::domain::offboarding::{Leaving, META_TRIES, Offboarding};
+use shared::domain::ids::{ClaimId, OffboardingId, TenantId, WabaId};
+use shared::domain::offboarding::{Leaving, META_TRIES, Offboarding, Why};
 use shared::domain::onboarding::{StepRecord, StepState};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::storage::{Archive, ArchiveError, StorageError, Table};
@@ -229,6 +229,9 @@ async fn record(
         }
         Ended::Cancelled(why) => {
             deps.table.unmark_gone(offboarding).await?;
+            if let Some(number) = &offboarding.number {
+                deps.table.undo_removal(number).await?;
+            }
             deps.table.cancel_offboarding(offboarding.id, why).await?;
             return Ok(false);
         }
@@ -243,6 +246,9 @@ async fn record(
         tell(deps, offboarding, step, now).await?;
     }
     if step == Leaving::Prove && record.state == StepState::Done {
+        if let (Some(tenant), Some(account)) = (offboarding.tenant, &offboarding.number_of) {
+            without_numbers(deps, tenant, account, offboarding.started_at).await?;
+        }
         deps.table.end_offboarding(offboarding, &record).await?;
         return Ok(false);
     }
@@ -254,12 +260,37 @@ async fn record(
     Ok(record.state != StepState::Running)
 }
 
+/// An account whose last number was removed leaves too: nobody keeps a token for nothing.
+async fn without_numbers(
+    deps: &Deps,
+    tenant: TenantId,
+    account: &WabaId,
+    started_at: Timestamp,
+) -> Result<(), LeavingError> {
+    for number in deps.table.numbers_of(account).await? {
+        let known = deps.table.number(&number).await?;
+        if known.is_some_and(|known| known.tenant == tenant && known.waba == *account) {
+            return Ok(());
+        }
+    }
+    if deps.table.account(account).await?.is_some_and(|known| known.tenant == tenant) {
+        let when = (started_at, SignedDuration::ZERO);
+        let id = OffboardingId::of_report(account, started_at);
+        deps.table.stop_account(account, started_at).await?;
+        deps.table.put_offboarding(&Offboarding::of_account(id, (tenant, account.clone()), Why::Asked, when)).await?;
+    }
+    Ok(())
+}
+
 /// Why there is nothing to do: the business came back, or left by another offboarding. A whole tenant leaves whatever happens.
 pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<Option<&'static str>, LeavingError> {
     if offboarding.whole {
         return Ok(None);
     }
     if let Some(number) = &offboarding.number {
+        if deps.table.is_connected_since(number, offboarding.started_at).await? {
+            return Ok(Some("The number was connected again in time."));
+        }
         let known = deps.table.number(number).await?.filter(|known| Some(known.tenant) == offboarding.tenant);
         return Ok(known.is_none().then_some("The number left by another offboarding."));
     }

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::{ContactId, ErasureId, TenantId};
+use super::phone::PhoneNumber;
 
 /// How long what was said before an erasure may come again, and is not stored: Meta repeats for 7 days, the archive is kept for 8, dead letters
 /// for 14.
@@ -27,9 +28,15 @@ pub struct Erasure {
     pub done_at: Option<Timestamp>,
 }
 
-/// Whether a webhook names somebody: not as a part of a longer name or number.
+/// Whether a webhook names somebody: not as a part of a longer name or number, and a phone number in any of its spellings.
 #[must_use]
 pub fn mentions(raw: &[u8], name: &str) -> bool {
+    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        let numbers = raw.split(|byte| !byte.is_ascii_digit()).filter_map(|digits| std::str::from_utf8(digits).ok());
+        let spelled =
+            |digits: &str| PhoneNumber::parse_wa_id(digits).is_ok_and(|phone| phone.canonical().digits() == name);
+        return numbers.into_iter().any(|digits| digits == name || spelled(digits));
+    }
     let apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
     let places = raw.windows(name.len().max(1)).enumerate().filter(|(_, part)| *part == name.as_bytes());
     places.map(|(at, _)| at).any(|at| {
@@ -41,6 +48,13 @@ pub fn mentions(raw: &[u8], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::mentions;
+
+    #[test]
+    fn a_phone_number_is_found_in_any_spelling() {
+        assert!(mentions(br#"{"from":"5215512345678"}"#, "525512345678"), "Mexico");
+        assert!(mentions(br#"{"wa_id":"551187654321"}"#, "5511987654321"), "Brazil");
+        assert!(!mentions(br#"{"from":"5215512345679"}"#, "525512345678"));
+    }
 
     #[test]
     fn a_name_is_not_found_in_a_longer_one() {

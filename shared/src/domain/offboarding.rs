@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
+use super::number::Number;
 use super::onboarding::{StepRecord, StepState};
 
 /// How long what was stored is kept for a business that disconnected at Meta: it may have been a mistake, and connecting again in that time
@@ -17,6 +18,9 @@ pub const SETTLES_IN: SignedDuration = SignedDuration::from_mins(15);
 pub const META_TRIES: u32 = 288;
 /// How long a number or account that is gone is remembered as such: longer than anything of it can come again.
 pub const TOMBSTONE_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// Why a number that is being removed sends nothing.
+pub const BEING_REMOVED: &str = "It is being removed.";
 
 /// Why a business leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +101,8 @@ pub struct Offboarding {
     pub accounts: Vec<WabaId>,
     /// Only this number leaves: its account stays, with its token, its webhooks and its other numbers.
     pub number: Option<PhoneNumberId>,
+    /// The account of that number: without numbers it leaves too.
+    pub number_of: Option<WabaId>,
     /// Their numbers, once they were looked up.
     pub numbers: Vec<PhoneNumberId>,
     /// Businesses that share nothing else with us.
@@ -164,9 +170,9 @@ impl Offboarding {
 
     /// One of this number alone, which begins and erases at that moment.
     #[must_use]
-    pub fn of_number(id: OffboardingId, tenant: TenantId, number: PhoneNumberId, now: Timestamp) -> Self {
-        let whole = Self::of_tenant(id, tenant, Why::Asked, (now, SignedDuration::ZERO));
-        Self { whole: false, number: Some(number), ..whole }
+    pub fn of_number(id: OffboardingId, number: &Number, now: Timestamp) -> Self {
+        let whole = Self::of_tenant(id, number.tenant, Why::Asked, (now, SignedDuration::ZERO));
+        Self { whole: false, number: Some(number.id.clone()), number_of: Some(number.waba.clone()), ..whole }
     }
 
     /// One of everything that a tenant has.
@@ -183,6 +189,7 @@ impl Offboarding {
             whole: true,
             accounts: Vec::new(),
             number: None,
+            number_of: None,
             numbers: Vec::new(),
             businesses: Vec::new(),
             why,

@@ -205,7 +205,7 @@ impl Table {
                     .set("wamid", text(wamid.as_str()))
                     .set_once_if("held", held.then(|| number(1)))
                     .remove(&["list", "list_at"])
-                    .when("attribute_not_exists(#wamid) OR #wamid = :wamid");
+                    .when("attribute_exists(#pk) AND (attribute_not_exists(#wamid) OR #wamid = :wamid)");
                 (update, Recorded::DuplicateSend)
             }
             SendResult::TryAgain { not_before, error, unreached } => {
@@ -226,7 +226,12 @@ impl Table {
                 (fenced(with_error(update, error), claim), Recorded::Overtaken)
             }
         };
-        Ok(if matches!(update.run().await?, Updated::Done(_)) { Recorded::Done } else { overtaken })
+        Ok(match update.run().await? {
+            Updated::Done(_) => Recorded::Done,
+            // Its contact was erased meanwhile.
+            Updated::Refused(item) if item.0.is_empty() => Recorded::Overtaken,
+            Updated::Refused(_) => overtaken,
+        })
     }
 
     /// Postpones a message that nobody could try yet: the due list has it then. 1 WRU and 2 for the list.

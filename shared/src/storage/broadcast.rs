@@ -130,7 +130,11 @@ impl Table {
         let wanted: Vec<keys::Key> = recipients.iter().map(|(_, phone)| alias(phone)).collect();
         let mut contacts = HashMap::new();
         for item in self.read_all(&wanted).await? {
-            contacts.insert(item.required("pk")?.to_owned(), item.parsed("contact", ContactId::parse)?);
+            // Of one that was erased only the name is left.
+            let contact = item.parsed_optional("contact", ContactId::parse)?;
+            contacts.extend(
+                contact.map(|contact| Ok::<_, StorageError>((item.required("pk")?.to_owned(), contact))).transpose()?,
+            );
         }
         let ids: Vec<Option<(ConversationId, MessageId)>> = recipients
             .iter()

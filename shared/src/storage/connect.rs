@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::item::text;
 use super::registry::is_gone;
 use super::{StorageError, Stored, Table, keys};
-use crate::domain::ids::MetaAppId;
+use crate::domain::ids::{MetaAppId, PhoneNumberId};
 use crate::domain::number::Number;
+use crate::domain::offboarding::BEING_REMOVED;
 use crate::secret::Sealed;
 
 /// Why a number cannot be connected to its tenant.
@@ -39,6 +41,24 @@ impl Table {
         Ok(theirs.then_some(Hindrance::NumberTaken))
     }
 
+    /// Whether a number was connected after that moment.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_connected_since(&self, number: &PhoneNumberId, since: Timestamp) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::number(number)).await?.is_some_and(|item| item.time("connected_at") > Some(since)))
+    }
+
+    /// A number that was to be removed sends again. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn undo_removal(&self, number: &PhoneNumberId) -> Result<(), StorageError> {
+        let back = self.update(keys::number(number)).remove(&["inactive_since", "inactive_reason"]);
+        back.when("#inactive_reason = :removed").value("removed", text(BEING_REMOVED)).run().await?;
+        Ok(())
+    }
+
     /// The account with its sealed token and the app that it is of, then the number, become the tenant's. The token is stored first, so a number
     /// that is connected can send. 3 WRU and 2 for the lists.
     ///
@@ -53,7 +73,7 @@ impl Table {
         if self.put_graph_token(number.tenant, &number.waba, token, now).await? == Stored::Known {
             return Ok(Err(Hindrance::AccountTaken));
         }
-        Ok(match self.put_number(number).await? {
+        Ok(match self.put_number(number, now).await? {
             Stored::New => Ok(()),
             Stored::Known => Err(Hindrance::NumberTaken),
         })

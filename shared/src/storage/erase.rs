@@ -369,16 +369,33 @@ impl Table {
     /// Whether each of these contacts wrote to, or was written to from, a number that stays.
     async fn all_stay(&self, leavers: &Leavers, contacts: &[ContactId]) -> Result<bool, StorageError> {
         for contact in contacts {
-            let wanted: Vec<keys::Key> = leavers
-                .staying
-                .iter()
-                .map(|number| keys::conversation(&ConversationId::new(number.clone(), *contact)))
-                .collect();
-            if wanted.is_empty() || self.read_all(&wanted).await?.is_empty() {
+            if !self.stays(leavers, *contact).await? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether a contact has anything to do with a number that stays: a conversation, also one that only a broadcast began, or a wish
+    /// towards an account that stays.
+    async fn stays(&self, leavers: &Leavers, contact: ContactId) -> Result<bool, StorageError> {
+        for number in &leavers.staying {
+            let id = ConversationId::new(number.clone(), contact);
+            if self.has_any(&keys::conversation_partition(&id)).await? {
+                return Ok(true);
+            }
+        }
+        let wishes = self.partition(&keys::contact_partition(contact), "").await?;
+        let towards = |item: &Item| item.text("sk").and_then(|sk| sk.split_once('#')).map(|(_, rest)| rest.to_owned());
+        let of = |rest: String| !leavers.accounts.contains(rest.split('#').next().unwrap_or_default());
+        Ok(!leavers.whole && !leavers.staying.is_empty() && wishes.iter().filter_map(towards).any(of))
+    }
+
+    async fn has_any(&self, partition: &str) -> Result<bool, StorageError> {
+        let query = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
+        let query = query.expression_attribute_values(":pk", text(partition)).consistent_read(true).limit(1);
+        let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+        Ok(answer.items.is_some_and(|items| !items.is_empty()))
     }
 }
 

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::conversation::{self, Part};
 use super::item::{Item, expiry, number, text, time};
 use super::page::{FEED, LIST};
-use super::update::Updated;
 use super::{Page, StorageError, Table, keys, search, unavailable};
 use crate::domain::contact::Alias;
 use crate::domain::conversation::Conversation;
@@ -20,6 +20,7 @@ use crate::domain::erasure::{Erasure, SUPPRESSED_FOR};
 use crate::domain::ids::{ContactId, ConversationId, ErasureId, MetaFileId, PhoneNumberId, TenantId};
 use crate::domain::number::Number;
 use crate::domain::phone::PhoneNumber;
+use crate::limits::BATCH_CONCURRENCY;
 
 /// Numbers of a tenant read at once.
 const NUMBERS_PAGE: u16 = 100;
@@ -43,16 +44,19 @@ pub struct Leftover {
     /// Whether there is more behind it.
     pub more: bool,
     id: ConversationId,
-    files: Vec<Item>,
+    files: Vec<MetaFileId>,
     items: Vec<Item>,
 }
 
-/// The file that a message of theirs carries.
-fn file_in(item: &Item) -> Option<MetaFileId> {
+/// The files that a message of theirs carries.
+fn files_in(item: &Item) -> Vec<MetaFileId> {
     const KINDS: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
-    let content: Value = serde_json::from_str(item.text("content")?).ok()?;
-    let file = KINDS.iter().find_map(|kind| content.get(kind)?.get("id")?.as_str())?;
-    MetaFileId::parse(file).ok()
+    let named = |json: &str| {
+        let content: Value = serde_json::from_str(json).ok()?;
+        let file = KINDS.iter().find_map(|kind| content.get(kind)?.get("id")?.as_str())?;
+        MetaFileId::parse(file).ok()
+    };
+    ["content", super::message::EDITED].into_iter().filter_map(|name| named(item.text(name)?)).collect()
 }
 
 /// What an item of a conversation says about who the other side is.
@@ -160,27 +164,40 @@ impl Table {
         Ok(())
     }
 
+    /// Takes the names of a contact away, on all these numbers.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn close_conversations(&self, erasure: &Erasure, numbers: &[Number]) -> Result<(), StorageError> {
+        // Collected first: a stream over a closure that borrows is not `Send`.
+        let ids: Vec<ConversationId> = Self::conversations_of(erasure, numbers);
+        let closed: Vec<_> = ids.iter().map(|id| self.close_conversation(erasure, id)).collect();
+        stream::iter(closed).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
+    }
+
+    /// All conversations that a contact may have on these numbers.
+    #[must_use]
+    pub fn conversations_of(erasure: &Erasure, numbers: &[Number]) -> Vec<ConversationId> {
+        let on = |number: &Number| {
+            erasure.contacts.iter().map(|contact| ConversationId::new(number.id.clone(), *contact)).collect::<Vec<_>>()
+        };
+        numbers.iter().flat_map(on).collect()
+    }
+
     /// Takes the names of a conversation's contact away: what is said under them from now on is of somebody new. Whoever remembers where they
     /// led is told when it writes. 1 WRU, and 1 for each name.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn close_conversation(&self, erasure: &Erasure, id: &ConversationId) -> Result<(), StorageError> {
-        let mark = || self.update(keys::conversation(id)).set_once("erased_at", time(erasure.asked_at));
-        let closed = mark().when("attribute_exists(#pk)").run().await?;
-        let traces = match closed {
-            // Read after it was marked: what comes later does not add a name.
-            Updated::Done(_) => self.read(&keys::conversation(id)).await?.map(|item| Traces::of(&item)),
-            Updated::Refused(_) => match self.first_of_ours(id).await? {
-                // A broadcast has written to it, and nothing is noted before it answers.
-                Some(ours) => {
-                    mark().set_once("tenant", text(erasure.tenant.to_string())).run().await?;
-                    Some(Traces::of(&ours))
-                }
-                None => None,
-            },
-        };
-        self.take_names(erasure, &traces.transpose()?.unwrap_or_default()).await
+    async fn close_conversation(&self, erasure: &Erasure, id: &ConversationId) -> Result<(), StorageError> {
+        // Also where there is none yet: whoever remembers the contact from another number would begin one.
+        let mark = self.update(keys::conversation(id)).set_once("erased_at", time(erasure.asked_at));
+        mark.set_once("tenant", text(erasure.tenant.to_string())).run().await?;
+        // Read after it was marked: what comes later does not add a name. A broadcast may have written, and nothing is noted before it is answered.
+        for item in [self.read(&keys::conversation(id)).await?, self.first_of_ours(id).await?].into_iter().flatten() {
+            self.take_names(erasure, &Traces::of(&item)?).await?;
+        }
+        Ok(())
     }
 
     /// The names that a conversation's contact goes by, as they stand in its webhooks.
@@ -205,7 +222,8 @@ impl Table {
                     .set("erased_at", time(erasure.asked_at))
                     .set("expires_at", until.clone())
                     .remove(&["contact", "typed"])
-                    .when("#contact = :whose")
+                    // A name that was only found, in another spelling, has no item of its own.
+                    .when("#contact = :whose OR attribute_not_exists(#pk)")
                     .value("whose", text(contact.to_string()));
                 nobodys.run().await?;
             }
@@ -261,9 +279,10 @@ impl Table {
         let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
         let more = answer.last_evaluated_key.is_some();
         let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).collect();
-        let files = items.iter().filter_map(file_in).map(|file| keys::file(id.number(), &file)).collect::<Vec<_>>();
-        let files = self.read_all(&files).await?;
-        let objects = files.iter().filter_map(|file| file.owned("stored_at")).collect();
+        let files: Vec<MetaFileId> = items.iter().flat_map(files_in).collect();
+        let wanted: Vec<keys::Key> = files.iter().map(|file| keys::file(id.number(), file)).collect();
+        let copies = self.read_all(&wanted).await?;
+        let objects = copies.iter().filter_map(|copy| copy.owned("stored_at")).collect();
         Ok(Leftover { objects, more, id: id.clone(), files, items })
     }
 
@@ -281,8 +300,12 @@ impl Table {
         self.take_names(erasure, &traces).await?;
         let words = traces.words.iter().map(|word| keys::name(erasure.tenant, word, &page.id));
         let mut going: Vec<keys::Key> = words.chain([keys::pair(&page.id)]).collect();
-        for item in page.files.iter().chain(&page.items) {
+        for item in &page.items {
             going.push(item.key()?);
+        }
+        // Meta has them for a week: they are not copied again.
+        for file in &page.files {
+            self.forget_file(page.id.number(), file, erasure.asked_at).await?;
         }
         // One after the other: the conversation itself leads to the rest, and goes last.
         for key in &going {
@@ -295,20 +318,33 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn erase_contact(&self, contact: ContactId) -> Result<u64, StorageError> {
+    pub async fn erase_contact(&self, contact: ContactId, now: Timestamp) -> Result<u64, StorageError> {
         let items = self.partition(&keys::contact_partition(contact), "").await?;
+        let items: Vec<Item> = items.into_iter().filter(|item| !item.0.contains_key("expires_at")).collect();
         let mut going = Vec::new();
         for item in &items {
             for other in item.set("same_as") {
                 let other = ContactId::parse(&other).map_err(|_| StorageError::Corrupt("same_as"))?;
                 going.push(keys::merge(contact, other));
             }
-            going.push(item.key()?);
+            going.extend(Some(item.key()?).filter(|key| *key != keys::contact(contact)));
         }
         for key in &going {
             self.delete(key).await?;
         }
+        // An id that names nobody: an Idempotency-Key that made a message for it must not make another one.
+        let until = now.checked_add(SUPPRESSED_FOR).unwrap_or(Timestamp::MAX);
+        let stone = self.update(keys::contact(contact)).set("expires_at", expiry(until));
+        stone.set_once("erased_at", time(now)).remove(&["tenant", "same_as", "apart_from"]).run().await?;
         Ok(u64::try_from(items.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Whether a contact is being erased, or was within the last two weeks. 1 read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_erased(&self, contact: ContactId) -> Result<bool, StorageError> {
+        Ok(self.person(contact).await?.is_none())
     }
 
     /// Records how far an erasure is; with `done_at` it is over. 1 WRU, and 1 for the list.

@@ -4,8 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{Item, expiry, number, text, time};
 use super::{StorageError, Table, keys};
+use crate::domain::erasure::SUPPRESSED_FOR;
 use crate::domain::ids::{MediaId, MetaFileId, PhoneNumberId, TenantId};
 use crate::domain::media::MediaType;
+use crate::domain::number::Number;
 
 /// How long an id of Meta's is used again: it lives 30 days (`facts/messages.md` §9), less a day for what waits.
 const META_ID_FOR: SignedDuration = SignedDuration::from_hours(29 * 24);
@@ -50,28 +52,46 @@ impl StoredFile {
 }
 
 impl Table {
-    /// Records the copy of a file that a customer sent. 1 WRU.
+    /// Records the copy of a file that a customer sent, for as long as the number keeps messages, and 89 days at most. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn put_file(
         &self,
-        of: &PhoneNumberId,
+        of: &Number,
         id: &MetaFileId,
         file: &StoredFile,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        self.update(keys::file(of, id))
+        let copied = now.checked_add(COPY_FOR).unwrap_or(Timestamp::MAX);
+        let until = of.keeps_until(now).map_or(copied, |kept| kept.min(copied));
+        self.update(keys::file(&of.id, id))
             .set("mime_type", text(&file.mime_type))
             .set("size", number(file.size))
             .set("stored_at", text(&file.stored_at))
-            .set("expires_at", expiry(now.checked_add(COPY_FOR).unwrap_or(Timestamp::MAX)))
+            .set("expires_at", expiry(until))
             .run()
             .await?;
         Ok(())
     }
 
-    /// The copy of a file that a customer sent, while there is one.
+    /// Forgets a file: who sent it is erased. It is not copied again while Meta has it. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub(super) async fn forget_file(
+        &self,
+        of: &PhoneNumberId,
+        id: &MetaFileId,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let until = expiry(now.checked_add(SUPPRESSED_FOR).unwrap_or(Timestamp::MAX));
+        let stone = self.update(keys::file(of, id)).set("gone_at", time(now)).set("expires_at", until);
+        stone.remove(&["stored_at", "mime_type", "size"]).run().await?;
+        Ok(())
+    }
+
+    /// The copy of a file that a customer sent, while there is one; [`StorageError::Erased`] if who sent it was erased.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -84,6 +104,9 @@ impl Table {
         let item = self.read(&keys::file(of, id)).await?;
         let lives = |item: &Item| item.number("expires_at").is_some_and(|ends| now.as_second() < ends);
         let Some(item) = item.filter(lives) else { return Ok(None) };
+        if item.0.contains_key("gone_at") {
+            return Err(StorageError::Erased);
+        }
         Ok(Some(StoredFile {
             mime_type: item.required("mime_type")?.to_owned(),
             size: item.number("size").unwrap_or(0),

@@ -18,7 +18,7 @@ use crate::domain::outgoing::Outgoing;
 use crate::domain::phone::PhoneNumber;
 
 const REACTION: &str = "reaction_";
-const EDITED: &str = "edited";
+pub(super) const EDITED: &str = "edited";
 const REVOKED: &str = "revoked";
 /// Words that the phone of a coexistence number has for the fate of a past message, the furthest last.
 const PAST_STATUSES: [&str; 6] = ["error", "pending", "sent", "delivered", "read", "played"];

@@ -48,6 +48,7 @@ impl Table {
             .set_once_if("feed", offboarding.tenant.map(|tenant| text(keys::offboardings(tenant))))
             .set_once_if("feed_at", tenant.is_some().then(|| time(offboarding.started_at)))
             .set_once_if("number", offboarding.number.as_ref().map(|number| text(number.as_str())))
+            .set_once_if("number_of", offboarding.number_of.as_ref().map(|account| text(account.as_str())))
             .set_once_if("accounts", texts(offboarding.accounts.iter().map(ToString::to_string).collect()))
             .when("attribute_not_exists(#pk)")
             .run()
@@ -225,6 +226,7 @@ fn read(item: &Item) -> Result<Offboarding, StorageError> {
         whole: item.number("whole") == Some(1),
         accounts: item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect(),
         number: item.parsed_optional("number", PhoneNumberId::parse)?,
+        number_of: item.parsed_optional("number_of", WabaId::parse)?,
         numbers: item.set("numbers").iter().filter_map(|id| PhoneNumberId::parse(id).ok()).collect(),
         businesses: item.set("businesses"),
         why: item.parsed("why", |word| Why::from_word(word).ok_or(()))?,

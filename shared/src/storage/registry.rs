@@ -59,7 +59,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub(super) async fn put_number(&self, number: &Number) -> Result<Stored, StorageError> {
+    pub(super) async fn put_number(&self, number: &Number, now: Timestamp) -> Result<Stored, StorageError> {
         let written = self
             .update(keys::number(&number.id))
             .set("tenant", text(number.tenant.to_string()))
@@ -68,6 +68,7 @@ impl Table {
             .set("coexistence", super::item::number(i64::from(number.coexistence)))
             .set("list", text(keys::numbers(number.tenant)))
             .set("list_at", super::item::number(0))
+            .set("connected_at", time(now))
             .remove(&["gone_at", "expires_at"])
             // What is being erased cannot be connected; what was erased has no owner.
             .when(
