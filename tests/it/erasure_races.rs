@@ -76,6 +76,23 @@ async fn a_broadcast_still_shows_its_other_recipients() {
 }
 
 #[tokio::test]
+async fn what_waits_for_who_is_erased_is_not_sent() {
+    let (app, _) = Box::pin(lively()).await;
+    let sent = app.meta.sent_count();
+    let order = json!({"from": NUMBER, "to": format!("+{ADA}"), "type": "text", "text": {"body": "too late"}});
+    assert_eq!(app.api("POST", "/v1/messages", Some(order)).await.status, StatusCode::ACCEPTED);
+    let order = json!({"from": NUMBER, "template": {"name": "hello_world", "language": {"code": "en_US"}},
+        "category": "utility", "recipients": [format!("+{ADA}")]});
+    assert_eq!(app.api("POST", "/v1/broadcasts", Some(order)).await.status, StatusCode::ACCEPTED);
+    app.advance(1);
+    let begun = erase(&app, &contact_of(&of(&app, NUMBER, ADA).await.unwrap())).await;
+    Box::pin(app.drain()).await;
+    Box::pin(half_an_hour(&app)).await;
+    assert_eq!((app.meta.sent_count(), &erasure(&app, &begun).await["status"]), (sent, &json!("done")));
+    assert!(of(&app, NUMBER, ADA).await.is_none());
+}
+
+#[tokio::test]
 async fn a_key_that_sent_to_who_is_erased_sends_nothing_again() {
     let (app, _) = Box::pin(lively()).await;
     let order = json!({"from": NUMBER, "to": format!("+{ADA}"), "type": "text", "text": {"body": "once"}});

@@ -165,6 +165,11 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
             come_back(deps, &record, at).await;
             Outcome::Retry
         }
+        // It goes with its contact.
+        Err(StorageError::Erased) => {
+            deps.metrics.count("send_refused_by_us", "erased", 1);
+            Outcome::Done
+        }
         Err(error) => {
             tracing::error!(event = "send.not_stored", %error);
             Outcome::Retry

@@ -58,7 +58,9 @@ async fn intent(
     now: Timestamp,
 ) -> Result<Intent, StorageError> {
     let to = Recipient::Phone(job.recipient.to.clone());
-    let known = deps.table.resolve_contact(broadcast.tenant, (&to.card(), &[]), Vouched::Typed, now, now).await?;
+    // Who was erased since it was accepted gets nothing of it, and not a second time.
+    let (card, accepted_at) = (to.card(), broadcast.created_at);
+    let known = deps.table.resolve_contact(broadcast.tenant, (&card, &[]), Vouched::Typed, accepted_at, now).await?;
     let number = deps.numbers.get(&broadcast.number, deps.table.number(&broadcast.number)).await?;
     Ok(Intent {
         id: OutboundId::of_recipient(broadcast.id, job.place),

@@ -92,7 +92,7 @@ impl Table {
     /// person, and one more for a message that the window matters to.
     ///
     /// # Errors
-    /// When DynamoDB does not answer or an item is damaged.
+    /// When DynamoDB does not answer or an item is damaged; [`StorageError::Erased`] if the contact is being erased.
     pub async fn facts(
         &self,
         number: &Number,
@@ -102,7 +102,7 @@ impl Table {
         template: TemplateFacts,
     ) -> Result<Facts, StorageError> {
         let mut facts = Facts { standing, template, ..Facts::default() };
-        let contacts = self.same_person(conversation.contact()).await?;
+        let contacts = self.person(conversation.contact()).await?.ok_or(StorageError::Erased)?;
         self.add_wishes(&mut facts, &contacts, number).await?;
         if class == Class::FreeForm || facts.cool_down_until.is_some() {
             let known = self.conversation(number.tenant, conversation).await?;
