@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -11,12 +12,17 @@ use crate::domain::app::MetaApp;
 use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::token::AccessToken;
 use crate::secret::{Sealed, Secret};
+use crate::telemetry::Metrics;
+
+/// What KMS says where a policy does not allow it.
+const ACCESS_DENIED: &str = "AccessDeniedException";
 
 /// Seals and opens secrets with one KMS key.
 #[derive(Debug, Clone)]
 pub struct Vault {
     client: aws_sdk_kms::Client,
     key_id: String,
+    metrics: Option<Metrics>,
 }
 
 /// Whose secret it is and what for: the encryption context.
@@ -93,7 +99,24 @@ impl Vault {
     /// A vault over the key `key_id` (id, ARN or alias).
     #[must_use]
     pub fn new(client: aws_sdk_kms::Client, key_id: String) -> Self {
-        Self { client, key_id }
+        Self { client, key_id, metrics: None }
+    }
+
+    /// The same, counting as `kms_denied` what it was refused: somebody asks for what is not theirs, or a policy is wrong.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        Self { metrics: Some(metrics.clone()), ..self }
+    }
+
+    fn unavailable<E, R>(&self, error: &SdkError<E, R>) -> VaultError
+    where
+        E: ProvideErrorMetadata,
+    {
+        let code = error.code().unwrap_or("no answer");
+        if let (ACCESS_DENIED, Some(metrics)) = (code, &self.metrics) {
+            metrics.count("kms_denied", "operation", 1);
+        }
+        VaultError::Unavailable(code.to_owned())
     }
 
     /// Seals a secret of at most 4,096 bytes, KMS's limit.
@@ -109,7 +132,7 @@ impl Vault {
             .set_encryption_context(Some(context.pairs()))
             .send()
             .await
-            .map_err(|error| VaultError::Unavailable(code(&error)))?;
+            .map_err(|error| self.unavailable(&error))?;
         let ciphertext = answer.ciphertext_blob.ok_or(VaultError::Malformed)?;
         Ok(Sealed::from_bytes(ciphertext.into_inner()))
     }
@@ -129,7 +152,7 @@ impl Vault {
             .await
             .map_err(|error| match error.as_service_error() {
                 Some(service) if service.is_invalid_ciphertext_exception() => VaultError::WrongContext,
-                _ => VaultError::Unavailable(code(&error)),
+                _ => self.unavailable(&error),
             })?;
         let plaintext = answer.plaintext.ok_or(VaultError::Malformed)?.into_inner();
         match String::from_utf8(plaintext) {
@@ -212,11 +235,4 @@ struct AppSecrets {
 pub fn random_secret() -> Result<Secret, crate::random::NoRandomness> {
     let bytes = Zeroizing::new(crate::random::bytes::<32>()?);
     Ok(Secret::new(hex::encode(bytes.as_slice())))
-}
-
-fn code<E, R>(error: &aws_sdk_kms::error::SdkError<E, R>) -> String
-where
-    E: aws_sdk_kms::error::ProvideErrorMetadata,
-{
-    aws_sdk_kms::error::ProvideErrorMetadata::code(error).unwrap_or("no answer").to_owned()
 }

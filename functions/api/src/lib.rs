@@ -123,7 +123,7 @@ impl Deps {
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         let table = Table::new(aws.dynamodb(), config.table.clone());
-        let vault = Vault::new(aws.kms(), config.key_id.clone());
+        let vault = Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics);
         Self {
             access: Access::new(table.clone(), vault, clock.clone(), metrics.clone()),
             table,

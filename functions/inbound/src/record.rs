@@ -71,6 +71,7 @@ pub(crate) async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp
 async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadline: Timestamp) -> Outcome {
     let mut failures = Vec::new();
     let mut done = job.done;
+    let (all, mut settled) = (events.len(), job.done);
     // How far a past has come is said when the messages before it are stored.
     let (progress, items): (Vec<_>, Vec<_>) =
         events.into_iter().partition(|event| matches!(event.said, Said::HistoryProgress(..)));
@@ -94,20 +95,41 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
         done += slice.len();
         for result in apply_all(deps, slice, job).await {
             match result {
-                Ok(kept) => kept_again |= kept.is_some() && kept == job.kept,
+                Ok(kept) => {
+                    settled += 1;
+                    kept_again |= kept.is_some() && kept == job.kept;
+                }
                 Err(error) => failures.push(error),
             }
         }
     }
     if failures.is_empty() {
-        failures.extend(apply_all(deps, progress, job).await.into_iter().filter_map(Result::err));
+        for result in apply_all(deps, progress, job).await {
+            match result {
+                Ok(_) => settled += 1,
+                Err(error) => failures.push(error),
+            }
+        }
     }
     if let (Some(kept), false) = (&job.kept, kept_again || !failures.is_empty())
         && let Err(error) = deps.table.forget_kept(kept).await
     {
         failures.push(error.into());
     }
-    if failures.is_empty() { Outcome::Done } else { not_stored(&failures) }
+    if !failures.is_empty() {
+        return not_stored(&failures);
+    }
+    if settled != all {
+        // The law that nothing is lost, checked where it would be broken: the record is not acknowledged.
+        deps.metrics.count("inbound_imbalance", "items", 1);
+        tracing::error!(event = "inbound.imbalance", items = all, settled);
+        return Outcome::Retry;
+    }
+    if !job.replayed && job.done == 0 {
+        let lag = deps.clock.now().duration_since(job.received_at).as_millis();
+        deps.metrics.took_ms("ingest_lag_ms", i64::try_from(lag).unwrap_or(i64::MAX));
+    }
+    Outcome::Done
 }
 
 async fn apply_all(deps: &Deps, events: Vec<InboundEvent>, job: &InboundJob) -> Vec<Result<Option<String>, NotStored>> {

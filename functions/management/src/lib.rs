@@ -87,7 +87,7 @@ impl Deps {
     /// When the Graph client cannot set up TLS.
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         let table = Table::new(aws.dynamodb(), config.table.clone());
-        let vault = Vault::new(aws.kms(), config.key_id.clone());
+        let vault = Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics);
         Ok(Self {
             access: Access::new(table.clone(), vault.clone(), clock.clone(), metrics),
             table,

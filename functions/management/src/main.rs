@@ -8,6 +8,7 @@ use shared::telemetry::{self, Metrics};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
-    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), Metrics::emf("management"))?;
-    lambda_http::run(management::router(deps)).await
+    let metrics = Metrics::emf("management");
+    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), metrics.clone())?;
+    lambda_http::run(metrics.flushed_after(management::router(deps))).await
 }

@@ -79,7 +79,7 @@ impl Deps {
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         Ok(Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
-            vault: Vault::new(aws.kms(), config.key_id.clone()),
+            vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics),
             archive: Archive::new(aws.s3(), config.bucket.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             clock,

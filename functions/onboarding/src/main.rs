@@ -10,10 +10,11 @@ use shared::telemetry::{self, Metrics};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
-    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), Metrics::emf("onboarding"))?;
-    let deps = &deps;
+    let metrics = Metrics::emf("onboarding");
+    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), metrics.clone())?;
+    let (deps, metrics) = (&deps, &metrics);
     let handle = |event: LambdaEvent<SqsEvent>| async move {
-        Ok::<_, lambda_runtime::Error>(onboarding::handle(deps, event.payload).await)
+        Ok::<_, lambda_runtime::Error>(metrics.flushed(onboarding::handle(deps, event.payload)).await)
     };
     lambda_runtime::run(service_fn(handle)).await
 }

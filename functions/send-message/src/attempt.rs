@@ -171,7 +171,12 @@ pub(crate) async fn send(
     }
     // Between the claim and the wire there is no await but the request itself.
     let (outcome, suspected) = match body {
-        Ok(body) => watched(deps, &ready.number.id, &ready.prepared.token, body).await,
+        Ok(body) => {
+            let answered = watched(deps, &ready.number.id, &ready.prepared.token, body).await;
+            let took = deps.clock.now().duration_since(now).as_millis();
+            deps.metrics.took_ms("graph_ms", i64::try_from(took).unwrap_or(i64::MAX));
+            answered
+        }
         Err(_) => {
             let no_body = ProviderError::ours("no_body", "the request body could not be made");
             (SendOutcome::Refused(no_body), false)

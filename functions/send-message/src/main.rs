@@ -11,11 +11,11 @@ use shared::telemetry::{self, Metrics};
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let metrics = Metrics::emf("send-message");
-    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), metrics)?;
-    let deps = &deps;
+    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), metrics.clone())?;
+    let (deps, metrics) = (&deps, &metrics);
     let handle = |event: LambdaEvent<SqsEvent>| async move {
         let deadline = at_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
-        Ok::<_, lambda_runtime::Error>(send_message::handle(deps, event.payload, deadline).await)
+        Ok::<_, lambda_runtime::Error>(metrics.flushed(send_message::handle(deps, event.payload, deadline)).await)
     };
     lambda_runtime::run(service_fn(handle)).await
 }

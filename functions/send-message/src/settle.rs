@@ -43,6 +43,11 @@ fn result_of(deps: &Deps, intent: &Intent, facts: &SendFacts, claim: Claim, outc
     match outcome {
         SendOutcome::Accepted { wamid, held } => {
             deps.metrics.count("send_accepted", if *held { "held" } else { "meta" }, 1);
+            // Of what had nothing to wait for.
+            if facts.claim.is_none() && intent.broadcast.is_none() && intent.not_before <= intent.accepted_at() {
+                let lag = deps.clock.now().duration_since(intent.accepted_at()).as_millis();
+                deps.metrics.took_ms("send_lag_ms", i64::try_from(lag).unwrap_or(i64::MAX));
+            }
             SendResult::Sent(wamid.clone(), *held)
         }
         SendOutcome::Doubtful(error, soft) => {

@@ -9,6 +9,6 @@ use signup_callback::{Config, Deps};
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let metrics = Metrics::emf("signup-callback");
-    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), metrics)?;
-    lambda_http::run(signup_callback::router(deps)).await
+    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Clock::system(), metrics.clone())?;
+    lambda_http::run(metrics.flushed_after(signup_callback::router(deps))).await
 }

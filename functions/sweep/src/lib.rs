@@ -3,6 +3,7 @@
 //! doubt that nothing settled for a day is handed to a person. Doing it twice, or late, changes nothing.
 
 mod history;
+mod ledger;
 
 use std::collections::HashMap;
 
@@ -34,6 +35,8 @@ const AFTER_PUTTING_BACK: SignedDuration = SignedDuration::from_mins(5);
 const HISTORY_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// How soon Meta is asked again that did not answer.
 const HISTORY_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+/// A doubt that old is somebody's work.
+const OLD_DOUBT: SignedDuration = SignedDuration::from_mins(15);
 /// The lease of a run: longer than the function's timeout, so that two runs are never at the same work.
 const LEASE: SignedDuration = SignedDuration::from_secs(55);
 /// What the lease is called.
@@ -103,7 +106,7 @@ impl Deps {
     pub fn new(aws: &AwsConfig, config: &Config, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         let history = if config.message_history {
             let graph = GraphClient::new(&config.graph_url, &config.graph_version)?;
-            Some(History { graph, vault: Vault::new(aws.kms(), config.key_id.clone()) })
+            Some(History { graph, vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics) })
         } else {
             None
         };
@@ -156,6 +159,11 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
             deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
         }
+    }
+    // Last, and on the heap: repairing comes first, and a thread's stack may be small.
+    if let Err(error) = Box::pin(ledger::check(deps, &holder, now)).await {
+        tracing::error!(event = "ledger.not_checked", %error);
+        trouble = Some(error.into());
     }
     deps.table.give_back(JOB, &holder).await?;
     deps.metrics.count("heartbeat", "sweep", 1);
@@ -274,6 +282,9 @@ async fn settle(
     }
     match step {
         AfterDoubt::Wait(until) => {
+            if claimed_before(facts, intent, now) > OLD_DOUBT {
+                deps.metrics.count("unknown_old", "waits", 1);
+            }
             deps.table.look_again(due, asked_again.map_or(until, |again| until.min(again))).await?;
         }
         AfterDoubt::TryAgain => {
@@ -295,6 +306,11 @@ async fn settle(
         AfterDoubt::Settled => deps.table.leave_due_list(due).await?,
     }
     Ok(())
+}
+
+/// How long ago it was claimed.
+fn claimed_before(facts: &SendFacts, intent: &Intent, now: Timestamp) -> SignedDuration {
+    now.duration_since(facts.claim.map_or(intent.accepted_at(), |claim| claim.claimed_at()))
 }
 
 fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {

@@ -9,10 +9,11 @@ use token_refresh::{Config, Deps};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
-    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, Metrics::emf("token-refresh"))?;
-    let (deps, clock) = (&deps, &Clock::system());
+    let metrics = Metrics::emf("token-refresh");
+    let deps = Deps::new(&AwsConfig::from_env()?, &Config::from_env()?, metrics.clone())?;
+    let (deps, metrics, clock) = (&deps, &metrics, &Clock::system());
     let handle = |_: LambdaEvent<serde_json::Value>| async move {
-        token_refresh::run(deps, clock.now()).await.map_err(lambda_runtime::Error::from)
+        metrics.flushed(token_refresh::run(deps, clock.now())).await.map_err(lambda_runtime::Error::from)
     };
     lambda_runtime::run(service_fn(handle)).await
 }

@@ -49,6 +49,9 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
     let renewed =
         if facts.ends_soon(now) { renew(deps, (&app, &secret), (account, &record), &token, now).await? } else { None };
     let (facts, version) = renewed.unwrap_or((facts, record.version));
+    if let Some(ends) = facts.ends_at() {
+        deps.metrics.now_at("token_days_left", ends.duration_since(now).as_hours() / 24);
+    }
     if let Some(days) = facts.ends_at().and_then(|ends| warning(ends, now)) {
         deps.metrics.count("token_refresh", "ends_soon", 1);
         tell(deps, &record, account, &format!("ends_in_{days}_days"), ENDS, now).await?;

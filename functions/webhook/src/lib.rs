@@ -71,7 +71,7 @@ impl Deps {
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
-            vault: Vault::new(aws.kms(), config.key_id.clone()),
+            vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics),
             inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
             archive: Archive::new(aws.s3(), config.bucket.clone()),
             apps: Cache::keeping_stale(clock.clone(), CACHE_FOR),

@@ -28,7 +28,10 @@ pub(crate) async fn receive(
 ) -> StatusCode {
     let body = match read(body).await {
         Ok(body) => body,
-        Err(TooLarge) => return reject(&deps, "too_large", StatusCode::PAYLOAD_TOO_LARGE),
+        Err(TooLarge) => {
+            deps.metrics.count("webhook_too_large", "body", 1);
+            return reject(&deps, "too_large", StatusCode::PAYLOAD_TOO_LARGE);
+        }
     };
     let Some(unverified) = signature_of(&headers) else {
         return reject(&deps, "no_signature", StatusCode::UNAUTHORIZED);
@@ -39,6 +42,7 @@ pub(crate) async fn receive(
         Err(Unavailable) => return reject(&deps, "unavailable", StatusCode::SERVICE_UNAVAILABLE),
     };
     let Some(authentic) = signature::verify(&app.app_secrets, unverified, body) else {
+        deps.metrics.count("webhook_bad_signature", "meta", 1);
         return reject(&deps, "signature", StatusCode::UNAUTHORIZED);
     };
     match enqueue(&deps, app.id, &authentic).await {

@@ -164,7 +164,8 @@ impl Stack {
     /// # Errors
     /// When the Graph client cannot be built.
     pub fn functions(&self, graph_url: &str) -> Result<Functions, String> {
-        let (config, clock) = (&self.config, &self.clock);
+        // Each signs with its own key, named for it, as each has a role of its own.
+        let (config, clock) = (|function: &str| self.config.signed_by(function), &self.clock);
         let metrics = Metrics::in_memory("sandbox");
         let (table, key_id) = (TABLE.to_owned(), KEY.to_owned());
         let outbound_queue_url = Sqs::url(OUTBOUND);
@@ -233,8 +234,8 @@ impl Stack {
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
             silence: self.silence,
         };
-        let webhook = webhook::Deps::new(config, &webhook, clock.clone(), metrics.clone());
-        let api = api::Deps::new(config, &api, clock.clone(), metrics.clone());
+        let webhook = webhook::Deps::new(&config("webhook"), &webhook, clock.clone(), metrics.clone());
+        let api = api::Deps::new(&config("api"), &api, clock.clone(), metrics.clone());
         let refresh = token_refresh::Config {
             table: TABLE.to_owned(),
             key_id: KEY.to_owned(),
@@ -250,7 +251,7 @@ impl Stack {
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
             public_url: self.public_url.clone(),
         };
-        let management = management::Deps::new(config, &management, clock.clone(), metrics.clone())
+        let management = management::Deps::new(&config("management"), &management, clock.clone(), metrics.clone())
             .map_err(|error| error.to_string())?;
         let offboarding = offboarding::Config {
             table: TABLE.to_owned(),
@@ -259,7 +260,7 @@ impl Stack {
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
         };
-        let signup = signup_callback::Deps::new(config, &signup, clock.clone(), metrics.clone())
+        let signup = signup_callback::Deps::new(&config("signup-callback"), &signup, clock.clone(), metrics.clone())
             .map_err(|error| error.to_string())?;
         Ok(Functions {
             // The API's fallback answers what no function knows.
@@ -267,17 +268,22 @@ impl Stack {
                 .merge(signup_callback::router(signup))
                 .merge(management::router(management))
                 .merge(api::router(api)),
-            token_refresh: token_refresh::Deps::new(config, &refresh, metrics.clone())
+            token_refresh: token_refresh::Deps::new(&config("token-refresh"), &refresh, metrics.clone())
                 .map_err(|error| error.to_string())?,
-            offboarding: offboarding::Deps::new(config, &offboarding, clock.clone(), metrics.clone())
+            offboarding: offboarding::Deps::new(&config("offboarding"), &offboarding, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
-            onboarding: onboarding::Deps::new(config, &onboarding, clock.clone(), metrics.clone())
+            onboarding: onboarding::Deps::new(&config("onboarding"), &onboarding, clock.clone(), metrics.clone())
                 .map_err(|error| error.to_string())?,
-            inbound: inbound::Deps::new(config, &inbound, clock.clone(), metrics.clone()),
-            send_message: send_message::Deps::new(config, &send_message, clock.clone(), metrics.clone())
-                .map_err(|error| error.to_string())?,
-            sweep: sweep::Deps::new(config, &sweep, metrics.clone()).map_err(|error| error.to_string())?,
-            release: release::Deps::new(config, &release, clock.clone(), metrics.clone()),
+            inbound: inbound::Deps::new(&config("inbound"), &inbound, clock.clone(), metrics.clone()),
+            send_message: send_message::Deps::new(
+                &config("send-message"),
+                &send_message,
+                clock.clone(),
+                metrics.clone(),
+            )
+            .map_err(|error| error.to_string())?,
+            sweep: sweep::Deps::new(&config("sweep"), &sweep, metrics.clone()).map_err(|error| error.to_string())?,
+            release: release::Deps::new(&config("release"), &release, clock.clone(), metrics.clone()),
             stack: self.clone(),
             metrics,
         })

@@ -53,6 +53,10 @@ impl Access {
         }
     }
 
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }

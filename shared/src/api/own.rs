@@ -14,7 +14,8 @@ impl Access {
     /// 404 if it is not the tenant's.
     pub async fn number_of(&self, tenant: TenantId, id: &PhoneNumberId) -> Result<Number, Problem> {
         let number = self.table().number(id).await?;
-        number.filter(|number| number.tenant == tenant).ok_or_else(Problem::not_found)
+        let other = number.as_ref().is_some_and(|number| number.tenant != tenant);
+        number.filter(|number| number.tenant == tenant).ok_or_else(|| self.not_theirs("number", other))
     }
 
     /// The tenant's conversation.
@@ -22,7 +23,17 @@ impl Access {
     /// # Errors
     /// 404 if it is not the tenant's.
     pub async fn conversation_of(&self, tenant: TenantId, id: &ConversationId) -> Result<Conversation, Problem> {
-        self.table().conversation(tenant, id).await?.ok_or_else(Problem::not_found)
+        if let Some(conversation) = self.table().conversation(tenant, id).await? {
+            return Ok(conversation);
+        }
+        let number = self.table().number(id.number()).await?;
+        Err(self.not_theirs("conversation", number.is_some_and(|number| number.tenant != tenant)))
+    }
+
+    /// The same answer whether it is another's or nobody's; only we count the difference.
+    fn not_theirs(&self, what: &str, others: bool) -> Problem {
+        self.metrics().count("cross_tenant_attempt", what, u64::from(others));
+        Problem::not_found()
     }
 
     /// The tenant's account.
@@ -31,6 +42,7 @@ impl Access {
     /// 404 if it is not the tenant's.
     pub async fn account_of(&self, tenant: TenantId, id: &WabaId) -> Result<AccountRecord, Problem> {
         let account = self.table().account(id).await?;
-        account.filter(|account| account.tenant == tenant).ok_or_else(Problem::not_found)
+        let other = account.as_ref().is_some_and(|account| account.tenant != tenant);
+        account.filter(|account| account.tenant == tenant).ok_or_else(|| self.not_theirs("account", other))
     }
 }

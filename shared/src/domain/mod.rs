@@ -15,6 +15,7 @@ pub mod erasure;
 pub mod event;
 pub mod health;
 pub mod ids;
+pub mod ledger;
 pub mod media;
 pub mod message;
 pub mod number;

@@ -290,7 +290,7 @@ fn idempotency_item(tenant: TenantId, idempotency: &Idempotency, now: Timestamp)
     Item(item)
 }
 
-fn read_intent(conversation: ConversationId, id: OutboundId, item: &Item) -> Result<Intent, StorageError> {
+pub(super) fn read_intent(conversation: ConversationId, id: OutboundId, item: &Item) -> Result<Intent, StorageError> {
     let to = match item.parsed_optional("to_phone", PhoneNumber::parse)? {
         Some(phone) => Recipient::Phone(phone),
         None => Recipient::UserId(item.required("to_user_id")?.to_owned()),

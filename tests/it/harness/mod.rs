@@ -2,6 +2,7 @@
 //! until it is moved.
 
 pub(crate) mod fixtures;
+pub(crate) mod iam;
 mod invariants;
 pub(crate) mod world;
 
@@ -78,6 +79,7 @@ impl App {
         let graph_url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(meta::serve(listener, meta::routes(meta.clone())));
         let functions = stack.functions(&graph_url).unwrap();
+        stack.aws.set_permissions(iam::permissions());
         stack.faults.clear();
         Self { stack, meta, seed, functions, clock, graph_url }
     }

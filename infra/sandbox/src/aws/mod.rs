@@ -12,6 +12,7 @@ mod connector;
 mod dynamodb;
 pub mod faults;
 pub mod kms;
+pub mod permissions;
 mod s3;
 pub mod sqs;
 
@@ -27,6 +28,7 @@ use shared::clock::Clock;
 use capacity::{Capacity, Meter};
 use faults::{Faults, Verdict};
 use kms::Kms;
+use permissions::Permissions;
 use sqs::Sqs;
 
 /// The region that embedded AWS says it is in.
@@ -60,6 +62,7 @@ pub struct EmbeddedAws {
     sqs: Sqs,
     faults: Arc<Faults>,
     tap: Mutex<Option<Tap>>,
+    permissions: Mutex<Option<Permissions>>,
     meter: Meter,
     // Removes the in-memory installation's bucket folder when the last user is gone.
     _bucket_folder: Option<tempfile::TempDir>,
@@ -101,6 +104,7 @@ impl EmbeddedAws {
             sqs: Sqs::open(clock, folder.map(|folder| folder.join("sqs.json")))?,
             faults,
             tap: Mutex::default(),
+            permissions: Mutex::default(),
             meter: Meter::default(),
             _bucket_folder: temporary,
         })
@@ -134,6 +138,19 @@ impl EmbeddedAws {
         *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = tap;
     }
 
+    /// Asks from now on whether each request is allowed to whoever signed it.
+    pub fn set_permissions(&self, permissions: Permissions) {
+        *self.permissions.lock().unwrap_or_else(PoisonError::into_inner) = Some(permissions);
+    }
+
+    /// The first thing that a request asks for and may not have.
+    fn refusal(&self, target: Option<&str>, request: &Request<Bytes>) -> Option<String> {
+        let permissions = self.permissions.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let signer = permissions::signer(request)?;
+        let refused = permissions::asked(target, request).into_iter().find(|asked| !permissions(&signer, asked))?;
+        Some(format!("{signer} is not authorized to perform {} on {}", refused.action, refused.resource))
+    }
+
     /// An HTTP client for the AWS SDK that is answered here.
     #[must_use]
     pub fn http_client(self: &Arc<Self>) -> SharedHttpClient {
@@ -149,6 +166,9 @@ impl EmbeddedAws {
             Some(tap) => request.map(|body| tap(&name, body)),
             None => request,
         };
+        if let Some(refusal) = self.refusal(target.as_deref(), &request) {
+            return problem(400, "AccessDeniedException", &refusal);
+        }
         // A network would let others go first, on the way there and on the way back.
         tokio::task::yield_now().await;
         let response = self.answer_now(&name, target.as_deref(), request).await;

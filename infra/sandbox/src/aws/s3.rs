@@ -10,6 +10,8 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 
 /// Both keys of what runs embedded.
 const KEYS: &str = "embedded";
+/// Functions that sign links.
+const SIGNERS: [&str; 2] = ["api", "management"];
 
 pub(super) struct Buckets {
     open: S3Service,
@@ -23,7 +25,11 @@ pub(super) fn service(folder: &Path) -> Result<Buckets, String> {
         s3s_fs::FileSystem::new(folder).map_err(|error| format!("{} cannot hold objects: {error:?}", folder.display()))
     };
     let mut signed = S3ServiceBuilder::new(files()?);
-    signed.set_auth(SimpleAuth::from_single(KEYS, KEYS));
+    let mut keys = SimpleAuth::from_single(KEYS, KEYS);
+    for function in SIGNERS {
+        keys.register(function.into(), KEYS.into());
+    }
+    signed.set_auth(keys);
     Ok(Buckets { open: S3ServiceBuilder::new(files()?).build(), signed: signed.build() })
 }
 

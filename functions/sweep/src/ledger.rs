@@ -1,0 +1,65 @@
+//! Every quarter of an hour: what was accepted an hour ago, and a day ago, is read again, and each message must be accounted for.
+
+use shared::clock::{SignedDuration, Timestamp, at_millis};
+use shared::domain::ledger::looks_stranded;
+use shared::domain::pacing::Pace;
+use shared::storage::{LedgerEntry, StorageError};
+
+use crate::{Deps, after};
+
+/// A quarter of an hour: what is checked at once.
+const SLOT: SignedDuration = SignedDuration::from_mins(15);
+/// How long after its acceptance a message is checked: when everything ordinary is over, and again when most waits are.
+const AGES: [SignedDuration; 2] = [SignedDuration::from_hours(1), SignedDuration::from_hours(24)];
+/// Entries of one tenant's inbox looked through in one check: half a minute of reading. Of a tenant with more, the first are checked.
+const ENTRIES_MAX: usize = 20_000;
+/// Tenants in one page of their list.
+const TENANTS: u16 = 100;
+
+/// Checks the two slots that are due, if nobody has checked them: the lease of a slot is never given back.
+pub(crate) async fn check(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), StorageError> {
+    let slot = now.as_millisecond().div_euclid(SLOT_MILLIS);
+    let begins = at_millis(slot * SLOT_MILLIS);
+    if !deps.table.take_lease("ledger", holder, after(begins, SLOT), now).await? {
+        return Ok(());
+    }
+    let (mut cursor, mut checked, mut stranded) = (None, 0_usize, 0_i64);
+    loop {
+        let page = deps.table.tenants(TENANTS, cursor.as_deref()).await?;
+        for tenant in page.items {
+            for age in AGES {
+                let from = begins.checked_sub(age).unwrap_or(Timestamp::MIN);
+                let entries = deps.table.accepted_between(tenant.id, (from, after(from, SLOT)), ENTRIES_MAX).await?;
+                checked += entries.len();
+                for entry in entries {
+                    if is_stranded(deps, &entry, now).await? {
+                        stranded += 1;
+                        tracing::error!(event = "ledger.stranded", message_id = %entry.intent.id);
+                    }
+                }
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    tracing::info!(event = "ledger.checked", messages = checked, stranded);
+    deps.metrics.count("ledger_checked", "message", checked as u64);
+    deps.metrics.now_at("ledger_imbalance", stranded);
+    Ok(())
+}
+
+/// [`SLOT`] in milliseconds.
+const SLOT_MILLIS: i64 = 15 * 60 * 1_000;
+
+/// Nothing in the message's item, nor its number's standing, nor what stands before it says why it is not settled.
+async fn is_stranded(deps: &Deps, entry: &LedgerEntry, now: Timestamp) -> Result<bool, StorageError> {
+    let LedgerEntry { intent, facts, is_listed } = entry;
+    if !looks_stranded(intent, facts, *is_listed, now) {
+        return Ok(false);
+    }
+    let pace: Pace = deps.table.pace(intent.conversation.number()).await?;
+    let waits = [pace.paused_until, pace.suspect_until].into_iter().flatten().any(|until| until > now);
+    Ok(!waits && !deps.table.waits_behind(&intent.conversation, intent.id).await?)
+}
