@@ -1,18 +1,23 @@
 //! The AWS clients: built once, from the variables Lambda sets. What answers them is the only thing that changes
 //! between AWS, an emulator (`AWS_ENDPOINT_URL`) and the sandbox's embedded AWS (an HTTP client in the same process).
 
+mod direct;
+
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
-use aws_smithy_http_client::{Builder, tls};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_http_client::{Builder, Connector, tls};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::region::Region;
 
+pub use direct::{Direct, DirectError, Service};
+
 use crate::config::{self, ConfigError};
 
+const RING: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
 /// Tries of one AWS call, the first included: two repeats fit into the three seconds a webhook may spend.
 const ATTEMPTS: u32 = 3;
 /// Time to open a connection to an AWS endpoint in the same region.
@@ -43,6 +48,8 @@ pub struct AwsConfig {
     credentials: Credentials,
     endpoint: Option<String>,
     http: SharedHttpClient,
+    /// What answers requests that are signed by hand, where it is not a network.
+    embedded: Option<SharedHttpConnector>,
     attempts: u32,
 }
 
@@ -60,13 +67,13 @@ impl AwsConfig {
             None,
             "environment",
         );
-        let http =
-            Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
+        let http = Builder::new().tls_provider(RING).build_https();
         Ok(Self {
             region: config::required("AWS_REGION")?,
             credentials,
             endpoint: config::optional("AWS_ENDPOINT_URL"),
             http,
+            embedded: None,
             attempts: ATTEMPTS,
         })
     }
@@ -74,12 +81,13 @@ impl AwsConfig {
     /// Clients whose requests are answered by `http` instead of a network, for the sandbox and tests. They try once:
     /// in one process there is no network to repeat for, and a test decides what fails.
     #[must_use]
-    pub fn embedded(http: SharedHttpClient) -> Self {
+    pub fn embedded(http: SharedHttpClient, connector: SharedHttpConnector) -> Self {
         Self {
             region: "us-east-1".to_owned(),
             credentials: Credentials::new("embedded", "embedded", None, None, "embedded"),
             endpoint: Some("http://aws.embedded".to_owned()),
             http,
+            embedded: Some(connector),
             attempts: 1,
         }
     }
@@ -119,6 +127,23 @@ impl AwsConfig {
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3, self).force_path_style(self.endpoint.is_some()).build())
+    }
+
+    /// AWS without its SDK. Its connections are its own.
+    #[must_use]
+    pub fn direct(&self) -> Direct {
+        let network = || {
+            let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+            let connector = Connector::builder().tls_provider(RING).connector_settings(settings).sleep_impl(sleep());
+            SharedHttpConnector::new(connector.build())
+        };
+        Direct {
+            connector: self.embedded.clone().unwrap_or_else(network),
+            identity: self.credentials.clone().into(),
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            attempts: self.attempts,
+        }
     }
 
     fn retries(&self) -> RetryConfig {

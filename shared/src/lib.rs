@@ -24,6 +24,7 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod keyring;
 pub mod limits;
 pub mod random;
 pub mod secret;

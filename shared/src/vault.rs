@@ -60,7 +60,9 @@ pub enum Context {
 }
 
 impl Context {
-    fn pairs(&self) -> HashMap<String, String> {
+    /// As KMS is told it.
+    #[must_use]
+    pub fn pairs(&self) -> HashMap<String, String> {
         let (purpose, owner) = match self {
             Self::MetaApp(app) => ("app", vec![("app", app.to_string())]),
             Self::SystemToken(app) => ("system-token", vec![("app", app.to_string())]),
@@ -209,11 +211,18 @@ impl Vault {
     /// # Errors
     /// As [`Vault::open`].
     pub async fn open_app(&self, id: &MetaAppId, sealed: &Sealed) -> Result<MetaApp, VaultError> {
-        let json = self.open(sealed, &Context::MetaApp(id.clone())).await?;
-        let wire: AppSecrets = serde_json::from_str(json.expose()).map_err(|_| VaultError::Malformed)?;
-        let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
-        Ok(MetaApp { id: id.clone(), app_secrets: hidden(wire.app_secrets), verify_tokens: hidden(wire.verify_tokens) })
+        read_app(id, &self.open(sealed, &Context::MetaApp(id.clone())).await?)
     }
+}
+
+/// A Meta app's secrets as they were sealed.
+///
+/// # Errors
+/// [`VaultError::Malformed`] when they are something else.
+pub fn read_app(id: &MetaAppId, opened: &Secret) -> Result<MetaApp, VaultError> {
+    let wire: AppSecrets = serde_json::from_str(opened.expose()).map_err(|_| VaultError::Malformed)?;
+    let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
+    Ok(MetaApp { id: id.clone(), app_secrets: hidden(wire.app_secrets), verify_tokens: hidden(wire.verify_tokens) })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -17,6 +17,7 @@
 
 mod end_to_end;
 mod function;
+mod https;
 mod inbound;
 mod inbox;
 mod runtime_api;

@@ -16,6 +16,7 @@ use shared::provider::meta::signature;
 use shared::secret::Secret;
 
 use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, stop};
+use crate::https::{self, Served};
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
 
@@ -25,7 +26,8 @@ const STARTS: usize = 15;
 const WARM: usize = 4_000;
 
 pub(crate) async fn measure() -> Vec<(&'static str, String)> {
-    let binary = build("webhook");
+    // One built before is compared with one built now: `BENCH_WEBHOOK=<binary>`.
+    let binary = shared::config::optional("BENCH_WEBHOOK").map_or_else(|| build("webhook"), Into::into);
     let size = std::fs::metadata(&binary).unwrap().len();
     let mut zip = DeflateEncoder::new(Vec::new(), Compression::best());
     zip.write_all(&std::fs::read(&binary).unwrap()).unwrap();
@@ -33,12 +35,7 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
 
     let stack = Stack::start(None, Clock::system()).await.unwrap();
     let seed = Seed::load_or_plant(None, &stack).await.unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let aws = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn({
-        let routes = aws_routes(stack.aws.clone());
-        async move { axum::serve(listener, routes).await.unwrap() }
-    });
+    let aws = https::serve(aws_routes(stack.aws.clone())).await;
     let event = event(&seed);
     let (mut inits, mut firsts) = (Vec::new(), Vec::new());
     for _ in 1..STARTS {
@@ -78,7 +75,7 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
 }
 
 /// Spawns the function and gives it its first event.
-async fn start(binary: &Path, aws: &str, event: &str) -> (Child, RuntimeApi, f64, f64) {
+async fn start(binary: &Path, aws: &Served, event: &str) -> (Child, RuntimeApi, f64, f64) {
     let api = RuntimeApi::start().await;
     let since = Instant::now();
     let variables = [
@@ -86,8 +83,9 @@ async fn start(binary: &Path, aws: &str, event: &str) -> (Child, RuntimeApi, f64
         ("KEY_ID", KEY.to_owned()),
         ("BUCKET_NAME", BUCKET.to_owned()),
         ("INBOUND_QUEUE_URL", Sqs::url(INBOUND)),
+        ("SSL_CERT_FILE", aws.trusted.to_string_lossy().into_owned()),
     ];
-    let function = spawn(binary, "webhook", 256, &api.address, aws, &variables);
+    let function = spawn(binary, "webhook", 256, &api.address, &aws.url, &variables);
     let init = api.first_next().await.duration_since(since).as_secs_f64() * 1e3;
     let since = Instant::now();
     let answer = api.invoke(event).await;

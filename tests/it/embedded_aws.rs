@@ -14,7 +14,7 @@ use shared::vault::{Context, VaultError};
 use crate::harness::App;
 
 fn aws(app: &App) -> AwsConfig {
-    AwsConfig::embedded(app.stack.aws.http_client())
+    app.stack.aws.config()
 }
 
 #[tokio::test]

@@ -172,9 +172,12 @@ pub(crate) async fn create(
         return Err(Problem::invalid("requests_per_second", &rule));
     }
     let key = ApiKey::generate(now)?;
+    let peppers = deps.access.pepper().await?;
+    let (version, pepper) = peppers.current();
     let record = ApiKeyRecord {
         id: key.id.clone(),
-        hash: hash(&key, &*deps.access.pepper().await?),
+        hash: hash(&key, pepper),
+        pepper: version,
         tenant: Some(tenant),
         scopes,
         name,

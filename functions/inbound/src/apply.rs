@@ -12,13 +12,13 @@ use shared::domain::ids::{ContactId, ConversationId, MessageId, MetaAppId, Phone
 use shared::domain::message::{ForeignMessage, HistoryThread, Origin};
 use shared::domain::number::Number;
 use shared::domain::policy::Consequence;
+use shared::keyring::{self, Keyring, SystemSecretName};
 use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
-use shared::provider::meta::callback_data::CallbackData;
+use shared::provider::meta::callback_data::{CallbackData, Opened};
 use shared::provider::meta::error;
 use shared::queue::QueueError;
-use shared::secret::Secret;
 use shared::storage::{Applied, ArchiveError, Noted, Resolved, StorageError, Stored, Table, Vouched, hour_of};
-use shared::vault::{Context, VaultError};
+use shared::vault::VaultError;
 
 use crate::{Deps, account};
 
@@ -342,11 +342,18 @@ async fn apply_status(
         deps.metrics.count("status_foreign", "no_callback_data", 1);
         return Ok(());
     };
-    let key = callback_mac(deps).await?;
-    let ours = CallbackData::open(unverified, &key, number.tenant);
-    let Some(data) = ours.filter(|data| *data.conversation.number() == number.id) else {
-        deps.metrics.count("status_foreign", "not_ours", 1);
-        return Ok(());
+    let mut opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
+    if opened == Opened::Newer {
+        // The key was replaced a moment ago.
+        deps.callback_mac.forget(&());
+        opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
+    }
+    let data = match opened {
+        Opened::Ours(data) if *data.conversation.number() == number.id => data,
+        _ => {
+            deps.metrics.count("status_foreign", "not_ours", 1);
+            return Ok(());
+        }
     };
     let applied = deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await?;
     let counts = applied != Applied::NoMessage;
@@ -381,13 +388,10 @@ async fn apply_status(
     Ok(())
 }
 
-async fn callback_mac(deps: &Deps) -> Result<Arc<Secret>, NotStored> {
-    let fetch = async {
-        let Some(sealed) = deps.table.system_secret("callback-mac").await? else { return Ok(None) };
-        let secret = deps.vault.open(&sealed, &Context::CallbackMac).await?;
-        Ok::<_, NotStored>(Some(Arc::new(secret)))
-    };
-    deps.callback_mac.get(&(), fetch).await?.ok_or(NotStored::NoCallbackMac)
+async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotStored> {
+    let from = (&deps.table, &deps.vault);
+    let known = keyring::remembered::<NotStored>(&deps.callback_mac, from, SystemSecretName::CallbackMac).await?;
+    known.ok_or(NotStored::NoCallbackMac)
 }
 
 /// Keeps an item raw, in the bucket where it is too large for the table, and counts why.

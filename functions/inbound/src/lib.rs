@@ -8,8 +8,6 @@ mod apply;
 mod record;
 mod replay;
 
-use std::sync::Arc;
-
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
@@ -21,7 +19,6 @@ use shared::domain::ids::{PhoneNumberId, TenantId};
 use shared::domain::number::Number;
 use shared::limits::CACHE_FOR;
 use shared::queue::{Outcome, Queue, run_standard};
-use shared::secret::Secret;
 use shared::storage::{Archive, Resolved, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
@@ -77,7 +74,7 @@ pub struct Deps {
     numbers: Cache<PhoneNumberId, Number>,
     contacts: Cache<(TenantId, Vec<Alias>), Resolved>,
     seen: Cache<(PhoneNumberId, Seen, Timestamp), ()>,
-    callback_mac: Cache<(), Arc<Secret>>,
+    callback_mac: shared::keyring::Remembered,
 }
 
 impl Deps {

@@ -31,7 +31,6 @@ use shared::domain::token::AccessToken;
 use shared::limits::{ACCEPTING_TAKES, CACHE_FOR};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::queue::{OutboundWork, Outcome, Queue, run_fifo};
-use shared::secret::Secret;
 use shared::storage::{Archive, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
@@ -100,7 +99,7 @@ pub struct Deps {
     paces: Cache<PhoneNumberId, Pace>,
     broadcasts: Cache<BroadcastId, Broadcast>,
     tokens: Cache<WabaId, Arc<AccessToken>>,
-    callback_mac: Cache<(), Arc<Secret>>,
+    callback_mac: shared::keyring::Remembered,
 }
 
 impl Deps {

@@ -7,9 +7,9 @@ use shared::domain::number::Number;
 use shared::domain::outbound::Intent;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::token::AccessToken;
+use shared::keyring::{self, Keyring, SystemSecretName};
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::message;
-use shared::secret::Secret;
 use shared::storage::{ArchiveError, StorageError};
 use shared::vault::{Context, VaultError};
 
@@ -18,7 +18,7 @@ use crate::{Deps, files};
 /// A message ready for the wire, but for the attempt's number.
 pub(crate) struct Prepared {
     pub(crate) token: Arc<AccessToken>,
-    callback_mac: Arc<Secret>,
+    callback_mac: Arc<Keyring>,
     /// What is said, with Meta's ids of files in place of ours.
     says: Outgoing,
 }
@@ -65,10 +65,8 @@ pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<AccessToke
     deps.tokens.get(&number.waba, fetch).await?.ok_or(NotReady::Waiting("the account has no access token"))
 }
 
-async fn callback_mac(deps: &Deps) -> Result<Arc<Secret>, NotReady> {
-    let fetch = async {
-        let Some(sealed) = deps.table.system_secret("callback-mac").await? else { return Ok(None) };
-        Ok::<_, NotReady>(Some(Arc::new(deps.vault.open(&sealed, &Context::CallbackMac).await?)))
-    };
-    deps.callback_mac.get(&(), fetch).await?.ok_or(NotReady::Waiting("`operator init` was never run"))
+async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotReady> {
+    let from = (&deps.table, &deps.vault);
+    let known = keyring::remembered::<NotReady>(&deps.callback_mac, from, SystemSecretName::CallbackMac).await?;
+    known.ok_or(NotReady::Waiting("`operator init` was never run"))
 }

@@ -5,6 +5,7 @@
 //!
 //! Of the table it reads its Meta app's record only, of KMS it may open purpose `app` only.
 
+mod door;
 mod receive;
 mod verify;
 
@@ -20,10 +21,9 @@ use shared::config::{self, ConfigError};
 use shared::domain::app::MetaApp;
 use shared::domain::ids::MetaAppId;
 use shared::limits::CACHE_FOR;
-use shared::queue::Queue;
-use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
-use shared::vault::Vault;
+
+use door::Door;
 
 /// The names this function is given.
 #[derive(Debug, Clone)]
@@ -56,10 +56,7 @@ impl Config {
 /// What this function may use.
 #[derive(Debug)]
 pub struct Deps {
-    table: Table,
-    vault: Vault,
-    inbound: Queue,
-    archive: Archive,
+    door: Door,
     clock: Clock,
     metrics: Metrics,
     apps: Cache<MetaAppId, MetaApp>,
@@ -70,10 +67,7 @@ impl Deps {
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
-            table: Table::new(aws.dynamodb(), config.table.clone()),
-            vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics),
-            inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
-            archive: Archive::new(aws.s3(), config.bucket.clone()),
+            door: Door::new(aws.direct(), config, metrics.clone()),
             apps: Cache::keeping_stale(clock.clone(), CACHE_FOR),
             clock,
             metrics,
@@ -83,7 +77,7 @@ impl Deps {
     /// Opens the connection to SQS while Lambda still initialises, so the first webhook does not wait for TLS. The
     /// answer does not matter: without it the first webhook is slower, not wrong.
     pub async fn warm_up(&self) {
-        if self.inbound.touch().await.is_err() {
+        if self.door.touch().await.is_err() {
             tracing::info!(event = "webhook.not_warmed");
         }
     }
@@ -91,14 +85,8 @@ impl Deps {
     /// The app of this name, from memory for five minutes, and longer while AWS is slow.
     async fn app(&self, name: &str) -> Result<Option<MetaApp>, Unavailable> {
         let Ok(id) = MetaAppId::parse(name) else { return Ok(None) };
-        self.apps
-            .get(&id, async {
-                let sealed = self.table.meta_app(&id).await.map_err(|error| Unavailable::log("table", &error))?;
-                let Some(sealed) = sealed else { return Ok(None) };
-                let app = self.vault.open_app(&id, &sealed).await.map_err(|error| Unavailable::log("vault", &error))?;
-                Ok(Some(app))
-            })
-            .await
+        let fetch = async { self.door.app(&id).await.map_err(|error| Unavailable::log("app", &error)) };
+        self.apps.get(&id, fetch).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -23,6 +24,7 @@ const GROUP_MAX: usize = 128;
 pub(crate) async fn receive(
     State(deps): State<Arc<Deps>>,
     path: Result<Path<String>, PathRejection>,
+    context: Option<Extension<lambda_http::Context>>,
     headers: HeaderMap,
     body: Body,
 ) -> StatusCode {
@@ -45,7 +47,8 @@ pub(crate) async fn receive(
         deps.metrics.count("webhook_bad_signature", "meta", 1);
         return reject(&deps, "signature", StatusCode::UNAUTHORIZED);
     };
-    match enqueue(&deps, app.id, &authentic).await {
+    let trace = context.and_then(|Extension(context)| context.xray_trace_id);
+    match enqueue(&deps, app.id, &authentic, trace.as_deref()).await {
         Ok(()) => {
             tracing::debug!(event = "webhook.accepted", bytes = authentic.bytes().len());
             deps.metrics.count("webhook_received", "meta", 1);
@@ -82,19 +85,19 @@ fn signature_of(headers: &HeaderMap) -> Option<UnverifiedSignature> {
     UnverifiedSignature::parse(only.as_bytes())
 }
 
-async fn enqueue(deps: &Deps, app: MetaAppId, body: &AuthenticBody) -> Result<(), Unavailable> {
+async fn enqueue(deps: &Deps, app: MetaAppId, body: &AuthenticBody, trace: Option<&str>) -> Result<(), Unavailable> {
     let body = body.bytes();
     let group = group_of(body, &app);
     let gzip = Payload::gzip(body).map_err(|error| Unavailable::log("gzip", &error))?;
     let payload = if Payload::fits(&gzip) {
         Payload::inline(&gzip)
     } else {
-        let stored = deps.archive.put("large", Bytes::from(gzip)).await;
+        let stored = deps.door.keep(Bytes::from(gzip)).await;
         Payload::Stored(stored.map_err(|error| Unavailable::log("archive", &error))?)
     };
     let job = InboundJob { app, received_at: deps.clock.now(), payload, done: 0, replayed: false, kept: None };
     let job = job.encode().map_err(|error| Unavailable::log("job", &error))?;
-    deps.inbound.send(job, &group).await.map_err(|error| Unavailable::log("queue", &error))
+    deps.door.enqueue(&job, &group, trace).await.map_err(|error| Unavailable::log("queue", &error))
 }
 
 /// The first phone number id in the body, found without parsing: it shares the queue out fairly and proves nothing.

@@ -8,6 +8,7 @@ use shared::domain::ids::{MetaAppId, ReplayId, TenantId};
 use shared::domain::number::Number;
 use shared::domain::tenant::{ApiKeyRecord, KEY_RATE_MAX, Scope};
 use shared::domain::token::AccessToken;
+use shared::keyring::{self, SystemSecretName};
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
@@ -36,6 +37,12 @@ pub enum OperatorError {
     /// Keys cannot be hashed yet.
     #[error("this installation has no pepper yet: run `operator init` first")]
     NotInitialised,
+    /// Two at a time are accepted, not three.
+    #[error("version {0} is still accepted: drop it first (--drop-previous), once nothing uses it")]
+    StillAccepted(u32),
+    /// Two people at once.
+    #[error("somebody else has just replaced it")]
+    Raced,
     /// No such Meta app.
     #[error("there is no Meta app {0}: run `operator app` first")]
     NoApp(MetaAppId),
@@ -56,6 +63,17 @@ pub enum OperatorError {
     NumberTaken(shared::domain::ids::PhoneNumberId),
 }
 
+/// What [`Operator::setup`] made. The keys are shown this once.
+#[derive(Debug)]
+pub struct Made {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// A key that creates tenants.
+    pub operator_key: Secret,
+    /// A key of the tenant.
+    pub tenant_key: Secret,
+}
+
 /// What an operator works with.
 #[derive(Debug, Clone)]
 pub struct Operator {
@@ -73,13 +91,38 @@ impl Operator {
     /// # Errors
     /// When AWS does not answer.
     pub async fn init(&self) -> Result<(), OperatorError> {
-        for (name, context) in [("api-key-pepper", Context::ApiKeyPepper), ("callback-mac", Context::CallbackMac)] {
+        for name in SystemSecretName::ALL {
             if self.table.system_secret(name).await?.is_none() {
-                let sealed = self.vault.seal(&random_secret()?, &context).await?;
+                let sealed = self.vault.seal(&random_secret()?, &name.context()).await?;
                 self.table.put_system_secret_once(name, &sealed).await?;
             }
         }
         Ok(())
+    }
+
+    /// Puts a fresh secret in the place of one of the installation's own; the one before is accepted until it is dropped. Answers the new
+    /// version.
+    ///
+    /// # Errors
+    /// Before [`Operator::init`], while an earlier one is still accepted, or when AWS does not answer.
+    pub async fn rotate(&self, name: SystemSecretName) -> Result<u32, OperatorError> {
+        let known = self.table.system_secret(name).await?.ok_or(OperatorError::NotInitialised)?;
+        if known.previous.is_some() {
+            return Err(OperatorError::StillAccepted(known.version - 1));
+        }
+        let fresh = self.vault.seal(&random_secret()?, &name.context()).await?;
+        if !self.table.replace_system_secret(name, &known, &fresh).await? {
+            return Err(OperatorError::Raced);
+        }
+        Ok(known.version + 1)
+    }
+
+    /// Accepts the secret before the present one no longer; functions forget it within five minutes.
+    ///
+    /// # Errors
+    /// When AWS does not answer.
+    pub async fn drop_previous(&self, name: SystemSecretName) -> Result<(), OperatorError> {
+        Ok(self.table.drop_previous_secret(name).await?)
     }
 
     /// Creates a tenant.
@@ -93,6 +136,22 @@ impl Operator {
         Ok(id)
     }
 
+    /// What a new installation needs before its first number.
+    ///
+    /// # Errors
+    /// When AWS does not answer.
+    pub async fn setup(&self, app: &MetaApp, tenant: &str) -> Result<Made, OperatorError> {
+        self.init().await?;
+        self.put_app(app).await?;
+        let tenant = self.create_tenant(tenant).await?;
+        let all = [Scope::Read, Scope::Send, Scope::Manage];
+        Ok(Made {
+            tenant,
+            operator_key: self.create_key(None, &[Scope::Operator]).await?,
+            tenant_key: self.create_key(Some(tenant), &all).await?,
+        })
+    }
+
     /// Creates an API key and returns it in clear, this once. Without a tenant it is an operator's key.
     ///
     /// # Errors
@@ -103,13 +162,15 @@ impl Operator {
         {
             return Err(OperatorError::NoTenant(tenant));
         }
-        let sealed = self.table.system_secret("api-key-pepper").await?.ok_or(OperatorError::NotInitialised)?;
-        let pepper = self.vault.open(&sealed, &Context::ApiKeyPepper).await?;
+        let peppers = keyring::open::<OperatorError>(&self.table, &self.vault, SystemSecretName::ApiKeyPepper).await?;
+        let peppers = peppers.ok_or(OperatorError::NotInitialised)?;
+        let (version, pepper) = peppers.current();
         let now = self.clock.now();
         let key = ApiKey::generate(now)?;
         let record = ApiKeyRecord {
             id: key.id.clone(),
-            hash: hash(&key, &pepper),
+            hash: hash(&key, pepper),
+            pepper: version,
             tenant,
             scopes: scopes.to_vec(),
             name: None,

@@ -14,6 +14,7 @@ use shared::domain::health::{Health, Verdict};
 use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
 use shared::domain::number::{Number, Settings};
 use shared::domain::tenant::Scope;
+use shared::keyring::SystemSecretName;
 use shared::queue::{Queue, ReplayJob, ReplaySource};
 use shared::secret::Secret;
 use shared::storage::Table;
@@ -34,6 +35,25 @@ struct Arguments {
 enum Command {
     /// Make the installation's own secrets. Run it once after each deployment; it never replaces one.
     Init,
+    /// Everything that a new installation needs before its first number: `init`, `app`, a tenant, an operator's key and the tenant's. Prints
+    /// them with the webhook URL and the verify token to enter at Meta. Reads META_APP_SECRET; makes a verify token unless META_VERIFY_TOKEN
+    /// has one. Reads PUBLIC_URL (the stack's output ApiUrl).
+    Setup {
+        /// The last part of the webhook URL.
+        #[arg(long, default_value = "main")]
+        app: String,
+        /// A name for people.
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Put a fresh secret in the place of one of the installation's own. The one before is accepted until it is dropped. Prints the version.
+    Rotate {
+        /// pepper: API keys are hashed with it; callback-mac: callback data are signed with it.
+        secret: OwnSecret,
+        /// Instead: accept the one before no longer.
+        #[arg(long)]
+        drop_previous: bool,
+    },
     /// Create a tenant and print its id.
     Tenant {
         /// A name for people.
@@ -147,6 +167,12 @@ struct SignupArguments {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
+enum OwnSecret {
+    Pepper,
+    CallbackMac,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
 enum Source {
     Archive,
     Quarantine,
@@ -180,6 +206,39 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
         Command::Init => {
             operator.init().await?;
             Ok("ready".to_owned())
+        }
+        Command::Setup { app, tenant } => {
+            let verify_token = match optional("META_VERIFY_TOKEN") {
+                Some(token) => Secret::new(token),
+                None => shared::vault::random_secret()?,
+            };
+            let app = MetaApp {
+                id: MetaAppId::parse(&app)?,
+                app_secrets: vec![Secret::new(required("META_APP_SECRET")?)],
+                verify_tokens: vec![verify_token],
+            };
+            let url = required("PUBLIC_URL")?;
+            let made = operator.setup(&app, &tenant).await?;
+            let verify_token = app.verify_tokens.first().map(Secret::expose).unwrap_or_default();
+            let lines = [
+                ("webhook URL", format!("{}/webhooks/meta/{}", url.trim_end_matches('/'), app.id)),
+                ("verify token", verify_token.to_owned()),
+                ("operator's key", made.operator_key.expose().to_owned()),
+                ("tenant", made.tenant.to_string()),
+                ("tenant's key", made.tenant_key.expose().to_owned()),
+            ];
+            Ok(lines.map(|(name, value)| format!("{name:16}{value}")).join("\n"))
+        }
+        Command::Rotate { secret, drop_previous } => {
+            let name = match secret {
+                OwnSecret::Pepper => SystemSecretName::ApiKeyPepper,
+                OwnSecret::CallbackMac => SystemSecretName::CallbackMac,
+            };
+            if drop_previous {
+                operator.drop_previous(name).await?;
+                return Ok("dropped".to_owned());
+            }
+            Ok(operator.rotate(name).await?.to_string())
         }
         Command::Tenant { name } => Ok(operator.create_tenant(&name).await?.to_string()),
         Command::Key { tenant: None, .. } => {

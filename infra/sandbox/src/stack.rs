@@ -108,7 +108,7 @@ impl Stack {
     pub async fn start(folder: Option<&Path>, clock: Clock) -> Result<Self, String> {
         let faults = Arc::new(Faults::default());
         let aws = Arc::new(EmbeddedAws::start(folder, clock.clone(), faults.clone())?);
-        let config = AwsConfig::embedded(aws.http_client());
+        let config = aws.config();
         let client = config.dynamodb();
         match client.describe_table().table_name(TABLE).send().await {
             Err(_) => schema(&client, TABLE).await.map_err(|error| format!("the table cannot be made: {error}"))?,
@@ -146,7 +146,7 @@ impl Stack {
 
     /// Where embedded AWS is reached from outside: links to files lead there.
     pub fn set_aws_url(&mut self, url: &str) {
-        self.config = AwsConfig::embedded(self.aws.http_client()).reached_at(url);
+        self.config = self.aws.config().reached_at(url);
     }
 
     /// A DynamoDB client of whoever owns the installation.

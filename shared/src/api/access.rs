@@ -14,11 +14,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::domain::ids::TenantId;
 use crate::domain::tenant::{ApiKeyRecord, AuditEntry};
 use crate::http::Problem;
+use crate::keyring::{self, Keyring, SystemSecretName, Version};
 use crate::limits::{API_KEY_CACHE_FOR, CACHE_FOR};
-use crate::secret::Secret;
 use crate::storage::Table;
 use crate::telemetry::Metrics;
-use crate::vault::{Context, Vault};
+use crate::vault::Vault;
 
 /// What it takes to know a caller.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Access {
     clock: Clock,
     metrics: Metrics,
     keys: Cache<String, ApiKeyRecord>,
-    pepper: Cache<(), Arc<Secret>>,
+    pepper: keyring::Remembered,
     rates: super::rate::Rates,
 }
 
@@ -66,19 +66,38 @@ impl Access {
         self.keys.forget(&key.to_owned());
     }
 
-    /// The secret that all keys are hashed with.
+    /// The secret that all keys are hashed with, and the one before it.
     ///
     /// # Errors
     /// When AWS does not answer, or before `operator init`.
-    pub async fn pepper(&self) -> Result<Arc<Secret>, Problem> {
-        let fetch = async {
-            let Some(sealed) = self.table.system_secret("api-key-pepper").await? else { return Ok(None) };
-            Ok::<_, Problem>(Some(Arc::new(self.vault.open(&sealed, &Context::ApiKeyPepper).await?)))
-        };
-        self.pepper.get(&(), fetch).await?.ok_or_else(|| {
+    pub async fn pepper(&self) -> Result<Arc<Keyring>, Problem> {
+        let from = (&self.table, &self.vault);
+        let known = keyring::remembered::<Problem>(&self.pepper, from, SystemSecretName::ApiKeyPepper).await?;
+        known.ok_or_else(|| {
             tracing::error!(event = "api.not_initialised", remedy = "run `operator init`");
             Problem::unavailable()
         })
+    }
+
+    /// Whether the secret part of a key is right; one that was hashed under the pepper before is hashed anew.
+    async fn proves(&self, key: &ApiKey, record: &ApiKeyRecord) -> Result<bool, Problem> {
+        let mut peppers = self.pepper().await?;
+        if matches!(peppers.of(record.pepper), Version::Newer) {
+            // It was replaced a moment ago, and this key is already hashed under the new one.
+            self.pepper.forget(&());
+            peppers = self.pepper().await?;
+        }
+        let Version::Known(pepper) = peppers.of(record.pepper) else { return Ok(false) };
+        let expected = hash(key, pepper);
+        if expected.is_empty() || !bool::from(expected.as_bytes().ct_eq(record.hash.as_bytes())) {
+            return Ok(false);
+        }
+        let (version, pepper) = peppers.current();
+        if version != record.pepper {
+            self.table.rehash_api_key(record, &hash(key, pepper), version).await?;
+            self.keys.forget(&record.id);
+        }
+        Ok(true)
     }
 
     /// Records who changed what, after it was changed.
@@ -99,8 +118,7 @@ impl Access {
         let Some(key) = key else { return Err(self.refused("malformed")) };
         let record = self.keys.get(&key.id, self.table.api_key(&key.id)).await?;
         let Some(record) = record else { return Err(self.refused("unknown")) };
-        let expected = hash(&key, &*self.pepper().await?);
-        if expected.is_empty() || !bool::from(expected.as_bytes().ct_eq(record.hash.as_bytes())) {
+        if !self.proves(&key, &record).await? {
             return Err(self.refused("secret"));
         }
         match record.refusal(now) {

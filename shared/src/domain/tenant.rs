@@ -46,6 +46,8 @@ pub struct ApiKeyRecord {
     pub id: String,
     /// HMAC-SHA256 of the key's secret part under the pepper, hex.
     pub hash: String,
+    /// Which version of the pepper.
+    pub pepper: u32,
     /// Whose key it is; an operator's key has no tenant.
     pub tenant: Option<TenantId>,
     /// What it may do.

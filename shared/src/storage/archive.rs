@@ -41,7 +41,7 @@ impl Archive {
     /// # Errors
     /// When S3 does not answer.
     pub async fn put(&self, folder: &str, bytes: Bytes) -> Result<String, ArchiveError> {
-        let key = format!("{folder}/{}", digest(&bytes));
+        let key = content_key(folder, &bytes);
         self.put_at(&key, bytes).await?;
         Ok(key)
     }
@@ -104,6 +104,12 @@ impl Archive {
         let body = answer.body.collect().await.map_err(|_| ArchiveError::Unavailable("body broke off".to_owned()))?;
         Ok(body.into_bytes())
     }
+}
+
+/// Where [`Archive::put`] stores these bytes.
+#[must_use]
+pub fn content_key(folder: &str, bytes: &[u8]) -> String {
+    format!("{folder}/{}", digest(bytes))
 }
 
 fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> ArchiveError {

@@ -63,7 +63,8 @@ impl Table {
         self.read_all(&found).await?.iter().map(read).collect()
     }
 
-    /// Whether an unsent message of ours stands before this one in its conversation: the queue keeps the order.
+    /// Whether an unsent message of ours stands before this one in its conversation: the queue keeps the order. Of one millisecond nobody knows
+    /// which was first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -76,7 +77,7 @@ impl Table {
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :own")
             .expression_attribute_values(":pk", text(&own.pk))
             .expression_attribute_values(":first", text(keys::OUR_MESSAGES))
-            .expression_attribute_values(":own", text(&own.sk))
+            .expression_attribute_values(":own", text(keys::ours_behind(id.made_at())))
             .scan_index_forward(false)
             .limit(BEFORE)
             .send()

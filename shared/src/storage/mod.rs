@@ -47,7 +47,7 @@ mod usage;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-pub use archive::{Archive, ArchiveError, LINK_FOR};
+pub use archive::{Archive, ArchiveError, LINK_FOR, content_key};
 pub use attempt::{Claimed, Ending, Recorded, SendResult};
 pub use connect::Hindrance;
 pub use contact::{Merge, Resolved, Vouched};
@@ -64,6 +64,7 @@ pub use message::{Body, Direction, Reaction, StoredMessage};
 pub use onboarding::{Begun, Keyed};
 pub use pace::{Reserved, SUSPECT_FOR};
 pub use proof::Proof;
+pub use registry::meta_app_key;
 pub use replay::ReplayProgress;
 pub use schema::schema;
 pub use state::HistoryPhase;

@@ -4,17 +4,25 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
-use super::item::{Item, text, time};
+use super::item::{Item, number, text, time};
 use super::page::LIST;
 use super::update::Updated;
 use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::account::{Aspect, StateChange, Subject};
 use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::number::Number;
+use crate::keyring::{SystemSecret, SystemSecretName};
 use crate::secret::Sealed;
 
 pub(super) fn blob(sealed: &Sealed) -> AttributeValue {
     AttributeValue::B(Blob::new(sealed.bytes()))
+}
+
+/// The primary key of a Meta app's item: its sealed secrets are its attribute `sealed`.
+#[must_use]
+pub fn meta_app_key(id: &MetaAppId) -> (String, String) {
+    let keys::Key { pk, sk } = keys::meta_app(id);
+    (pk, sk)
 }
 
 impl Table {
@@ -39,8 +47,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_system_secret_once(&self, name: &str, sealed: &Sealed) -> Result<Stored, StorageError> {
-        let written = self.update(keys::system_secret(name)).set_once("sealed", blob(sealed)).run().await?;
+    pub async fn put_system_secret_once(
+        &self,
+        name: SystemSecretName,
+        sealed: &Sealed,
+    ) -> Result<Stored, StorageError> {
+        let written = self.update(keys::system_secret(name.as_str())).set_once("sealed", blob(sealed)).run().await?;
         match written {
             Updated::Done(old) if old.0.is_empty() => Ok(Stored::New),
             Updated::Done(_) | Updated::Refused(_) => Ok(Stored::Known),
@@ -51,8 +63,44 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn system_secret(&self, name: &str) -> Result<Option<Sealed>, StorageError> {
-        self.sealed(&keys::system_secret(name)).await
+    pub async fn system_secret(&self, name: SystemSecretName) -> Result<Option<SystemSecret>, StorageError> {
+        let item = self.read(&keys::system_secret(name.as_str())).await?.filter(|item| item.0.contains_key("sealed"));
+        let read = |item: Item| {
+            let previous = item.0.contains_key("previous").then(|| item.bytes("previous").map(Sealed::from_bytes));
+            Ok(SystemSecret {
+                version: u32::try_from(item.number("version").unwrap_or(1))
+                    .map_err(|_| StorageError::Corrupt("version"))?,
+                sealed: item.bytes("sealed").map(Sealed::from_bytes)?,
+                previous: previous.transpose()?,
+            })
+        };
+        item.map(read).transpose()
+    }
+
+    /// Puts `fresh` in the place of a system secret, which becomes the one before. `false` if somebody else replaced it meanwhile.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn replace_system_secret(
+        &self,
+        name: SystemSecretName,
+        known: &SystemSecret,
+        fresh: &Sealed,
+    ) -> Result<bool, StorageError> {
+        let update = self.update(keys::system_secret(name.as_str()));
+        let update = update.set("sealed", blob(fresh)).set("previous", blob(&known.sealed));
+        let update = update.set("version", number(i64::from(known.version) + 1)).when("#sealed = :known");
+        let replaced = update.value("known", blob(&known.sealed)).run().await?;
+        Ok(matches!(replaced, Updated::Done(_)))
+    }
+
+    /// Accepts the one before no longer.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn drop_previous_secret(&self, name: SystemSecretName) -> Result<(), StorageError> {
+        self.update(keys::system_secret(name.as_str())).remove(&["previous"]).run().await?;
+        Ok(())
     }
 
     /// Connects a number to its tenant. A number that another tenant has is refused: `Known` with nothing changed.

@@ -74,6 +74,7 @@ impl Table {
         let scopes = key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
         self.update(keys::api_key(&key.id))
             .set("hash", text(&key.hash))
+            .set("pepper", number(i64::from(key.pepper)))
             .set("scopes", AttributeValue::Ss(scopes))
             .set_once("created_at", time(key.created_at))
             .set_once("list", text(keys::keys_of(key.tenant)))
@@ -85,6 +86,17 @@ impl Table {
             .set_once_if("revoked_at", key.revoked_at.map(time))
             .run()
             .await?;
+        Ok(())
+    }
+
+    /// Hashes a key anew, under a newer pepper, unless that was done meanwhile. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn rehash_api_key(&self, known: &ApiKeyRecord, hash: &str, pepper: u32) -> Result<(), StorageError> {
+        let update =
+            self.update(keys::api_key(&known.id)).set("hash", text(hash)).set("pepper", number(i64::from(pepper)));
+        update.when("#hash = :known").value("known", text(&known.hash)).run().await?;
         Ok(())
     }
 
@@ -236,6 +248,7 @@ fn read_key(item: &Item) -> Result<ApiKeyRecord, StorageError> {
     Ok(ApiKeyRecord {
         id: item.required("pk")?.trim_start_matches("KEY#").to_owned(),
         hash: item.required("hash")?.to_owned(),
+        pepper: item.number("pepper").and_then(|version| u32::try_from(version).ok()).unwrap_or(1),
         tenant: item.parsed_optional("tenant", TenantId::parse)?,
         scopes: item.texts("scopes")?.iter().filter_map(|word| Scope::from_word(word)).collect(),
         name: item.owned("name"),

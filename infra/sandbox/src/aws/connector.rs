@@ -17,6 +17,11 @@ pub(super) fn client(aws: Arc<EmbeddedAws>) -> SharedHttpClient {
     SharedHttpClient::new(InProcess(aws))
 }
 
+/// The same for requests that are signed by hand.
+pub(super) fn connector(aws: Arc<EmbeddedAws>) -> SharedHttpConnector {
+    SharedHttpConnector::new(InProcess(aws))
+}
+
 #[derive(Debug, Clone)]
 struct InProcess(Arc<EmbeddedAws>);
 

@@ -19,10 +19,10 @@ pub mod sqs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
+use shared::aws::AwsConfig;
 use shared::clock::Clock;
 
 use capacity::{Capacity, Meter};
@@ -151,10 +151,10 @@ impl EmbeddedAws {
         Some(format!("{signer} is not authorized to perform {} on {}", refused.action, refused.resource))
     }
 
-    /// An HTTP client for the AWS SDK that is answered here.
+    /// Clients that are answered here.
     #[must_use]
-    pub fn http_client(self: &Arc<Self>) -> SharedHttpClient {
-        connector::client(self.clone())
+    pub fn config(self: &Arc<Self>) -> AwsConfig {
+        AwsConfig::embedded(connector::client(self.clone()), connector::connector(self.clone()))
     }
 
     /// Answers one request, unless a fault was ordered for it.

@@ -6,9 +6,11 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::domain::ids::{ConversationId, OutboundId, TenantId};
+use crate::keyring::{Keyring, Version};
 use crate::secret::Secret;
 
-const VERSION: &str = "w1";
+/// What it begins with, before the version of the key.
+const PREFIX: char = 'w';
 /// Bytes of the MAC that travel: 64 bits, forged by nobody who cannot try 2^63 webhooks.
 const MAC_BYTES: usize = 8;
 
@@ -23,20 +25,43 @@ pub struct CallbackData {
     pub attempt: u32,
 }
 
+/// What a text turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// Ours.
+    Ours(CallbackData),
+    /// Not ours, or changed, or another tenant's, or of a key that is no longer accepted.
+    NotOurs,
+    /// It says that it was made with a key that we have not read yet.
+    Newer,
+}
+
 impl CallbackData {
     /// The text to give Meta; at most 200 of the 512 characters it takes.
     #[must_use]
-    pub fn seal(&self, key: &Secret, tenant: TenantId) -> String {
-        format!("{}.{}", self.unsealed(), hex::encode(self.mac(key, tenant)))
+    pub fn seal(&self, keys: &Keyring, tenant: TenantId) -> String {
+        let (version, key) = keys.current();
+        format!("{}.{}", self.unsealed(version), hex::encode(self.mac(version, key, tenant)))
     }
 
-    /// Reads a text that came back. `None` if it is not ours, was changed, or belongs to another tenant.
+    /// Reads a text that came back.
     #[must_use]
-    pub fn open(text: &str, key: &Secret, tenant: TenantId) -> Option<Self> {
+    pub fn open(text: &str, keys: &Keyring, tenant: TenantId) -> Opened {
+        let Some((version, data, mac)) = Self::parse(text) else { return Opened::NotOurs };
+        match keys.of(version) {
+            Version::Known(key) if bool::from(data.mac(version, key, tenant).ct_eq(&mac)) => Opened::Ours(data),
+            Version::Known(_) | Version::Unknown => Opened::NotOurs,
+            Version::Newer => Opened::Newer,
+        }
+    }
+
+    fn parse(text: &str) -> Option<(u32, Self, Vec<u8>)> {
         let mut parts = text.split('.');
         let (version, conversation, message, attempt, mac) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if version != VERSION || parts.next().is_some() {
+        let number: u32 = version.strip_prefix(PREFIX)?.parse().ok()?;
+        // One number has one spelling.
+        if parts.next().is_some() || version.len() != number.to_string().len() + 1 {
             return None;
         }
         let data = Self {
@@ -44,19 +69,19 @@ impl CallbackData {
             message: OutboundId::parse(message).ok()?,
             attempt: attempt.parse().ok()?,
         };
-        let mac = hex::decode(mac).ok()?;
-        bool::from(data.mac(key, tenant).ct_eq(&mac)).then_some(data)
+        Some((number, data, hex::decode(mac).ok()?))
     }
 
-    fn unsealed(&self) -> String {
-        format!("{VERSION}.{}.{}.{}", self.conversation, self.message, self.attempt)
+    fn unsealed(&self, version: u32) -> String {
+        format!("{PREFIX}{version}.{}.{}.{}", self.conversation, self.message, self.attempt)
     }
 
-    fn mac(&self, key: &Secret, tenant: TenantId) -> Vec<u8> {
+    fn mac(&self, version: u32, key: &Secret, tenant: TenantId) -> Vec<u8> {
         let Ok(mac) = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()) else {
             return Vec::new();
         };
-        let full = mac.chain_update(tenant.to_string()).chain_update("|").chain_update(self.unsealed()).finalize();
+        let full =
+            mac.chain_update(tenant.to_string()).chain_update("|").chain_update(self.unsealed(version)).finalize();
         full.into_bytes()[..MAC_BYTES].to_vec()
     }
 }
@@ -71,7 +96,8 @@ mod tests {
     #[test]
     fn opens_only_for_its_key_and_its_tenant() {
         let now = Timestamp::UNIX_EPOCH;
-        let (key, other) = (Secret::new("k1".to_owned()), Secret::new("k2".to_owned()));
+        let keyring = |text: &str| Keyring::first(Secret::new(text.to_owned()));
+        let (key, other) = (keyring("k1"), keyring("k2"));
         let (tenant, stranger) = (TenantId::generate(now).unwrap(), TenantId::generate(now).unwrap());
         let data = CallbackData {
             conversation: ConversationId::new(PhoneNumberId::parse("9001").unwrap(), ContactId::generate(now).unwrap()),
@@ -80,17 +106,17 @@ mod tests {
         };
         let sealed = data.seal(&key, tenant);
         assert!(sealed.len() < 200, "{sealed}");
-        assert_eq!(CallbackData::open(&sealed, &key, tenant), Some(data));
-        assert_eq!(CallbackData::open(&sealed, &other, tenant), None);
-        assert_eq!(CallbackData::open(&sealed, &key, stranger), None);
+        assert_eq!(CallbackData::open(&sealed, &key, tenant), Opened::Ours(data));
+        assert_eq!(CallbackData::open(&sealed, &other, tenant), Opened::NotOurs);
+        assert_eq!(CallbackData::open(&sealed, &key, stranger), Opened::NotOurs);
         for at in 0..sealed.len() {
             let mut forged = sealed.clone().into_bytes();
             forged[at] ^= 1;
             let forged = String::from_utf8(forged).unwrap();
-            assert_eq!(CallbackData::open(&forged, &key, tenant), None, "{forged}");
+            assert!(!matches!(CallbackData::open(&forged, &key, tenant), Opened::Ours(_)), "{forged}");
         }
-        for foreign in ["", "cmd-42", "w1", "w2.a.b.1.00", "w1.a.b.c.d.e"] {
-            assert_eq!(CallbackData::open(foreign, &key, tenant), None);
+        for foreign in ["", "cmd-42", "w1", "w2.a.b.1.00", "w1.a.b.c.d.e", "w01.a.b.c.d"] {
+            assert_eq!(CallbackData::open(foreign, &key, tenant), Opened::NotOurs);
         }
     }
 }

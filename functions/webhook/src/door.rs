@@ -1,0 +1,155 @@
+//! The four calls that a webhook needs of AWS.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use shared::aws::{Direct, DirectError, Service};
+use shared::domain::app::MetaApp;
+use shared::domain::ids::MetaAppId;
+use shared::secret::Secret;
+use shared::storage::{content_key, meta_app_key};
+use shared::telemetry::Metrics;
+use shared::vault::{Context, read_app};
+use zeroize::Zeroizing;
+
+use crate::Config;
+
+/// What KMS says where a policy does not allow it.
+const ACCESS_DENIED: &str = "AccessDeniedException";
+
+/// AWS, as far as this function may use it.
+#[derive(Debug)]
+pub(crate) struct Door {
+    aws: Direct,
+    config: Config,
+    metrics: Metrics,
+}
+
+/// A call did not come to a good end, or its answer was not understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DoorError {
+    #[error(transparent)]
+    Aws(#[from] DirectError),
+    #[error("an answer of AWS that is not understood")]
+    Answer,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetItem<'a> {
+    table_name: &'a str,
+    key: Key<'a>,
+    consistent_read: bool,
+}
+
+#[derive(Serialize)]
+struct Key<'a> {
+    pk: Text<'a>,
+    sk: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    #[serde(rename = "S")]
+    text: &'a str,
+}
+
+#[derive(Deserialize)]
+struct GotItem {
+    #[serde(rename = "Item")]
+    item: Option<AppItem>,
+}
+
+#[derive(Deserialize)]
+struct AppItem {
+    sealed: Option<Blob>,
+}
+
+#[derive(Deserialize)]
+struct Blob {
+    #[serde(rename = "B")]
+    base64: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Decrypt<'a> {
+    key_id: &'a str,
+    ciphertext_blob: &'a str,
+    encryption_context: std::collections::HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Decrypted {
+    #[serde(rename = "Plaintext")]
+    plaintext: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendMessage<'a> {
+    queue_url: &'a str,
+    message_body: &'a str,
+    message_group_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetQueueAttributes<'a> {
+    queue_url: &'a str,
+    attribute_names: [&'a str; 1],
+}
+
+impl Door {
+    pub(crate) fn new(aws: Direct, config: &Config, metrics: Metrics) -> Self {
+        Self { aws, config: config.clone(), metrics }
+    }
+
+    /// Opens the connection to the queue: the cheapest call does.
+    pub(crate) async fn touch(&self) -> Result<(), DoorError> {
+        let ask = GetQueueAttributes { queue_url: &self.config.inbound_queue_url, attribute_names: ["QueueArn"] };
+        self.aws.call(Service::Sqs, "AmazonSQS.GetQueueAttributes", json(&ask)?, None).await?;
+        Ok(())
+    }
+
+    /// A Meta app with its secrets opened.
+    pub(crate) async fn app(&self, id: &MetaAppId) -> Result<Option<MetaApp>, DoorError> {
+        let (pk, sk) = meta_app_key(id);
+        let key = Key { pk: Text { text: &pk }, sk: Text { text: &sk } };
+        let ask = GetItem { table_name: &self.config.table, key, consistent_read: true };
+        let answer = self.aws.call(Service::DynamoDb, "DynamoDB_20120810.GetItem", json(&ask)?, None).await?;
+        let got: GotItem = serde_json::from_slice(&answer).map_err(|_| DoorError::Answer)?;
+        let Some(sealed) = got.item.and_then(|item| item.sealed) else { return Ok(None) };
+        let context = Context::MetaApp(id.clone()).pairs();
+        let ask = Decrypt { key_id: &self.config.key_id, ciphertext_blob: &sealed.base64, encryption_context: context };
+        let answer = self.aws.call(Service::Kms, "TrentService.Decrypt", json(&ask)?, None).await;
+        if answer == Err(DirectError::Refused(ACCESS_DENIED.to_owned())) {
+            self.metrics.count("kms_denied", "operation", 1);
+        }
+        let opened: Decrypted = serde_json::from_slice(&answer?).map_err(|_| DoorError::Answer)?;
+        let base64 = Zeroizing::new(opened.plaintext);
+        let bytes = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| DoorError::Answer)?);
+        let text = std::str::from_utf8(&bytes).map_err(|_| DoorError::Answer)?;
+        read_app(id, &Secret::new(text.to_owned())).map(Some).map_err(|_| DoorError::Answer)
+    }
+
+    /// Into the inbound queue. The group makes it a fair queue: one busy group does not delay the others.
+    pub(crate) async fn enqueue(&self, job: &str, group: &str, trace: Option<&str>) -> Result<(), DoorError> {
+        let url = &self.config.inbound_queue_url;
+        let ask = SendMessage { queue_url: url, message_body: job, message_group_id: group };
+        self.aws.call(Service::Sqs, "AmazonSQS.SendMessage", json(&ask)?, trace).await?;
+        Ok(())
+    }
+
+    /// A body that is too large for the queue; answers its key.
+    pub(crate) async fn keep(&self, body: Bytes) -> Result<String, DoorError> {
+        let key = content_key("large", &body);
+        self.aws.put_object(&self.config.bucket, &key, body).await?;
+        Ok(key)
+    }
+}
+
+fn json(ask: &impl Serialize) -> Result<String, DoorError> {
+    serde_json::to_string(ask).map_err(|_| DoorError::Answer)
+}

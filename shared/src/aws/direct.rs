@@ -1,0 +1,209 @@
+//! AWS without its SDK, for the one function that is invoked thousands of times a second: the official signer, one pooled HTTP client, and the
+//! four calls that a webhook needs. Twice as many webhooks a CPU-second as through the SDK (DECISIONS.md has the figures).
+
+use std::time::{Duration, SystemTime};
+
+use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+
+use super::OPERATION_TIMEOUT;
+use crate::clock::Clock;
+use crate::random;
+
+/// How long one try may take: a second one, and a third, still fit into [`OPERATION_TIMEOUT`].
+const TRY_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// The wait before the second try at most; before each further one twice as long.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// A service, as endpoints and signatures name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// DynamoDB.
+    DynamoDb,
+    /// KMS.
+    Kms,
+    /// SQS.
+    Sqs,
+    /// S3.
+    S3,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "dynamodb",
+            Self::Kms => "kms",
+            Self::Sqs => "sqs",
+            Self::S3 => "s3",
+        }
+    }
+}
+
+/// Why a call did not come to a good end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DirectError {
+    /// The service did not answer, or said that it cannot now.
+    #[error("AWS did not answer: {0}")]
+    Unavailable(String),
+    /// The service refused, with its code.
+    #[error("AWS refused: {0}")]
+    Refused(String),
+}
+
+/// Signs requests and sends them.
+#[derive(Debug, Clone)]
+pub struct Direct {
+    pub(super) connector: SharedHttpConnector,
+    pub(super) identity: Identity,
+    pub(super) region: String,
+    pub(super) endpoint: Option<String>,
+    pub(super) attempts: u32,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    #[serde(rename = "__type", default)]
+    kind: String,
+}
+
+impl Direct {
+    /// One operation of a JSON protocol, such as `AmazonSQS.SendMessage`; `trace` is Lambda's trace header, which SQS hands on.
+    ///
+    /// # Errors
+    /// When the service does not answer within all tries, or refuses.
+    pub async fn call(
+        &self,
+        service: Service,
+        target: &'static str,
+        body: String,
+        trace: Option<&str>,
+    ) -> Result<Bytes, DirectError> {
+        let body = Bytes::from(body);
+        let json = if service == Service::Kms { "application/x-amz-json-1.1" } else { "application/x-amz-json-1.0" };
+        let headers = [("content-type", json), ("x-amz-target", target)];
+        let trace = trace.map(|trace| ("x-amzn-trace-id", trace));
+        let headers: Vec<_> = headers.into_iter().chain(trace).collect();
+        self.surely("POST", service, &format!("{}/", self.host(service)), &headers, body).await
+    }
+
+    /// Stores an object.
+    ///
+    /// # Errors
+    /// As [`Direct::call`].
+    pub async fn put_object(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), DirectError> {
+        // By path where an endpoint is set, as emulators need it.
+        let url = match &self.endpoint {
+            Some(endpoint) => format!("{endpoint}/{bucket}/{key}"),
+            None => self.host(Service::S3).replacen("https://", &format!("https://{bucket}."), 1) + "/" + key,
+        };
+        self.surely("PUT", Service::S3, &url, &[], body).await?;
+        Ok(())
+    }
+
+    fn host(&self, service: Service) -> String {
+        let partition = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let own = || format!("https://{}.{}.{partition}", service.name(), self.region);
+        self.endpoint.clone().unwrap_or_else(own)
+    }
+
+    /// Tries until there is an answer that another try would not change.
+    async fn surely(
+        &self,
+        method: &'static str,
+        service: Service,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+    ) -> Result<Bytes, DirectError> {
+        let tries = async {
+            let mut tried = 1;
+            loop {
+                let outcome = tokio::time::timeout(TRY_TIMEOUT, self.once(method, service, url, headers, &body)).await;
+                let outcome = outcome.unwrap_or_else(|_| Err(DirectError::Unavailable("no answer".to_owned())));
+                if tried >= self.attempts || !matches!(outcome, Err(DirectError::Unavailable(_))) {
+                    return outcome;
+                }
+                tokio::time::sleep(backoff(tried)).await;
+                tried += 1;
+            }
+        };
+        let outcome = tokio::time::timeout(OPERATION_TIMEOUT, tries).await;
+        outcome.unwrap_or_else(|_| Err(DirectError::Unavailable("no answer".to_owned())))
+    }
+
+    async fn once(
+        &self,
+        method: &'static str,
+        service: Service,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: &Bytes,
+    ) -> Result<Bytes, DirectError> {
+        let unavailable = |what: &dyn std::fmt::Display| DirectError::Unavailable(what.to_string());
+        let request = self.signed(method, service, url, headers, body)?;
+        let request = HttpRequest::try_from(request).map_err(|error| unavailable(&error))?;
+        let response = self.connector.call(request).await.map_err(|error| unavailable(&error))?;
+        let status = response.status().as_u16();
+        let answer = response.into_body().collect().await.map_err(|error| unavailable(&error))?.to_bytes();
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        let fault = serde_json::from_slice::<Fault>(&answer).map(|fault| fault.kind).unwrap_or_default();
+        let code = fault.rsplit('#').next().filter(|code| !code.is_empty()).map_or(status.to_string(), str::to_owned);
+        let later = status >= 500 || status == StatusCode::TOO_MANY_REQUESTS.as_u16() || code.contains("hrottl");
+        Err(if later { DirectError::Unavailable(code) } else { DirectError::Refused(code) })
+    }
+
+    fn signed(
+        &self,
+        method: &'static str,
+        service: Service,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: &Bytes,
+    ) -> Result<Request<SdkBody>, DirectError> {
+        let refused = |what: &dyn std::fmt::Display| DirectError::Refused(what.to_string());
+        let mut settings = SigningSettings::default();
+        if service == Service::S3 {
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        }
+        let parameters = v4::SigningParams::builder()
+            .identity(&self.identity)
+            .region(&self.region)
+            .name(service.name())
+            .time(SystemTime::from(Clock::system().now()))
+            .settings(settings)
+            .build()
+            .map_err(|error| refused(&error))?
+            .into();
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request = request.header(header::CONTENT_LENGTH, body.len());
+        let mut request = request.body(SdkBody::from(body.clone())).map_err(|error| refused(&error))?;
+        // The trace changes on its way; it is not signed.
+        let signed_headers = headers.iter().filter(|(name, _)| *name != "x-amzn-trace-id").copied();
+        let signable = SignableRequest::new(method, url, signed_headers, SignableBody::Bytes(body));
+        let (instructions, _) = sign(signable.map_err(|error| refused(&error))?, &parameters)
+            .map_err(|error| refused(&error))?
+            .into_parts();
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(request)
+    }
+}
+
+/// Between half and all of the wait, so that those who failed together do not come back together.
+fn backoff(tried: u32) -> Duration {
+    let [chance] = random::bytes::<1>().unwrap_or_default();
+    let whole = BACKOFF * 2_u32.saturating_pow(tried - 1);
+    whole / 2 + whole / 2 * u32::from(chance) / 256
+}

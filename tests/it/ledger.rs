@@ -1,0 +1,61 @@
+//! The ledger: what was accepted and moves no more is told; what waits for a reason is not.
+
+use sandbox::stack::OUTBOUND;
+
+use crate::harness::{App, to_customer};
+
+/// Every minute for this long.
+async fn hours(app: &App, hours: i64) {
+    for _ in 0..hours * 60 {
+        app.drain().await;
+        app.advance(60);
+        app.functions.tick().await.unwrap();
+    }
+}
+
+fn told(app: &App) -> i64 {
+    app.functions.metrics.values("ledger_imbalance").into_iter().max().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_is_sent_is_in_the_books_and_nothing_is_told() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    for index in 0..3 {
+        assert_eq!(app.api("POST", "/v1/messages", Some(to_customer(&index.to_string()))).await.status, 202);
+    }
+    hours(&app, 2).await;
+    assert_eq!(told(&app), 0);
+    assert_eq!(app.functions.metrics.total("ledger_checked"), 3, "each once");
+}
+
+#[tokio::test]
+async fn a_message_whose_queue_message_is_gone_is_told() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    assert_eq!(app.api("POST", "/v1/messages", Some(to_customer("never taken"))).await.status, 202);
+    // Somebody purges the queue.
+    for message in app.stack.aws.sqs().receive(OUTBOUND, 10, None) {
+        app.stack.aws.sqs().delete(OUTBOUND, &message.receipt);
+    }
+    hours(&app, 2).await;
+    assert_eq!(told(&app), 1);
+    assert_eq!(app.only_status().await, "queued");
+}
+
+#[tokio::test]
+async fn what_waits_for_its_number_is_not_told() {
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    app.meta.withdraw_tokens(crate::harness::WABA);
+    // The second waits behind the first.
+    for index in 0..2 {
+        assert_eq!(app.api("POST", "/v1/messages", Some(to_customer(&index.to_string()))).await.status, 202);
+    }
+    hours(&app, 3).await;
+    assert_eq!(app.functions.metrics.total("ledger_checked"), 2);
+    assert_eq!(told(&app), 0);
+}

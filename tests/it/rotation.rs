@@ -1,0 +1,228 @@
+//! Every secret replaced while it is in use, by two instances that remember different things (`reliability.md` §4.4): a thousand requests
+//! and nothing refused; then the old one, and nothing accepted.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use sandbox::meta::StatusOrder;
+use sandbox::stack::Functions;
+use serde_json::{Value, json};
+use shared::domain::app::MetaApp;
+use shared::domain::ids::MetaAppId;
+use shared::keyring::SystemSecretName;
+use shared::provider::meta::signature::{HEADER, sign};
+use shared::secret::Secret;
+
+use crate::harness::{APP, App, ask, call, to_customer};
+
+/// Requests of each switch.
+const REQUESTS: usize = 1_000;
+/// When the operator replaces the secret.
+const REPLACED: usize = 200;
+/// When others use the new one only: more than five minutes later, as the runbook says.
+const SWITCHED: usize = 600;
+
+/// Two instances of each function, as Lambda has them.
+struct Instances(App, Functions);
+
+impl Instances {
+    async fn start() -> Self {
+        let app = App::start().await;
+        let other = app.stack.functions(app.graph_url()).unwrap();
+        Self(app, other)
+    }
+
+    /// One after the other.
+    fn gateway(&self, index: usize) -> Router {
+        if index.is_multiple_of(2) { self.0.functions.gateway() } else { self.1.gateway() }
+    }
+
+    /// A second for each request; statuses of what is answered, by request.
+    async fn thousand(&self, mut request: impl AsyncFnMut(usize) -> Request<Body>) -> Vec<StatusCode> {
+        let mut answers = Vec::with_capacity(REQUESTS);
+        for index in 0..REQUESTS {
+            let request = request(index).await;
+            answers.push(Box::pin(call(self.gateway(index), request)).await.status);
+            self.0.advance(1);
+        }
+        answers
+    }
+}
+
+fn refused(answers: &[StatusCode]) -> usize {
+    answers.iter().filter(|status| !status.is_success()).count()
+}
+
+fn app_of(secrets: &[&str], tokens: &[&str]) -> MetaApp {
+    let hidden = |all: &[&str]| all.iter().map(|one| Secret::new((*one).to_owned())).collect();
+    MetaApp { id: MetaAppId::parse(APP).unwrap(), app_secrets: hidden(secrets), verify_tokens: hidden(tokens) }
+}
+
+fn webhook(secret: &str, index: usize) -> Request<Body> {
+    let body = format!(r#"{{"object":"whatsapp_business_account","entry":[],"n":{index}}}"#);
+    let signed = sign(&Secret::new(secret.to_owned()), body.as_bytes());
+    Request::post(format!("/webhooks/meta/{APP}")).header(HEADER, signed).body(Body::from(body)).unwrap()
+}
+
+fn handshake(token: &str) -> Request<Body> {
+    let query = format!("hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1158");
+    Request::get(format!("/webhooks/meta/{APP}?{query}")).body(Body::empty()).unwrap()
+}
+
+fn listing(key: &str) -> Request<Body> {
+    Request::get("/v1/numbers").header("authorization", format!("Bearer {key}")).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn an_app_secret_and_a_verify_token_are_replaced_and_nothing_is_refused() {
+    let both = Instances::start().await;
+    let (secret, token) = (both.0.seed.app_secret.clone(), both.0.seed.verify_token.clone());
+    let operator = both.0.stack.operator.clone();
+    let answers = both
+        .thousand(async |index| {
+            if index == REPLACED {
+                operator.put_app(&app_of(&["new-secret", &secret], &["new-token", &token])).await.unwrap();
+            }
+            let old = index < SWITCHED;
+            match index % 4 {
+                0 | 1 => webhook(if old { &secret } else { "new-secret" }, index),
+                _ => handshake(if old { &token } else { "new-token" }),
+            }
+        })
+        .await;
+    assert_eq!(refused(&answers), 0);
+    operator.put_app(&app_of(&["new-secret"], &["new-token"])).await.unwrap();
+    both.0.advance(301);
+    let old = async |index: usize| if index % 4 < 2 { webhook(&secret, index) } else { handshake(&token) };
+    let answers = both.thousand(old).await;
+    println!(
+        "rotation: app secret and verify token: {REQUESTS} requests, 0 refused; then {} of the old, 0 accepted",
+        answers.len()
+    );
+    assert_eq!(refused(&answers), REQUESTS);
+}
+
+#[tokio::test]
+async fn an_api_key_is_replaced_and_nothing_is_refused() {
+    let both = Instances::start().await;
+    let old = both.0.seed.api_key.clone();
+    let id = old.split('_').nth(1).unwrap_or_default().to_owned();
+    let mut new = String::new();
+    let answers = both
+        .thousand(async |index| {
+            if index == REPLACED {
+                let request = json!({"name": "next", "scopes": ["read", "send", "manage"]});
+                let made = ask(&both.0, &old, "POST", "/v1/keys", request).await;
+                assert_eq!(made.status, 201, "{}", made.text);
+                new = made.json()["key"].as_str().unwrap().to_owned();
+            }
+            listing(if index < SWITCHED { &old } else { &new })
+        })
+        .await;
+    assert_eq!(refused(&answers), 0);
+    let keys = ask(&both.0, &new, "GET", "/v1/keys", Value::Null).await.json();
+    let first = keys["data"].as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap());
+    let first = first.into_iter().find(|known| old.contains(known)).unwrap_or(&id).to_owned();
+    assert!(ask(&both.0, &new, "DELETE", &format!("/v1/keys/{first}"), Value::Null).await.status.is_success());
+    both.0.advance(61);
+    let answers = both.thousand(async |_| listing(&old)).await;
+    println!("rotation: API key: {REQUESTS} requests, 0 refused; then {} of the old, 0 accepted", answers.len());
+    assert_eq!(refused(&answers), REQUESTS);
+}
+
+#[tokio::test]
+async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
+    let both = Instances::start().await;
+    let operator = both.0.stack.operator.clone();
+    let used = both.0.seed.api_key.clone();
+    let tenant = shared::domain::ids::TenantId::parse(&both.0.seed.tenant_id).unwrap();
+    let scopes = [shared::domain::tenant::Scope::Read];
+    let unused = operator.create_key(Some(tenant), &scopes).await.unwrap();
+    // Made under the new pepper, and used at once at an instance that remembers the old one.
+    let mut made = None;
+    let answers = both
+        .thousand(async |index| {
+            if index == REPLACED {
+                assert_eq!(operator.rotate(SystemSecretName::ApiKeyPepper).await.unwrap(), 2);
+                made = Some(operator.create_key(Some(tenant), &scopes).await.unwrap());
+            }
+            match &made {
+                Some(made) if index % 4 < 2 => listing(made.expose()),
+                _ => listing(&used),
+            }
+        })
+        .await;
+    assert_eq!(refused(&answers), 0);
+    assert!(operator.rotate(SystemSecretName::ApiKeyPepper).await.is_err(), "two at a time");
+    operator.drop_previous(SystemSecretName::ApiKeyPepper).await.unwrap();
+    both.0.advance(301);
+    assert_eq!(refused(&both.thousand(async |_| listing(&used)).await), 0, "hashed anew");
+    let answers = both.thousand(async |_| listing(unused.expose())).await;
+    println!("rotation: pepper: {REQUESTS} requests, 0 refused; then {} under the old, 0 accepted", answers.len());
+    assert_eq!(refused(&answers), REQUESTS);
+}
+
+/// Sends `count` messages and delivers whatever Meta says of them; functions of both instances take turns.
+async fn conversation(both: &Instances, from: usize, count: usize) {
+    for index in from..from + count {
+        let functions = if index.is_multiple_of(2) { &both.0.functions } else { &both.1 };
+        let answer = both.0.api("POST", "/v1/messages", Some(to_customer(&format!("message {index}")))).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        Box::pin(functions.poll_outbound()).await;
+        both.0.deliver().await;
+        // The other one takes in what is said of it.
+        let functions = if index.is_multiple_of(2) { &both.1 } else { &both.0.functions };
+        while Box::pin(functions.poll_inbound()).await > 0 {}
+        both.0.advance(6);
+    }
+}
+
+fn total(both: &Instances, metric: &str) -> u64 {
+    both.0.functions.metrics.total(metric) + both.1.metrics.total(metric)
+}
+
+#[tokio::test]
+async fn the_key_of_the_callback_data_and_an_access_token_are_replaced_and_no_status_is_missed() {
+    let both = Instances::start().await;
+    both.0.customer_writes("hello");
+    both.0.drain().await;
+    let sends = REQUESTS / 3 + 1;
+    conversation(&both, 0, sends / 4).await;
+    assert_eq!(both.0.stack.operator.rotate(SystemSecretName::CallbackMac).await.unwrap(), 2);
+    let fresh = both.0.seed.access_token.clone() + "-fresh";
+    both.0.meta.put_token(&fresh, sandbox::sandbox::seeded_account());
+    conversation(&both, sends / 4, sends / 4).await;
+    let mut number = both
+        .0
+        .stack
+        .operator
+        .table
+        .number(&shared::domain::ids::PhoneNumberId::parse(crate::harness::NUMBER).unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    number.display_phone_number = "15550001111".to_owned();
+    both.0.stack.operator.put_number(&number, &Secret::new(fresh.clone()), None).await.unwrap();
+    conversation(&both, sends / 4 * 2, sends - sends / 4 * 2).await;
+    assert_eq!(both.0.meta.sent_count(), sends);
+    assert_eq!(total(&both, "send_failed") + total(&both, "send_unknown"), 0);
+    assert_eq!((total(&both, "status_applied"), total(&both, "status_foreign")), (3 * sends as u64, 0));
+    let last = both.0.meta.sent().last().unwrap().biz_opaque_callback_data.clone().unwrap();
+    assert!(last.starts_with("w2."), "{last}");
+
+    // What was sent under the old key, and is reported only after it was dropped.
+    both.0.meta.order_statuses(StatusOrder::Withheld);
+    conversation(&both, sends, 10).await;
+    assert!(both.0.stack.operator.rotate(SystemSecretName::CallbackMac).await.is_err(), "two at a time");
+    both.0.stack.operator.drop_previous(SystemSecretName::CallbackMac).await.unwrap();
+    both.0.stack.operator.rotate(SystemSecretName::CallbackMac).await.unwrap();
+    both.0.stack.operator.drop_previous(SystemSecretName::CallbackMac).await.unwrap();
+    both.0.advance(301);
+    both.0.meta.order_statuses(StatusOrder::Normal);
+    both.0.drain().await;
+    assert_eq!((total(&both, "status_applied"), total(&both, "status_foreign")), (3 * sends as u64, 30));
+    println!(
+        "rotation: callback key and access token: {} statuses, 0 missed; then 30 of the old, 0 accepted",
+        3 * sends
+    );
+}
