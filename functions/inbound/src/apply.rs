@@ -12,6 +12,7 @@ use shared::domain::ids::{ContactId, ConversationId, MessageId, MetaAppId, Phone
 use shared::domain::message::{ForeignMessage, HistoryThread, Origin};
 use shared::domain::number::Number;
 use shared::domain::policy::Consequence;
+use shared::domain::usage::UsageNote;
 use shared::keyring::{self, Keyring, SystemSecretName};
 use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
 use shared::provider::meta::callback_data::{CallbackData, Opened};
@@ -20,6 +21,7 @@ use shared::queue::QueueError;
 use shared::storage::{Applied, ArchiveError, Noted, Resolved, StorageError, Stored, Table, Vouched, hour_of};
 use shared::vault::VaultError;
 
+use crate::books::Books;
 use crate::{Deps, account};
 
 /// Why an item is not stored yet: the record must come again.
@@ -52,7 +54,7 @@ pub(crate) enum Placed {
 /// Merges one item; answers under which id it is kept, if it could not be used. What DynamoDB refuses for its values is
 /// kept raw: trying again would refuse it again.
 pub(crate) async fn apply(
-    deps: &Deps,
+    (deps, books): (&Deps, &Books),
     event: InboundEvent,
     app: &MetaAppId,
     received_at: Timestamp,
@@ -69,7 +71,7 @@ pub(crate) async fn apply(
         said => match known_number(deps, number.as_ref()).await? {
             Some(known) => {
                 let kind = seen_kind(&said);
-                let placed = of_number(deps, &known, said, received_at).await?;
+                let placed = of_number((deps, books), &known, said, received_at).await?;
                 note_seen(deps, &known, kind, received_at).await?;
                 Ok(placed)
             }
@@ -140,7 +142,12 @@ pub(crate) async fn known_number(deps: &Deps, id: Option<&PhoneNumberId>) -> Res
     Ok(known)
 }
 
-async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timestamp) -> Result<Placed, NotStored> {
+async fn of_number(
+    (deps, books): (&Deps, &Books),
+    number: &Number,
+    said: Said,
+    received_at: Timestamp,
+) -> Result<Placed, NotStored> {
     match said {
         Said::Message(_, message) => return store_message(deps, number, &message, received_at).await,
         Said::Amendment(_, amendment) => {
@@ -152,7 +159,7 @@ async fn of_number(deps: &Deps, number: &Number, said: Said, received_at: Timest
             let stored = deps.table.amend(&conversation, &amendment, number.keeps_until(received_at)).await?;
             count(deps, stored == Stored::New, amendment.change.kind());
         }
-        Said::Status(_, update) => apply_status(deps, number, &update, received_at).await?,
+        Said::Status(_, update) => apply_status((deps, books), number, &update, received_at).await?,
         Said::Call(_, caller, at) => {
             let contact = contact_of(deps, number, (&caller, &[]), at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
@@ -333,7 +340,7 @@ fn count(deps: &Deps, new: bool, kind: &str) {
 }
 
 async fn apply_status(
-    deps: &Deps,
+    (deps, books): (&Deps, &Books),
     number: &Number,
     update: &StatusUpdate,
     received_at: Timestamp,
@@ -382,8 +389,8 @@ async fn apply_status(
         Applied::NoMessage => deps.metrics.count("status_orphan", update.status.as_str(), 1),
     }
     if counts {
-        // Last, and for a repetition too: the first time may have stopped right here.
-        deps.table.note_usage(&number.id, data.message, update).await?;
+        // For a repetition too: the first time may have stopped before it was counted.
+        books.note(UsageNote::of(&number.id, data.message, update), received_at);
     }
     Ok(())
 }

@@ -5,10 +5,12 @@
 
 mod account;
 mod apply;
+mod books;
 mod record;
 mod replay;
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use books::Books;
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
 use shared::clock::{Clock, SignedDuration, Timestamp};
@@ -98,18 +100,32 @@ impl Deps {
     }
 }
 
+fn failure(id: String) -> BatchItemFailure {
+    let mut failure = BatchItemFailure::default();
+    failure.item_identifier = id;
+    failure
+}
+
 /// Processes a batch; answers with the records that must come again. `deadline` is when Lambda kills this invocation:
 /// what is not begun well before it comes again by itself, and does not take down what is done.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let records = event.records.len();
     let archived = record::archive(deps, &event).await;
-    let response = run_standard(event, |record| async move {
+    let all: Vec<Option<String>> = event.records.iter().map(|record| record.message_id.clone()).collect();
+    let books = &Books::default();
+    let mut response = run_standard(event, |record| async move {
         if !archived {
             return Outcome::Retry;
         }
-        record::process(deps, record, deadline).await
+        record::process(deps, books, record, deadline).await
     })
     .await;
+    if let Err(error) = books.close(deps).await {
+        // Nobody knows any more what was counted for which record: all come again, and change nothing but that.
+        tracing::error!(event = "inbound.not_counted", %error);
+        response = SqsBatchResponse::default();
+        response.batch_item_failures = all.into_iter().flatten().map(failure).collect();
+    }
     tracing::info!(event = "inbound.batch", records, failed = response.batch_item_failures.len());
     response
 }

@@ -12,6 +12,7 @@ use shared::queue::{InboundJob, InboundWork, Outcome, Payload};
 use shared::storage::ArchiveError;
 
 use crate::apply::NotStored;
+use crate::books::Books;
 use crate::{Deps, apply, replay};
 
 /// Time left that a slice of items needs to be begun: its few hundred writes, each with its repeats.
@@ -46,7 +47,7 @@ pub(crate) async fn archive(deps: &Deps, event: &SqsEvent) -> bool {
 }
 
 /// Merges everything a record says. `Retry` when any of it could not be stored; the rest is stored all the same.
-pub(crate) async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcome {
+pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, deadline: Timestamp) -> Outcome {
     let text = record.body.unwrap_or_default();
     let job = match InboundWork::decode(&text) {
         Ok(InboundWork::Webhook(job)) => job,
@@ -63,12 +64,18 @@ pub(crate) async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp
         Err(Unreadable::Later) => return Outcome::Retry,
         Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes(), job.received_at).await,
     };
-    merge(deps, &job, webhook::parse(&body, job.received_at), deadline).await
+    merge(deps, books, &job, webhook::parse(&body, job.received_at), deadline).await
 }
 
 /// Merges the items in slices. When the time is up, the rest goes back to the queue as a job of its own, so that any
 /// body ends in some number of invocations.
-async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadline: Timestamp) -> Outcome {
+async fn merge(
+    deps: &Deps,
+    books: &Books,
+    job: &InboundJob,
+    events: Vec<InboundEvent>,
+    deadline: Timestamp,
+) -> Outcome {
     let mut failures = Vec::new();
     let mut done = job.done;
     let (all, mut settled) = (events.len(), job.done);
@@ -93,7 +100,7 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
             slice.push(item);
         }
         done += slice.len();
-        for result in apply_all(deps, slice, job).await {
+        for result in apply_all(deps, books, slice, job).await {
             match result {
                 Ok(kept) => {
                     settled += 1;
@@ -104,7 +111,7 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
         }
     }
     if failures.is_empty() {
-        for result in apply_all(deps, progress, job).await {
+        for result in apply_all(deps, books, progress, job).await {
             match result {
                 Ok(_) => settled += 1,
                 Err(error) => failures.push(error),
@@ -132,8 +139,13 @@ async fn merge(deps: &Deps, job: &InboundJob, events: Vec<InboundEvent>, deadlin
     Outcome::Done
 }
 
-async fn apply_all(deps: &Deps, events: Vec<InboundEvent>, job: &InboundJob) -> Vec<Result<Option<String>, NotStored>> {
-    let results = stream::iter(events).map(|event| apply::apply(deps, event, &job.app, job.received_at));
+async fn apply_all(
+    deps: &Deps,
+    books: &Books,
+    events: Vec<InboundEvent>,
+    job: &InboundJob,
+) -> Vec<Result<Option<String>, NotStored>> {
+    let results = stream::iter(events).map(|event| apply::apply((deps, books), event, &job.app, job.received_at));
     results.buffer_unordered(BATCH_CONCURRENCY).collect().await
 }
 

@@ -30,7 +30,7 @@
 //! | kept raw item | `KEPT#hash` | `KEPT` |
 //! | replay | `REPLAY#id` | `REPLAY` |
 //! | erasure of a contact | `ERASURE#id` | `ERASURE` |
-//! | message of a day, for the counting | `USAGE#number#day#shard` | message |
+//! | what a batch of statuses said, for the counting | `USAGE#number#day` | hour, time, hash |
 //! | pace of a number: schedule, pause, breaker | `RATE#number` | `RATE` |
 //! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
 //! | what Meta asked for towards a contact | `CONTACT#id` | `RESTRAINT#account` |
@@ -80,9 +80,6 @@ pub(super) const BY_TIME: &str = "by_time";
 pub(super) const FEED: &str = "feed";
 /// The global index of lists whose entries move or leave.
 pub(super) const LIST: &str = "list";
-
-/// Partitions of a number's day: Meta's fastest numbers have 3,000 statuses a second, and a partition takes 1,000 writes.
-pub(super) const USAGE_SHARDS: u64 = 4;
 
 const MESSAGE_PREFIX: &str = "MSG#";
 /// What the messages that we sent begin with.
@@ -210,14 +207,15 @@ pub(super) fn parse_pace(pk: &str) -> Result<PhoneNumberId, StorageError> {
     pk.strip_prefix("RATE#").and_then(|id| PhoneNumberId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
 }
 
-/// What became of a message, for the counting.
-pub(super) fn usage(number: &PhoneNumberId, day: jiff::civil::Date, message: OutboundId) -> Key {
-    Key::new(usage_partition(number, day, due_shard(message) % USAGE_SHARDS), &message.to_string())
+/// What statuses say of the messages that a number had accepted in an hour, for the counting.
+pub(super) fn usage(number: &PhoneNumberId, hour: Timestamp, received_at: Timestamp, digest: &str) -> Key {
+    let of_hour = format!("{}#{:013}#{digest}", hour.strftime("%H"), received_at.as_millisecond());
+    Key::new(usage_partition(number, super::day_of(hour)), &of_hour)
 }
 
-/// A part of a day's messages of a number.
-pub(super) fn usage_partition(number: &PhoneNumberId, day: jiff::civil::Date, shard: u64) -> String {
-    format!("USAGE#{number}#{day}#{shard}")
+/// A day's messages of a number.
+pub(super) fn usage_partition(number: &PhoneNumberId, day: jiff::civil::Date) -> String {
+    format!("USAGE#{number}#{day}")
 }
 
 pub(super) fn pair(conversation: &ConversationId) -> Key {

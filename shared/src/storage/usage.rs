@@ -1,22 +1,21 @@
-//! What was sent, counted: an entry for each message, under the number and the day it was accepted. What is said of a message
-//! again changes nothing, so nothing is counted twice, in whatever order statuses come. 1 WRU a status; a day costs half a read unit
-//! for each 25 messages or so.
+//! What was sent, counted: what the statuses of a batch say of messages is one entry, under the number and the day they were accepted, in the
+//! order of the hours. A status that comes again is the same fact again, so nothing is counted twice, in whatever order and however often
+//! entries are written. 1 WRU for some 16 statuses; a day costs a read unit for some 60.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
-use super::item::{Item, expiry, number, text};
+use super::item::{Item, expiry, text};
 use super::{StorageError, Table, keys, unavailable};
-use crate::domain::event::StatusUpdate;
 use crate::domain::ids::{OutboundId, PhoneNumberId};
 use crate::domain::status::Status;
-use crate::domain::usage::Usage;
+use crate::domain::usage::{Usage, UsageNote};
 use crate::limits::BATCH_CONCURRENCY;
 
 /// How long it is known what was sent: Meta looks a year back too.
@@ -26,32 +25,53 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 const PARTITIONS_MAX: usize = 500;
 /// Most megabytes of entries that are read for one answer: more would take longer than a call may.
 const PAGES_MAX: i64 = 1_000;
+/// Notes of one entry: some 60 KB, far below DynamoDB's 400.
+const NOTES_MAX: usize = 1_000;
+
+/// A note as it is stored: message, step, category, type, billable.
+#[derive(Serialize, Deserialize)]
+struct NoteWire(String, String, Option<String>, Option<String>, Option<bool>);
+
+/// What is known of one message.
+#[derive(Default)]
+struct Counted {
+    steps: Vec<Status>,
+    category: Option<String>,
+    pricing_type: Option<String>,
+    billable: Option<bool>,
+    /// What came with `sent` counts only until the charge is decided.
+    at_first: Option<(Option<String>, Option<String>, Option<bool>)>,
+}
 
 impl Table {
-    /// Counts what a status says of a message of ours; the same again changes nothing. 1 WRU.
+    /// Counts what statuses say of messages of ours; the same again changes nothing. `received_at` is when the first of them came: the same
+    /// notes under the same time are the same entry. 1 WRU for each KB of each number and hour.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_usage(
-        &self,
-        of: &PhoneNumberId,
-        message: OutboundId,
-        update: &StatusUpdate,
-    ) -> Result<(), StorageError> {
-        let kept_until = message.made_at().checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
-        let entry = self.update(keys::usage(of, day_of(message.made_at()), message));
-        let entry = entry.set_once(update.status.as_str(), number(1)).set_once("expires_at", expiry(kept_until));
-        let facts: Option<Value> = update.pricing.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        // What comes with `sent` counts only until the charge is decided.
-        let name = |name: &str| if update.status == Status::Sent { format!("{name}_sent") } else { name.to_owned() };
-        let word = |key: &str| facts.as_ref().and_then(|facts| facts.get(key)).and_then(Value::as_str).map(text);
-        let billable = facts.as_ref().and_then(|facts| facts.get("billable")).and_then(Value::as_bool);
-        entry
-            .set_once_if(&name("category"), word("category"))
-            .set_once_if(&name("pricing_type"), word("type"))
-            .set_once_if(&name("billable"), billable.map(|billable| number(i64::from(billable))))
-            .run()
-            .await?;
+    pub async fn note_usage(&self, notes: Vec<UsageNote>, received_at: Timestamp) -> Result<(), StorageError> {
+        let mut groups: BTreeMap<(PhoneNumberId, Timestamp), Vec<NoteWire>> = BTreeMap::new();
+        for note in notes {
+            let hour = super::hour_of(note.message.made_at());
+            let wire = NoteWire(
+                note.message.to_string(),
+                note.status.as_str().to_owned(),
+                note.category,
+                note.pricing_type,
+                note.billable,
+            );
+            groups.entry((note.number, hour)).or_default().push(wire);
+        }
+        for ((number, hour), mut notes) in groups {
+            notes.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+            for part in notes.chunks(NOTES_MAX) {
+                let json = serde_json::to_string(part).map_err(|_| StorageError::Refused("notes that are no JSON"))?;
+                let key = keys::usage(&number, hour, received_at, &keys::digest(json.as_bytes()));
+                let kept_until = hour.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+                let entry = self.update(key).set_once("notes", text(json));
+                entry.set_once("expires_at", expiry(kept_until)).run().await?;
+            }
+        }
         Ok(())
     }
 
@@ -95,48 +115,76 @@ impl Table {
         day: Date,
         pages: &AtomicI64,
     ) -> Result<Option<Vec<Usage>>, StorageError> {
-        let mut kinds: BTreeMap<(Option<String>, Option<String>), Usage> = BTreeMap::new();
-        for shard in 0..keys::USAGE_SHARDS {
-            let mut start = None;
-            loop {
-                let query = self
-                    .client
-                    .query()
-                    .table_name(&self.name)
-                    .key_condition_expression("pk = :pk")
-                    .expression_attribute_values(":pk", text(keys::usage_partition(of, day, shard)))
-                    .set_exclusive_start_key(start);
-                let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
-                for item in answer.items.unwrap_or_default().into_iter().map(Item) {
-                    let fact = |name: &str| item.owned(name).or_else(|| item.owned(&format!("{name}_sent")));
-                    let (category, pricing_type) = (fact("category"), fact("pricing_type"));
-                    let kind = (category.clone(), pricing_type.clone());
-                    count(kinds.entry(kind).or_insert(Usage { category, pricing_type, ..Usage::default() }), &item);
+        let mut kinds = BTreeMap::new();
+        // One hour's messages at a time: all that is said of them stands together.
+        let (mut hour, mut messages) = (String::new(), HashMap::new());
+        let mut start = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", text(keys::usage_partition(of, day)))
+                .set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+            for item in answer.items.unwrap_or_default().into_iter().map(Item) {
+                let of_hour = item.required("sk")?.split('#').next().unwrap_or_default();
+                if hour != of_hour {
+                    hour = of_hour.to_owned();
+                    count(&mut kinds, std::mem::take(&mut messages));
                 }
-                start = answer.last_evaluated_key;
-                if start.is_none() {
-                    break;
-                }
-                if pages.fetch_sub(1, Ordering::Relaxed) <= 0 {
-                    return Ok(None);
-                }
+                let notes: Vec<NoteWire> =
+                    serde_json::from_str(item.required("notes")?).map_err(|_| StorageError::Corrupt("notes"))?;
+                notes.into_iter().try_for_each(|note| learn(&mut messages, note))?;
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                count(&mut kinds, messages);
+                return Ok(Some(kinds.into_values().collect()));
+            }
+            if pages.fetch_sub(1, Ordering::Relaxed) <= 0 {
+                return Ok(None);
             }
         }
-        Ok(Some(kinds.into_values().collect()))
     }
 }
 
-fn count(usage: &mut Usage, item: &Item) {
-    let has = |status: Status| item.number(status.as_str()).is_some();
-    let read = has(Status::Read) || has(Status::Played);
-    let delivered = read || has(Status::Delivered);
-    let billable = item.number("billable").or_else(|| item.number("billable_sent")) == Some(1);
-    usage.messages += 1;
-    usage.sent += u64::from(delivered || has(Status::Sent));
-    usage.delivered += u64::from(delivered);
-    usage.read += u64::from(read);
-    usage.failed += u64::from(has(Status::Failed) && !delivered);
-    usage.billable += u64::from(billable);
+fn learn(messages: &mut HashMap<OutboundId, Counted>, note: NoteWire) -> Result<(), StorageError> {
+    let NoteWire(message, step, category, pricing_type, billable) = note;
+    let message = OutboundId::parse(&message).map_err(|_| StorageError::Corrupt("notes"))?;
+    let Some(step) = Status::from_word(&step) else { return Ok(()) };
+    let counted = messages.entry(message).or_default();
+    if step == Status::Sent {
+        counted.at_first.get_or_insert((category, pricing_type, billable));
+    } else {
+        counted.category = counted.category.take().or(category);
+        counted.pricing_type = counted.pricing_type.take().or(pricing_type);
+        counted.billable = counted.billable.or(billable);
+    }
+    if !counted.steps.contains(&step) {
+        counted.steps.push(step);
+    }
+    Ok(())
+}
+
+fn count(kinds: &mut BTreeMap<(Option<String>, Option<String>), Usage>, messages: HashMap<OutboundId, Counted>) {
+    for message in messages.into_values() {
+        let at_first = message.at_first.unwrap_or_default();
+        let category = message.category.or(at_first.0);
+        let pricing_type = message.pricing_type.or(at_first.1);
+        let kind = (category.clone(), pricing_type.clone());
+        let usage = kinds.entry(kind).or_insert(Usage { category, pricing_type, ..Usage::default() });
+        let has = |status: Status| message.steps.contains(&status);
+        let read = has(Status::Read) || has(Status::Played);
+        let delivered = read || has(Status::Delivered);
+        usage.messages += 1;
+        usage.sent += u64::from(delivered || has(Status::Sent));
+        usage.delivered += u64::from(delivered);
+        usage.read += u64::from(read);
+        usage.failed += u64::from(has(Status::Failed) && !delivered);
+        usage.billable += u64::from(message.billable.or(at_first.2) == Some(true));
+    }
 }
 
 /// The day of a moment, UTC.
