@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::secret::{Sealed, Secret};
-use crate::storage::{StorageError, Table};
-use crate::vault::{Context, Vault, VaultError};
 
 /// A secret of ours as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +38,6 @@ impl SystemSecretName {
             Self::CallbackMac => "callback-mac",
         }
     }
-
-    /// What it is sealed for.
-    #[must_use]
-    pub fn context(self) -> Context {
-        match self {
-            Self::ApiKeyPepper => Context::ApiKeyPepper,
-            Self::CallbackMac => Context::CallbackMac,
-        }
-    }
 }
 
 /// A secret's accepted versions, opened.
@@ -74,7 +63,13 @@ impl Keyring {
     /// A secret that was never replaced.
     #[must_use]
     pub fn first(secret: Secret) -> Self {
-        Self { version: 1, current: secret, previous: None }
+        Self::new(1, secret, None)
+    }
+
+    /// A secret of this version, and the one before it.
+    #[must_use]
+    pub fn new(version: u32, current: Secret, previous: Option<Secret>) -> Self {
+        Self { version, current, previous }
     }
 
     /// The version in use, and the secret.
@@ -95,38 +90,5 @@ impl Keyring {
     }
 }
 
-/// Reads and opens a secret. `None` before `operator init`.
-///
-/// # Errors
-/// When AWS does not answer.
-pub async fn open<E>(table: &Table, vault: &Vault, name: SystemSecretName) -> Result<Option<Keyring>, E>
-where
-    E: From<StorageError> + From<VaultError>,
-{
-    let Some(stored) = table.system_secret(name).await? else { return Ok(None) };
-    let context = name.context();
-    let previous = match &stored.previous {
-        Some(sealed) => Some(vault.open(sealed, &context).await?),
-        None => None,
-    };
-    let current = vault.open(&stored.sealed, &context).await?;
-    Ok(Some(Keyring { version: stored.version, current, previous }))
-}
-
 /// A keyring that is remembered.
 pub type Remembered = Cache<(), Arc<Keyring>>;
-
-/// The keyring from memory, or read anew.
-///
-/// # Errors
-/// When AWS does not answer and nothing is remembered.
-pub async fn remembered<E>(
-    memory: &Remembered,
-    (table, vault): (&Table, &Vault),
-    name: SystemSecretName,
-) -> Result<Option<Arc<Keyring>>, E>
-where
-    E: From<StorageError> + From<VaultError>,
-{
-    memory.get(&(), async { Ok(open::<E>(table, vault, name).await?.map(Arc::new)) }).await
-}

@@ -2,6 +2,8 @@
 //! secret moved to another row, tenant or purpose does not open. The context is shown in CloudTrail, so it holds ids only.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
 
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
@@ -11,6 +13,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::domain::app::MetaApp;
 use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::token::AccessToken;
+use crate::keyring::{Keyring, Remembered, SystemSecret, SystemSecretName};
 use crate::secret::{Sealed, Secret};
 use crate::telemetry::Metrics;
 
@@ -192,6 +195,44 @@ impl Vault {
         Ok(AccessToken { value: Secret::new(wire.token), proof: Some(Secret::new(wire.proof)) })
     }
 
+    /// Seals one of the installation's own secrets.
+    ///
+    /// # Errors
+    /// As [`Vault::seal`].
+    pub async fn seal_own(&self, name: SystemSecretName, secret: &Secret) -> Result<Sealed, VaultError> {
+        self.seal(secret, &own_context(name)).await
+    }
+
+    /// Opens the accepted versions of one of the installation's own secrets.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub async fn open_own(&self, name: SystemSecretName, stored: &SystemSecret) -> Result<Keyring, VaultError> {
+        let context = own_context(name);
+        let previous = match &stored.previous {
+            Some(sealed) => Some(self.open(sealed, &context).await?),
+            None => None,
+        };
+        Ok(Keyring::new(stored.version, self.open(&stored.sealed, &context).await?, previous))
+    }
+
+    /// The same from memory, or of what `stored` reads. `None` before `operator init`.
+    ///
+    /// # Errors
+    /// When AWS does not answer and nothing is remembered.
+    pub async fn remembered<E: From<VaultError>>(
+        &self,
+        memory: &Remembered,
+        name: SystemSecretName,
+        stored: impl Future<Output = Result<Option<SystemSecret>, E>>,
+    ) -> Result<Option<Arc<Keyring>>, E> {
+        let fetch = async {
+            let Some(stored) = stored.await? else { return Ok(None) };
+            Ok(Some(Arc::new(self.open_own(name, &stored).await?)))
+        };
+        memory.get(&(), fetch).await
+    }
+
     /// Seals what proves a Meta app's webhooks.
     ///
     /// # Errors
@@ -235,6 +276,13 @@ struct TokenAndProof {
 struct AppSecrets {
     app_secrets: Vec<String>,
     verify_tokens: Vec<String>,
+}
+
+fn own_context(name: SystemSecretName) -> Context {
+    match name {
+        SystemSecretName::ApiKeyPepper => Context::ApiKeyPepper,
+        SystemSecretName::CallbackMac => Context::CallbackMac,
+    }
 }
 
 /// A fresh random secret of 256 bits, hex.

@@ -12,8 +12,7 @@ use shared::domain::ids::{ContactId, ConversationId, MessageId, MetaAppId, Phone
 use shared::domain::message::{ForeignMessage, HistoryThread, Origin};
 use shared::domain::number::Number;
 use shared::domain::policy::Consequence;
-use shared::domain::usage::UsageNote;
-use shared::keyring::{self, Keyring, SystemSecretName};
+use shared::keyring::{Keyring, SystemSecretName};
 use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
 use shared::provider::meta::callback_data::{CallbackData, Opened};
 use shared::provider::meta::error;
@@ -390,14 +389,15 @@ async fn apply_status(
     }
     if counts {
         // For a repetition too: the first time may have stopped before it was counted.
-        books.note(UsageNote::of(&number.id, data.message, update), received_at);
+        books.note(&number.id, data.message, update, received_at);
     }
     Ok(())
 }
 
 async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotStored> {
-    let from = (&deps.table, &deps.vault);
-    let known = keyring::remembered::<NotStored>(&deps.callback_mac, from, SystemSecretName::CallbackMac).await?;
+    const NAME: SystemSecretName = SystemSecretName::CallbackMac;
+    let stored = async { Ok::<_, NotStored>(deps.table.system_secret(NAME).await?) };
+    let known = deps.vault.remembered(&deps.callback_mac, NAME, stored).await?;
     known.ok_or(NotStored::NoCallbackMac)
 }
 

@@ -7,7 +7,7 @@ use shared::domain::number::Number;
 use shared::domain::outbound::Intent;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::token::AccessToken;
-use shared::keyring::{self, Keyring, SystemSecretName};
+use shared::keyring::{Keyring, SystemSecretName};
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::message;
 use shared::storage::{ArchiveError, StorageError};
@@ -66,7 +66,8 @@ pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<AccessToke
 }
 
 async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotReady> {
-    let from = (&deps.table, &deps.vault);
-    let known = keyring::remembered::<NotReady>(&deps.callback_mac, from, SystemSecretName::CallbackMac).await?;
+    const NAME: SystemSecretName = SystemSecretName::CallbackMac;
+    let stored = async { Ok::<_, NotReady>(deps.table.system_secret(NAME).await?) };
+    let known = deps.vault.remembered(&deps.callback_mac, NAME, stored).await?;
     known.ok_or(NotReady::Waiting("`operator init` was never run"))
 }

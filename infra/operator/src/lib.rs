@@ -8,7 +8,7 @@ use shared::domain::ids::{MetaAppId, ReplayId, TenantId};
 use shared::domain::number::Number;
 use shared::domain::tenant::{ApiKeyRecord, KEY_RATE_MAX, Scope};
 use shared::domain::token::AccessToken;
-use shared::keyring::{self, SystemSecretName};
+use shared::keyring::SystemSecretName;
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
@@ -93,7 +93,7 @@ impl Operator {
     pub async fn init(&self) -> Result<(), OperatorError> {
         for name in SystemSecretName::ALL {
             if self.table.system_secret(name).await?.is_none() {
-                let sealed = self.vault.seal(&random_secret()?, &name.context()).await?;
+                let sealed = self.vault.seal_own(name, &random_secret()?).await?;
                 self.table.put_system_secret_once(name, &sealed).await?;
             }
         }
@@ -110,7 +110,7 @@ impl Operator {
         if known.previous.is_some() {
             return Err(OperatorError::StillAccepted(known.version - 1));
         }
-        let fresh = self.vault.seal(&random_secret()?, &name.context()).await?;
+        let fresh = self.vault.seal_own(name, &random_secret()?).await?;
         if !self.table.replace_system_secret(name, &known, &fresh).await? {
             return Err(OperatorError::Raced);
         }
@@ -162,8 +162,9 @@ impl Operator {
         {
             return Err(OperatorError::NoTenant(tenant));
         }
-        let peppers = keyring::open::<OperatorError>(&self.table, &self.vault, SystemSecretName::ApiKeyPepper).await?;
-        let peppers = peppers.ok_or(OperatorError::NotInitialised)?;
+        let name = SystemSecretName::ApiKeyPepper;
+        let stored = self.table.system_secret(name).await?.ok_or(OperatorError::NotInitialised)?;
+        let peppers = self.vault.open_own(name, &stored).await?;
         let (version, pepper) = peppers.current();
         let now = self.clock.now();
         let key = ApiKey::generate(now)?;

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::domain::ids::TenantId;
 use crate::domain::tenant::{ApiKeyRecord, AuditEntry};
 use crate::http::Problem;
-use crate::keyring::{self, Keyring, SystemSecretName, Version};
+use crate::keyring::{Keyring, Remembered, SystemSecretName, Version};
 use crate::limits::{API_KEY_CACHE_FOR, CACHE_FOR};
 use crate::storage::Table;
 use crate::telemetry::Metrics;
@@ -28,7 +28,7 @@ pub struct Access {
     clock: Clock,
     metrics: Metrics,
     keys: Cache<String, ApiKeyRecord>,
-    pepper: keyring::Remembered,
+    pepper: Remembered,
     rates: super::rate::Rates,
 }
 
@@ -71,8 +71,9 @@ impl Access {
     /// # Errors
     /// When AWS does not answer, or before `operator init`.
     pub async fn pepper(&self) -> Result<Arc<Keyring>, Problem> {
-        let from = (&self.table, &self.vault);
-        let known = keyring::remembered::<Problem>(&self.pepper, from, SystemSecretName::ApiKeyPepper).await?;
+        const NAME: SystemSecretName = SystemSecretName::ApiKeyPepper;
+        let stored = async { Ok::<_, Problem>(self.table.system_secret(NAME).await?) };
+        let known = self.vault.remembered(&self.pepper, NAME, stored).await?;
         known.ok_or_else(|| {
             tracing::error!(event = "api.not_initialised", remedy = "run `operator init`");
             Problem::unavailable()

@@ -1,8 +1,5 @@
 //! What was sent, and what Meta charges for.
 
-use serde_json::Value;
-
-use super::event::StatusUpdate;
 use super::ids::{OutboundId, PhoneNumberId};
 use super::status::Status;
 
@@ -21,24 +18,6 @@ pub struct UsageNote {
     pub pricing_type: Option<String>,
     /// Whether it costs.
     pub billable: Option<bool>,
-}
-
-impl UsageNote {
-    /// What `update` says of a message of this number.
-    #[must_use]
-    pub fn of(number: &PhoneNumberId, message: OutboundId, update: &StatusUpdate) -> Self {
-        let facts: Option<Value> = update.pricing.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        let fact = |key: &str| facts.as_ref().and_then(|facts| facts.get(key));
-        let word = |key: &str| fact(key).and_then(Value::as_str).map(str::to_owned);
-        Self {
-            number: number.clone(),
-            message,
-            status: update.status,
-            category: word("category"),
-            pricing_type: word("type"),
-            billable: fact("billable").and_then(Value::as_bool),
-        }
-    }
 }
 
 /// Messages of one number, one day and one kind.
