@@ -69,7 +69,7 @@ async fn settle(sandbox: &Sandbox, messages: usize) {
     }
 }
 
-fn webhook(number: &str, index: usize) -> String {
+pub(crate) fn webhook(number: &str, index: usize) -> String {
     let now = Clock::system().now().as_second();
     json!({"object": "whatsapp_business_account", "entry": [{"id": "900100200300401", "changes": [{
         "field": "messages", "value": {"messaging_product": "whatsapp",

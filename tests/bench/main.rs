@@ -5,7 +5,9 @@
 //! 2. The release inbound function: CPU, write units and cost by kind of message, and the import of a long past.
 //! 3. The API over a large inbox: pages of conversations and messages, in time and read units (`BENCH_INBOX=1000x1000` for a large one).
 //! 4. The release send-message function against a Meta that takes 250 ms: sends a second, milliseconds billed, write units.
-//! 5. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
+//! 5. The cost meter: all AWS requests of a run, counted and priced, in dollars a million.
+//! 6. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
+//! 7. Every function: size, start, a small invocation. 8. Load: 3,300 webhooks a second for a minute.
 //!
 //! Everything shares this machine's cores: compare runs with each other, not with Lambda.
 
@@ -15,11 +17,14 @@
     reason = "a benchmark that cannot run has nothing better to do than stop"
 )]
 
+mod cost;
 mod end_to_end;
 mod function;
+mod functions;
 mod https;
 mod inbound;
 mod inbox;
+mod load;
 mod runtime_api;
 mod send;
 mod webhook;
@@ -36,6 +41,9 @@ fn main() {
         if wanted("webhook") {
             lines.extend(webhook::measure().await);
         }
+        if wanted("functions") {
+            lines.extend(functions::measure().await);
+        }
         if wanted("inbound") {
             lines.extend(inbound::measure().await);
         }
@@ -45,14 +53,26 @@ fn main() {
         if wanted("send") {
             lines.extend(send::measure().await);
         }
+        if wanted("cost") {
+            lines.extend(cost::measure().await);
+        }
         if wanted("end_to_end") {
             lines.extend(end_to_end::measure().await);
+        }
+        if wanted("load") {
+            lines.extend(load::measure().await);
         }
         lines
     });
     let mut out = std::io::stdout();
-    for (name, value) in lines {
+    for (name, value) in &lines {
         writeln!(out, "{name:<58} {value}").unwrap();
+    }
+    // The same for machines: `BENCH_JSON=<file>`.
+    if let Some(file) = shared::config::optional("BENCH_JSON") {
+        let named: serde_json::Map<_, _> =
+            lines.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        std::fs::write(file, serde_json::to_string_pretty(&named).unwrap()).unwrap();
     }
 }
 

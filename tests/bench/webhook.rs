@@ -25,53 +25,92 @@ const STARTS: usize = 15;
 /// Warm invocations of the last start.
 const WARM: usize = 4_000;
 
+/// What is measured of one implementation.
+struct Measured {
+    init: f64,
+    first: f64,
+    cold_cpu: f64,
+    warm: Vec<f64>,
+    per_second: f64,
+    rss: f64,
+}
+
 pub(crate) async fn measure() -> Vec<(&'static str, String)> {
-    // One built before is compared with one built now: `BENCH_WEBHOOK=<binary>`.
-    let binary = shared::config::optional("BENCH_WEBHOOK").map_or_else(|| build("webhook"), Into::into);
+    let binary = build("webhook");
     let size = std::fs::metadata(&binary).unwrap().len();
     let mut zip = DeflateEncoder::new(Vec::new(), Compression::best());
     zip.write_all(&std::fs::read(&binary).unwrap()).unwrap();
     let zip = zip.finish().unwrap().len();
-
     let stack = Stack::start(None, Clock::system()).await.unwrap();
     let seed = Seed::load_or_plant(None, &stack).await.unwrap();
     let aws = https::serve(aws_routes(stack.aws.clone())).await;
     let event = event(&seed);
-    let (mut inits, mut firsts) = (Vec::new(), Vec::new());
-    for _ in 1..STARTS {
-        let (mut function, _, init, first) = start(&binary, &aws, &event).await;
+    let ours = run(&binary, &aws, &event, STARTS).await;
+    let ms = |value: f64| format!("{value:.2} ms");
+    let mut lines = vec![
+        ("webhook: binary (release, stripped)", format!("{:.2} MB", size as f64 / 1e6)),
+        ("webhook: deflated, as in the zip", format!("{:.2} MB", zip as f64 / 1e6)),
+        ("webhook: spawn to first /next, with its connection", ms(ours.init)),
+        ("webhook: first invocation, median of 15", ms(ours.first)),
+        ("webhook: CPU until then", ms(ours.cold_cpu)),
+        ("webhook: warm invocation of 1 KB, p50", ms(percentile(&ours.warm, 50))),
+        ("webhook: warm invocation of 1 KB, p99", ms(percentile(&ours.warm, 99))),
+        ("webhook: warm invocations per CPU-second", format!("{:.0}", ours.per_second)),
+        ("webhook: peak RSS", format!("{:.1} MB", ours.rss)),
+    ];
+    // The same in other languages, where `tests/bench/peers/install` has put them.
+    for (language, name) in [("node", "webhook in Node"), ("python", "webhook in Python")] {
+        let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers").join(language);
+        if !peer.exists() {
+            lines.push((name, "not installed: tests/bench/peers/install".to_owned()));
+            continue;
+        }
+        let it = run(&peer.canonicalize().unwrap(), &aws, &event, 5).await;
+        lines.push((
+            name,
+            format!(
+                "{:.0} per CPU-second, {:.0} ms of CPU until the first is answered, {:.0} MB: ours is {:.1} x, {:.0} x, {:.1} x better",
+                it.per_second,
+                it.cold_cpu,
+                it.rss,
+                ours.per_second / it.per_second,
+                it.cold_cpu / ours.cold_cpu,
+                it.rss / ours.rss
+            ),
+        ));
+    }
+    lines
+}
+
+async fn run(binary: &Path, aws: &Served, event: &str, starts: usize) -> Measured {
+    let (mut inits, mut firsts, mut colds) = (Vec::new(), Vec::new(), Vec::new());
+    let mut last = None;
+    for _ in 0..starts {
+        if let Some((mut function, _)) = last.take() {
+            stop(&mut function);
+        }
+        let (function, api, init, first) = start(binary, aws, event).await;
         inits.push(init);
         firsts.push(first);
-        stop(&mut function);
+        colds.push(cpu_seconds(function.id()) * 1e3);
+        last = Some((function, api));
     }
-    let (mut function, api, init, first) = start(&binary, &aws, &event).await;
-    inits.push(init);
-    firsts.push(first);
-
+    let (mut function, api) = last.unwrap();
     let cpu_before = cpu_seconds(function.id());
     let mut warm = Vec::with_capacity(WARM);
     for _ in 0..WARM {
         let since = Instant::now();
-        api.invoke(&event).await;
+        api.invoke(event).await;
         warm.push(since.elapsed().as_secs_f64() * 1e3);
     }
-    let cpu = cpu_seconds(function.id()) - cpu_before;
-    let rss = peak_rss_kib(function.id());
+    let per_second = WARM as f64 / (cpu_seconds(function.id()) - cpu_before);
+    let rss = peak_rss_kib(function.id()) as f64 / 1024.0;
     stop(&mut function);
-    for times in [&mut inits, &mut firsts, &mut warm] {
+    for times in [&mut inits, &mut firsts, &mut colds, &mut warm] {
         times.sort_by(f64::total_cmp);
     }
-    let ms = |value: f64| format!("{value:.2} ms");
-    vec![
-        ("webhook: binary (release, stripped)", format!("{:.2} MB", size as f64 / 1e6)),
-        ("webhook: deflated, as in the zip", format!("{:.2} MB", zip as f64 / 1e6)),
-        ("webhook: spawn to first /next, median of 15", ms(percentile(&inits, 50))),
-        ("webhook: first invocation, median of 15", ms(percentile(&firsts, 50))),
-        ("webhook: warm invocation of 1 KB, p50", ms(percentile(&warm, 50))),
-        ("webhook: warm invocation of 1 KB, p99", ms(percentile(&warm, 99))),
-        ("webhook: warm invocations per CPU-second", format!("{:.0}", WARM as f64 / cpu)),
-        ("webhook: peak RSS", format!("{:.1} MB", rss as f64 / 1024.0)),
-    ]
+    let (init, first, cold_cpu) = (percentile(&inits, 50), percentile(&firsts, 50), percentile(&colds, 50));
+    Measured { init, first, cold_cpu, warm, per_second, rss }
 }
 
 /// Spawns the function and gives it its first event.
@@ -84,6 +123,8 @@ async fn start(binary: &Path, aws: &Served, event: &str) -> (Child, RuntimeApi, 
         ("BUCKET_NAME", BUCKET.to_owned()),
         ("INBOUND_QUEUE_URL", Sqs::url(INBOUND)),
         ("SSL_CERT_FILE", aws.trusted.to_string_lossy().into_owned()),
+        ("NODE_EXTRA_CA_CERTS", aws.trusted.to_string_lossy().into_owned()),
+        ("AWS_CA_BUNDLE", aws.trusted.to_string_lossy().into_owned()),
     ];
     let function = spawn(binary, "webhook", 256, &api.address, &aws.url, &variables);
     let init = api.first_next().await.duration_since(since).as_secs_f64() * 1e3;
@@ -96,7 +137,7 @@ async fn start(binary: &Path, aws: &Served, event: &str) -> (Child, RuntimeApi, 
 }
 
 /// A webhook as API Gateway's HTTP API hands it over.
-fn event(seed: &Seed) -> String {
+pub(crate) fn event(seed: &Seed) -> String {
     let said = "x".repeat(640);
     let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "900100200300401", "changes": [{
         "field": "messages", "value": {"messaging_product": "whatsapp",

@@ -23,6 +23,7 @@ mod documents;
 mod embedded_aws;
 mod erasure;
 mod erasure_races;
+mod events;
 mod fixtures;
 mod fuzz;
 mod health;

@@ -319,6 +319,12 @@ impl Functions {
         self.poll(INBOUND, |event| inbound::handle(&self.inbound, event, deadline)).await
     }
 
+    /// As [`Functions::poll_inbound`], with a batch of up to `records`.
+    pub async fn poll_inbound_up_to(&self, records: usize) -> usize {
+        let deadline = self.stack.clock.now().checked_add(INBOUND_TIMEOUT).unwrap_or(Timestamp::MAX);
+        self.poll_some(INBOUND, records, |event| inbound::handle(&self.inbound, event, deadline)).await
+    }
+
     /// Gives the send-message function one batch, if there is one. Answers how many records it had.
     pub async fn poll_outbound(&self) -> usize {
         self.poll_outbound_before(send_timeout()).await
@@ -417,7 +423,15 @@ impl Functions {
     where
         Fut: Future<Output = SqsBatchResponse>,
     {
-        let messages = self.stack.aws.sqs().receive(queue, most, None);
+        // A larger batch is made of several receives, of ten at most, as Lambda's poller does.
+        let mut messages = self.stack.aws.sqs().receive(queue, most, None);
+        while most > BATCH && !messages.is_empty() && messages.len() < most {
+            let more = self.stack.aws.sqs().receive(queue, most - messages.len(), None);
+            if more.is_empty() {
+                break;
+            }
+            messages.extend(more);
+        }
         if !messages.is_empty() {
             let response = handle(event(&messages)).await;
             self.acknowledge(queue, &messages, &response);

@@ -1,0 +1,58 @@
+//! The catalogue of log events: every name that the functions log is in `docs/events.md`, and nothing else is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn collect(folder: &Path, events: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, events);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let names = text.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next());
+            events.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_event_that_is_logged_is_in_the_catalogue() {
+    let mut logged = BTreeSet::new();
+    collect(&root().join("functions"), &mut logged);
+    collect(&root().join("shared/src"), &mut logged);
+    let catalogue = std::fs::read_to_string(root().join("docs/events.md")).unwrap();
+    let known: BTreeSet<String> =
+        catalogue.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned)).collect();
+    assert_eq!(logged.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "not in docs/events.md");
+    assert_eq!(known.difference(&logged).collect::<Vec<_>>(), Vec::<&String>::new(), "no longer logged");
+}
+
+#[test]
+fn what_the_runbooks_call_exists() {
+    let routes: Vec<(String, Vec<String>)> = sandbox::stack::routes()
+        .map(|(method, path)| (method.to_uppercase(), path.split('/').map(str::to_owned).collect()))
+        .collect();
+    let mut called = 0;
+    for entry in std::fs::read_dir(root().join("docs/runbooks")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap().replace('\n', " ");
+        for (before, call) in text.match_indices("$API/v1/").map(|(at, _)| (&text[..at], &text[at + 4..])) {
+            let method = before.trim_end().rsplit([' ', '`']).next().unwrap();
+            let path_called = call.split([' ', '`', '"', '?']).next().unwrap();
+            let parts: Vec<&str> = path_called.split('/').collect();
+            let exists = routes.iter().any(|(known, template)| {
+                let fits =
+                    |(part, given): (&String, &&str)| part == given || part.starts_with('{') && given.starts_with('<');
+                known == method && template.len() == parts.len() && template.iter().zip(&parts).all(fits)
+            });
+            assert!(exists, "{}: {method} {path_called}", path.display());
+            called += 1;
+        }
+    }
+    assert!(called > 20, "{called}");
+}
