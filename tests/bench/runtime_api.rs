@@ -14,6 +14,9 @@ use tokio::sync::{Mutex, mpsc};
 /// Lambda's own limit for a function's init.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longer than any function here may take.
+const INVOCATION_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// One function's Runtime API.
 pub(crate) struct RuntimeApi {
     pub(crate) address: String,
@@ -54,7 +57,9 @@ impl RuntimeApi {
     /// Invokes the function once.
     pub(crate) async fn invoke(&self, event: &str) -> Bytes {
         self.events.send(event.to_owned()).await.unwrap();
-        self.answers.lock().await.recv().await.unwrap().unwrap_or_else(|error| panic!("{error:?}"))
+        let answered = tokio::time::timeout(INVOCATION_TIMEOUT, async { self.answers.lock().await.recv().await });
+        let answered = answered.await.unwrap_or_else(|_| panic!("the function did not answer: see what it printed"));
+        answered.unwrap().unwrap_or_else(|error| panic!("{error:?}"))
     }
 }
 
