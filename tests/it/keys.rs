@@ -88,3 +88,25 @@ async fn a_key_that_ended_or_was_taken_back_is_refused_within_a_minute() {
     let missing = app.api("DELETE", "/v1/keys/nothing", None).await;
     assert_eq!((foreign.status, &foreign.text), (StatusCode::NOT_FOUND, &missing.text));
 }
+
+#[tokio::test]
+async fn one_command_makes_what_a_new_installation_needs() {
+    let app = App::start().await;
+    let secret = |text: &str| vec![shared::secret::Secret::new(text.to_owned())];
+    let meta = shared::domain::app::MetaApp {
+        id: shared::domain::ids::MetaAppId::parse("main").unwrap(),
+        app_secrets: secret("app-secret"),
+        verify_tokens: secret("verify-token"),
+    };
+    let made = app.stack.operator.setup(&meta, "Example shop").await.unwrap();
+    let path = "/webhooks/meta/main?hub.mode=subscribe&hub.verify_token=verify-token&hub.challenge=1158";
+    let shaken = app.request(axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!((shaken.status, shaken.text.as_str()), (StatusCode::OK, "1158"));
+    let tenants = ask(&app, made.operator_key.expose(), "GET", "/v1/tenants", Value::Null).await.json();
+    assert!(tenants["data"].as_array().unwrap().iter().any(|tenant| tenant["id"] == made.tenant.to_string()));
+    let numbers = ask(&app, made.tenant_key.expose(), "GET", "/v1/numbers", Value::Null).await;
+    assert_eq!((numbers.status, numbers.json()["data"].clone()), (StatusCode::OK, json!([])));
+    // Again: nothing of ours is replaced, so the first key is still good.
+    app.stack.operator.setup(&meta, "Another shop").await.unwrap();
+    assert_eq!(ask(&app, made.tenant_key.expose(), "GET", "/v1/numbers", Value::Null).await.status, StatusCode::OK);
+}
