@@ -117,10 +117,11 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
         if !archived {
             return Outcome::Retry;
         }
-        record::process(deps, books, record, deadline).await
+        // On the heap: a thread's stack may be small, and eight of these are under way at once.
+        Box::pin(record::process(deps, books, record, deadline)).await
     })
     .await;
-    if let Err(error) = books.close(deps).await {
+    if let Err(error) = Box::pin(books.close(deps)).await {
         // Nobody knows any more what was counted for which record: all come again, and change nothing but that.
         tracing::error!(event = "inbound.not_counted", %error);
         response = SqsBatchResponse::default();
