@@ -11,16 +11,26 @@ use crate::{Deps, after};
 const SLOT: SignedDuration = SignedDuration::from_mins(15);
 /// How long after its acceptance a message is checked: when everything ordinary is over, and again when most waits are.
 const AGES: [SignedDuration; 2] = [SignedDuration::from_hours(1), SignedDuration::from_hours(24)];
-/// Entries of one tenant's inbox looked through in one check: half a minute of reading. Of a tenant with more, the first are checked.
-const ENTRIES_MAX: usize = 20_000;
+/// Entries of one tenant's inbox looked through in one check: some seconds of reading. Of a tenant with more, the first are checked.
+const ENTRIES_MAX: usize = 5_000;
+/// What the lease is called.
+const JOB: &str = "ledger";
 /// Tenants in one page of their list.
 const TENANTS: u16 = 100;
 
-/// Checks the two slots that are due, if nobody has checked them: the lease of a slot is never given back.
+/// Checks the two slots that are due, if nobody has checked them: the lease of a slot is given back only if the check failed.
 pub(crate) async fn check(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), StorageError> {
+    let checked = check_once(deps, holder, now).await;
+    if checked.is_err() {
+        deps.table.give_back(JOB, holder).await?;
+    }
+    checked
+}
+
+async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), StorageError> {
     let slot = now.as_millisecond().div_euclid(SLOT_MILLIS);
     let begins = at_millis(slot * SLOT_MILLIS);
-    if !deps.table.take_lease("ledger", holder, after(begins, SLOT), now).await? {
+    if !deps.table.take_lease(JOB, holder, after(begins, SLOT), now).await? {
         return Ok(());
     }
     let (mut cursor, mut checked, mut stranded) = (None, 0_usize, 0_i64);

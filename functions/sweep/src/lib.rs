@@ -282,10 +282,11 @@ async fn settle(
     }
     match step {
         AfterDoubt::Wait(until) => {
-            if claimed_before(facts, intent, now) > OLD_DOUBT {
-                deps.metrics.count("unknown_old", "waits", 1);
-            }
-            deps.table.look_again(due, asked_again.map_or(until, |again| until.min(again))).await?;
+            let age = claimed_before(facts, intent, now);
+            deps.metrics.count("unknown_old", "waits", u64::from(age >= OLD_DOUBT));
+            // As long as it is open somebody is told of it.
+            let tell = after(now, if age < OLD_DOUBT { OLD_DOUBT - age } else { OLD_DOUBT });
+            deps.table.look_again(due, asked_again.unwrap_or(until).min(until).min(tell)).await?;
         }
         AfterDoubt::TryAgain => {
             let why = if facts.soft { "soft" } else { "resend_once" };
@@ -302,6 +303,7 @@ async fn settle(
         AfterDoubt::Review => {
             end(Ending::Review).await?;
             deps.metrics.count("unknown_for_review", "a day", 1);
+            deps.metrics.count("unknown_old", "review", 1);
         }
         AfterDoubt::Settled => deps.table.leave_due_list(due).await?,
     }

@@ -37,6 +37,7 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
     };
     if facts.check(&app.settings.client_id, Some(account)).is_err() {
         deps.metrics.count("token_refresh", "dead", 1);
+        deps.metrics.now_at("token_days_left", 0);
         tell(deps, &record, account, "withdrawn", DEAD, now).await?;
         look::dead(deps, account, now).await?;
         return Ok(deps.table.note_token(account, record.version, &facts, next(account, now)).await?);

@@ -195,6 +195,15 @@ impl Operator {
         Ok(())
     }
 
+    /// What proves a Meta app's webhooks.
+    ///
+    /// # Errors
+    /// When AWS does not answer.
+    pub async fn app(&self, id: &MetaAppId) -> Result<Option<MetaApp>, OperatorError> {
+        let Some(sealed) = self.table.meta_app(id).await? else { return Ok(None) };
+        Ok(Some(self.vault.open_app(id, &sealed).await?))
+    }
+
     /// Records what signups through a Meta app need and, where it is given, the token of our own system user.
     ///
     /// # Errors

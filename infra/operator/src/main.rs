@@ -70,7 +70,7 @@ enum Command {
         scopes: Vec<String>,
     },
     /// Store a Meta app's secrets: META_APP_SECRET and META_VERIFY_TOKEN, and while they are being replaced also
-    /// META_APP_SECRET_PREVIOUS and META_VERIFY_TOKEN_PREVIOUS.
+    /// META_APP_SECRET_PREVIOUS and META_VERIFY_TOKEN_PREVIOUS. Of a known app, what is not given stays.
     App {
         /// The last part of the webhook URL.
         #[arg(long)]
@@ -254,13 +254,21 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             Ok(operator.create_key(Some(tenant), &scopes).await?.expose().to_owned())
         }
         Command::App { name } => {
-            let pair = |current, previous| -> Result<Vec<Secret>, shared::config::ConfigError> {
-                Ok([Some(required(current)?), optional(previous)].into_iter().flatten().map(Secret::new).collect())
+            let id = MetaAppId::parse(&name)?;
+            let known = operator.app(&id).await?;
+            // What is not given stays as it is.
+            let pair = |current, previous, known: Option<Vec<Secret>>| match (optional(current), known) {
+                (None, Some(known)) => Ok(known),
+                (None, None) => required(current).map(|given| vec![Secret::new(given)]),
+                (Some(given), _) => {
+                    Ok([Some(given), optional(previous)].into_iter().flatten().map(Secret::new).collect())
+                }
             };
+            let (secrets, tokens) = known.map(|app| (app.app_secrets, app.verify_tokens)).unzip();
             let app = MetaApp {
-                id: MetaAppId::parse(&name)?,
-                app_secrets: pair("META_APP_SECRET", "META_APP_SECRET_PREVIOUS")?,
-                verify_tokens: pair("META_VERIFY_TOKEN", "META_VERIFY_TOKEN_PREVIOUS")?,
+                id,
+                app_secrets: pair("META_APP_SECRET", "META_APP_SECRET_PREVIOUS", secrets)?,
+                verify_tokens: pair("META_VERIFY_TOKEN", "META_VERIFY_TOKEN_PREVIOUS", tokens)?,
             };
             operator.put_app(&app).await?;
             Ok(format!("/webhooks/meta/{}", app.id))

@@ -23,6 +23,15 @@ const TRY_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// The wait before the second try at most; before each further one twice as long.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// What services answer 400 and mean "later", besides throttling by that name.
+const LATER: [&str; 5] = [
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "SlowDown",
+    "TransactionInProgressException",
+];
+
 /// A service, as endpoints and signatures name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
@@ -156,9 +165,11 @@ impl Direct {
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let fault = serde_json::from_slice::<Fault>(&answer).map(|fault| fault.kind).unwrap_or_default();
-        let code = fault.rsplit('#').next().filter(|code| !code.is_empty()).map_or(status.to_string(), str::to_owned);
-        let later = status >= 500 || status == StatusCode::TOO_MANY_REQUESTS.as_u16() || code.contains("hrottl");
+        let code = code_of(&answer).unwrap_or_else(|| status.to_string());
+        let later = status >= 500
+            || status == StatusCode::TOO_MANY_REQUESTS.as_u16()
+            || code.contains("hrottl")
+            || LATER.contains(&code.as_str());
         Err(if later { DirectError::Unavailable(code) } else { DirectError::Refused(code) })
     }
 
@@ -199,6 +210,15 @@ impl Direct {
         instructions.apply_to_request_http1x(&mut request);
         Ok(request)
     }
+}
+
+/// The code of a fault: in JSON, or of S3 in XML.
+fn code_of(answer: &[u8]) -> Option<String> {
+    if let Ok(fault) = serde_json::from_slice::<Fault>(answer) {
+        return fault.kind.rsplit('#').next().filter(|code| !code.is_empty()).map(str::to_owned);
+    }
+    let (_, rest) = std::str::from_utf8(answer).ok()?.split_once("<Code>")?;
+    rest.split('<').next().map(str::to_owned)
 }
 
 /// Between half and all of the wait, so that those who failed together do not come back together.

@@ -1,6 +1,6 @@
 //! Pages of lists. A cursor is a position (sort key, `pk`, `sk`), so it stays right while the list moves under it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use base64::Engine;
@@ -129,12 +129,8 @@ impl Table {
     /// The whole items behind keys, in the keys' order. What is gone is left out.
     pub(super) async fn read_all(&self, wanted: &[keys::Key]) -> Result<Vec<Item>, StorageError> {
         let mut read: HashMap<(String, String), Item> = HashMap::with_capacity(wanted.len());
-        let mut distinct: Vec<&keys::Key> = Vec::with_capacity(wanted.len());
-        for key in wanted {
-            if !distinct.contains(&key) {
-                distinct.push(key);
-            }
-        }
+        let mut seen = HashSet::with_capacity(wanted.len());
+        let distinct: Vec<&keys::Key> = wanted.iter().filter(|key| seen.insert((&key.pk, &key.sk))).collect();
         for chunk in distinct.chunks(BATCH_READ_MAX) {
             for item in self.read_batch(chunk).await? {
                 read.insert((item.required("pk")?.to_owned(), item.required("sk")?.to_owned()), item);

