@@ -162,6 +162,48 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
     assert_eq!(refused(&answers), REQUESTS);
 }
 
+#[tokio::test]
+async fn an_app_secret_is_replaced_and_no_message_is_lost_for_its_tokens_old_proof() {
+    let app = App::start().await;
+    let operator = app.stack.operator.clone();
+    let number = shared::domain::ids::PhoneNumberId::parse(crate::harness::NUMBER).unwrap();
+    let number = operator.table.number(&number).await.unwrap().unwrap();
+    let id = MetaAppId::parse(APP).unwrap();
+    let token = Secret::new(app.seed.access_token.clone());
+    operator.put_number(&number, &token, Some(&id)).await.unwrap();
+    app.customer_writes("hello");
+    app.drain().await;
+    app.send("before", None).await;
+    app.drain().await;
+    assert_eq!(app.meta.sent_count(), 1);
+    let old = app.seed.app_secret.clone();
+    operator.put_app(&app_of(&["new-secret", &old], &[&app.seed.verify_token])).await.unwrap();
+    // Meta still has the old one: a visit changes nothing.
+    app.functions.visit_tokens().await.unwrap();
+    app.advance(301);
+    app.send("between", None).await;
+    app.drain().await;
+    assert_eq!(app.meta.sent_count(), 2);
+    // Now it is reset at Meta.
+    app.meta.put_app(sandbox::meta::MetaApp {
+        client_id: "900100200300101".to_owned(),
+        secret: "new-secret".to_owned(),
+        callback_url: format!("/webhooks/meta/{APP}"),
+    });
+    app.send("after", None).await;
+    app.drain().await;
+    assert_eq!(app.meta.sent_count(), 2, "it waits");
+    for _ in 0..20 {
+        app.functions.visit_tokens().await.unwrap();
+        app.advance(60);
+        app.functions.tick().await.unwrap();
+        app.drain().await;
+    }
+    assert_eq!(app.meta.sent_count(), 3);
+    assert_eq!(app.functions.metrics.total("send_failed"), 0);
+    println!("rotation: app secret: 3 sends, 0 lost for a proof of the old one");
+}
+
 /// Sends `count` messages and delivers whatever Meta says of them; functions of both instances take turns.
 async fn conversation(both: &Instances, from: usize, count: usize) {
     for index in from..from + count {

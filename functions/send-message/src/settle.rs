@@ -158,6 +158,11 @@ async fn follow(
         deps.paces.forget(&number.id);
     }
     let Some(error) = error.filter(|error| error.is_the_providers()) else { return Ok(()) };
+    if error.is_stale_proof() {
+        // Whoever opens app secrets seals the token anew, within minutes.
+        deps.tokens.forget(&number.waba);
+        deps.table.visit_token_again(&number.waba, now).await?;
+    }
     if error::is_token_error(error.code) {
         deps.tokens.forget(&number.waba);
     }

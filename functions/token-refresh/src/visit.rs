@@ -2,9 +2,11 @@
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use shared::domain::event::ProviderError;
 use shared::domain::ids::WabaId;
 use shared::domain::token::{AccessToken, TokenFacts, warning};
 use shared::provider::meta::graph::CallFailure;
+use shared::provider::meta::oauth::appsecret_proof;
 use shared::secret::Secret;
 use shared::storage::TokenRecord;
 use shared::vault::Context;
@@ -24,12 +26,12 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let token = deps.vault.open_token(&record.sealed, &context).await?;
     // Of a token that was stored by hand nobody can ask what it is worth.
-    let Some((app, secret)) = app(deps, &record).await? else {
+    let Some(app) = app(deps, &record).await? else {
         look::look(deps, None, account, (&token, None), now).await?;
         return Ok(deps.table.visit_token_again(account, next(account, now)).await?);
     };
-    let facts = match deps.graph.debug_token(&app.settings.client_id, &secret, &token.value).await {
-        Ok(facts) => facts,
+    let (secret, facts) = match worth(deps, &app, &token).await {
+        Ok(answer) => answer,
         Err(outcome) => {
             log(&outcome, "debug");
             return Ok(deps.table.visit_token_again(account, after(now, NO_ANSWER)).await?);
@@ -42,6 +44,7 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
         look::dead(deps, account, now).await?;
         return Ok(deps.table.note_token(account, record.version, &facts, next(account, now)).await?);
     }
+    let (token, record) = with_proof(deps, (account, record), token, &secret, now).await?;
     let states = deps.table.account_states(account).await?;
     if states.iter().any(|state| state.aspect == Aspect::Token.as_str() && state.word == "withdrawn") {
         // It was not good for a while, or only seemed so.
@@ -61,6 +64,40 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
     // One that ends soon is tried again within hours, not tomorrow.
     let again = if facts.ends_soon(now) { after(now, NO_ANSWER) } else { next(account, now) };
     Ok(deps.table.note_token(account, version, &facts, again).await?)
+}
+
+/// What a token is worth, asked with the secret that the app has at Meta: of two, while one replaces the other, it may be either.
+async fn worth(deps: &Deps, app: &App, token: &AccessToken) -> Result<(Secret, TokenFacts), CallFailure> {
+    let mut refused = CallFailure::Refused(ProviderError::ours("no_app_secret", "the app has no secret"));
+    for secret in &app.meta.app_secrets {
+        match deps.graph.debug_token(&app.settings.client_id, secret, &token.value).await {
+            Ok(facts) => return Ok((secret.clone(), facts)),
+            Err(again @ CallFailure::TryLater(_)) => return Err(again),
+            Err(failure) => refused = failure,
+        }
+    }
+    Err(refused)
+}
+
+/// The token with the proof that belongs to the app's present secret; sealed anew where it was another.
+async fn with_proof(
+    deps: &Deps,
+    (account, record): (&WabaId, TokenRecord),
+    token: AccessToken,
+    secret: &Secret,
+    now: Timestamp,
+) -> Result<(AccessToken, TokenRecord), RefreshError> {
+    let proof = appsecret_proof(secret, &token.value);
+    if token.proof.as_ref().is_none_or(|known| known.expose() == proof.expose()) {
+        return Ok((token, record));
+    }
+    let token = AccessToken { proof: Some(proof), ..token };
+    let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
+    let sealed = deps.vault.seal_token(&token, &context).await?;
+    deps.table.replace_graph_token(account, &record, &sealed, now).await?;
+    deps.metrics.count("token_refresh", "proof_renewed", 1);
+    let record = deps.table.token_record(account).await?.unwrap_or(record);
+    Ok((token, record))
 }
 
 const DEAD: Alert = Alert {
@@ -145,12 +182,11 @@ async fn proved(
 }
 
 /// The app of a token, and the secret that it signs with; `None` for a token that was stored by hand.
-async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<(App, Secret)>, RefreshError> {
+async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<App>, RefreshError> {
     let Some(id) = &record.app else { return Ok(None) };
     let Some((sealed, settings)) = deps.table.signup_app(id).await? else { return Ok(None) };
     let meta = deps.vault.open_app(id, &sealed).await?;
-    let secret = meta.app_secrets.first().cloned();
-    Ok(secret.map(|secret| (App { meta, settings }, secret)))
+    Ok(Some(App { meta, settings }))
 }
 
 fn token_state(account: &WabaId, word: &str, now: Timestamp) -> StateChange {

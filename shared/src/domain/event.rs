@@ -132,6 +132,14 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
+    /// The token was sent with a proof that another app secret made: the secret was replaced, and the token is sealed anew soon.
+    /// The form of the error: `facts/onboarding.md` §10.3.
+    #[must_use]
+    pub fn is_stale_proof(&self) -> bool {
+        let names_it = |text: &str| text.contains("appsecret_proof");
+        self.code == 100 && (names_it(&self.title) || self.details.as_deref().is_some_and(names_it))
+    }
+
     /// Our own trouble, which no provider has a code for: told apart by its title.
     #[must_use]
     pub fn ours(title: &str, details: &str) -> Self {

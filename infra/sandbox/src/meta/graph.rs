@@ -12,8 +12,10 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
+use super::accounts::{Words, bearer};
 use super::contract;
 use super::serve::DropConnection;
+use super::signup::is_proof;
 use super::state::{After, Meta, MetaNumber, ScriptedFault};
 use crate::aws::faults::Verdict;
 
@@ -30,9 +32,17 @@ pub(super) fn graph_routes(meta: Arc<Meta>) -> Router {
 async fn messages(
     State(meta): State<Arc<Meta>>,
     Path((_, number)): Path<(String, String)>,
+    Query(query): Query<Words>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    // A proof that is given must be right, also where none is asked for.
+    let token = bearer(&headers);
+    let proof = query.get("appsecret_proof").map(String::as_str);
+    if proof.is_some() && is_proof(&meta.lock(), &token, proof).is_err() {
+        let details = "Invalid appsecret_proof provided in the API argument";
+        return error(StatusCode::BAD_REQUEST, 100, "GraphMethodException", details);
+    }
     match meta.faults.enter("Graph.messages") {
         Verdict::Proceed => answer(&meta, &number, &headers, &body).await,
         Verdict::Unavailable => (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),

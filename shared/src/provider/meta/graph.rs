@@ -275,6 +275,7 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
             let transient = status.is_server_error() && error.is_transient == Some(true);
             let problem = error.into_provider_error();
             match error::class(problem.code) {
+                _ if problem.is_stale_proof() => SendOutcome::NotSent(problem),
                 Class::Soft => SendOutcome::Doubtful(problem, true),
                 class if class.tries_again() => SendOutcome::NotSent(problem),
                 _ if transient => SendOutcome::Doubtful(problem, true),
