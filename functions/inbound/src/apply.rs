@@ -20,7 +20,7 @@ use shared::queue::QueueError;
 use shared::storage::{Applied, ArchiveError, Noted, Resolved, StorageError, Stored, Table, Vouched, hour_of};
 use shared::vault::VaultError;
 
-use crate::books::Books;
+use crate::books::{Books, note_of};
 use crate::{Deps, account};
 
 /// Why an item is not stored yet: the record must come again.
@@ -53,7 +53,7 @@ pub(crate) enum Placed {
 /// Merges one item; answers under which id it is kept, if it could not be used. What DynamoDB refuses for its values is
 /// kept raw: trying again would refuse it again.
 pub(crate) async fn apply(
-    (deps, books): (&Deps, &Books),
+    (deps, books): (&Deps, Option<&Books>),
     event: InboundEvent,
     app: &MetaAppId,
     received_at: Timestamp,
@@ -142,7 +142,7 @@ pub(crate) async fn known_number(deps: &Deps, id: Option<&PhoneNumberId>) -> Res
 }
 
 async fn of_number(
-    (deps, books): (&Deps, &Books),
+    (deps, books): (&Deps, Option<&Books>),
     number: &Number,
     said: Said,
     received_at: Timestamp,
@@ -339,7 +339,7 @@ fn count(deps: &Deps, new: bool, kind: &str) {
 }
 
 async fn apply_status(
-    (deps, books): (&Deps, &Books),
+    (deps, books): (&Deps, Option<&Books>),
     number: &Number,
     update: &StatusUpdate,
     received_at: Timestamp,
@@ -361,6 +361,13 @@ async fn apply_status(
             return Ok(());
         }
     };
+    if books.is_none() {
+        // Read again: counted only if it was not known, and before it is.
+        let known = deps.table.intent(&data.conversation, data.message).await?;
+        if known.is_some_and(|(_, facts)| facts.times.at(update.status).is_none()) {
+            deps.table.note_usage(vec![note_of(&number.id, data.message, update)], received_at).await?;
+        }
+    }
     let applied = deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await?;
     let counts = applied != Applied::NoMessage;
     if let (true, Some(until)) = (counts, update.entry_point_until) {
@@ -387,7 +394,7 @@ async fn apply_status(
         Applied::Repeated => deps.metrics.count("status_repeated", update.status.as_str(), 1),
         Applied::NoMessage => deps.metrics.count("status_orphan", update.status.as_str(), 1),
     }
-    if counts {
+    if let (true, Some(books)) = (counts, books) {
         // For a repetition too: the first time may have stopped before it was counted.
         books.note(&number.id, data.message, update, received_at);
     }

@@ -40,7 +40,7 @@ impl Books {
 }
 
 /// What a status says of a message of this number.
-fn note_of(number: &PhoneNumberId, message: OutboundId, update: &StatusUpdate) -> UsageNote {
+pub(crate) fn note_of(number: &PhoneNumberId, message: OutboundId, update: &StatusUpdate) -> UsageNote {
     let facts: Option<Value> = update.pricing.as_deref().and_then(|json| serde_json::from_str(json).ok());
     let fact = |key: &str| facts.as_ref().and_then(|facts| facts.get(key));
     let word = |key: &str| fact(key).and_then(Value::as_str).map(str::to_owned);

@@ -64,6 +64,8 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
         Err(Unreadable::Later) => return Outcome::Retry,
         Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes(), job.received_at).await,
     };
+    // What is read again was counted before, in another batch.
+    let books = (!job.replayed).then_some(books);
     merge(deps, books, &job, webhook::parse(&body, job.received_at), deadline).await
 }
 
@@ -71,7 +73,7 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
 /// body ends in some number of invocations.
 async fn merge(
     deps: &Deps,
-    books: &Books,
+    books: Option<&Books>,
     job: &InboundJob,
     events: Vec<InboundEvent>,
     deadline: Timestamp,
@@ -141,7 +143,7 @@ async fn merge(
 
 async fn apply_all(
     deps: &Deps,
-    books: &Books,
+    books: Option<&Books>,
     events: Vec<InboundEvent>,
     job: &InboundJob,
 ) -> Vec<Result<Option<String>, NotStored>> {
