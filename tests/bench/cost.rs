@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::Request;
 use sandbox::aws::capacity::Capacity;
-use sandbox::meta::{self, Meta, MetaApp, MetaNumber, StatusOrder};
+use sandbox::meta::{self, Meta, StatusOrder};
 use sandbox::sandbox::Seed;
 use sandbox::stack::{Functions, OUTBOUND, Stack};
 use serde_json::{Value, json};
@@ -18,8 +18,8 @@ use shared::provider::meta::signature;
 use shared::secret::Secret;
 use tower::ServiceExt;
 
-const NUMBER: &str = "900100200300501";
-const WABA: &str = "900100200300401";
+use crate::function::{NUMBER, WABA, simulated_meta};
+
 /// Customers, and messages of each kind.
 const MANY: usize = 1_000;
 
@@ -140,18 +140,7 @@ impl Meter {
         let clock = Clock::system();
         let stack = Stack::start(None, clock.clone()).await.unwrap();
         let seed = Seed::load_or_plant(None, &stack).await.unwrap();
-        let meta = Arc::new(Meta::new(clock, stack.faults.clone()));
-        meta.put_app(MetaApp {
-            client_id: String::new(),
-            secret: seed.app_secret.clone(),
-            callback_url: "/webhooks/meta/sandbox".to_owned(),
-        });
-        meta.put_number(MetaNumber {
-            phone_number_id: NUMBER.to_owned(),
-            display_phone_number: "15550001111".to_owned(),
-            waba_id: WABA.to_owned(),
-            token: seed.access_token.clone(),
-        });
+        let meta = simulated_meta(&stack, &seed);
         meta::sample_templates().into_iter().for_each(|template| meta.put_template(template));
         meta.set_rate(NUMBER, 1_000);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

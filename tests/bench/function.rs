@@ -2,12 +2,37 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use sandbox::aws::sqs::Message;
+use sandbox::meta::{Meta, MetaApp, MetaNumber};
+use sandbox::sandbox::Seed;
+use sandbox::stack::Stack;
 use serde_json::json;
 
 /// Clock ticks a second in `/proc/<pid>/stat` (Linux's USER_HZ).
 const TICKS: f64 = 100.0;
+
+/// The number that the benchmarks use, and its account.
+pub(crate) const NUMBER: &str = "900100200300501";
+pub(crate) const WABA: &str = "900100200300401";
+
+/// A Meta that knows the seeded app and number.
+pub(crate) fn simulated_meta(stack: &Stack, seed: &Seed) -> Arc<Meta> {
+    let meta = Arc::new(Meta::new(stack.clock.clone(), stack.faults.clone()));
+    meta.put_app(MetaApp {
+        client_id: String::new(),
+        secret: seed.app_secret.clone(),
+        callback_url: "/webhooks/meta/sandbox".to_owned(),
+    });
+    meta.put_number(MetaNumber {
+        phone_number_id: NUMBER.to_owned(),
+        display_phone_number: "15550001111".to_owned(),
+        waba_id: WABA.to_owned(),
+        token: seed.access_token.clone(),
+    });
+    meta
+}
 
 /// Builds a function as it is deployed; answers where it is. Where they were built before: `BENCH_FUNCTIONS=<folder>`.
 pub(crate) fn build(package: &str) -> PathBuf {

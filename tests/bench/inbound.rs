@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use sandbox::aws::EmbeddedAws;
 use sandbox::aws::sqs::Sqs;
-use sandbox::meta::{self, Meta, MetaApp, MetaNumber, StatusOrder};
+use sandbox::meta::{self, Meta, StatusOrder};
 use sandbox::sandbox::{Seed, aws_routes};
 use sandbox::stack::{BUCKET, Functions, INBOUND, INBOUND_DEAD, KEY, ONBOARDING, Stack, TABLE};
 use serde_json::{Value, json};
@@ -17,11 +17,9 @@ use shared::provider::meta::signature;
 use shared::secret::Secret;
 use tower::ServiceExt;
 
-use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, sqs_event, stop};
+use crate::function::{NUMBER, WABA, build, cpu_seconds, peak_rss_kib, simulated_meta, spawn, sqs_event, stop};
 use crate::runtime_api::RuntimeApi;
 
-const NUMBER: &str = "900100200300501";
-const WABA: &str = "900100200300401";
 /// Customers who write in turn.
 const CUSTOMERS: usize = 200;
 /// Webhooks of one kind.
@@ -109,18 +107,7 @@ impl Bench {
         let now = clock.now().as_second();
         let stack = Stack::start(None, clock.clone()).await.unwrap();
         let seed = Seed::load_or_plant(None, &stack).await.unwrap();
-        let meta = Arc::new(Meta::new(clock, stack.faults.clone()));
-        meta.put_app(MetaApp {
-            client_id: String::new(),
-            secret: seed.app_secret.clone(),
-            callback_url: "/webhooks/meta/sandbox".to_owned(),
-        });
-        meta.put_number(MetaNumber {
-            phone_number_id: NUMBER.to_owned(),
-            display_phone_number: "15550001111".to_owned(),
-            waba_id: WABA.to_owned(),
-            token: seed.access_token.clone(),
-        });
+        let meta = simulated_meta(&stack, &seed);
         let (graph, aws) = (listen().await, listen().await);
         let functions = stack.functions(&format!("http://{}", graph.local_addr().unwrap())).unwrap();
         tokio::spawn(meta::serve(graph, meta::routes(meta.clone())));

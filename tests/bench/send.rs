@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::Request;
 use sandbox::aws::sqs::Sqs;
-use sandbox::meta::{self, Meta, MetaApp, MetaNumber, StatusOrder};
+use sandbox::meta::{self, Meta, StatusOrder};
 use sandbox::sandbox::{Seed, aws_routes};
 use sandbox::stack::{BUCKET, Functions, KEY, OUTBOUND, Stack, TABLE};
 use serde_json::{Value, json};
@@ -16,12 +16,10 @@ use shared::clock::Clock;
 use shared::provider::meta::signature;
 use tower::ServiceExt;
 
-use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, sqs_event, stop};
+use crate::function::{NUMBER, WABA, build, cpu_seconds, peak_rss_kib, simulated_meta, spawn, sqs_event, stop};
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
 
-const NUMBER: &str = "900100200300501";
-const WABA: &str = "900100200300401";
 /// Sends of each kind.
 const SENDS: usize = 300;
 /// What Meta takes to answer.
@@ -67,18 +65,7 @@ impl Bench {
         let clock = Clock::system();
         let stack = Stack::start(None, clock.clone()).await.unwrap();
         let seed = Seed::load_or_plant(None, &stack).await.unwrap();
-        let meta = Arc::new(Meta::new(clock, stack.faults.clone()));
-        meta.put_app(MetaApp {
-            client_id: String::new(),
-            secret: seed.app_secret.clone(),
-            callback_url: "/webhooks/meta/sandbox".to_owned(),
-        });
-        meta.put_number(MetaNumber {
-            phone_number_id: NUMBER.to_owned(),
-            display_phone_number: "15550001111".to_owned(),
-            waba_id: WABA.to_owned(),
-            token: seed.access_token.clone(),
-        });
+        let meta = simulated_meta(&stack, &seed);
         meta::sample_templates().into_iter().for_each(|template| meta.put_template(template));
         meta.set_rate(NUMBER, 1_000);
         let (graph, aws) = (listen().await, listen().await);

@@ -9,7 +9,7 @@ mod books;
 mod record;
 mod replay;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use books::Books;
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
@@ -20,7 +20,7 @@ use shared::domain::health::Seen;
 use shared::domain::ids::{PhoneNumberId, TenantId};
 use shared::domain::number::Number;
 use shared::limits::CACHE_FOR;
-use shared::queue::{Outcome, Queue, run_standard};
+use shared::queue::{Outcome, Queue, come_again, run_standard};
 use shared::storage::{Archive, Resolved, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
@@ -100,18 +100,12 @@ impl Deps {
     }
 }
 
-fn failure(id: String) -> BatchItemFailure {
-    let mut failure = BatchItemFailure::default();
-    failure.item_identifier = id;
-    failure
-}
-
 /// Processes a batch; answers with the records that must come again. `deadline` is when Lambda kills this invocation:
 /// what is not begun well before it comes again by itself, and does not take down what is done.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let records = event.records.len();
     let archived = record::archive(deps, &event).await;
-    let all: Vec<Option<String>> = event.records.iter().map(|record| record.message_id.clone()).collect();
+    let all: Vec<String> = event.records.iter().filter_map(|record| record.message_id.clone()).collect();
     let books = &Books::default();
     let mut response = run_standard(event, |record| async move {
         if !archived {
@@ -124,8 +118,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
     if let Err(error) = Box::pin(books.close(deps)).await {
         // Nobody knows any more what was counted for which record: all come again, and change nothing but that.
         tracing::error!(event = "inbound.not_counted", %error);
-        response = SqsBatchResponse::default();
-        response.batch_item_failures = all.into_iter().flatten().map(failure).collect();
+        response = come_again(all);
     }
     tracing::info!(event = "inbound.batch", records, failed = response.batch_item_failures.len());
     response

@@ -135,8 +135,7 @@ async fn merge(
         return Outcome::Retry;
     }
     if !job.replayed && job.done == 0 {
-        let lag = deps.clock.now().duration_since(job.received_at).as_millis();
-        deps.metrics.took_ms("ingest_lag_ms", i64::try_from(lag).unwrap_or(i64::MAX));
+        deps.metrics.took_ms("ingest_lag_ms", deps.clock.now().duration_since(job.received_at));
     }
     Outcome::Done
 }

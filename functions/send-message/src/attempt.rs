@@ -173,8 +173,7 @@ pub(crate) async fn send(
     let (outcome, suspected) = match body {
         Ok(body) => {
             let answered = watched(deps, &ready.number.id, &ready.prepared.token, body).await;
-            let took = deps.clock.now().duration_since(now).as_millis();
-            deps.metrics.took_ms("graph_ms", i64::try_from(took).unwrap_or(i64::MAX));
+            deps.metrics.took_ms("graph_ms", deps.clock.now().duration_since(now));
             answered
         }
         Err(_) => {

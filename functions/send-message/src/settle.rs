@@ -45,8 +45,7 @@ fn result_of(deps: &Deps, intent: &Intent, facts: &SendFacts, claim: Claim, outc
             deps.metrics.count("send_accepted", if *held { "held" } else { "meta" }, 1);
             // Of what had nothing to wait for.
             if facts.claim.is_none() && intent.broadcast.is_none() && intent.not_before <= intent.accepted_at() {
-                let lag = deps.clock.now().duration_since(intent.accepted_at()).as_millis();
-                deps.metrics.took_ms("send_lag_ms", i64::try_from(lag).unwrap_or(i64::MAX));
+                deps.metrics.took_ms("send_lag_ms", deps.clock.now().duration_since(intent.accepted_at()));
             }
             SendResult::Sent(wamid.clone(), *held)
         }

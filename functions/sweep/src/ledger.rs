@@ -8,7 +8,9 @@ use shared::storage::{LedgerEntry, StorageError};
 use crate::{Deps, after};
 
 /// A quarter of an hour: what is checked at once.
-const SLOT: SignedDuration = SignedDuration::from_mins(15);
+const SLOT_MILLIS: i64 = 15 * 60 * 1_000;
+/// The same.
+const SLOT: SignedDuration = SignedDuration::from_millis(SLOT_MILLIS);
 /// How long after its acceptance a message is checked: when everything ordinary is over, and again when most waits are.
 const AGES: [SignedDuration; 2] = [SignedDuration::from_hours(1), SignedDuration::from_hours(24)];
 /// Entries of one tenant's inbox looked through in one check: some seconds of reading. Of a tenant with more, the first are checked.
@@ -59,9 +61,6 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
     deps.metrics.now_at("ledger_imbalance", stranded);
     Ok(())
 }
-
-/// [`SLOT`] in milliseconds.
-const SLOT_MILLIS: i64 = 15 * 60 * 1_000;
 
 /// Nothing in the message's item, nor its number's standing, nor what stands before it says why it is not settled.
 async fn is_stranded(deps: &Deps, entry: &LedgerEntry, now: Timestamp) -> Result<bool, StorageError> {

@@ -14,8 +14,7 @@ impl Access {
     /// 404 if it is not the tenant's.
     pub async fn number_of(&self, tenant: TenantId, id: &PhoneNumberId) -> Result<Number, Problem> {
         let number = self.table().number(id).await?;
-        let other = number.as_ref().is_some_and(|number| number.tenant != tenant);
-        number.filter(|number| number.tenant == tenant).ok_or_else(|| self.not_theirs("number", other))
+        self.theirs("number", number, |number| number.tenant == tenant)
     }
 
     /// The tenant's conversation.
@@ -30,6 +29,13 @@ impl Access {
         Err(self.not_theirs("conversation", number.is_some_and(|number| number.tenant != tenant)))
     }
 
+    fn theirs<T>(&self, what: &str, found: Option<T>, is_theirs: impl Fn(&T) -> bool) -> Result<T, Problem> {
+        match found {
+            Some(own) if is_theirs(&own) => Ok(own),
+            other => Err(self.not_theirs(what, other.is_some())),
+        }
+    }
+
     /// The same answer whether it is another's or nobody's; only we count the difference.
     fn not_theirs(&self, what: &str, others: bool) -> Problem {
         self.metrics().count("cross_tenant_attempt", what, u64::from(others));
@@ -42,7 +48,6 @@ impl Access {
     /// 404 if it is not the tenant's.
     pub async fn account_of(&self, tenant: TenantId, id: &WabaId) -> Result<AccountRecord, Problem> {
         let account = self.table().account(id).await?;
-        let other = account.as_ref().is_some_and(|account| account.tenant != tenant);
-        account.filter(|account| account.tenant == tenant).ok_or_else(|| self.not_theirs("account", other))
+        self.theirs("account", account, |account| account.tenant == tenant)
     }
 }

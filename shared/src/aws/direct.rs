@@ -77,6 +77,15 @@ pub struct Direct {
     pub(super) attempts: u32,
 }
 
+/// A request before it is signed.
+struct Unsigned<'a> {
+    method: &'static str,
+    service: Service,
+    url: String,
+    headers: Vec<(&'static str, &'a str)>,
+    body: Bytes,
+}
+
 #[derive(Deserialize)]
 struct Fault {
     #[serde(rename = "__type", default)]
@@ -95,12 +104,12 @@ impl Direct {
         body: String,
         trace: Option<&str>,
     ) -> Result<Bytes, DirectError> {
-        let body = Bytes::from(body);
         let json = if service == Service::Kms { "application/x-amz-json-1.1" } else { "application/x-amz-json-1.0" };
         let headers = [("content-type", json), ("x-amz-target", target)];
         let trace = trace.map(|trace| ("x-amzn-trace-id", trace));
-        let headers: Vec<_> = headers.into_iter().chain(trace).collect();
-        self.surely("POST", service, &format!("{}/", self.host(service)), &headers, body).await
+        let headers = headers.into_iter().chain(trace).collect();
+        let url = format!("{}/", self.host(service));
+        self.surely(&Unsigned { method: "POST", service, url, headers, body: body.into() }).await
     }
 
     /// Stores an object.
@@ -113,7 +122,7 @@ impl Direct {
             Some(endpoint) => format!("{endpoint}/{bucket}/{key}"),
             None => self.host(Service::S3).replacen("https://", &format!("https://{bucket}."), 1) + "/" + key,
         };
-        self.surely("PUT", Service::S3, &url, &[], body).await?;
+        self.surely(&Unsigned { method: "PUT", service: Service::S3, url, headers: Vec::new(), body }).await?;
         Ok(())
     }
 
@@ -124,18 +133,11 @@ impl Direct {
     }
 
     /// Tries until there is an answer that another try would not change.
-    async fn surely(
-        &self,
-        method: &'static str,
-        service: Service,
-        url: &str,
-        headers: &[(&'static str, &str)],
-        body: Bytes,
-    ) -> Result<Bytes, DirectError> {
+    async fn surely(&self, unsigned: &Unsigned<'_>) -> Result<Bytes, DirectError> {
         let tries = async {
             let mut tried = 1;
             loop {
-                let outcome = tokio::time::timeout(TRY_TIMEOUT, self.once(method, service, url, headers, &body)).await;
+                let outcome = tokio::time::timeout(TRY_TIMEOUT, self.once(unsigned)).await;
                 let outcome = outcome.unwrap_or_else(|_| Err(DirectError::Unavailable("no answer".to_owned())));
                 if tried >= self.attempts || !matches!(outcome, Err(DirectError::Unavailable(_))) {
                     return outcome;
@@ -148,16 +150,9 @@ impl Direct {
         outcome.unwrap_or_else(|_| Err(DirectError::Unavailable("no answer".to_owned())))
     }
 
-    async fn once(
-        &self,
-        method: &'static str,
-        service: Service,
-        url: &str,
-        headers: &[(&'static str, &str)],
-        body: &Bytes,
-    ) -> Result<Bytes, DirectError> {
+    async fn once(&self, unsigned: &Unsigned<'_>) -> Result<Bytes, DirectError> {
         let unavailable = |what: &dyn std::fmt::Display| DirectError::Unavailable(what.to_string());
-        let request = self.signed(method, service, url, headers, body)?;
+        let request = self.signed(unsigned)?;
         let request = HttpRequest::try_from(request).map_err(|error| unavailable(&error))?;
         let response = self.connector.call(request).await.map_err(|error| unavailable(&error))?;
         let status = response.status().as_u16();
@@ -173,17 +168,11 @@ impl Direct {
         Err(if later { DirectError::Unavailable(code) } else { DirectError::Refused(code) })
     }
 
-    fn signed(
-        &self,
-        method: &'static str,
-        service: Service,
-        url: &str,
-        headers: &[(&'static str, &str)],
-        body: &Bytes,
-    ) -> Result<Request<SdkBody>, DirectError> {
+    fn signed(&self, unsigned: &Unsigned<'_>) -> Result<Request<SdkBody>, DirectError> {
+        let Unsigned { method, service, url, headers, body } = unsigned;
         let refused = |what: &dyn std::fmt::Display| DirectError::Refused(what.to_string());
         let mut settings = SigningSettings::default();
-        if service == Service::S3 {
+        if *service == Service::S3 {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         }
         let parameters = v4::SigningParams::builder()
@@ -195,7 +184,7 @@ impl Direct {
             .build()
             .map_err(|error| refused(&error))?
             .into();
-        let mut request = Request::builder().method(method).uri(url);
+        let mut request = Request::builder().method(*method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

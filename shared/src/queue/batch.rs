@@ -34,7 +34,7 @@ where
         .filter_map(|failed| async move { failed })
         .collect()
         .await;
-    response(failed)
+    come_again(failed)
 }
 
 /// Runs a FIFO queue's records: groups side by side, the records of one group in order. After a failure the rest of
@@ -62,7 +62,7 @@ where
         .buffer_unordered(BATCH_CONCURRENCY)
         .collect()
         .await;
-    response(failed.into_iter().flatten().collect())
+    come_again(failed.into_iter().flatten().collect())
 }
 
 async fn in_order<F, Fut, B, Back>(work: &F, hand_back: &B, records: Vec<SqsMessage>) -> Vec<String>
@@ -107,7 +107,9 @@ fn kind(panic: &(dyn Any + Send)) -> &'static str {
     if panic.is::<String>() || panic.is::<&'static str>() { "message" } else { "value" }
 }
 
-fn response(failed: Vec<String>) -> SqsBatchResponse {
+/// The answer that has these records come again, by their ids.
+#[must_use]
+pub fn come_again(failed: Vec<String>) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     for id in failed {
         let mut failure = BatchItemFailure::default();

@@ -6,7 +6,7 @@ mod onboarding;
 mod outbound;
 mod sender;
 
-pub use batch::{Outcome, run_fifo, run_standard};
+pub use batch::{Outcome, come_again, run_fifo, run_standard};
 pub use job::{BadJob, InboundJob, InboundWork, Payload, ReplayJob, ReplaySource};
 pub use onboarding::OnboardingJob;
 pub use outbound::{MarkJob, OutboundWork, RecipientJob, ReleaseJob, SendJob};

@@ -12,7 +12,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SignedDuration};
 
 /// Most values of one metric in one EMF document; CloudWatch reads no more. Later ones of the same line are left out.
 const VALUES_MAX: usize = 100;
@@ -78,8 +78,8 @@ impl Metrics {
     }
 
     /// A duration, of which CloudWatch shows percentiles.
-    pub fn took_ms(&self, metric: &'static str, millis: i64) {
-        self.value(metric, "Milliseconds", millis);
+    pub fn took_ms(&self, metric: &'static str, took: SignedDuration) {
+        self.value(metric, "Milliseconds", i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
     }
 
     /// How many there are at this moment, 0 too: an alarm sees the largest.
@@ -190,8 +190,8 @@ mod tests {
         metrics.count("inbound_stored", "text", 2);
         metrics.count("inbound_stored", "image", 1);
         metrics.count("inbound_duplicate", "text", 0);
-        metrics.took_ms("ingest_lag_ms", 12);
-        metrics.took_ms("ingest_lag_ms", 30);
+        metrics.took_ms("ingest_lag_ms", SignedDuration::from_millis(12));
+        metrics.took_ms("ingest_lag_ms", SignedDuration::from_millis(30));
         let pending: Vec<_> = std::mem::take(&mut metrics.collected.lock().unwrap().pending).into_iter().collect();
         let document = document("inbound", &pending, 1_795_000_000_000);
         assert_eq!(
