@@ -68,8 +68,9 @@ fn main() {
     for (name, value) in &lines {
         writeln!(out, "{name:<58} {value}").unwrap();
     }
-    // The same for machines: `BENCH_JSON=<file>`.
+    // The same for machines: `BENCH_JSON=<file>`, as seen from the project's root: cargo starts a benchmark in its own folder.
     if let Some(file) = shared::config::optional("BENCH_JSON") {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let named: serde_json::Map<_, _> =
             lines.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         std::fs::write(file, serde_json::to_string_pretty(&named).unwrap()).unwrap();
