@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{App, NUMBER, ask, change, text_message, webhook_body};
+use crate::harness::{App, NUMBER, ask, change, is_theirs, text_message, webhook_body};
 
 const ADA: &str = "15550006001";
 const BOB: &str = "15550006002";
@@ -263,7 +263,9 @@ async fn settings_of_a_number_are_kept_and_obeyed() {
     app.send("hello", None).await;
     app.drain().await;
     let items = app.table_items().await;
-    let messages = items.iter().filter(|item| item["sk"]["S"].as_str().unwrap().starts_with("MSG#"));
+    let messages = items.iter().filter(|item| {
+        item["sk"]["S"].as_str().unwrap().contains("wamid.") || item["sk"]["S"].as_str().unwrap().starts_with("MSG#")
+    });
     let ends: Vec<i64> = messages.map(|item| item["expires_at"]["N"].as_str().unwrap().parse().unwrap()).collect();
     assert_eq!(ends.len(), 2);
     let kept = 30 * 86_400;
@@ -284,16 +286,31 @@ async fn what_was_to_be_kept_for_ever_is_whatever_is_said_of_it_later() {
     let app = App::start().await;
     let old = app.customer_writes("keep me");
     app.drain().await;
-    app.api("PATCH", &format!("/v1/numbers/{NUMBER}"), Some(json!({"retention_days": 30}))).await;
+    let set = app.api("PATCH", &format!("/v1/numbers/{NUMBER}"), Some(json!({"retention_days": 30}))).await;
+    assert_eq!(set.json()["retention_days"], 30, "{}", set.json());
     app.advance(301);
     let reaction = json!({"from": crate::harness::CUSTOMER, "id": "wamid.r", "timestamp": app.clock.now().as_second().to_string(),
         "type": "reaction", "reaction": {"message_id": old, "emoji": "\u{1f44d}"}});
     app.webhook(webhook_body(&[change(NUMBER, json!({"messages": [reaction]}))])).await;
     app.drain().await;
+    let ends = async |app: &App| {
+        let items = app.table_items().await;
+        let kept = items.iter().find(|item| is_theirs(item, &old)).unwrap();
+        kept["expires_at"]["N"].as_str().map_or(i64::MAX, |at| at.parse().unwrap())
+    };
+    assert_eq!(ends(&app).await, i64::MAX);
+    // What took it back ends, and it stays taken back.
+    let revocation = json!({"from": crate::harness::CUSTOMER, "id": "wamid.v", "timestamp": app.clock.now().as_second().to_string(),
+        "type": "revoke", "revoke": {"original_message_id": old}});
+    app.webhook(webhook_body(&[change(NUMBER, json!({"messages": [revocation]}))])).await;
+    app.drain().await;
+    assert!(app.messages().await[0]["revoked_at"].is_string());
     let items = app.table_items().await;
-    let kept = items.iter().find(|item| item["sk"]["S"] == format!("MSG#{old}")).unwrap();
-    let ends: i64 = kept["expires_at"]["N"].as_str().map_or(i64::MAX, |at| at.parse().unwrap());
-    assert!(ends > 1_000_000_000_000, "{ends}: it ends in a far future");
+    let said = items.iter().find(|item| item["sk"]["S"] == format!("SAID#{old}")).unwrap();
+    assert!(said["expires_at"]["N"].is_string(), "{said}");
+    app.delete_item(said).await;
+    assert_eq!(ends(&app).await, i64::MAX);
+    assert!(app.messages().await[0]["revoked_at"].is_string());
 }
 
 #[tokio::test]

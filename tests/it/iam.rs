@@ -27,7 +27,7 @@ const DYNAMODB: [&str; 12] = [
     "dynamodb:UpdateItem",
     "dynamodb:UpdateTable",
 ];
-const TABLE: [&str; 4] = ["Table", "Table/index/by_time", "Table/index/feed", "Table/index/list"];
+const TABLE: [&str; 3] = ["Table", "Table/index/feed", "Table/index/list"];
 /// Beginnings of partition keys: an app, a conversation, a kept item, a tenant, a number.
 const LEADING: [&str; 5] = ["APP#main", "CONV#n#c", "KEPT#h", "TENANT#t", "NUMBER#n"];
 const SQS: [&str; 7] = [

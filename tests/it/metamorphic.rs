@@ -226,7 +226,7 @@ async fn message_edit_revoke_and_reaction_in_all_24_orders_are_one_item() {
         }
         worlds.push(app.world().await);
         let items = app.table_items().await;
-        let message = items.into_iter().find(|item| item["sk"]["S"] == "MSG#wamid.M").unwrap();
+        let message = items.into_iter().find(|item| item["sk"]["S"] == "SAID#wamid.M").unwrap();
         tables.push(without_contact(&message));
     }
     assert_eq!(worlds.len(), 24);

@@ -10,7 +10,7 @@ use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 
-use crate::harness::{Answer, App, CUSTOMER, NUMBER, WABA, change, fixtures, text_message, webhook_body};
+use crate::harness::{Answer, App, CUSTOMER, NUMBER, WABA, change, fixtures, is_theirs, text_message, webhook_body};
 
 async fn replay(app: &App, order: Value) -> Answer {
     app.api("POST", "/v1/replays", Some(order)).await
@@ -111,12 +111,8 @@ async fn what_is_lost_from_the_table_comes_back_from_the_archive() {
     app.webhook(text_from("wamid.a", CUSTOMER)).await;
     app.drain().await;
     let before = facts(&app).await;
-    let key = before.iter().find(|item| item["sk"]["S"] == "MSG#wamid.a").unwrap();
-    let client = app.stack.operator_dynamodb();
-    let attribute =
-        |name: &str| aws_sdk_dynamodb::types::AttributeValue::S(key[name]["S"].as_str().unwrap().to_owned());
-    let delete = client.delete_item().table_name(sandbox::stack::TABLE);
-    delete.key("pk", attribute("pk")).key("sk", attribute("sk")).send().await.unwrap();
+    let key = before.iter().find(|item| is_theirs(item, "wamid.a")).unwrap();
+    app.delete_item(key).await;
     assert!(app.messages().await.is_empty());
     app.advance(600);
     queued(&app, &replay(&app, json!({"source": "archive", "message_id": "wamid.a"})).await).await;

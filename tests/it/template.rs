@@ -122,9 +122,9 @@ fn no_secret_is_a_parameter_or_a_variable() {
 fn the_table_is_the_one_the_code_expects() {
     let table = &resources()["Table"];
     for expected in [
-        "IndexName: by_time",
+        "IndexName: feed",
         "IndexName: list",
-        "{AttributeName: at, KeyType: RANGE}",
+        "{AttributeName: feed_at, KeyType: RANGE}",
         "{AttributeName: list_at, KeyType: RANGE}",
         "AttributeName: expires_at",
         "PointInTimeRecoveryEnabled: true",

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use shared::api::{Caller, Id, Refusals, Said, Send};
 use shared::clock::SignedDuration;
-use shared::domain::ids::{ConversationId, MessageId, Wamid};
+use shared::domain::ids::{ConversationId, Wamid};
 use shared::http::Problem;
 use shared::queue::{MarkJob, OutboundWork};
 use shared::storage::Direction;
@@ -54,7 +54,7 @@ pub(crate) async fn read(
     };
     let theirs = || Problem::violates("message_id", "must be the wamid of a customer's message here", 131_009);
     let wamid = Wamid::parse(&message).map_err(|_| theirs())?;
-    let message = deps.table.foreign_message(&id, &MessageId::Inbound(wamid.clone())).await?.ok_or_else(theirs)?;
+    let message = deps.table.foreign_message(&id, &wamid).await?.ok_or_else(theirs)?;
     if !matches!(message.direction, Direction::Inbound(_)) {
         return Err(theirs());
     }

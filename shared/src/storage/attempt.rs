@@ -9,7 +9,7 @@ use super::item::{number, text, time};
 use super::update::{Update, Updated};
 use super::{StorageError, Table, keys, unavailable};
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
+use crate::domain::ids::{ConversationId, OutboundId, Wamid};
 use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 
 /// After a message may be tried again, so long is left to its queue message before the sweep looks.
@@ -291,7 +291,7 @@ impl Table {
     }
 
     pub(super) fn update_intent(&self, conversation: &ConversationId, message: OutboundId) -> Update<'_> {
-        self.update(keys::message(conversation, &MessageId::Outbound(message)))
+        self.update(keys::ours(conversation, message))
     }
 }
 

@@ -14,7 +14,7 @@ use super::update::Updated;
 use super::{Accepted, Idempotency, Page, StorageError, Stored, StoredMessage, Table, keys, message};
 use crate::domain::broadcast::{Broadcast, BroadcastState, Recipients};
 use crate::domain::contact::Alias;
-use crate::domain::ids::{BroadcastId, ContactId, ConversationId, MessageId, OutboundId, PhoneNumberId, TenantId};
+use crate::domain::ids::{BroadcastId, ContactId, ConversationId, OutboundId, PhoneNumberId, TenantId};
 use crate::domain::outbound::OnUnknown;
 use crate::domain::outgoing::Template;
 use crate::domain::phone::PhoneNumber;
@@ -136,16 +136,16 @@ impl Table {
                 contact.map(|contact| Ok::<_, StorageError>((item.required("pk")?.to_owned(), contact))).transpose()?,
             );
         }
-        let ids: Vec<Option<(ConversationId, MessageId)>> = recipients
+        let ids: Vec<Option<(ConversationId, OutboundId)>> = recipients
             .iter()
             .map(|(place, phone)| {
                 let contact = contacts.get(&alias(phone).pk)?;
                 let conversation = ConversationId::new(broadcast.number.clone(), *contact);
-                Some((conversation, MessageId::Outbound(OutboundId::of_recipient(broadcast.id, *place))))
+                Some((conversation, OutboundId::of_recipient(broadcast.id, *place)))
             })
             .collect();
         let keys_of: Vec<keys::Key> =
-            ids.iter().flatten().map(|(conversation, id)| keys::message(conversation, id)).collect();
+            ids.iter().flatten().map(|(conversation, id)| keys::ours(conversation, *id)).collect();
         let mut items: HashMap<(String, String), Item> = HashMap::new();
         for item in self.read_all(&keys_of).await? {
             items.insert((item.required("pk")?.to_owned(), item.required("sk")?.to_owned()), item);
@@ -153,7 +153,7 @@ impl Table {
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             let item = id.as_ref().and_then(|(conversation, id)| {
-                let key = keys::message(conversation, id);
+                let key = keys::ours(conversation, *id);
                 items.remove(&(key.pk, key.sk))
             });
             found.push(match (id, item) {

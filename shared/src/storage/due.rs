@@ -49,7 +49,7 @@ impl Table {
     async fn longest_waiting(&self, list: &str, until: Timestamp, limit: u16) -> Result<Vec<Due>, StorageError> {
         let mut due = Vec::new();
         for item in self.oldest(LIST, list, until, limit).await? {
-            let MessageId::Outbound(message) = keys::parse_message(item.required("sk")?)? else { continue };
+            let (MessageId::Outbound(message), _) = keys::parse_message(item.required("sk")?)? else { continue };
             due.push(Due { conversation: keys::parse_conversation(item.required("pk")?)?, message });
         }
         Ok(due)
@@ -75,7 +75,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn look_again(&self, due: &Due, next: Timestamp) -> Result<(), StorageError> {
-        self.update(keys::message(&due.conversation, &MessageId::Outbound(due.message)))
+        self.update(keys::ours(&due.conversation, due.message))
             .set("list_at", time(next))
             .when("attribute_exists(#list)")
             .run()
@@ -88,7 +88,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn leave_due_list(&self, due: &Due) -> Result<(), StorageError> {
-        self.update(keys::message(&due.conversation, &MessageId::Outbound(due.message)))
+        self.update(keys::ours(&due.conversation, due.message))
             .remove(&["list", "list_at"])
             .when("attribute_exists(#list)")
             .run()

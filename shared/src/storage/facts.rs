@@ -30,7 +30,7 @@ impl Fact {
     }
 
     /// Holds for the same fact again, so that a repetition is one write and not a refused one and its pieces. `None`: it always holds.
-    fn condition(&self) -> Option<String> {
+    pub(super) fn condition(&self) -> Option<String> {
         match self {
             Self::Latest { name, .. } => Some(format!(
                 "(attribute_not_exists(#{name}_at) OR #{name}_at < :{name}_at OR (#{name}_at = :{name}_at AND #{name} <= :{name}))"
@@ -40,7 +40,7 @@ impl Fact {
         }
     }
 
-    fn write<'a>(&self, update: Update<'a>) -> Update<'a> {
+    pub(super) fn write<'a>(&self, update: Update<'a>) -> Update<'a> {
         match self {
             Self::Latest { name, value, at } => update.set(name, text(value)).set(&format!("{name}_at"), time(*at)),
             Self::Greatest { name, value } => update.set(name, number(*value)),

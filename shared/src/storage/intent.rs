@@ -10,7 +10,7 @@ use super::due::CHECK_ACCEPTED_AFTER;
 use super::item::{Item, expiry, number, text, time};
 use super::{StorageError, Table, keys, unavailable};
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, MessageId, OutboundId, TenantId, Wamid};
+use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, OutboundId, TenantId, Wamid};
 use crate::domain::outbound::{Claim, Intent, OnUnknown, Recipient, SendFacts, SendState};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::phone::PhoneNumber;
@@ -185,7 +185,7 @@ impl Table {
         conversation: &ConversationId,
         id: OutboundId,
     ) -> Result<Option<(Intent, SendFacts)>, StorageError> {
-        let Some(item) = self.read(&keys::message(conversation, &MessageId::Outbound(id))).await? else {
+        let Some(item) = self.read(&keys::ours(conversation, id)).await? else {
             return Ok(None);
         };
         Ok(Some((read_intent(conversation.clone(), id, &item)?, read_facts(&item)?)))
@@ -250,7 +250,7 @@ fn queued_item(intent: &Intent, waits: Waits) -> Result<Item, StorageError> {
 
 /// What an intent says, without its state.
 pub(super) fn intent_item(intent: &Intent) -> Result<Item, StorageError> {
-    let mut item = keys::message(&intent.conversation, &MessageId::Outbound(intent.id)).attributes();
+    let mut item = keys::ours(&intent.conversation, intent.id).attributes();
     let recipient = match &intent.to {
         Recipient::Phone(phone) => ("to_phone", text(phone.e164())),
         Recipient::UserId(user_id) => ("to_user_id", text(user_id)),

@@ -25,7 +25,9 @@
 //! | conversation | `CONV#number#contact` | `CONV` |
 //! | note about a conversation | `CONV#number#contact` | `NOTE#id` |
 //! | who is found by a word of its name or by its digits | `NAMES#tenant` | `word#conversation` |
-//! | message | `CONV#number#contact` | `MSG#id` |
+//! | message that we sent | `CONV#number#contact` | `MSG#id` |
+//! | message that somebody else wrote | `CONV#number#contact` | `OTHERS#time#wamid` |
+//! | what is said about a message | `CONV#number#contact` | `SAID#wamid` |
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
 //! | kept raw item | `KEPT#hash` | `KEPT` |
 //! | replay | `REPLAY#id` | `REPLAY` |
@@ -46,10 +48,10 @@
 //! | file that a customer sent, copied | `NUMBER#id` | `FILE#id` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
 //!
-//! A message that we sent is `MSG#msg_…`, in the order of its id; what is said about it stands under its wamid, and is joined
-//! with it when it is read.
+//! Messages stand in the order of their time: ours by our id, which begins with it. Reactions, edits and revocations may come before
+//! the message that they are about, and name it by its wamid alone: they stand under that, and are joined with it when it is read.
 //!
-//! Three sparse indexes, keys only: `by_time` (local, `pk` + `at`) orders what others wrote in a conversation; `feed`
+//! Two sparse indexes, keys only: `feed`
 //! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
 //! stands for it), `KEPT#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant` and `ERASURES#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
 //! `LINE#number` (bulk lane), `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
@@ -57,6 +59,7 @@
 //! `MERGES#tenant`.
 
 mod lists;
+mod messages;
 
 use std::collections::HashMap;
 
@@ -65,29 +68,23 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub(super) use lists::*;
+pub(super) use messages::*;
 
 use super::StorageError;
 use crate::domain::account::{Aspect, Subject};
 use crate::domain::contact::Alias;
 use crate::domain::ids::{
     BroadcastId, ContactId, ConversationId, ErasureId, MediaId, MessageId, MetaAppId, MetaFileId, NoteId,
-    OffboardingId, OnboardingId, OutboundId, PhoneNumberId, ReplayId, TenantId, WabaId,
+    OffboardingId, OnboardingId, PhoneNumberId, ReplayId, TenantId, WabaId,
 };
 
-/// The local index that orders what others wrote in a conversation.
-pub(super) const BY_TIME: &str = "by_time";
 /// The global index of what never moves.
 pub(super) const FEED: &str = "feed";
 /// The global index of lists whose entries move or leave.
 pub(super) const LIST: &str = "list";
 
-const MESSAGE_PREFIX: &str = "MSG#";
-/// What the messages that we sent begin with.
-pub(super) const OUR_MESSAGES: &str = "MSG#msg_";
 /// What the notes about a conversation begin with.
 pub(super) const NOTE_PREFIX: &str = "NOTE#";
-/// Characters of an id of ours that are its time.
-const TIME_IN_ID: usize = 10;
 /// What the states of a number or an account begin with.
 pub(super) const STATE_PREFIX: &str = "STATE#";
 /// What the states of an account's templates begin with.
@@ -370,10 +367,6 @@ pub(super) fn note(conversation: &ConversationId, id: NoteId) -> Key {
     Key::new(conversation_partition(conversation), &format!("{NOTE_PREFIX}{id}"))
 }
 
-pub(super) fn message(conversation: &ConversationId, id: &MessageId) -> Key {
-    Key::new(conversation_partition(conversation), &format!("{MESSAGE_PREFIX}{}", id.to_text()))
-}
-
 pub(super) fn conversation_partition(id: &ConversationId) -> String {
     format!("CONV#{}#{}", id.number(), id.contact())
 }
@@ -386,28 +379,6 @@ pub(super) fn parse_conversation(pk: &str) -> Result<ConversationId, StorageErro
         PhoneNumberId::parse(number).map_err(|_| corrupt.clone())?,
         crate::domain::ids::ContactId::parse(contact).map_err(|_| corrupt)?,
     ))
-}
-
-/// Where it stands what is said about the provider's id `wamid`.
-pub(super) fn said_of(wamid: &str) -> String {
-    format!("{MESSAGE_PREFIX}{wamid}")
-}
-
-/// Sorts before all messages that we sent in this millisecond, and behind all before it.
-pub(super) fn ours_before(at: Timestamp) -> String {
-    let first = OutboundId::first_of(at).to_string();
-    let time = OutboundId::PREFIX.len() + TIME_IN_ID;
-    format!("{MESSAGE_PREFIX}{}", first.get(..time).unwrap_or(&first))
-}
-
-/// Sorts behind all messages that we sent in this millisecond, and before all after it.
-pub(super) fn ours_behind(at: Timestamp) -> String {
-    format!("{}~", ours_before(at))
-}
-
-/// Reads the message back out of its key.
-pub(super) fn parse_message(sk: &str) -> Result<MessageId, StorageError> {
-    sk.strip_prefix(MESSAGE_PREFIX).and_then(|id| MessageId::parse(id).ok()).ok_or(StorageError::Corrupt("sk"))
 }
 
 pub(super) fn idempotency(tenant: TenantId, key: &str) -> Key {
@@ -424,7 +395,7 @@ pub(super) fn kept_of(hash: &str) -> Key {
 
 /// Reads a message's conversation and id back out of an index entry.
 pub(super) fn parse_feed_entry(pk: &str, sk: &str) -> Result<(ConversationId, MessageId), StorageError> {
-    Ok((parse_conversation(pk)?, parse_message(sk)?))
+    Ok((parse_conversation(pk)?, parse_message(sk)?.0))
 }
 
 pub(super) fn digest(bytes: &[u8]) -> String {

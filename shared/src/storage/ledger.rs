@@ -52,7 +52,7 @@ impl Table {
                 if let MessageId::Outbound(message) = message
                     && message.made_at() < until
                 {
-                    found.push(keys::message(&conversation, &MessageId::Outbound(message)));
+                    found.push(keys::ours(&conversation, message));
                 }
             }
             start = answer.last_evaluated_key;
@@ -69,7 +69,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
     pub async fn waits_behind(&self, conversation: &ConversationId, id: OutboundId) -> Result<bool, StorageError> {
-        let own = keys::message(conversation, &MessageId::Outbound(id));
+        let own = keys::ours(conversation, id);
         let answer = self
             .client
             .query()
@@ -90,7 +90,7 @@ impl Table {
 }
 
 fn read(item: &Item) -> Result<Entry, StorageError> {
-    let MessageId::Outbound(id) = keys::parse_message(item.required("sk")?)? else {
+    let (MessageId::Outbound(id), _) = keys::parse_message(item.required("sk")?)? else {
         return Err(StorageError::Corrupt("sk"));
     };
     let conversation = keys::parse_conversation(item.required("pk")?)?;

@@ -1,12 +1,13 @@
 //! Messages: each a set of facts under the provider's id (what others wrote) or ours (what we sent). Edits, revocations
 //! and reactions are facts of the message they speak of, and may come before it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::facts::Fact;
 use super::intent::read_facts;
 use super::item::{Item, expiry, number, text, time};
+use super::thread::Whose;
 use super::update::Updated;
 use super::{StorageError, Stored, Table, keys};
 use crate::domain::contact::ContactCard;
@@ -16,10 +17,13 @@ use crate::domain::message::{Amendment, Change, ForeignMessage, Forwarded, Messa
 use crate::domain::outbound::SendFacts;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::phone::PhoneNumber;
+use crate::limits::MESSAGE_AGE_MAX;
 
 const REACTION: &str = "reaction_";
 pub(super) const EDITED: &str = "edited";
 const REVOKED: &str = "revoked";
+/// Longest after it was written that a message is edited or revoked: WhatsApp allows some two days, and clocks differ.
+const AMENDED_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Words that the phone of a coexistence number has for the fate of a past message, the furthest last.
 const PAST_STATUSES: [&str; 6] = ["error", "pending", "sent", "delivered", "read", "played"];
 
@@ -92,7 +96,7 @@ struct AuthorWire {
 }
 
 impl Table {
-    /// Stores a message that somebody else wrote, once, to be kept until `keep_until` if that is given. 1 WRU for each KB, 1 for the time index and, with `inbox`, 1 for
+    /// Stores a message that somebody else wrote, once, to be kept until `keep_until` if that is given. 1 WRU for each KB and, with `inbox`, 1 for
     /// the inbox feed; a repetition costs 1 for each KB. What we sent ourselves is left out when it is read.
     ///
     /// # Errors
@@ -104,13 +108,12 @@ impl Table {
         inbox: Option<TenantId>,
         (received_at, keep_until): (Timestamp, Option<Timestamp>),
     ) -> Result<Stored, StorageError> {
-        let key = keys::message(conversation, &MessageId::Inbound(message.id.clone()));
+        let key = keys::theirs(conversation, message.at, &message.id);
         let (origin, context) = (message.origin, &message.context);
         let origin_name = if origin.is_history() { "past_origin" } else { "origin" };
         let mut update = self
             .update(key)
             .set_once(origin_name, text(origin.as_str()))
-            .set_once("at", time(message.at))
             .set_once("received_at", time(received_at))
             .set_once_if("feed", inbox.map(|tenant| text(keys::inbox(tenant))))
             .set_once_if("feed_at", inbox.map(|_| time(message.at)))
@@ -146,46 +149,57 @@ impl Table {
         conversation: &ConversationId,
         id: OutboundId,
     ) -> Result<Option<StoredMessage>, StorageError> {
-        self.one_message(conversation, &MessageId::Outbound(id)).await
+        let Some(mut item) = self.read(&keys::ours(conversation, id)).await? else { return Ok(None) };
+        if let Some(wamid) = item.parsed_optional("wamid", Wamid::parse)? {
+            self.add_said(conversation, &wamid, &mut item).await?;
+        }
+        read(conversation.clone(), &item).map(Some)
     }
 
-    /// One message that somebody else wrote, of whichever contact of the person. A read unit for each.
+    /// One message that somebody else wrote, of whichever contact of the person. Looks through what they wrote, the newest first, until it
+    /// is found.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
     pub async fn foreign_message(
         &self,
         conversation: &ConversationId,
-        id: &MessageId,
+        wamid: &Wamid,
     ) -> Result<Option<StoredMessage>, StorageError> {
         for part in self.parts(conversation).await? {
-            if let Some(message) = self.one_message(&part, id).await? {
-                return Ok(Some(message));
+            if let Some(mut item) = self.theirs_named(&part, wamid).await? {
+                self.add_said(&part, wamid, &mut item).await?;
+                return read(part, &item).map(Some);
             }
         }
         Ok(None)
     }
 
-    async fn one_message(
+    /// What somebody else wrote under this wamid.
+    pub(super) async fn theirs_named(
         &self,
         conversation: &ConversationId,
-        id: &MessageId,
-    ) -> Result<Option<StoredMessage>, StorageError> {
-        let Some(mut item) = self.read(&keys::message(conversation, id)).await? else { return Ok(None) };
-        match item.parsed_optional("wamid", Wamid::parse)? {
-            Some(wamid) => {
-                let said = self.read(&keys::message(conversation, &MessageId::Inbound(wamid))).await?;
-                said.iter().for_each(|said| amend_by(&mut item, said));
-            }
-            // What was only said about a message is none.
-            None if matches!(id, MessageId::Inbound(_)) && item.number("at").is_none() => return Ok(None),
-            None => {}
-        }
-        read(conversation.clone(), &item).map(Some)
+        wamid: &Wamid,
+    ) -> Result<Option<Item>, StorageError> {
+        let is_it = |item: &Item| item.text("sk").is_some_and(|sk| keys::is_theirs(sk, wamid));
+        let (mut items, found) = self.written_until(conversation, Whose::Theirs, is_it).await?;
+        Ok(items.pop().filter(|_| found))
     }
 
-    /// Merges what was said about a message, under the provider's id for it; the message itself may come later, and one
-    /// that we sent is joined with it when it is read. 1 WRU.
+    async fn add_said(
+        &self,
+        conversation: &ConversationId,
+        wamid: &Wamid,
+        item: &mut Item,
+    ) -> Result<(), StorageError> {
+        let said = self.read(&keys::said(conversation, wamid)).await?;
+        said.iter().for_each(|said| amend_by(item, said));
+        Ok(())
+    }
+
+    /// Merges what was said about a message, under the provider's id for it; the message itself may come later, and is joined with it when
+    /// it is read. 1 WRU. An edit or a revocation that ends, with `keep_until`, is also written to the message, if that is there: what was
+    /// taken back must not be shown again when what took it back has ended.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -201,12 +215,41 @@ impl Table {
             Change::Reacted(emoji) => (format!("{REACTION}{}", reactor(amendment)), emoji.clone().unwrap_or_default()),
         };
         let fact = Fact::latest(&name, value, amendment.at);
-        let key = keys::message(conversation, &MessageId::Inbound(amendment.target.clone()));
-        let merged = self.merge(&key, &[], &[fact]).await?;
-        if let Some(until) = keep_until {
-            ends(self.update(key), until).run().await?;
+        let key = keys::said(conversation, &amendment.target);
+        let merged = self.merge(&key, &[], std::slice::from_ref(&fact)).await?;
+        let is_endless = merged.before.has_facts() && merged.before.number("expires_at").is_none();
+        if let Some(until) = keep_until.filter(|_| !is_endless) {
+            let takes_back = !matches!(amendment.change, Change::Reacted(_));
+            let is_known = !takes_back || self.amend_theirs(conversation, amendment, &fact).await?;
+            // The message may come as late as this, and end as much later.
+            let late = if is_known { SignedDuration::ZERO } else { MESSAGE_AGE_MAX };
+            let until = until.checked_add(late).unwrap_or(Timestamp::MAX);
+            self.merge(&key, &[], &[Fact::Greatest { name: "expires_at", value: until.as_second() }]).await?;
         }
         Ok(if merged.changed { Stored::New } else { Stored::Known })
+    }
+
+    /// Merges an edit or a revocation into the message that somebody else wrote; whether that is there.
+    async fn amend_theirs(
+        &self,
+        conversation: &ConversationId,
+        amendment: &Amendment,
+        fact: &Fact,
+    ) -> Result<bool, StorageError> {
+        let earliest = amendment.at.checked_sub(AMENDED_WITHIN).unwrap_or(Timestamp::MIN);
+        let is_last = |item: &Item| {
+            let sk = item.text("sk").unwrap_or_default();
+            keys::is_theirs(sk, &amendment.target) || keys::parse_message(sk).is_ok_and(|(_, at)| at < earliest)
+        };
+        let (items, _) = self.written_until(conversation, Whose::Theirs, is_last).await?;
+        let Some(last) = items.last() else { return Ok(false) };
+        let key = last.key()?;
+        if !keys::is_theirs(&key.sk, &amendment.target) {
+            return Ok(false);
+        }
+        let there = fact.condition().into_iter().chain(["attribute_exists(#pk)".to_owned()]);
+        fact.write(self.update(key)).when(&there.collect::<Vec<_>>().join(" AND ")).run().await?;
+        Ok(true)
     }
 }
 
@@ -308,10 +351,10 @@ pub(super) fn unite(item: &mut Item, other: &Item) {
 
 /// A message.
 pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<StoredMessage, StorageError> {
-    let id = keys::parse_message(item.required("sk")?)?;
-    let (direction, at) = match &id {
-        MessageId::Outbound(ours) => (Direction::Outbound(Box::new(read_facts(item)?)), ours.made_at()),
-        MessageId::Inbound(_) => (foreign_direction(item)?, item.required_time("at")?),
+    let (id, at) = keys::parse_message(item.required("sk")?)?;
+    let direction = match &id {
+        MessageId::Outbound(_) => Direction::Outbound(Box::new(read_facts(item)?)),
+        MessageId::Inbound(_) => foreign_direction(item)?,
     };
     let mut reactions: Vec<Reaction> = amendments(item)
         .into_iter()

@@ -23,8 +23,6 @@ pub(super) struct Index {
     range: &'static str,
 }
 
-/// What others wrote in a conversation.
-pub(super) const BY_TIME: Index = Index { name: keys::BY_TIME, hash: "pk", range: "at" };
 /// What never moves.
 pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "feed_at" };
 /// What moves or leaves.
@@ -193,8 +191,7 @@ pub(super) fn decode(
         return Err(StorageError::BadCursor);
     }
     let mut key = keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes();
-    // A local index has the table's own partition, which may be that of another part of the list.
-    key.entry(index.hash.to_owned()).or_insert_with(|| text(hash));
+    key.insert(index.hash.to_owned(), text(hash));
     key.insert(index.range.to_owned(), number(at));
     Ok(key)
 }

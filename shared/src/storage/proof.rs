@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::attempt::Ending;
 use super::item::Item;
 use super::status::in_doubt;
+use super::thread::Whose;
 use super::{StorageError, Table, keys};
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
 use crate::domain::outbound::{EVIDENCE_WINDOW, SendState};
@@ -61,19 +62,19 @@ impl Table {
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let parts = self.parts(conversation).await?;
-        if self.somebody_wrote(&parts, quoted).await? {
-            return Ok(false);
-        }
         let mut sent = Vec::new();
         for part in &parts {
             let is_quoted = |item: &Item| item.text("wamid") == Some(quoted.as_str());
-            let (items, found) = self.ours_until(part, is_quoted).await?;
+            let (items, found) = self.written_until(part, Whose::Ours, is_quoted).await?;
             if found {
                 return Ok(false);
             }
             sent.extend(items);
         }
         let Some(doubt) = only_one(&sent, Proof::Answered(answered_at))? else { return Ok(false) };
+        if self.somebody_wrote(&parts, quoted).await? {
+            return Ok(false);
+        }
         self.end(&doubt.0, doubt.1, &Ending::Proved(quoted.clone()), now).await
     }
 
@@ -93,7 +94,7 @@ impl Table {
         let parts = self.parts(conversation).await?;
         let mut sent = Vec::new();
         for part in &parts {
-            sent.extend(self.ours_until(part, |_| false).await?.0);
+            sent.extend(self.written_until(part, Whose::Ours, |_| false).await?.0);
         }
         let mut unknown = Vec::new();
         for (wamid, at) in listed {
@@ -111,9 +112,12 @@ impl Table {
 
     /// Whether somebody else wrote the message of this id.
     async fn somebody_wrote(&self, parts: &[ConversationId], wamid: &Wamid) -> Result<bool, StorageError> {
-        let wanted = parts.iter().map(|part| keys::message(part, &MessageId::Inbound(wamid.clone())));
-        let items = self.read_all(&wanted.collect::<Vec<_>>()).await?;
-        Ok(items.iter().any(|item| item.number("at").is_some()))
+        for part in parts {
+            if self.theirs_named(part, wamid).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -122,6 +126,6 @@ fn only_one(sent: &[Item], proof: Proof) -> Result<Option<(ConversationId, Outbo
     let possible: Vec<&Item> =
         sent.iter().filter(|item| may_have_been_sent(item) && proof.can_be_about(item)).collect();
     let [one] = possible[..] else { return Ok(None) };
-    let MessageId::Outbound(id) = keys::parse_message(one.required("sk")?)? else { return Ok(None) };
+    let (MessageId::Outbound(id), _) = keys::parse_message(one.required("sk")?)? else { return Ok(None) };
     Ok(in_doubt(one).then_some((keys::parse_conversation(one.required("pk")?)?, id)))
 }

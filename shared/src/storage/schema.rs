@@ -1,11 +1,11 @@
 //! The table's definition.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
-    ProjectionType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
 };
 
-use super::keys::{BY_TIME, FEED, LIST};
+use super::keys::{FEED, LIST};
 
 /// The table's definition, for the sandbox and tests; `template.yaml` says the same to CloudFormation.
 ///
@@ -29,21 +29,12 @@ pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<()
         .billing_mode(BillingMode::PayPerRequest)
         .attribute_definitions(attribute("pk", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("sk", ScalarAttributeType::S)?)
-        .attribute_definitions(attribute("at", ScalarAttributeType::N)?)
         .attribute_definitions(attribute("feed", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("feed_at", ScalarAttributeType::N)?)
         .attribute_definitions(attribute("list", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("list_at", ScalarAttributeType::N)?)
         .key_schema(part("pk", KeyType::Hash)?)
         .key_schema(part("sk", KeyType::Range)?)
-        .local_secondary_indexes(
-            LocalSecondaryIndex::builder()
-                .index_name(BY_TIME)
-                .key_schema(part("pk", KeyType::Hash)?)
-                .key_schema(part("at", KeyType::Range)?)
-                .projection(keys_only())
-                .build()?,
-        )
         .global_secondary_indexes(global(FEED, "feed", "feed_at")?)
         .global_secondary_indexes(global(LIST, "list", "list_at")?)
         .send()

@@ -4,7 +4,7 @@ use super::item::{Item, number, text, time};
 use super::update::Updated;
 use super::{StorageError, Table, keys};
 use crate::domain::event::StatusUpdate;
-use crate::domain::ids::{ConversationId, MessageId, OutboundId};
+use crate::domain::ids::{ConversationId, OutboundId};
 use crate::domain::outbound::SendState;
 use crate::domain::outgoing::{Outgoing, Template};
 use crate::domain::status::Status;
@@ -43,7 +43,7 @@ impl Table {
         attempt: u32,
         update: &StatusUpdate,
     ) -> Result<Applied, StorageError> {
-        let key = keys::message(conversation, &MessageId::Outbound(message));
+        let key = keys::ours(conversation, message);
         let step = format!("{}_at", update.status.as_str());
         let error = update.error.as_ref();
         let written = self

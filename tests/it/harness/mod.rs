@@ -299,6 +299,14 @@ impl App {
         outbound[0]["status"].as_str().unwrap().to_owned()
     }
 
+    /// Takes an item out of the table, as time does.
+    pub(crate) async fn delete_item(&self, item: &Value) {
+        let of = |name: &str| aws_sdk_dynamodb::types::AttributeValue::S(item[name]["S"].as_str().unwrap().to_owned());
+        let client = self.stack.operator_dynamodb();
+        let delete = client.delete_item().table_name(sandbox::stack::TABLE);
+        delete.key("pk", of("pk")).key("sk", of("sk")).send().await.unwrap();
+    }
+
     /// Every item of the table, as DynamoDB's JSON.
     pub(crate) async fn table_items(&self) -> Vec<Value> {
         let (mut items, mut start) = (Vec::new(), Value::Null);
@@ -365,4 +373,10 @@ pub(crate) fn change(number: &str, value: Value) -> Value {
 /// A whole webhook of one entry.
 pub(crate) fn webhook_body(changes: &[Value]) -> String {
     json!({"object": "whatsapp_business_account", "entry": [{"id": WABA, "changes": changes}]}).to_string()
+}
+
+/// Whether an item of the table is what somebody else wrote under this wamid.
+pub(crate) fn is_theirs(item: &Value, wamid: &str) -> bool {
+    let sk = item["sk"]["S"].as_str().unwrap();
+    sk.starts_with("OTHERS#") && sk.ends_with(&format!("#{wamid}"))
 }

@@ -1,0 +1,90 @@
+//! The keys of messages: both what others wrote and what we sent stand in the order of their time.
+
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use super::{Key, conversation_partition};
+use crate::clock::at_millis;
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
+use crate::storage::StorageError;
+
+/// What the messages that we sent begin with, and their ids.
+pub(in crate::storage) const OUR_MESSAGES: &str = "MSG#msg_";
+/// What the messages begin with that others wrote; their time and their wamid follow.
+pub(in crate::storage) const THEIR_MESSAGES: &str = "OTHERS#";
+
+const MESSAGE_PREFIX: &str = "MSG#";
+const SAID_PREFIX: &str = "SAID#";
+/// Characters of a ULID that are its time.
+const TIME_LEN: usize = 10;
+/// Sorts behind everything that a key may go on with.
+const BEHIND_ALL: &str = "~";
+
+/// A message that we sent.
+pub(in crate::storage) fn ours(conversation: &ConversationId, id: OutboundId) -> Key {
+    Key::new(conversation_partition(conversation), &format!("{MESSAGE_PREFIX}{id}"))
+}
+
+/// A message that somebody else wrote at this moment. The provider tells the same moment however often it tells of the message.
+pub(in crate::storage) fn theirs(conversation: &ConversationId, at: Timestamp, wamid: &Wamid) -> Key {
+    Key::new(conversation_partition(conversation), &format!("{}#{}", theirs_before(at), wamid.as_str()))
+}
+
+/// What is said about a message, whoever wrote it and whether it is known or not.
+pub(in crate::storage) fn said(conversation: &ConversationId, wamid: &Wamid) -> Key {
+    Key::new(conversation_partition(conversation), &format!("{SAID_PREFIX}{}", wamid.as_str()))
+}
+
+/// Whether this is the message that somebody else wrote under this wamid.
+pub(in crate::storage) fn is_theirs(sk: &str, wamid: &Wamid) -> bool {
+    sk.strip_prefix(THEIR_MESSAGES).and_then(|rest| rest.get(TIME_LEN + 1..)) == Some(wamid.as_str())
+}
+
+/// Whether this is where it stands what is said about the message.
+pub(in crate::storage) fn is_said_of(sk: &str, wamid: &Wamid) -> bool {
+    sk.strip_prefix(SAID_PREFIX) == Some(wamid.as_str())
+}
+
+/// Sorts before all messages that others wrote in this millisecond, and behind all before it.
+pub(in crate::storage) fn theirs_before(at: Timestamp) -> String {
+    format!("{THEIR_MESSAGES}{}", time(at))
+}
+
+/// Sorts behind all messages that others wrote in this millisecond, and before all after it.
+pub(in crate::storage) fn theirs_behind(at: Timestamp) -> String {
+    format!("{}{BEHIND_ALL}", theirs_before(at))
+}
+
+/// Sorts before all messages that we sent in this millisecond, and behind all before it.
+pub(in crate::storage) fn ours_before(at: Timestamp) -> String {
+    format!("{OUR_MESSAGES}{}", time(at))
+}
+
+/// Sorts behind all messages that we sent in this millisecond, and before all after it.
+pub(in crate::storage) fn ours_behind(at: Timestamp) -> String {
+    format!("{}{BEHIND_ALL}", ours_before(at))
+}
+
+/// Reads a message and its moment back out of its key.
+pub(in crate::storage) fn parse_message(sk: &str) -> Result<(MessageId, Timestamp), StorageError> {
+    parse_theirs(sk).or_else(|| parse_ours(sk)).ok_or(StorageError::Corrupt("sk"))
+}
+
+fn parse_ours(sk: &str) -> Option<(MessageId, Timestamp)> {
+    let id = OutboundId::parse(sk.strip_prefix(MESSAGE_PREFIX)?).ok()?;
+    Some((MessageId::Outbound(id), id.made_at()))
+}
+
+fn parse_theirs(sk: &str) -> Option<(MessageId, Timestamp)> {
+    let (time, wamid) = sk.strip_prefix(THEIR_MESSAGES)?.split_at_checked(TIME_LEN)?;
+    let at = Ulid::from_string(&format!("{time:0<26}")).ok()?.timestamp_ms();
+    let wamid = Wamid::parse(wamid.strip_prefix('#')?).ok()?;
+    Some((MessageId::Inbound(wamid), at_millis(i64::try_from(at).ok()?)))
+}
+
+/// A moment as text that sorts as moments do: the first characters of a ULID.
+pub(in crate::storage) fn time(at: Timestamp) -> String {
+    let mut text = Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), 0).to_string();
+    text.truncate(TIME_LEN);
+    text
+}
