@@ -17,10 +17,12 @@ use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
 use shared::provider::meta::callback_data::{CallbackData, Opened};
 use shared::provider::meta::error;
 use shared::queue::QueueError;
-use shared::storage::{Applied, ArchiveError, Noted, Resolved, StorageError, Stored, Table, Vouched, hour_of};
+use shared::storage::{
+    Activity, Applied, ArchiveError, Noted, Resolved, StorageError, Stored, Table, Vouched, hour_of,
+};
 use shared::vault::VaultError;
 
-use crate::books::{Books, note_of};
+use crate::books::{Notebook, note_of};
 use crate::{Deps, account};
 
 /// Why an item is not stored yet: the record must come again.
@@ -53,7 +55,7 @@ pub(crate) enum Placed {
 /// Merges one item; answers under which id it is kept, if it could not be used. What DynamoDB refuses for its values is
 /// kept raw: trying again would refuse it again.
 pub(crate) async fn apply(
-    (deps, books): (&Deps, Option<&Books>),
+    (deps, books): (&Deps, Notebook<'_>),
     event: InboundEvent,
     app: &MetaAppId,
     received_at: Timestamp,
@@ -142,13 +144,13 @@ pub(crate) async fn known_number(deps: &Deps, id: Option<&PhoneNumberId>) -> Res
 }
 
 async fn of_number(
-    (deps, books): (&Deps, Option<&Books>),
+    (deps, books): (&Deps, Notebook<'_>),
     number: &Number,
     said: Said,
     received_at: Timestamp,
 ) -> Result<Placed, NotStored> {
     match said {
-        Said::Message(_, message) => return store_message(deps, number, &message, received_at).await,
+        Said::Message(_, message) => return store_message((deps, books), number, &message, received_at).await,
         Said::Amendment(_, amendment) => {
             let card = &amendment.contact;
             // Asked anew: nothing that is written here tells that the contact is being erased.
@@ -166,7 +168,7 @@ async fn of_number(
             let noted = Noted { opens_window_at: when, called_at: when, told_at: when, ..Noted::default() };
             note(deps, number, &conversation, &caller, &noted).await?;
         }
-        Said::History(thread) => store_history(deps, number, *thread, received_at).await?,
+        Said::History(thread) => store_history((deps, books), number, *thread, received_at).await?,
         Said::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
         Said::AddressBook(_, card, entry, at) => {
             // The owner typed the number, so it may be spelled as people do.
@@ -227,7 +229,16 @@ async fn note(
     card: &ContactCard,
     noted: &Noted<'_>,
 ) -> Result<(), NotStored> {
-    match deps.table.note(number.tenant, conversation, card, noted).await {
+    still_there(deps, number, card, deps.table.note(number.tenant, conversation, card, noted).await)
+}
+
+fn still_there(
+    deps: &Deps,
+    number: &Number,
+    card: &ContactCard,
+    noted: Result<(), StorageError>,
+) -> Result<(), NotStored> {
+    match noted {
         Err(StorageError::Erased) => {
             deps.contacts.forget(&(number.tenant, card.aliases()));
             Err(NotStored::ContactErased)
@@ -237,7 +248,7 @@ async fn note(
 }
 
 async fn store_message(
-    deps: &Deps,
+    (deps, books): (&Deps, Notebook<'_>),
     number: &Number,
     message: &ForeignMessage,
     received_at: Timestamp,
@@ -251,11 +262,14 @@ async fn store_message(
     }
     let contact = contact_of(deps, number, (&message.contact, &message.linked), message.at, received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
-    let kept = (received_at, number.keeps_until(received_at));
-    let put = deps.table.put_message(&conversation, message, Some(number.tenant), kept).await?;
+    let keep_until = number.keeps_until(received_at);
+    let opens = live && origin.is_inbound() && message.content.opens_window();
+    let card = as_now_known(message);
+    let opened_by = opens.then_some(&card);
+    note_activity((deps, books), number, &conversation, message, keep_until).await?;
+    let put = deps.table.put_message(&conversation, message, opened_by, (received_at, keep_until)).await?;
     // Noted for a repetition too: the first time may have stopped right here.
     let id = MessageId::Inbound(message.id.clone());
-    let opens = live && origin.is_inbound() && message.content.opens_window();
     let referred = live && origin.is_inbound() && message.context.referral.is_some();
     let noted = Noted {
         message: Some((&id, message.at)),
@@ -264,12 +278,36 @@ async fn store_message(
         called_at: None,
         told_at: Some(message.at),
     };
-    note(deps, number, &conversation, &as_now_known(message), &noted).await?;
+    // A message that ends does not say for ever when the customer wrote last, and who came from an advertisement is noted.
+    if opens && keep_until.is_none() && !referred {
+        let known = deps.table.note_opened(number.tenant, &conversation, &card, &noted).await;
+        still_there(deps, number, &card, known)?;
+    } else {
+        note(deps, number, &conversation, &card, &noted).await?;
+    }
     if opens {
         answered(deps, number, &conversation, message, received_at).await?;
     }
     count(deps, put == Stored::New, kind);
     Ok(Placed::Stored)
+}
+
+/// Notes for the inbox that somebody wrote, at the end of the batch. What is read again was noted then, unless it was lost since.
+async fn note_activity(
+    (deps, books): (&Deps, Notebook<'_>),
+    number: &Number,
+    conversation: &ConversationId,
+    message: &ForeignMessage,
+    keep_until: Option<Timestamp>,
+) -> Result<(), StorageError> {
+    let (tenant, conversation) = (number.tenant, conversation.clone());
+    let activity = Activity { tenant, at: message.at, conversation, keep_until };
+    if !books.counted_before {
+        books.note_activity(activity);
+    } else if !deps.table.knows(&activity.conversation, message).await? {
+        deps.table.note_activity(vec![activity]).await?;
+    }
+    Ok(())
 }
 
 /// A customer who answers a message of ours that we do not know by this id proves that one in doubt was sent, if there is
@@ -302,7 +340,7 @@ fn as_now_known(message: &ForeignMessage) -> ContactCard {
 
 /// A part of a past conversation: its contact is looked up once, and the conversation noted once. It opens nothing.
 async fn store_history(
-    deps: &Deps,
+    (deps, books): (&Deps, Notebook<'_>),
     number: &Number,
     mut thread: HistoryThread,
     received_at: Timestamp,
@@ -312,6 +350,10 @@ async fn store_history(
     thread.messages.retain(|message| known.said(message.at).is_ok());
     let conversation = ConversationId::new(number.id.clone(), known.contact);
     let kept = (received_at, number.keeps_until(received_at));
+    if let Some(newest) = thread.messages.iter().max_by_key(|message| message.at) {
+        // Only the newest can stand for the conversation in the inbox.
+        note_activity((deps, books), number, &conversation, newest, kept.1).await?;
+    }
     let put = |message: ForeignMessage| {
         let conversation = &conversation;
         async move {
@@ -323,8 +365,6 @@ async fn store_history(
     let puts: Vec<Result<ForeignMessage, StorageError>> =
         stream::iter(thread.messages).map(put).buffer_unordered(BATCH_CONCURRENCY).collect().await;
     if let Some(newest) = puts.iter().flatten().max_by_key(|message| (message.at, message.id.clone())) {
-        // Only the newest can stand for the conversation in the inbox.
-        deps.table.put_message(&conversation, newest, Some(number.tenant), kept).await?;
         let id = MessageId::Inbound(newest.id.clone());
         let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
         note(deps, number, &conversation, &thread.contact, &noted).await?;
@@ -339,7 +379,7 @@ fn count(deps: &Deps, new: bool, kind: &str) {
 }
 
 async fn apply_status(
-    (deps, books): (&Deps, Option<&Books>),
+    (deps, books): (&Deps, Notebook<'_>),
     number: &Number,
     update: &StatusUpdate,
     received_at: Timestamp,
@@ -361,7 +401,7 @@ async fn apply_status(
             return Ok(());
         }
     };
-    if books.is_none() {
+    if books.counted_before {
         // Read again: counted only if it was not known, and before it is.
         let known = deps.table.intent(&data.conversation, data.message).await?;
         if known.is_some_and(|(_, facts)| facts.times.at(update.status).is_none()) {
@@ -394,9 +434,9 @@ async fn apply_status(
         Applied::Repeated => deps.metrics.count("status_repeated", update.status.as_str(), 1),
         Applied::NoMessage => deps.metrics.count("status_orphan", update.status.as_str(), 1),
     }
-    if let (true, Some(books)) = (counts, books) {
+    if counts && !books.counted_before {
         // For a repetition too: the first time may have stopped before it was counted.
-        books.note(&number.id, data.message, update, received_at);
+        books.note_usage(&number.id, data.message, update, received_at);
     }
     Ok(())
 }

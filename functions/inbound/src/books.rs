@@ -1,39 +1,65 @@
-//! What a batch has to be counted for: written once at its end, not once for each status.
+//! What a batch has to be counted for, and which conversations it moved in the inbox: written once at its end, not once for each item.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use shared::clock::Timestamp;
 use shared::domain::event::StatusUpdate;
 use shared::domain::ids::{OutboundId, PhoneNumberId};
 use shared::domain::usage::UsageNote;
-use shared::storage::StorageError;
+use shared::storage::{Activity, StorageError};
 
 use crate::Deps;
 
-/// Notes of one invocation, and when the first of them was received.
+/// Notes of one invocation.
 #[derive(Debug, Default)]
-pub(crate) struct Books(Mutex<(Vec<UsageNote>, Option<Timestamp>)>);
+pub(crate) struct Books(Mutex<Notes>);
 
-impl Books {
-    pub(crate) fn note(
+#[derive(Debug, Default)]
+struct Notes {
+    usage: Vec<UsageNote>,
+    /// When the first status was received that is counted.
+    since: Option<Timestamp>,
+    activity: Vec<Activity>,
+}
+
+/// The books as one record uses them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Notebook<'a> {
+    pub(crate) books: &'a Books,
+    /// What is read again was counted before, in another batch.
+    pub(crate) counted_before: bool,
+}
+
+impl Notebook<'_> {
+    fn open(&self) -> MutexGuard<'_, Notes> {
+        self.books.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_usage(
         &self,
         number: &PhoneNumberId,
         message: OutboundId,
         update: &StatusUpdate,
         received_at: Timestamp,
     ) {
-        let note = note_of(number, message, update);
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.0.push(note);
-        open.1 = Some(open.1.map_or(received_at, |first| first.min(received_at)));
+        let mut notes = self.open();
+        notes.usage.push(note_of(number, message, update));
+        notes.since = Some(notes.since.map_or(received_at, |first| first.min(received_at)));
     }
 
+    pub(crate) fn note_activity(&self, activity: Activity) {
+        self.open().activity.push(activity);
+    }
+}
+
+impl Books {
     /// Writes everything down. Before that nothing may be acknowledged.
     pub(crate) async fn close(&self, deps: &Deps) -> Result<(), StorageError> {
-        let (notes, received_at) = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        match received_at {
-            Some(received_at) => deps.table.note_usage(notes, received_at).await,
+        let notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        deps.table.note_activity(notes.activity).await?;
+        match notes.since {
+            Some(since) => deps.table.note_usage(notes.usage, since).await,
             None => Ok(()),
         }
     }

@@ -116,8 +116,8 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
     })
     .await;
     if let Err(error) = Box::pin(books.close(deps)).await {
-        // Nobody knows any more what was counted for which record: all come again, and change nothing but that.
-        tracing::error!(event = "inbound.not_counted", %error);
+        // Nobody knows any more what was noted for which record: all come again, and change nothing but that.
+        tracing::error!(event = "inbound.not_noted", %error);
         response = come_again(all);
     }
     tracing::info!(event = "inbound.batch", records, failed = response.batch_item_failures.len());

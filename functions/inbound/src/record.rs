@@ -12,7 +12,7 @@ use shared::queue::{InboundJob, InboundWork, Outcome, Payload};
 use shared::storage::ArchiveError;
 
 use crate::apply::NotStored;
-use crate::books::Books;
+use crate::books::{Books, Notebook};
 use crate::{Deps, apply, replay};
 
 /// Time left that a slice of items needs to be begun: its few hundred writes, each with its repeats.
@@ -64,8 +64,7 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
         Err(Unreadable::Later) => return Outcome::Retry,
         Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes(), job.received_at).await,
     };
-    // What is read again was counted before, in another batch.
-    let books = (!job.replayed).then_some(books);
+    let books = Notebook { books, counted_before: job.replayed };
     merge(deps, books, &job, webhook::parse(&body, job.received_at), deadline).await
 }
 
@@ -73,7 +72,7 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
 /// body ends in some number of invocations.
 async fn merge(
     deps: &Deps,
-    books: Option<&Books>,
+    books: Notebook<'_>,
     job: &InboundJob,
     events: Vec<InboundEvent>,
     deadline: Timestamp,
@@ -142,7 +141,7 @@ async fn merge(
 
 async fn apply_all(
     deps: &Deps,
-    books: Option<&Books>,
+    books: Notebook<'_>,
     events: Vec<InboundEvent>,
     job: &InboundJob,
 ) -> Vec<Result<Option<String>, NotStored>> {

@@ -279,7 +279,7 @@ impl fmt::Debug for Wamid {
 }
 
 /// A number and a contact: the whole history between the two.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConversationId {
     number: PhoneNumberId,
     contact: ContactId,

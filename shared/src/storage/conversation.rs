@@ -2,28 +2,28 @@
 //!
 //! A person known as several contacts has a conversation item for each; they are shown as one, under the oldest.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::desk;
 use super::facts::Fact;
 use super::item::{Item, text};
-use super::page::{self, FEED};
-use super::{Page, StorageError, Table, keys};
+use super::message::{self, OPENS};
+use super::thread::{Order, Whose};
+use super::{StorageError, Table, keys};
 use crate::domain::contact::{AddressBookEntry, ContactCard};
 use crate::domain::conversation::Conversation;
-use crate::domain::desk::Wanted;
 use crate::domain::ids::{ConversationId, MessageId, TenantId};
 use crate::domain::outbound::Intent;
 use crate::domain::phone::PhoneNumber;
+use crate::limits::BATCH_CONCURRENCY;
 
-/// Feed entries read for one page of conversations: a busy conversation has many and stands in the list once.
-const ENTRIES_MAX: usize = 2_000;
-/// Most feed entries read at once; the first time as many as the page has items, then ever more.
-const ENTRIES_AT_ONCE: u16 = 400;
+/// Messages read at once to find the latest that opens the window: mostly it is the first.
+const LATEST_AT_ONCE: u16 = 4;
+/// Messages whose names count when one changes: those that were passed over while it was the same.
+const PASSED_OVER_MAX: u16 = 25;
 
 /// Something that moves a conversation.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +89,41 @@ impl Table {
             self.merge(&keys::conversation(id), &owner(tenant), &told).await?;
         }
         Ok(())
+    }
+
+    /// Notes that the customer wrote, which opens the window. Nothing is written where the item knows the names that the message tells: the message
+    /// itself, which is stored before, says the rest. 1 read unit; 1 WRU for who is new or told something new.
+    ///
+    /// # Errors
+    /// As [`Table::note`].
+    pub async fn note_opened(
+        &self,
+        tenant: TenantId,
+        id: &ConversationId,
+        card: &ContactCard,
+        noted: &Noted<'_>,
+    ) -> Result<(), StorageError> {
+        let known = self.read(&keys::conversation(id)).await?.unwrap_or_default();
+        still_there(&known)?;
+        let told = noted.told_at.map(|at| told(card, at)).unwrap_or_default();
+        let is_new = |fact: &Fact| !fact.is_said_by(&known);
+        let opened_before = known.0.contains_key("last_inbound_at");
+        if opened_before && !told.iter().chain(&known_as(card)).any(is_new) {
+            return Ok(());
+        }
+        if opened_before {
+            // What was passed over told until when the old names were right.
+            let partition = keys::conversation_partition(id);
+            let passed = self.written(&partition, Whose::Theirs, Order::Newest, PASSED_OVER_MAX, None).await?;
+            let mut latest = Vec::new();
+            for item in passed.iter().rev() {
+                latest.extend(message::names_told(item)?);
+            }
+            for (card, at) in latest {
+                self.merge(&keys::conversation(id), &owner(tenant), &self::told(&card, at)).await?;
+            }
+        }
+        self.note(tenant, id, card, noted).await
     }
 
     /// Notes that we write to a conversation. 1 WRU.
@@ -167,15 +202,8 @@ impl Table {
         if parts.is_empty() {
             return Ok(None);
         }
-        let wanted: Vec<keys::Key> = parts.iter().map(keys::conversation).collect();
-        let items = self.read_all(&wanted).await?;
-        let mut found = Vec::with_capacity(items.len());
-        for item in &items {
-            let one = read(keys::parse_conversation(item.required("pk")?)?, item)?;
-            if one.conversation.tenant == tenant {
-                found.push(one);
-            }
-        }
+        let mut found = self.conversation_parts(&parts).await?;
+        found.retain(|part| part.conversation.tenant == tenant);
         match join(found) {
             Some(Part { conversation, .. }) if conversation.has_name() => Ok(Some(conversation)),
             // People have decided about it before the customer answered: who that is, only what was sent knows.
@@ -185,6 +213,46 @@ impl Table {
                 Ok(Some(Conversation { phone, user_id, ..conversation }))
             }
             None => self.addressed(tenant, id).await,
+        }
+    }
+
+    /// What is known of these conversations, each by itself: its item, and the customer's latest message. Two reads each.
+    pub(super) async fn conversation_parts(&self, ids: &[ConversationId]) -> Result<Vec<Part>, StorageError> {
+        let wanted: Vec<keys::Key> = ids.iter().map(keys::conversation).collect();
+        let mut parts = Vec::with_capacity(ids.len());
+        for item in self.read_all(&wanted).await? {
+            parts.push(read(keys::parse_conversation(item.required("pk")?)?, &item)?);
+        }
+        let overlaid: Vec<_> = parts.into_iter().map(|part| self.with_latest(part)).collect();
+        stream::iter(overlaid).buffered(BATCH_CONCURRENCY).try_collect().await
+    }
+
+    /// Adds the customer's latest message, which the item does not show where it told nothing else that is new.
+    async fn with_latest(&self, mut part: Part) -> Result<Part, StorageError> {
+        let id = &part.conversation.id;
+        let Some(known) = part.conversation.last_inbound_at else { return Ok(part) };
+        let partition = keys::conversation_partition(id);
+        let mut start = None;
+        loop {
+            let found = self.written(&partition, Whose::Theirs, Order::Newest, LATEST_AT_ONCE, start).await?;
+            for item in &found {
+                let (message, at) = keys::parse_message(item.required("sk")?)?;
+                if at < known {
+                    return Ok(part);
+                }
+                if item.0.contains_key(OPENS) {
+                    let last = (id.clone(), message.to_text());
+                    part.conversation.last_inbound_at = Some(at);
+                    if place(at, Some(&last)) > place(part.conversation.last_activity_at, part.last.as_ref()) {
+                        part.conversation.last_activity_at = at;
+                        part.last = Some(last);
+                    }
+                    return Ok(part);
+                }
+            }
+            let last = found.last().filter(|_| found.len() >= usize::from(LATEST_AT_ONCE));
+            let Some(last) = last else { return Ok(part) };
+            start = Some(last.required("sk")?.to_owned());
         }
     }
 
@@ -220,94 +288,6 @@ impl Table {
         let Some(group) = self.person(id.contact()).await? else { return Ok(Vec::new()) };
         Ok(group.into_iter().map(|contact| ConversationId::new(id.number().clone(), contact)).collect())
     }
-
-    /// The tenant's conversations that are wanted, the latest activity first. A page may be shorter than `limit` although there are
-    /// more. Reads the feed, the conversations of a page in one batch, and each merged person on its own.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn conversations(
-        &self,
-        tenant: TenantId,
-        wanted: &Wanted,
-        now: Timestamp,
-        limit: u16,
-        cursor: Option<&str>,
-    ) -> Result<Page<Conversation>, StorageError> {
-        let feed = keys::inbox(tenant);
-        let accepts = |pk: &str, sk: &str| keys::parse_feed_entry(pk, sk).is_ok();
-        let mut start = cursor.map(|cursor| page::decode(cursor, FEED, &feed, accepts)).transpose()?;
-        let (mut items, mut seen, mut at_once) = (Vec::new(), 0, limit);
-        let mut known = Vec::new();
-        loop {
-            let (entries, next) = self.index_page(FEED, &feed, at_once, start).await?;
-            seen += entries.len();
-            at_once = at_once.saturating_mul(2).min(ENTRIES_AT_ONCE);
-            self.look_behind(tenant, &entries, &mut known).await?;
-            for entry in &entries {
-                let (conversation, message) = keys::parse_feed_entry(entry.required("pk")?, entry.required("sk")?)?;
-                let parts = known.iter().find(|parts| parts.iter().any(|one| one.conversation.id == conversation));
-                let Some(whole) = parts.and_then(|parts| join(parts.clone())) else { continue };
-                // The latest message of all parts stands for the conversation; the others are passed over.
-                if whole.last == Some((conversation, message.to_text())) && wanted.has(&whole.conversation, now) {
-                    items.push(whole.conversation);
-                }
-                if items.len() == usize::from(limit) {
-                    let last = page::position_of(entry, FEED, &feed)?;
-                    return Ok(Page { items, next: page::encode(&last, FEED) });
-                }
-            }
-            start = next;
-            if start.is_none() || seen >= ENTRIES_MAX {
-                return Ok(Page { items, next: start.and_then(|start| page::encode(&start, FEED)) });
-            }
-        }
-    }
-
-    /// Adds the conversations that entries belong to, those of one person together, unless they are known.
-    async fn look_behind(
-        &self,
-        tenant: TenantId,
-        entries: &[Item],
-        groups: &mut Vec<Vec<Part>>,
-    ) -> Result<(), StorageError> {
-        let mut ids = Vec::new();
-        let mut seen = BTreeSet::new();
-        for entry in entries {
-            let pk = entry.required("pk")?;
-            if seen.insert(pk.to_owned()) {
-                let id = keys::parse_conversation(pk)?;
-                if !groups.iter().flatten().any(|part| part.conversation.id == id) {
-                    ids.push(id);
-                }
-            }
-        }
-        let wanted = ids.iter().flat_map(|id| [keys::conversation(id), keys::contact(id.contact())]);
-        let items = self.read_all(&wanted.collect::<Vec<_>>()).await?;
-        let find = |key: &keys::Key| items.iter().find(|item| item.text("pk") == Some(key.pk.as_str()));
-        for id in &ids {
-            if groups.iter().flatten().any(|part| part.conversation.id == *id) {
-                continue;
-            }
-            let contact = find(&keys::contact(id.contact()));
-            let merged = contact.is_some_and(|item| !item.set("same_as").is_empty());
-            let erased = contact.is_some_and(|item| item.0.contains_key("erased_at"));
-            let mut parts = Vec::new();
-            if erased {
-                // Nobody's any more.
-            } else if merged {
-                let wanted: Vec<keys::Key> = self.parts(id).await?.iter().map(keys::conversation).collect();
-                for item in self.read_all(&wanted).await? {
-                    parts.push(read(keys::parse_conversation(item.required("pk")?)?, &item)?);
-                }
-            } else if let Some(item) = find(&keys::conversation(id)) {
-                parts.push(read(id.clone(), item)?);
-            }
-            parts.retain(|part| part.conversation.tenant == tenant);
-            groups.push(parts);
-        }
-        Ok(())
-    }
 }
 
 /// What a card says of a contact.
@@ -341,7 +321,7 @@ fn owner(tenant: TenantId) -> [(&'static str, AttributeValue); 1] {
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) conversation: Conversation,
-    last: Option<(ConversationId, String)>,
+    pub(super) last: Option<(ConversationId, String)>,
     told: Vec<Told>,
     desk_at: Option<Timestamp>,
 }
@@ -359,9 +339,7 @@ pub(super) fn join(mut parts: Vec<Part>) -> Option<Part> {
     let mut whole = parts.next()?;
     for part in parts {
         let (one, other) = (&mut whole.conversation, part.conversation);
-        let place =
-            |at: Timestamp, last: &Option<(ConversationId, String)>| last.as_ref().map(|last| (at, last.1.clone()));
-        if place(other.last_activity_at, &part.last) > place(one.last_activity_at, &whole.last) {
+        if place(other.last_activity_at, part.last.as_ref()) > place(one.last_activity_at, whole.last.as_ref()) {
             whole.last = part.last;
         }
         one.last_activity_at = one.last_activity_at.max(other.last_activity_at);
@@ -381,6 +359,11 @@ pub(super) fn join(mut parts: Vec<Part>) -> Option<Part> {
     }
     tell(&mut whole.conversation, &whole.told);
     Some(whole)
+}
+
+/// Where a latest message stands in the order of all.
+fn place(at: Timestamp, last: Option<&(ConversationId, String)>) -> Option<(Timestamp, &str)> {
+    last.map(|(_, message)| (at, message.as_str()))
 }
 
 fn tell(conversation: &mut Conversation, told: &[Told]) {

@@ -52,7 +52,7 @@ enum How {
     Bury,
     /// Its accounts have left.
     Sweep,
-    /// Some of its accounts leave, or the tenant that it names.
+    /// Some of what stands in a set leaves, or the tenant that it names.
     Trim(&'static str, Vec<String>),
 }
 
@@ -119,6 +119,16 @@ impl Leavers {
                 }
             }
             "NUMBER" | "RATE" | "PAIR" | "CONV" | "USAGE" => when(self.numbers.contains(first)),
+            "INBOX" if self.owns(rest) && !self.whole => {
+                let numbers = |entry: &String| {
+                    super::inbox::parse_entry(entry).is_ok_and(|(_, id)| self.numbers.contains(id.number().as_str()))
+                };
+                match item.set("entries").into_iter().filter(numbers).collect::<Vec<_>>() {
+                    leaving if leaving.is_empty() => Belongs::No,
+                    leaving => Belongs::Yes(How::Trim("entries", leaving)),
+                }
+            }
+            "INBOX" => when(self.owns(rest)),
             "NAMES" if self.owns(rest) => when(self.numbers.contains(keys::parse_name(sk)?.1.number().as_str())),
             "WABA" => {
                 // By its digits an account's number is found; one that leaves alone leaves there too.
@@ -336,26 +346,33 @@ impl Table {
                 let put = self.client.put_item().table_name(&self.name).set_item(Some(stone)).send().await;
                 put.map_err(|error| unavailable("PutItem", &error))?;
             }
-            How::Sweep => self.sweep(key).await?,
+            How::Sweep => self.sweep(key, "accounts").await?,
             How::Trim(attribute, leaving) if leaving.is_empty() => {
                 self.update(key.clone()).remove(&[attribute]).run().await?;
             }
-            How::Trim(attribute, leaving) => {
-                let trim = self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()));
-                let trim =
-                    trim.update_expression("DELETE #set :leaving").expression_attribute_names("#set", *attribute);
-                let trim = trim.expression_attribute_values(":leaving", AttributeValue::Ss(leaving.clone()));
-                trim.send().await.map_err(|error| unavailable("UpdateItem", &error))?;
-                self.sweep(key).await?;
-            }
+            How::Trim(attribute, leaving) => self.trim(key, attribute, leaving.clone()).await?,
         }
         Ok(())
     }
 
-    /// Deletes an item whose accounts have all left.
-    async fn sweep(&self, key: &keys::Key) -> Result<(), StorageError> {
+    /// Takes elements out of a set, and the item with the last. 2 WRU a KB.
+    pub(super) async fn trim(
+        &self,
+        key: &keys::Key,
+        attribute: &str,
+        leaving: Vec<String>,
+    ) -> Result<(), StorageError> {
+        let trim = self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()));
+        let trim = trim.update_expression("DELETE #set :leaving").expression_attribute_names("#set", attribute);
+        let trim = trim.expression_attribute_values(":leaving", AttributeValue::Ss(leaving));
+        trim.send().await.map_err(|error| unavailable("UpdateItem", &error))?;
+        self.sweep(key, attribute).await
+    }
+
+    /// Deletes an item of which all that stood in this set has left.
+    async fn sweep(&self, key: &keys::Key, attribute: &str) -> Result<(), StorageError> {
         let emptied = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
-        match emptied.condition_expression("attribute_not_exists(accounts)").send().await {
+        match emptied.condition_expression(format!("attribute_not_exists({attribute})")).send().await {
             Ok(_) => Ok(()),
             Err(error)
                 if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::conversation::{self, Part};
 use super::item::{Item, expiry, number, text, time};
 use super::page::{FEED, LIST};
-use super::{Page, StorageError, Table, keys, search, unavailable};
+use super::{Page, StorageError, Table, keys, message, search, unavailable};
 use crate::domain::contact::Alias;
 use crate::domain::conversation::Conversation;
 use crate::domain::erasure::{Erasure, SUPPRESSED_FOR};
@@ -112,11 +112,8 @@ impl Table {
         let of = |number: &PhoneNumberId| {
             group.iter().map(|contact| ConversationId::new(number.clone(), *contact)).collect::<Vec<_>>()
         };
-        let wanted: Vec<keys::Key> = numbers.iter().flat_map(&of).map(|id| keys::conversation(&id)).collect();
-        let mut parts = Vec::new();
-        for item in self.read_all(&wanted).await? {
-            parts.push(conversation::read(keys::parse_conversation(item.required("pk")?)?, &item)?);
-        }
+        let ids: Vec<ConversationId> = numbers.iter().flat_map(&of).collect();
+        let mut parts = self.conversation_parts(&ids).await?;
         parts.retain(|part| part.conversation.tenant == tenant);
         let mut conversations = Vec::new();
         for number in &numbers {
@@ -298,6 +295,8 @@ impl Table {
             traces.words.extend(found.words);
         }
         self.take_names(erasure, &traces).await?;
+        let moments: Vec<Timestamp> = page.items.iter().filter_map(message::written_at).collect();
+        self.forget_activity(erasure.tenant, &page.id, &moments).await?;
         let words = traces.words.iter().map(|word| keys::name(erasure.tenant, word, &page.id));
         let mut going: Vec<keys::Key> = words.chain([keys::pair(&page.id)]).collect();
         for item in &page.items {

@@ -48,6 +48,14 @@ impl Fact {
         }
     }
 
+    /// Whether `item` says the same, however long it has.
+    pub(super) fn is_said_by(&self, item: &Item) -> bool {
+        match self {
+            Self::Latest { name, value, .. } => item.text(name) == Some(value),
+            _ => !self.is_newer(item),
+        }
+    }
+
     /// Whether it would replace what `item` has.
     pub(super) fn is_newer(&self, item: &Item) -> bool {
         match self {

@@ -12,13 +12,15 @@ use super::update::Updated;
 use super::{StorageError, Stored, Table, keys};
 use crate::domain::contact::ContactCard;
 use crate::domain::content::{Content, Unknown};
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, TenantId, Wamid};
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
 use crate::domain::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
 use crate::domain::outbound::SendFacts;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::phone::PhoneNumber;
 use crate::limits::MESSAGE_AGE_MAX;
 
+/// The attribute of a message that opens the customer service window: whom it names as its writer.
+pub(super) const OPENS: &str = "opened_by";
 const REACTION: &str = "reaction_";
 pub(super) const EDITED: &str = "edited";
 const REVOKED: &str = "revoked";
@@ -86,18 +88,22 @@ pub struct Reaction {
 }
 
 #[derive(Serialize, Deserialize)]
-struct AuthorWire {
+struct CardWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     profile_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group_id: Option<String>,
 }
 
 impl Table {
-    /// Stores a message that somebody else wrote, once, to be kept until `keep_until` if that is given. 1 WRU for each KB and, with `inbox`, 1 for
-    /// the inbox feed; a repetition costs 1 for each KB. What we sent ourselves is left out when it is read.
+    /// Stores a message that somebody else wrote, once, to be kept until `keep_until` if that is given. With `opened_by` it opens the
+    /// customer service window, and this is who wrote it. 1 WRU for each KB. What we sent ourselves is left out when it is read.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -105,7 +111,7 @@ impl Table {
         &self,
         conversation: &ConversationId,
         message: &ForeignMessage,
-        inbox: Option<TenantId>,
+        opened_by: Option<&ContactCard>,
         (received_at, keep_until): (Timestamp, Option<Timestamp>),
     ) -> Result<Stored, StorageError> {
         let key = keys::theirs(conversation, message.at, &message.id);
@@ -115,8 +121,7 @@ impl Table {
             .update(key)
             .set_once(origin_name, text(origin.as_str()))
             .set_once("received_at", time(received_at))
-            .set_once_if("feed", inbox.map(|tenant| text(keys::inbox(tenant))))
-            .set_once_if("feed_at", inbox.map(|_| time(message.at)))
+            .set_once_if(OPENS, opened_by.and_then(card_json).map(text))
             .set_once_if("quotes", context.quotes.as_ref().map(|id| text(id.as_str())))
             .set_once_if(
                 "forwarded",
@@ -125,7 +130,7 @@ impl Table {
             .set_once_if("product_catalog", context.product.as_ref().map(|(catalog, _)| text(catalog)))
             .set_once_if("product", context.product.as_ref().map(|(_, product)| text(product)))
             .set_once_if("referral", context.referral.as_ref().map(text))
-            .set_once_if("author", message.author.as_ref().and_then(author_json).map(text));
+            .set_once_if("author", message.author.as_ref().and_then(card_json).map(text));
         if let Some(until) = keep_until {
             update = ends(update, until);
         }
@@ -195,6 +200,14 @@ impl Table {
         let said = self.read(&keys::said(conversation, wamid)).await?;
         said.iter().for_each(|said| amend_by(item, said));
         Ok(())
+    }
+
+    /// Whether a message that somebody else wrote is stored. 1 read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn knows(&self, conversation: &ConversationId, message: &ForeignMessage) -> Result<bool, StorageError> {
+        Ok(self.read(&keys::theirs(conversation, message.at, &message.id)).await?.is_some())
     }
 
     /// Merges what was said about a message, under the provider's id for it; the message itself may come later, and is joined with it when
@@ -299,21 +312,39 @@ fn past_status(word: Option<&str>) -> Option<&'static str> {
     PAST_STATUSES.into_iter().find(|known| Some(*known) == word)
 }
 
-fn author_json(card: &ContactCard) -> Option<String> {
-    let wire = AuthorWire {
+fn card_json(card: &ContactCard) -> Option<String> {
+    let wire = CardWire {
         phone: card.phone.as_ref().map(|phone| phone.e164().to_owned()),
         user_id: card.user_id.clone(),
         profile_name: card.profile_name.clone(),
+        username: card.username.clone(),
+        group_id: card.group_id.clone(),
     };
     serde_json::to_string(&wire).ok()
 }
 
-fn read_author(item: &Item) -> Option<ContactCard> {
-    let wire: AuthorWire = serde_json::from_str(item.text("author")?).ok()?;
+/// When it was written, if it is a message that somebody else wrote.
+pub(super) fn written_at(item: &Item) -> Option<Timestamp> {
+    match keys::parse_message(item.text("sk")?) {
+        Ok((MessageId::Inbound(_), at)) => Some(at),
+        _ => None,
+    }
+}
+
+/// Whom a message that opens the window names as its writer, and when.
+pub(super) fn names_told(item: &Item) -> Result<Option<(ContactCard, Timestamp)>, StorageError> {
+    let at = keys::parse_message(item.required("sk")?)?.1;
+    Ok(read_card(item, OPENS).map(|card| (card, at)))
+}
+
+fn read_card(item: &Item, name: &str) -> Option<ContactCard> {
+    let wire: CardWire = serde_json::from_str(item.text(name)?).ok()?;
     Some(ContactCard {
         phone: wire.phone.and_then(|phone| PhoneNumber::parse(&phone).ok()),
         user_id: wire.user_id,
         profile_name: wire.profile_name,
+        username: wire.username,
+        group_id: wire.group_id,
         ..ContactCard::default()
     })
 }
@@ -377,7 +408,7 @@ pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<StoredMe
         conversation,
         at,
         body,
-        author: read_author(item),
+        author: read_card(item, "author"),
         context: MessageContext {
             quotes: item.parsed_optional("quotes", Wamid::parse)?,
             quoted_author: None,

@@ -1,11 +1,14 @@
 //! The keys of messages: both what others wrote and what we sent stand in the order of their time.
 
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use super::{Key, conversation_partition};
+use super::{Key, conversation_partition, inbox};
 use crate::clock::at_millis;
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, TenantId, Wamid};
 use crate::storage::StorageError;
 
 /// What the messages that we sent begin with, and their ids.
@@ -77,9 +80,8 @@ fn parse_ours(sk: &str) -> Option<(MessageId, Timestamp)> {
 
 fn parse_theirs(sk: &str) -> Option<(MessageId, Timestamp)> {
     let (time, wamid) = sk.strip_prefix(THEIR_MESSAGES)?.split_at_checked(TIME_LEN)?;
-    let at = Ulid::from_string(&format!("{time:0<26}")).ok()?.timestamp_ms();
     let wamid = Wamid::parse(wamid.strip_prefix('#')?).ok()?;
-    Some((MessageId::Inbound(wamid), at_millis(i64::try_from(at).ok()?)))
+    Some((MessageId::Inbound(wamid), parse_time(time)?))
 }
 
 /// A moment as text that sorts as moments do: the first characters of a ULID.
@@ -87,4 +89,25 @@ pub(in crate::storage) fn time(at: Timestamp) -> String {
     let mut text = Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), 0).to_string();
     text.truncate(TIME_LEN);
     text
+}
+
+/// Reads a moment back out of such a text.
+pub(in crate::storage) fn parse_time(text: &str) -> Option<Timestamp> {
+    let id = Ulid::from_string(&format!("{text:0<26}")).ok().filter(|_| text.len() == TIME_LEN)?;
+    Some(at_millis(i64::try_from(id.timestamp_ms()).ok()?))
+}
+
+/// Activity of the ten seconds that begin then, of a tenant's conversations.
+pub(in crate::storage) fn activity(tenant: TenantId, begin: Timestamp, digest: &str) -> Key {
+    Key::new(inbox(tenant), &format!("{}#{digest}", time(begin)))
+}
+
+/// Sorts behind all activity of the ten seconds that begin then, and before all after it.
+pub(in crate::storage) fn behind_activity(tenant: TenantId, begin: Timestamp) -> HashMap<String, AttributeValue> {
+    Key::new(inbox(tenant), &format!("{}{BEHIND_ALL}", time(begin))).attributes()
+}
+
+/// Reads back when the ten seconds begin.
+pub(in crate::storage) fn parse_activity(sk: &str) -> Result<Timestamp, StorageError> {
+    sk.split_once('#').and_then(|(time, _)| parse_time(time)).ok_or(StorageError::Corrupt("sk"))
 }
