@@ -275,6 +275,30 @@ impl Table {
         Ok((!erased).then_some(group))
     }
 
+    /// What stands with each contact of this person, itself included; `None` of a contact that is being erased. A read unit for each of them.
+    pub(super) async fn person_items(
+        &self,
+        contact: ContactId,
+    ) -> Result<Option<Vec<(ContactId, Vec<Item>)>>, StorageError> {
+        let (mut person, mut to_read) = (Vec::new(), vec![contact]);
+        while let Some(next) = to_read.pop() {
+            if person.len() == GROUP_MAX || person.iter().any(|(known, _)| *known == next) {
+                continue;
+            }
+            let items = self.partition(&keys::contact_partition(next), "").await?;
+            let own = keys::contact(next);
+            if let Some(item) = items.iter().find(|item| item.text("sk") == Some(&own.sk)) {
+                if next == contact && item.0.contains_key("erased_at") {
+                    return Ok(None);
+                }
+                to_read.extend(linked_to(item)?);
+            }
+            person.push((next, items));
+        }
+        person.sort_by_key(|(contact, _)| *contact);
+        Ok(Some(person))
+    }
+
     /// The contacts of a person, and whether this one is being erased.
     async fn group(&self, contact: ContactId) -> Result<(Vec<ContactId>, bool), StorageError> {
         let Some(item) = self.read(&keys::contact(contact)).await? else { return Ok((vec![contact], false)) };
@@ -360,16 +384,18 @@ impl Table {
         waba: &WabaId,
     ) -> Result<Vec<(Preference, Timestamp)>, StorageError> {
         let items = self.partition(&keys::contact_partition(contact), &keys::wants_prefix(waba)).await?;
-        let read = |item: &Item| {
-            let preference = Preference {
-                category: item.required("category")?.to_owned(),
-                value: item.required("wish")?.to_owned(),
-                detail: item.owned("detail").filter(|detail| !detail.is_empty()),
-            };
-            Ok((preference, item.required_time("wish_at")?))
-        };
-        items.iter().map(read).collect()
+        items.iter().map(read_preference).collect()
     }
+}
+
+/// What a contact wants, and when it was said.
+pub(super) fn read_preference(item: &Item) -> Result<(Preference, Timestamp), StorageError> {
+    let preference = Preference {
+        category: item.required("category")?.to_owned(),
+        value: item.required("wish")?.to_owned(),
+        detail: item.owned("detail").filter(|detail| !detail.is_empty()),
+    };
+    Ok((preference, item.required_time("wish_at")?))
 }
 
 fn linked_to(item: &Item) -> Result<Vec<ContactId>, StorageError> {

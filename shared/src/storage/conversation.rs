@@ -198,11 +198,20 @@ impl Table {
         tenant: TenantId,
         id: &ConversationId,
     ) -> Result<Option<Conversation>, StorageError> {
-        let parts = self.parts(id).await?;
+        self.conversation_of(tenant, id, &self.parts(id).await?).await
+    }
+
+    /// As [`Table::conversation`], with the person's conversations given.
+    pub(super) async fn conversation_of(
+        &self,
+        tenant: TenantId,
+        id: &ConversationId,
+        parts: &[ConversationId],
+    ) -> Result<Option<Conversation>, StorageError> {
         if parts.is_empty() {
             return Ok(None);
         }
-        let mut found = self.conversation_parts(&parts).await?;
+        let mut found = self.conversation_parts(parts).await?;
         found.retain(|part| part.conversation.tenant == tenant);
         match join(found) {
             Some(Part { conversation, .. }) if conversation.has_name() => Ok(Some(conversation)),

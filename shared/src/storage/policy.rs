@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::contact::read_preference;
 use super::facts::Fact;
 use super::item::{Item, number, text, time};
 use super::update::Updated;
@@ -64,32 +65,8 @@ impl Table {
         Ok((facts, Some(super::template::read(&item))))
     }
 
-    /// Takes over into the facts what the contacts of one person want, and what Meta asked for. A read for each.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer or an item is damaged.
-    async fn add_wishes(&self, facts: &mut Facts, contacts: &[ContactId], number: &Number) -> Result<(), StorageError> {
-        let waba = &number.waba;
-        let mut latest: Option<(Timestamp, String)> = None;
-        for contact in contacts {
-            let restraint = self.read(&keys::restraint(*contact, waba)).await?.unwrap_or_default();
-            facts.cool_down_until = facts.cool_down_until.max(restraint.time("cool_until"));
-            facts.blocked_until = facts.blocked_until.max(restraint.time("blocked_until"));
-            if restraint.set("blocked_by").iter().any(|by| by == number.id.as_str()) {
-                facts.blocked_until = Some(Timestamp::MAX);
-            }
-            for (preference, at) in self.preferences(*contact, waba).await? {
-                if preference.category == MARKETING && latest.as_ref().is_none_or(|(known, _)| *known <= at) {
-                    latest = Some((at, preference.value));
-                }
-            }
-        }
-        facts.opted_out = latest.is_some_and(|(_, value)| value == "stop");
-        Ok(())
-    }
-
     /// Everything that decides about a message of this class in this conversation. A read for each contact of the
-    /// person, and one more for a message that the window matters to.
+    /// person, and two more for a message that the window matters to.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged; [`StorageError::Erased`] if the contact is being erased.
@@ -102,10 +79,12 @@ impl Table {
         template: TemplateFacts,
     ) -> Result<Facts, StorageError> {
         let mut facts = Facts { standing, template, ..Facts::default() };
-        let contacts = self.person(conversation.contact()).await?.ok_or(StorageError::Erased)?;
-        self.add_wishes(&mut facts, &contacts, number).await?;
+        let person = self.person_items(conversation.contact()).await?.ok_or(StorageError::Erased)?;
+        add_wishes(&mut facts, &person, number)?;
         if class == Class::FreeForm || facts.cool_down_until.is_some() {
-            let known = self.conversation(number.tenant, conversation).await?;
+            let part = |contact: &ContactId| ConversationId::new(number.id.clone(), *contact);
+            let parts: Vec<ConversationId> = person.iter().map(|(contact, _)| part(contact)).collect();
+            let known = self.conversation_of(number.tenant, conversation, &parts).await?;
             facts.last_inbound_at = known.as_ref().and_then(|known| known.last_inbound_at);
             facts.entry_point_until = known.and_then(|known| known.entry_point_until);
         }
@@ -303,4 +282,30 @@ fn named(name: &str, language: &str) -> [(&'static str, aws_sdk_dynamodb::types:
 /// The fallback template of a number's item.
 pub(super) fn read_fallback(item: &Item) -> Option<Template> {
     serde_json::from_str(item.text("fallback")?).ok()
+}
+
+/// Takes over into the facts what the contacts of one person want, and what Meta asked for.
+fn add_wishes(facts: &mut Facts, person: &[(ContactId, Vec<Item>)], number: &Number) -> Result<(), StorageError> {
+    let wants = keys::wants_prefix(&number.waba);
+    let mut latest: Option<(Timestamp, String)> = None;
+    for (contact, items) in person {
+        let restraint = keys::restraint(*contact, &number.waba);
+        for item in items {
+            let sk = item.required("sk")?;
+            if sk == restraint.sk {
+                facts.cool_down_until = facts.cool_down_until.max(item.time("cool_until"));
+                facts.blocked_until = facts.blocked_until.max(item.time("blocked_until"));
+                if item.set("blocked_by").iter().any(|by| by == number.id.as_str()) {
+                    facts.blocked_until = Some(Timestamp::MAX);
+                }
+            } else if sk.starts_with(&wants) {
+                let (preference, at) = read_preference(item)?;
+                if preference.category == MARKETING && latest.as_ref().is_none_or(|(known, _)| *known <= at) {
+                    latest = Some((at, preference.value));
+                }
+            }
+        }
+    }
+    facts.opted_out = latest.is_some_and(|(_, value)| value == "stop");
+    Ok(())
 }
