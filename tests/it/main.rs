@@ -32,6 +32,7 @@ mod iam;
 mod idempotency;
 mod identity;
 mod inbound;
+mod inbox;
 mod keys;
 mod kinds;
 mod ledger;
