@@ -8,6 +8,7 @@
 //! 5. The cost meter: all AWS requests of a run, counted and priced, in dollars a million.
 //! 6. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
 //! 7. Every function: size, start, a small invocation. 8. Load: 3,300 webhooks a second for a minute.
+//! 9. Hot paths by instruction count, under callgrind.
 //!
 //! Everything shares this machine's cores: compare runs with each other, not with Lambda.
 
@@ -24,6 +25,7 @@ mod functions;
 mod https;
 mod inbound;
 mod inbox;
+mod instructions;
 mod load;
 mod runtime_api;
 mod send;
@@ -32,6 +34,11 @@ mod webhook;
 use std::io::Write;
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(instructions::RUN) {
+        let (path, times) = (arguments.next().unwrap(), arguments.next().unwrap());
+        return instructions::run(&path, times.parse().unwrap());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // `cargo bench -p tests -- inbound` measures that alone.
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -58,6 +65,9 @@ fn main() {
         }
         if wanted("end_to_end") {
             lines.extend(end_to_end::measure().await);
+        }
+        if wanted("instructions") {
+            lines.extend(instructions::measure());
         }
         if wanted("load") {
             lines.extend(load::measure().await);

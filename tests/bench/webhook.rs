@@ -136,8 +136,8 @@ async fn start(binary: &Path, aws: &Served, event: &str) -> (Child, RuntimeApi, 
     (function, api, init, first)
 }
 
-/// A webhook as API Gateway's HTTP API hands it over.
-pub(crate) fn event(seed: &Seed) -> String {
+/// A webhook of 1 KB with a text.
+pub(crate) fn kilobyte() -> String {
     let said = "x".repeat(640);
     let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "900100200300401", "changes": [{
         "field": "messages", "value": {"messaging_product": "whatsapp",
@@ -147,6 +147,12 @@ pub(crate) fn event(seed: &Seed) -> String {
                           "text": {"body": said}}]}}]}]})
     .to_string();
     assert!((1_000..1_100).contains(&body.len()), "{}", body.len());
+    body
+}
+
+/// A webhook as API Gateway's HTTP API hands it over.
+pub(crate) fn event(seed: &Seed) -> String {
+    let body = kilobyte();
     let signed = signature::sign(&Secret::new(seed.app_secret.clone()), body.as_bytes());
     let path = "/webhooks/meta/sandbox";
     json!({

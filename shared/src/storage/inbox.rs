@@ -26,6 +26,8 @@ use crate::limits::BATCH_CONCURRENCY;
 const ENTRIES_MAX: usize = 2_000;
 /// Most entries read at once; the first time as many as the page has items, then ever more.
 const ENTRIES_AT_ONCE: u16 = 400;
+/// Fewest entries whose conversations are looked at together.
+const LOOKED_AT_MIN: usize = 10;
 /// Activity of so long stands together: a batch's in one item or two. All of it is read to show any of it.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(10);
 /// Entries of one item: some 60 KB, far below DynamoDB's 400.
@@ -85,6 +87,8 @@ struct Merged<'a> {
     ours: VecDeque<Item>,
     /// Where ours go on; `None` at the end.
     ours_next: Option<OursNext>,
+    /// Entries read at once.
+    at_once: u16,
 }
 
 #[derive(Debug, Clone)]
@@ -165,17 +169,19 @@ impl Table {
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<Conversation>, StorageError> {
-        let mut merged = Merged::start(self, tenant, cursor)?;
-        let (mut items, mut seen, mut at_once) = (Vec::new(), 0, limit);
+        let mut merged = Merged::start(self, tenant, limit, cursor)?;
+        let (mut items, mut seen, mut for_each) = (Vec::new(), 0, 1);
         let mut known = Vec::new();
         let mut last = None;
         while seen < ENTRIES_MAX {
-            let entries = merged.take(at_once).await?;
+            // What is missing, and more each time it turns out to be rare.
+            let missing = usize::from(limit) - items.len();
+            let entries = merged.take((missing * for_each).clamp(LOOKED_AT_MIN, ENTRIES_AT_ONCE.into())).await?;
             if entries.is_empty() {
                 return Ok(Page { items, next: None });
             }
             seen += entries.len();
-            at_once = at_once.saturating_mul(2).min(ENTRIES_AT_ONCE);
+            for_each *= 2;
             self.look_behind(tenant, &entries, &mut known).await?;
             for entry in entries {
                 let id = entry.conversation()?;
@@ -235,7 +241,7 @@ impl Table {
 }
 
 impl<'a> Merged<'a> {
-    fn start(table: &'a Table, tenant: TenantId, cursor: Option<&str>) -> Result<Self, StorageError> {
+    fn start(table: &'a Table, tenant: TenantId, at_once: u16, cursor: Option<&str>) -> Result<Self, StorageError> {
         let (theirs_next, ours_next) = match cursor.map(|cursor| decode(cursor, tenant)).transpose()? {
             None => (TheirsNext::Newest, OursNext::Newest),
             Some(Entry::Theirs(at, conversation)) => (TheirsNext::Behind(at, conversation), OursNext::With(at)),
@@ -244,18 +250,19 @@ impl<'a> Merged<'a> {
             }
         };
         let (theirs_next, ours_next) = (Some(theirs_next), Some(ours_next));
-        Ok(Self { table, tenant, theirs: VecDeque::new(), theirs_next, ours: VecDeque::new(), ours_next })
+        Ok(Self { table, tenant, theirs: VecDeque::new(), theirs_next, ours: VecDeque::new(), ours_next, at_once })
     }
 
-    /// The next entries, at most as many as are read at once; none at the end.
-    async fn take(&mut self, at_once: u16) -> Result<Vec<Entry>, StorageError> {
-        let mut entries = Vec::with_capacity(usize::from(at_once));
-        while entries.len() < usize::from(at_once) {
+    /// The next entries; none at the end.
+    async fn take(&mut self, many: usize) -> Result<Vec<Entry>, StorageError> {
+        let mut entries = Vec::with_capacity(many);
+        while entries.len() < many {
             if self.theirs.is_empty() && self.theirs_next.is_some() {
-                self.read_theirs(at_once).await?;
+                self.read_theirs(self.at_once).await?;
+                self.at_once = self.at_once.saturating_mul(2).min(ENTRIES_AT_ONCE);
             }
             if self.ours.is_empty() && self.ours_next.is_some() {
-                self.read_ours(at_once).await?;
+                self.read_ours(self.at_once).await?;
             }
             let ours_at = self.ours.front().map(|item| item.required_time("feed_at")).transpose()?;
             let theirs_first = self.theirs.front().is_some_and(|(at, _)| ours_at.is_none_or(|ours| *at >= ours));
