@@ -16,7 +16,7 @@ use shared::keyring::Keyring;
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::signature::{UnverifiedSignature, sign, verify};
 use shared::provider::meta::{message, webhook};
-use shared::queue::{InboundJob, InboundWork, Payload};
+use shared::queue::{InboundJob, InboundWork, Packed, Payload};
 use shared::secret::Secret;
 
 use crate::webhook::kilobyte;
@@ -95,16 +95,14 @@ pub(crate) fn run(path: &str, times: u64) {
 }
 
 fn pack(body: &[u8], now: Timestamp) -> String {
-    let payload = Payload::inline(&Payload::gzip(body).unwrap());
+    let Packed::Fits(payload) = Payload::pack(body).unwrap() else { panic!("it fits") };
     let app = MetaAppId::parse("main").unwrap();
     InboundJob { app, received_at: now, payload, done: 0, replayed: false, kept: None }.encode().unwrap()
 }
 
 fn unpack(text: &str) -> Vec<u8> {
     match InboundWork::decode(text).unwrap() {
-        InboundWork::Webhook(InboundJob { payload: Payload::Inline(packed), .. }) => {
-            Payload::gunzip(&Payload::decode(&packed).unwrap()).unwrap()
-        }
+        InboundWork::Webhook(InboundJob { payload, .. }) => payload.body().unwrap().unwrap(),
         other => panic!("{other:?}"),
     }
 }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sandbox::meta::ScriptedFault;
-use shared::queue::{InboundJob, InboundWork, Payload};
+use shared::queue::{InboundJob, InboundWork};
 use shared::telemetry::{self, Format};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -81,9 +81,7 @@ fn unpack(bytes: &[u8]) -> Vec<u8> {
     let body = serde_json::from_slice::<serde_json::Value>(bytes).ok();
     let body = body.and_then(|json| json["MessageBody"].as_str().map(str::to_owned));
     match body.and_then(|body| InboundWork::decode(&body).ok()) {
-        Some(InboundWork::Webhook(InboundJob { payload: Payload::Inline(inline), .. })) => {
-            Payload::gunzip(&Payload::decode(&inline).unwrap()).unwrap()
-        }
+        Some(InboundWork::Webhook(InboundJob { payload, .. })) => payload.body().unwrap().unwrap_or_default(),
         _ => Vec::new(),
     }
 }

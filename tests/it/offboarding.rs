@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use shared::domain::ids::TenantId;
 use shared::domain::tenant::Scope;
 use shared::provider::meta::signed_request;
-use shared::queue::{InboundWork, Payload};
+use shared::queue::InboundWork;
 use shared::secret::Secret;
 
 use crate::harness::{Answer, App, CUSTOMER, NUMBER, ask, change, text_message};
@@ -132,9 +132,8 @@ async fn objects(app: &App) -> Vec<(String, String)> {
             let mut text = String::from_utf8_lossy(&bytes).into_owned();
             for line in text.clone().lines() {
                 if let Ok(InboundWork::Webhook(job)) = InboundWork::decode(line)
-                    && let Payload::Inline(packed) = job.payload
+                    && let Some(body) = job.payload.body().unwrap()
                 {
-                    let body = Payload::gunzip(&Payload::decode(&packed).unwrap()).unwrap();
                     text.push_str(&String::from_utf8_lossy(&body));
                 }
             }

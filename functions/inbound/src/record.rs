@@ -177,15 +177,14 @@ pub(crate) enum Unreadable {
 
 /// The body of a webhook, from the job or from the archive.
 pub(crate) async fn body(deps: &Deps, payload: &Payload) -> Result<Vec<u8>, Unreadable> {
-    let gzip = match payload {
-        Payload::Inline(gzip_base64) => Payload::decode(gzip_base64).map_err(|_| Unreadable::Never)?,
-        Payload::Stored(key) => match deps.archive.get(key).await {
-            Ok(gzip) => gzip.to_vec(),
-            Err(ArchiveError::Gone) => return Err(Unreadable::Never),
-            Err(ArchiveError::Unavailable(_)) => return Err(Unreadable::Later),
-        },
+    let Payload::Stored(key) = payload else {
+        return payload.body().ok().flatten().ok_or(Unreadable::Never);
     };
-    Payload::gunzip(&gzip).map_err(|_| Unreadable::Never)
+    match deps.archive.get(key).await {
+        Ok(gzip) => Payload::gunzip(&gzip).map_err(|_| Unreadable::Never),
+        Err(ArchiveError::Gone) => Err(Unreadable::Never),
+        Err(ArchiveError::Unavailable(_)) => Err(Unreadable::Later),
+    }
 }
 
 async fn quarantine(deps: &Deps, what: &str, raw: Vec<u8>, received_at: Timestamp) -> Outcome {

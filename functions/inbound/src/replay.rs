@@ -9,7 +9,7 @@ use shared::domain::account::Subject;
 use shared::domain::event::{InboundEvent, KeptReason, Said};
 use shared::domain::ids::MetaAppId;
 use shared::provider::meta::webhook;
-use shared::queue::{InboundJob, InboundWork, Outcome, Payload, ReplayJob, ReplaySource};
+use shared::queue::{InboundJob, InboundWork, Outcome, Packed, Payload, ReplayJob, ReplaySource};
 use shared::storage::{ArchiveError, ReplayProgress, StoredKept};
 
 use crate::Deps;
@@ -182,11 +182,9 @@ async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result
         return Ok(());
     }
     let unpackable = |_| shared::storage::StorageError::Refused("a body that cannot be packed");
-    let gzip = Payload::gzip(&raw).map_err(|error| unpackable(error.kind()))?;
-    let payload = if Payload::fits(&gzip) {
-        Payload::inline(&gzip)
-    } else {
-        Payload::Stored(deps.archive.put("large", gzip.into()).await?)
+    let payload = match Payload::pack(&raw).map_err(|error| unpackable(error.kind()))? {
+        Packed::Fits(payload) => payload,
+        Packed::TooLarge(gzip) => Payload::Stored(deps.archive.put("large", gzip.into()).await?),
     };
     let app = MetaAppId::parse(ReplayJob::GROUP).map_err(|_| shared::storage::StorageError::Refused("an app name"))?;
     let kept = InboundJob { app, received_at: kept.received_at, payload, done: 0, replayed: true, kept: Some(kept.id) };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use shared::provider::meta::webhook::{self, Left};
-use shared::queue::{InboundJob, InboundWork, Payload};
+use shared::queue::{InboundJob, InboundWork, Packed, Payload};
 use shared::storage::{ArchiveError, Leavers};
 
 use crate::{Deps, LeavingError};
@@ -94,14 +94,14 @@ fn line_without(leavers: &Leavers, line: &[u8]) -> Option<Option<Vec<u8>>> {
     let Ok(InboundWork::Webhook(job)) = InboundWork::decode(text) else {
         return leavers.are_in(line).then_some(None);
     };
-    let Payload::Inline(packed) = &job.payload else { return None };
-    let body = Payload::decode(packed).ok().and_then(|gzip| Payload::gunzip(&gzip).ok())?;
+    let body = job.payload.body().ok().flatten()?;
     match left_of(leavers, &body) {
         Left::All => None,
         Left::Nothing => Some(None),
         Left::Rest(rest) => {
-            let packed = Payload::gzip(&rest).ok().map(|gzip| Payload::inline(&gzip));
-            let job = packed.and_then(|payload| InboundJob { payload, ..job.clone() }.encode().ok());
+            // It is smaller than what it was taken from.
+            let Ok(Packed::Fits(payload)) = Payload::pack(&rest) else { return Some(None) };
+            let job = InboundJob { payload, ..job.clone() }.encode().ok();
             Some(job.map(String::into_bytes))
         }
     }

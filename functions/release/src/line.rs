@@ -1,7 +1,9 @@
 //! Messages that wait in a number's bulk lane.
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use shared::clock::Timestamp;
 use shared::domain::number::Number;
+use shared::limits::BATCH_CONCURRENCY;
 use shared::queue::{OutboundWork, SendJob};
 
 use crate::{Deps, NotReleased};
@@ -14,12 +16,17 @@ pub(crate) async fn take(
     most: usize,
     now: Timestamp,
 ) -> Result<Vec<OutboundWork>, NotReleased> {
-    let mut work = Vec::new();
-    for due in deps.table.line(&number.id, u16::try_from(most).unwrap_or(u16::MAX)).await? {
-        // The index may still show what has left.
-        if deps.table.leave_line(&number.id, &due, now).await? {
-            work.push(OutboundWork::Send(SendJob { conversation: due.conversation, message: due.message }));
-        }
-    }
-    Ok(work)
+    let waiting = deps.table.line(&number.id, u16::try_from(most).unwrap_or(u16::MAX)).await?;
+    // Several at once, in their order: one after the other a fast number's chunk would take longer than its slots.
+    let leaving: Vec<_> = waiting
+        .into_iter()
+        .map(|due| async move {
+            // The index may still show what has left.
+            let left = deps.table.leave_line(&number.id, &due, now).await?;
+            let job = SendJob { conversation: due.conversation, message: due.message };
+            Ok::<_, NotReleased>(left.then_some(OutboundWork::Send(job)))
+        })
+        .collect();
+    let left: Vec<Option<OutboundWork>> = stream::iter(leaving).buffered(BATCH_CONCURRENCY).try_collect().await?;
+    Ok(left.into_iter().flatten().collect())
 }

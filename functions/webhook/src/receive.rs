@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use shared::domain::ids::MetaAppId;
 use shared::limits::WEBHOOK_BODY_MAX;
 use shared::provider::meta::signature::{self, AuthenticBody, UnverifiedSignature};
-use shared::queue::{InboundJob, Payload};
+use shared::queue::{InboundJob, Packed, Payload};
 
 use crate::{Deps, Unavailable};
 
@@ -88,12 +88,12 @@ fn signature_of(headers: &HeaderMap) -> Option<UnverifiedSignature> {
 async fn enqueue(deps: &Deps, app: MetaAppId, body: &AuthenticBody, trace: Option<&str>) -> Result<(), Unavailable> {
     let body = body.bytes();
     let group = group_of(body, &app);
-    let gzip = Payload::gzip(body).map_err(|error| Unavailable::log("gzip", &error))?;
-    let payload = if Payload::fits(&gzip) {
-        Payload::inline(&gzip)
-    } else {
-        let stored = deps.door.keep(Bytes::from(gzip)).await;
-        Payload::Stored(stored.map_err(|error| Unavailable::log("archive", &error))?)
+    let payload = match Payload::pack(body).map_err(|error| Unavailable::log("gzip", &error))? {
+        Packed::Fits(payload) => payload,
+        Packed::TooLarge(gzip) => {
+            let stored = deps.door.keep(Bytes::from(gzip)).await;
+            Payload::Stored(stored.map_err(|error| Unavailable::log("archive", &error))?)
+        }
     };
     let job = InboundJob { app, received_at: deps.clock.now(), payload, done: 0, replayed: false, kept: None };
     let job = job.encode().map_err(|error| Unavailable::log("job", &error))?;

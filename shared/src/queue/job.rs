@@ -78,13 +78,28 @@ pub enum ReplaySource {
     DeadLetters,
 }
 
+/// Bodies up to this size travel as they are, in bytes. Compressing one of 1 KB is half of what the webhook function does, and saves nothing: SQS bills by
+/// 64 KiB.
+const PLAIN_MAX: usize = 16 * 1024;
+
 /// Where a body is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// In the job, gzip and base 64: SQS refuses some characters that JSON allows.
+    /// In the job, base 64: SQS refuses some characters that JSON allows.
+    Plain(String),
+    /// In the job, gzip and base 64.
     Inline(String),
     /// In the archive, gzip, because it is too large for SQS.
     Stored(String),
+}
+
+/// A body made ready for the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packed {
+    /// It travels in the job.
+    Fits(Payload),
+    /// It is too large for that: gzip, for the archive.
+    TooLarge(Vec<u8>),
 }
 
 /// A queue message that is no job of this version or any older one.
@@ -99,6 +114,8 @@ enum InboundWire {
     MetaWebhookV1 {
         app: String,
         received_at: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gzip_base64: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +151,34 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Payload {
-    /// Packs a body for the queue: gzip, then base 64.
+    /// Packs a body for the queue.
+    ///
+    /// # Errors
+    /// When compression fails, which it does not in memory.
+    pub fn pack(body: &[u8]) -> std::io::Result<Packed> {
+        if body.len() <= PLAIN_MAX {
+            return Ok(Packed::Fits(Self::Plain(STANDARD.encode(body))));
+        }
+        let gzip = Self::gzip(body)?;
+        // Base 64 makes four characters of three bytes.
+        let fits = gzip.len() / 3 * 4 < QUEUE_BODY_MAX;
+        Ok(if fits { Packed::Fits(Self::Inline(STANDARD.encode(gzip))) } else { Packed::TooLarge(gzip) })
+    }
+
+    /// The body, unless it is in the archive.
+    ///
+    /// # Errors
+    /// [`BadJob`] when it was not packed by us.
+    pub fn body(&self) -> Result<Option<Vec<u8>>, BadJob> {
+        let decode = |text: &str| STANDARD.decode(text).map_err(|_| BadJob);
+        Ok(match self {
+            Self::Plain(base64) => Some(decode(base64)?),
+            Self::Inline(gzip_base64) => Some(Self::gunzip(&decode(gzip_base64)?)?),
+            Self::Stored(_) => None,
+        })
+    }
+
+    /// Compresses a body for the archive.
     ///
     /// # Errors
     /// When compression fails, which it does not in memory.
@@ -144,19 +188,7 @@ impl Payload {
         encoder.finish()
     }
 
-    /// Whether a packed body fits into a job: base 64 makes four characters of three bytes.
-    #[must_use]
-    pub fn fits(gzip: &[u8]) -> bool {
-        gzip.len() / 3 * 4 < QUEUE_BODY_MAX
-    }
-
-    /// A packed body that travels in the job.
-    #[must_use]
-    pub fn inline(gzip: &[u8]) -> Self {
-        Self::Inline(STANDARD.encode(gzip))
-    }
-
-    /// Unpacks a body; never more than a webhook may be.
+    /// Takes a body out of the archive; never more than a webhook may be.
     ///
     /// # Errors
     /// [`BadJob`] when it was not packed by us.
@@ -166,14 +198,6 @@ impl Payload {
         GzDecoder::new(gzip).take(bound).read_to_end(&mut body).map_err(|_| BadJob)?;
         if body.len() > WEBHOOK_BODY_MAX { Err(BadJob) } else { Ok(body) }
     }
-
-    /// The packed bytes of an inline payload.
-    ///
-    /// # Errors
-    /// [`BadJob`] when they are not base 64.
-    pub fn decode(gzip_base64: &str) -> Result<Vec<u8>, BadJob> {
-        STANDARD.decode(gzip_base64).map_err(|_| BadJob)
-    }
 }
 
 impl InboundJob {
@@ -182,13 +206,15 @@ impl InboundJob {
     /// # Errors
     /// Never for values of these types; the signature is JSON's.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
-        let (gzip_base64, stored_at) = match &self.payload {
-            Payload::Inline(gzip_base64) => (Some(gzip_base64.clone()), None),
-            Payload::Stored(key) => (None, Some(key.clone())),
+        let (base64, gzip_base64, stored_at) = match &self.payload {
+            Payload::Plain(base64) => (Some(base64.clone()), None, None),
+            Payload::Inline(gzip_base64) => (None, Some(gzip_base64.clone()), None),
+            Payload::Stored(key) => (None, None, Some(key.clone())),
         };
         serde_json::to_string(&InboundWire::MetaWebhookV1 {
             app: self.app.to_string(),
             received_at: self.received_at.as_millisecond(),
+            base64,
             gzip_base64,
             stored_at,
             done: self.done,
@@ -249,10 +275,11 @@ impl InboundWork {
     /// [`BadJob`] when it is none.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
         match serde_json::from_str(body).map_err(|_| BadJob)? {
-            InboundWire::MetaWebhookV1 { app, received_at, gzip_base64, stored_at, done, replayed, kept } => {
-                let payload = match (gzip_base64, stored_at) {
-                    (Some(gzip_base64), None) => Payload::Inline(gzip_base64),
-                    (None, Some(key)) => Payload::Stored(key),
+            InboundWire::MetaWebhookV1 { app, received_at, base64, gzip_base64, stored_at, done, replayed, kept } => {
+                let payload = match (base64, gzip_base64, stored_at) {
+                    (Some(base64), None, None) => Payload::Plain(base64),
+                    (None, Some(gzip_base64), None) => Payload::Inline(gzip_base64),
+                    (None, None, Some(key)) => Payload::Stored(key),
                     _ => return Err(BadJob),
                 };
                 let app = MetaAppId::parse(&app).map_err(|_| BadJob)?;
@@ -284,22 +311,18 @@ mod tests {
 
     #[test]
     fn any_bytes_survive_the_queue() {
-        let body: Vec<u8> = (0..=255).cycle().take(10_000).collect();
-        let gzip = Payload::gzip(&body).unwrap();
-        let job = InboundJob {
-            app: MetaAppId::parse("main").unwrap(),
-            received_at: at_millis(5),
-            payload: Payload::inline(&gzip),
-            done: 0,
-            replayed: false,
-            kept: None,
-        };
-        let text = job.encode().unwrap();
-        assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "SQS takes every character");
-        let InboundWork::Webhook(read) = InboundWork::decode(&text).unwrap() else { panic!() };
-        assert_eq!(read, job);
-        let Payload::Inline(inline) = read.payload else { panic!() };
-        assert_eq!(Payload::gunzip(&Payload::decode(&inline).unwrap()).unwrap(), body);
+        for size in [0, 1_000, PLAIN_MAX, PLAIN_MAX + 1, 100_000] {
+            let body: Vec<u8> = (0..=255).cycle().take(size).collect();
+            let Packed::Fits(payload) = Payload::pack(&body).unwrap() else { panic!() };
+            assert_eq!(matches!(payload, Payload::Plain(_)), size <= PLAIN_MAX);
+            let app = MetaAppId::parse("main").unwrap();
+            let job = InboundJob { app, received_at: at_millis(5), payload, done: 0, replayed: false, kept: None };
+            let text = job.encode().unwrap();
+            assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "SQS takes every character");
+            let InboundWork::Webhook(read) = InboundWork::decode(&text).unwrap() else { panic!() };
+            assert_eq!(read, job);
+            assert_eq!(read.payload.body(), Ok(Some(body)));
+        }
     }
 
     #[test]
