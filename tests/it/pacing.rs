@@ -243,6 +243,26 @@ async fn too_fast_pauses_the_number_and_lowers_its_rate_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_burst_that_was_too_fast_lowers_the_rate_once() {
+    let app = App::start().await;
+    let number = PhoneNumberId::parse(NUMBER).unwrap();
+    let slow = || ScriptedFault::Error { http: 400, code: 130_429, message: "too fast".to_owned() };
+    app.meta.script((0..1_000).map(|_| slow()));
+    assert_eq!(app.api("POST", "/v1/broadcasts", Some(broadcast(NUMBER, 300))).await.status, StatusCode::ACCEPTED);
+    let part_after = async |seconds: i64| {
+        for _ in 0..seconds {
+            app.drain().await;
+            app.advance(1);
+        }
+        app.stack.operator.table.pace(&number).await.unwrap().part(app.clock.now())
+    };
+    assert_eq!(part_after(8).await, 80, "what was under way says nothing of the new rate");
+    assert_eq!(part_after(8).await, 64, "what is refused later does");
+    println!("too fast: {} refusals", app.functions.metrics.total("send_not_sent"));
+    assert!(app.functions.metrics.total("send_not_sent") > 9, "more than it takes to lower it three times");
+}
+
+#[tokio::test]
 async fn a_black_hole_leaves_a_few_in_doubt_and_never_the_backlog() {
     let mut app = App::start().await;
     app.stack.silence = std::time::Duration::from_millis(20);

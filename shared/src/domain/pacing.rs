@@ -38,6 +38,8 @@ pub const BACK_OFF: u32 = 20;
 pub const BACK_OFF_AFTER: i64 = 3;
 /// See [`BACK_OFF_AFTER`].
 pub const BACK_OFF_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+/// Refusals this soon after the rate was lowered are of what was under way before: they say nothing of the new rate.
+pub const BACK_OFF_SETTLES: SignedDuration = SignedDuration::from_secs(10);
 /// How long a lowered rate stays before it recovers, 5 % each minute.
 pub const BACK_OFF_FOR: SignedDuration = SignedDuration::from_mins(10);
 /// How much a lowered rate recovers each minute, in per cent.

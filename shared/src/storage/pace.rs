@@ -10,7 +10,9 @@ use super::update::Updated;
 use super::{StorageError, Table, keys};
 use crate::clock::at_millis;
 use crate::domain::ids::{ConversationId, PhoneNumberId};
-use crate::domain::pacing::{BACK_OFF, BACK_OFF_AFTER, BACK_OFF_WITHIN, LATE, PAIR_BURST, PAIR_INTERVAL, Pace};
+use crate::domain::pacing::{
+    BACK_OFF, BACK_OFF_AFTER, BACK_OFF_SETTLES, BACK_OFF_WITHIN, LATE, PAIR_BURST, PAIR_INTERVAL, Pace,
+};
 
 /// Turns of the two forms of an update before the number counts as too busy.
 const TURNS: u32 = 4;
@@ -124,20 +126,22 @@ impl Table {
         Ok(())
     }
 
-    /// Counts a refusal for speed; after three within a minute the number's rate is lowered. 1 to 3 WRU.
+    /// Counts a refusal for speed; after three within a minute the number's rate is lowered, once for a burst of them. 1 to 3 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn slow_down(&self, id: &PhoneNumberId, now: Timestamp) -> Result<(), StorageError> {
-        let recently = now.checked_sub(BACK_OFF_WITHIN).unwrap_or(Timestamp::MIN);
+        let ago = |wait: SignedDuration| time(now.checked_sub(wait).unwrap_or(Timestamp::MIN));
         let again = self.update(keys::pace(id)).increase("refusals");
-        let again = again.when("#refused_since > :recently").value("recently", time(recently)).run().await?;
+        let again = again.when("#refused_since > :recently").value("recently", ago(BACK_OFF_WITHIN)).run().await?;
         let Updated::Done(before) = again else {
             let first = self.update(keys::pace(id)).set("refused_since", time(now)).set("refusals", number(1));
-            first.run().await?;
+            let first = first.when("attribute_not_exists(#lowered_at) OR #lowered_at < :settled");
+            first.value("settled", ago(BACK_OFF_SETTLES)).run().await?;
             return Ok(());
         };
-        if before.number("refusals").unwrap_or(0) + 1 >= BACK_OFF_AFTER {
+        // Of those that come at once just one is the third.
+        if before.number("refusals").unwrap_or(0) + 1 == BACK_OFF_AFTER {
             let part = read_pace(&before).part(now) * (100 - BACK_OFF) / 100;
             let lower = self.update(keys::pace(id)).set("lowered", number(i64::from(part.max(1))));
             lower.set("lowered_at", time(now)).remove(&["refused_since"]).run().await?;
