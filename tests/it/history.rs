@@ -148,12 +148,17 @@ async fn media_fill_their_placeholder_whichever_comes_first() {
     let placeholder = json!({"from": CUSTOMER, "id": "wamid.M", "timestamp": "1794000000",
         "type": "media_placeholder", "history_context": {"status": "DELIVERED"}});
     let placeholder = chunk(0, 1, 50, &[json!({"id": CUSTOMER, "messages": [placeholder]})]);
-    let media = json!({"from": CUSTOMER, "id": "wamid.M", "timestamp": "1794000000", "type": "image",
-        "image": {"id": "1", "mime_type": "image/jpeg", "sha256": "x"}});
-    let mut media = change(NUMBER, json!({"messages": [media]}));
-    media["field"] = json!("history");
-    let media = webhook_body(&[media]);
-    for order in [[&placeholder, &media], [&media, &placeholder]] {
+    // A phone's clock may differ from Meta's.
+    let media = ["1794000000", "1794000001"].map(|timestamp| {
+        let media = json!({"from": CUSTOMER, "id": "wamid.M", "timestamp": timestamp, "type": "image",
+            "image": {"id": "1", "mime_type": "image/jpeg", "sha256": "x"}});
+        let mut media = change(NUMBER, json!({"messages": [media]}));
+        media["field"] = json!("history");
+        webhook_body(&[media])
+    });
+    let [same, late] = &media;
+    let orders = [[&placeholder, same], [same, &placeholder], [&placeholder, late], [late, &placeholder]];
+    for order in orders {
         let app = App::start().await;
         for body in order {
             app.webhook(body.as_bytes().to_vec()).await;

@@ -20,6 +20,8 @@ enum Event {
     Theirs(u8, u16),
     /// We answer a customer now.
     Ours(u8),
+    /// A customer calls now: the window opens, and no message moves.
+    Call(u8),
     /// Time passes.
     Later(u8),
     /// What came is stored.
@@ -78,6 +80,14 @@ async fn run(events: Vec<Event>) {
                 assert_eq!(app.api("POST", "/v1/messages", Some(body)).await.status, StatusCode::ACCEPTED);
                 (who, now)
             }
+            Event::Call(who) => {
+                let call = json!({"id": format!("wacid.{place}"), "from": customer(who), "to": "15550001111", "event": "connect",
+                    "direction": "USER_INITIATED", "timestamp": now.to_string()});
+                let mut call = change(NUMBER, json!({"calls": [call]}));
+                call["field"] = json!("calls");
+                assert_eq!(app.webhook(webhook_body(&[call])).await, StatusCode::OK);
+                continue;
+            }
             Event::Later(seconds) => {
                 app.advance(i64::from(seconds));
                 continue;
@@ -107,7 +117,8 @@ async fn run(events: Vec<Event>) {
 fn every_conversation_stands_once_at_its_latest_activity() {
     let event = (any::<u8>(), 0_u8..8, 0_u16..40, 0_u8..30).prop_map(|(kind, who, ago, later)| match kind % 8 {
         0..=3 => Event::Theirs(who, ago),
-        4 | 5 => Event::Ours(who),
+        4 => Event::Ours(who),
+        5 => Event::Call(who),
         6 => Event::Later(later),
         _ => Event::Stored,
     });

@@ -266,7 +266,6 @@ async fn store_message(
     let opens = live && origin.is_inbound() && message.content.opens_window();
     let card = as_now_known(message);
     let opened_by = opens.then_some(&card);
-    note_activity((deps, books), number, &conversation, message, keep_until).await?;
     let put = deps.table.put_message(&conversation, message, opened_by, (received_at, keep_until)).await?;
     // Noted for a repetition too: the first time may have stopped right here.
     let id = MessageId::Inbound(message.id.clone());
@@ -285,6 +284,7 @@ async fn store_message(
     } else {
         note(deps, number, &conversation, &card, &noted).await?;
     }
+    note_activity((deps, books), number, &conversation, message.at, keep_until).await?;
     if opens {
         answered(deps, number, &conversation, message, received_at).await?;
     }
@@ -297,14 +297,13 @@ async fn note_activity(
     (deps, books): (&Deps, Notebook<'_>),
     number: &Number,
     conversation: &ConversationId,
-    message: &ForeignMessage,
+    at: Timestamp,
     keep_until: Option<Timestamp>,
 ) -> Result<(), StorageError> {
-    let (tenant, conversation) = (number.tenant, conversation.clone());
-    let activity = Activity { tenant, at: message.at, conversation, keep_until };
+    let activity = Activity { tenant: number.tenant, at, conversation: conversation.clone(), keep_until };
     if !books.counted_before {
         books.note_activity(activity);
-    } else if !deps.table.knows(&activity.conversation, message).await? {
+    } else if !deps.table.shows(&activity).await? {
         deps.table.note_activity(vec![activity]).await?;
     }
     Ok(())
@@ -350,10 +349,6 @@ async fn store_history(
     thread.messages.retain(|message| known.said(message.at).is_ok());
     let conversation = ConversationId::new(number.id.clone(), known.contact);
     let kept = (received_at, number.keeps_until(received_at));
-    if let Some(newest) = thread.messages.iter().max_by_key(|message| message.at) {
-        // Only the newest can stand for the conversation in the inbox.
-        note_activity((deps, books), number, &conversation, newest, kept.1).await?;
-    }
     let put = |message: ForeignMessage| {
         let conversation = &conversation;
         async move {
@@ -368,6 +363,8 @@ async fn store_history(
         let id = MessageId::Inbound(newest.id.clone());
         let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
         note(deps, number, &conversation, &thread.contact, &noted).await?;
+        // Only the newest can stand for the conversation in the inbox.
+        note_activity((deps, books), number, &conversation, newest.at, kept.1).await?;
     }
     // One that cannot be stored is kept with its part, after the others are stored.
     puts.into_iter().collect::<Result<Vec<_>, _>>()?;

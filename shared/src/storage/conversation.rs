@@ -22,6 +22,8 @@ use crate::limits::BATCH_CONCURRENCY;
 
 /// Messages read at once to find the latest that opens the window: mostly it is the first.
 const LATEST_AT_ONCE: u16 = 4;
+/// Most of them, where the first are not it.
+const LATEST_AT_ONCE_MAX: u16 = 256;
 /// Messages whose names count when one changes: those that were passed over while it was the same.
 const PASSED_OVER_MAX: u16 = 25;
 
@@ -115,13 +117,17 @@ impl Table {
             // What was passed over told until when the old names were right.
             let partition = keys::conversation_partition(id);
             let passed = self.written(&partition, Whose::Theirs, Order::Newest, PASSED_OVER_MAX, None).await?;
-            let mut latest = Vec::new();
-            for item in passed.iter().rev() {
-                latest.extend(message::names_told(item)?);
+            let mut latest: Vec<Fact> = Vec::new();
+            for item in &passed {
+                let told = message::names_told(item)?.map(|(card, at)| self::told(&card, at));
+                // The newest comes first.
+                for fact in told.unwrap_or_default() {
+                    if !latest.iter().any(|known| known.name() == fact.name()) {
+                        latest.push(fact);
+                    }
+                }
             }
-            for (card, at) in latest {
-                self.merge(&keys::conversation(id), &owner(tenant), &self::told(&card, at)).await?;
-            }
+            self.merge(&keys::conversation(id), &owner(tenant), &latest).await?;
         }
         self.note(tenant, id, card, noted).await
     }
@@ -240,18 +246,20 @@ impl Table {
     async fn with_latest(&self, mut part: Part) -> Result<Part, StorageError> {
         let id = &part.conversation.id;
         let Some(known) = part.conversation.last_inbound_at else { return Ok(part) };
+        // A call moves only the one, an echo only the other.
+        let looked_through = known.min(part.conversation.last_activity_at);
         let partition = keys::conversation_partition(id);
-        let mut start = None;
+        let (mut start, mut at_once) = (None, LATEST_AT_ONCE);
         loop {
-            let found = self.written(&partition, Whose::Theirs, Order::Newest, LATEST_AT_ONCE, start).await?;
+            let found = self.written(&partition, Whose::Theirs, Order::Newest, at_once, start).await?;
             for item in &found {
                 let (message, at) = keys::parse_message(item.required("sk")?)?;
-                if at < known {
+                if at < looked_through {
                     return Ok(part);
                 }
                 if item.0.contains_key(OPENS) {
                     let last = (id.clone(), message.to_text());
-                    part.conversation.last_inbound_at = Some(at);
+                    part.conversation.last_inbound_at = Some(at.max(known));
                     if place(at, Some(&last)) > place(part.conversation.last_activity_at, part.last.as_ref()) {
                         part.conversation.last_activity_at = at;
                         part.last = Some(last);
@@ -259,9 +267,11 @@ impl Table {
                     return Ok(part);
                 }
             }
-            let last = found.last().filter(|_| found.len() >= usize::from(LATEST_AT_ONCE));
+            let last = found.last().filter(|_| found.len() >= usize::from(at_once));
             let Some(last) = last else { return Ok(part) };
             start = Some(last.required("sk")?.to_owned());
+            // Echoes of the business's phone may be many.
+            at_once = at_once.saturating_mul(2).min(LATEST_AT_ONCE_MAX);
         }
     }
 
@@ -326,7 +336,7 @@ fn owner(tenant: TenantId) -> [(&'static str, AttributeValue); 1] {
     [("tenant", text(tenant.to_string()))]
 }
 
-/// One item of a conversation and the message that stands for it in the feed.
+/// What is known of a conversation with one contact, and its latest message.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) conversation: Conversation,

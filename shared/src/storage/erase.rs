@@ -372,7 +372,8 @@ impl Table {
     /// Deletes an item of which all that stood in this set has left.
     async fn sweep(&self, key: &keys::Key, attribute: &str) -> Result<(), StorageError> {
         let emptied = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
-        match emptied.condition_expression(format!("attribute_not_exists({attribute})")).send().await {
+        let emptied = emptied.condition_expression("attribute_not_exists(#set)");
+        match emptied.expression_attribute_names("#set", attribute).send().await {
             Ok(_) => Ok(()),
             Err(error)
                 if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>

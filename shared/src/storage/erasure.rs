@@ -101,8 +101,8 @@ impl Table {
         }
     }
 
-    /// A contact of this tenant, with everything that is told of it on any number. `None` if there is no conversation with it. One read
-    /// unit for each of the tenant's numbers.
+    /// A contact of this tenant, with everything that is told of it on any number. `None` if there is no conversation with it. Two read
+    /// units for each of the tenant's numbers.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.

@@ -48,6 +48,14 @@ impl Fact {
         }
     }
 
+    /// The attribute that it is about.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Latest { name, .. } => name,
+            Self::Greatest { name, .. } | Self::Among { name, .. } => name,
+        }
+    }
+
     /// Whether `item` says the same, however long it has.
     pub(super) fn is_said_by(&self, item: &Item) -> bool {
         match self {

@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use super::conversation::{Part, join};
-use super::item::{Item, expiry, text, time};
+use super::item::{Item, number, text, time};
 use super::page::{self, FEED, Position};
 use super::{Page, StorageError, Table, keys, unavailable};
 use crate::clock::at_millis;
@@ -32,6 +32,9 @@ const LOOKED_AT_MIN: usize = 10;
 const TOGETHER: SignedDuration = SignedDuration::from_secs(10);
 /// Entries of one item: some 60 KB, far below DynamoDB's 400.
 const ENTRIES_OF_ITEM_MAX: usize = 1_000;
+
+/// Seconds of a day: entries end with the day after their message's.
+const DAY: i64 = 86_400;
 
 /// Somebody else wrote in a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,24 +118,36 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn note_activity(&self, activity: Vec<Activity>) -> Result<(), StorageError> {
-        let mut groups: BTreeMap<(TenantId, i64, bool), (BTreeSet<String>, Timestamp)> = BTreeMap::new();
+        // What ends on different days does not stand together.
+        let mut groups: BTreeMap<(TenantId, i64, Option<i64>), BTreeSet<String>> = BTreeMap::new();
         for one in activity {
-            let group = (one.tenant, together(one.at), one.keep_until.is_some());
-            let (entries, until) = groups.entry(group).or_insert_with(|| (BTreeSet::new(), Timestamp::UNIX_EPOCH));
-            entries.insert(entry(one.at, &one.conversation));
-            *until = one.keep_until.map_or(*until, |end| end.max(*until));
+            let ends_on = one.keep_until.map(|until| until.as_second().div_euclid(DAY) + 1);
+            let group = groups.entry((one.tenant, together(one.at), ends_on)).or_default();
+            group.insert(entry(one.at, &one.conversation));
         }
         let mut writes = Vec::new();
-        for ((tenant, at, ends), (entries, until)) in groups {
+        for ((tenant, at, ends_on), entries) in groups {
             let entries: Vec<String> = entries.into_iter().collect();
             for entries in entries.chunks(ENTRIES_OF_ITEM_MAX) {
-                let key = keys::activity(tenant, at_millis(at), &keys::digest(entries.concat().as_bytes()));
+                let said = format!("{ends_on:?}{}", entries.concat());
+                let key = keys::activity(tenant, at_millis(at), &keys::digest(said.as_bytes()));
                 let update = self.update(key).set("entries", AttributeValue::Ss(entries.to_vec()));
-                let update = if ends { update.set("expires_at", expiry(until)) } else { update };
-                writes.push(update.run());
+                let ends_at = ends_on.map(|day| number(day.saturating_mul(DAY)));
+                writes.push(update.set_once_if("expires_at", ends_at).run());
             }
         }
         stream::iter(writes).buffer_unordered(BATCH_CONCURRENCY).try_for_each(|_| async { Ok(()) }).await
+    }
+
+    /// Whether the inbox has an entry of it. A read.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn shows(&self, activity: &Activity) -> Result<bool, StorageError> {
+        let wanted = entry(activity.at, &activity.conversation);
+        let span = keys::time(at_millis(together(activity.at)));
+        let items = self.partition(&keys::inbox(activity.tenant), &span).await?;
+        Ok(items.iter().any(|item| item.set("entries").contains(&wanted)))
     }
 
     /// Takes back that others wrote in a conversation at these moments. A read for each ten seconds; 2 WRU a KB where something is found.
@@ -144,7 +159,8 @@ impl Table {
     ) -> Result<(), StorageError> {
         let entries: BTreeSet<String> = moments.iter().map(|at| entry(*at, conversation)).collect();
         let spans: BTreeSet<i64> = moments.iter().map(|at| together(*at)).collect();
-        for span in spans {
+        let entries = &entries;
+        let forget = |span: i64| async move {
             for item in self.partition(&keys::inbox(tenant), &keys::time(at_millis(span))).await? {
                 let leaving: Vec<String> =
                     item.set("entries").into_iter().filter(|one| entries.contains(one)).collect();
@@ -152,8 +168,11 @@ impl Table {
                     self.trim(&item.key()?, "entries", leaving).await?;
                 }
             }
-        }
-        Ok(())
+            Ok::<_, StorageError>(())
+        };
+        // Collected first: a stream over a closure that borrows is not `Send`.
+        let spans: Vec<_> = spans.into_iter().map(forget).collect();
+        stream::iter(spans).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
     }
 
     /// The tenant's conversations that are wanted, the latest activity first. A page may be shorter than `limit` although there are
@@ -170,24 +189,28 @@ impl Table {
         cursor: Option<&str>,
     ) -> Result<Page<Conversation>, StorageError> {
         let mut merged = Merged::start(self, tenant, limit, cursor)?;
-        let (mut items, mut seen, mut for_each) = (Vec::new(), 0, 1);
+        let (mut items, mut seen, mut for_each) = (Vec::new(), 0, 1_usize);
         let mut known = Vec::new();
+        let mut met = BTreeSet::new();
         let mut last = None;
         while seen < ENTRIES_MAX {
             // What is missing, and more each time it turns out to be rare.
             let missing = usize::from(limit) - items.len();
-            let entries = merged.take((missing * for_each).clamp(LOOKED_AT_MIN, ENTRIES_AT_ONCE.into())).await?;
+            let many = missing.saturating_mul(for_each).clamp(LOOKED_AT_MIN, ENTRIES_AT_ONCE.into());
+            let entries = merged.take(many).await?;
             if entries.is_empty() {
                 return Ok(Page { items, next: None });
             }
             seen += entries.len();
-            for_each *= 2;
+            for_each = for_each.saturating_mul(2);
             self.look_behind(tenant, &entries, &mut known).await?;
             for entry in entries {
                 let id = entry.conversation()?;
                 let parts = known.iter().find(|parts| parts.iter().any(|one| one.conversation.id == id));
+                // A message is stored a moment before its entry: who comes from the top sees the conversation at its latest entry until then.
                 if let Some(whole) = parts.and_then(|parts| join(parts.clone()))
-                    && entry.stands_for(&whole)?
+                    && (entry.stands_for(&whole)? || cursor.is_none())
+                    && met.insert(whole.conversation.id.clone())
                     && wanted.has(&whole.conversation, now)
                 {
                     items.push(whole.conversation);

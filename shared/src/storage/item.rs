@@ -17,11 +17,6 @@ impl Item {
         self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
     }
 
-    /// Whether there is anything but the key: also an item that was not there may be answered with that.
-    pub(super) fn has_facts(&self) -> bool {
-        self.0.keys().any(|name| name != "pk" && name != "sk")
-    }
-
     /// The primary key it was read with.
     pub(super) fn key(&self) -> Result<keys::Key, StorageError> {
         Ok(keys::Key { pk: self.required("pk")?.to_owned(), sk: self.required("sk")?.to_owned() })

@@ -25,6 +25,7 @@
 //! | conversation | `CONV#number#contact` | `CONV` |
 //! | note about a conversation | `CONV#number#contact` | `NOTE#id` |
 //! | who is found by a word of its name or by its digits | `NAMES#tenant` | `word#conversation` |
+//! | who wrote when, in a tenant's conversations, by ten seconds | `INBOX#tenant` | `time#digest` |
 //! | message that we sent | `CONV#number#contact` | `MSG#id` |
 //! | message that somebody else wrote | `CONV#number#contact` | `OTHERS#time#wamid` |
 //! | what is said about a message | `CONV#number#contact` | `SAID#wamid` |
@@ -52,8 +53,7 @@
 //! the message that they are about, and name it by its wamid alone: they stand under that, and are joined with it when it is read.
 //!
 //! Two sparse indexes, keys only: `feed`
-//! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message; the conversation decides which one
-//! stands for it), `KEPT#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant` and `ERASURES#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
+//! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message that we sent), `KEPT#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant` and `ERASURES#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
 //! `LINE#number` (bulk lane), `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
 //! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
 //! `MERGES#tenant`.

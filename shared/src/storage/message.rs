@@ -1,5 +1,5 @@
-//! Messages: each a set of facts under the provider's id (what others wrote) or ours (what we sent). Edits, revocations
-//! and reactions are facts of the message they speak of, and may come before it.
+//! Messages: each a set of facts under its time and the provider's id (what others wrote) or under ours (what we sent). Edits,
+//! revocations and reactions stand by themselves, because they may come before the message they speak of.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -202,16 +202,8 @@ impl Table {
         Ok(())
     }
 
-    /// Whether a message that somebody else wrote is stored. 1 read unit.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn knows(&self, conversation: &ConversationId, message: &ForeignMessage) -> Result<bool, StorageError> {
-        Ok(self.read(&keys::theirs(conversation, message.at, &message.id)).await?.is_some())
-    }
-
     /// Merges what was said about a message, under the provider's id for it; the message itself may come later, and is joined with it when
-    /// it is read. 1 WRU. An edit or a revocation that ends, with `keep_until`, is also written to the message, if that is there: what was
+    /// it is read. 1 WRU; 2 with `keep_until`. An edit or a revocation that ends, with `keep_until`, is also written to the message, if that is there: what was
     /// taken back must not be shown again when what took it back has ended.
     ///
     /// # Errors
@@ -229,8 +221,11 @@ impl Table {
         };
         let fact = Fact::latest(&name, value, amendment.at);
         let key = keys::said(conversation, &amendment.target);
-        let merged = self.merge(&key, &[], std::slice::from_ref(&fact)).await?;
-        let is_endless = merged.before.has_facts() && merged.before.number("expires_at").is_none();
+        // Whatever is said of it later, what was to be kept for ever is.
+        let endless = [("endless", number(1))];
+        let once = if keep_until.is_none() { endless.as_slice() } else { &[] };
+        let merged = self.merge(&key, once, std::slice::from_ref(&fact)).await?;
+        let is_endless = merged.before.number("endless").is_some();
         if let Some(until) = keep_until.filter(|_| !is_endless) {
             let takes_back = !matches!(amendment.change, Change::Reacted(_));
             let is_known = !takes_back || self.amend_theirs(conversation, amendment, &fact).await?;

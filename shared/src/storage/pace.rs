@@ -140,11 +140,12 @@ impl Table {
             first.value("settled", ago(BACK_OFF_SETTLES)).run().await?;
             return Ok(());
         };
-        // Of those that come at once just one is the third.
-        if before.number("refusals").unwrap_or(0) + 1 == BACK_OFF_AFTER {
+        if before.number("refusals").unwrap_or(0) + 1 >= BACK_OFF_AFTER {
             let part = read_pace(&before).part(now) * (100 - BACK_OFF) / 100;
             let lower = self.update(keys::pace(id)).set("lowered", number(i64::from(part.max(1))));
-            lower.set("lowered_at", time(now)).remove(&["refused_since"]).run().await?;
+            let lower = lower.set("lowered_at", time(now)).remove(&["refused_since"]);
+            // Of those that come at once just one.
+            lower.when("attribute_exists(#refused_since)").run().await?;
         }
         Ok(())
     }

@@ -100,22 +100,20 @@ impl Table {
         Ok(Page { items, next: next.and_then(|next| encode(&next, index)) })
     }
 
-    /// All items of a partition whose sort key begins with `prefix`. For partitions that are known to be small.
+    /// All items of a partition whose sort key begins with `prefix`; all of it with an empty one. For partitions that are known to be small.
     pub(super) async fn partition(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, StorageError> {
         let (mut items, mut start) = (Vec::new(), None);
         loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                .expression_attribute_values(":pk", text(pk))
-                .expression_attribute_values(":prefix", text(prefix))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| unavailable("Query", &error))?;
+            let query = self.client.query().table_name(&self.name).expression_attribute_values(":pk", text(pk));
+            // DynamoDB takes no empty text for a part of a key, not even to compare with.
+            let query = match prefix {
+                "" => query.key_condition_expression("pk = :pk"),
+                prefix => query
+                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                    .expression_attribute_values(":prefix", text(prefix)),
+            };
+            let query = query.consistent_read(true).set_exclusive_start_key(start);
+            let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
             items.extend(answer.items.unwrap_or_default().into_iter().map(Item));
             start = answer.last_evaluated_key;
             if start.is_none() {

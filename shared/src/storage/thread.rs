@@ -203,8 +203,15 @@ impl Table {
             let wamid = match id {
                 // What the provider tells of our own message as if somebody else had written it is that message.
                 MessageId::Inbound(wamid) if ours.contains(&wamid) => continue,
-                MessageId::Inbound(_) if united.iter().any(|known| known.text("sk") == Some(&key.sk)) => continue,
-                MessageId::Inbound(wamid) => Some(wamid),
+                MessageId::Inbound(wamid) => {
+                    // Under another contact, or told again with another time: a phone's clock is not Meta's.
+                    let is_it = |known: &&mut Item| known.text("sk").is_some_and(|sk| keys::is_theirs(sk, &wamid));
+                    if let Some(known) = united.iter_mut().find(is_it) {
+                        message::unite(known, &item);
+                        continue;
+                    }
+                    Some(wamid)
+                }
                 MessageId::Outbound(_) => item.parsed_optional("wamid", Wamid::parse)?,
             };
             for other in &elsewhere {

@@ -14,6 +14,7 @@ pub(super) fn answer(database: &Database, operation: &str, body: &str) -> (u16, 
         "GetItem" => run(body, |request| database.get_item(request)),
         "ListTables" => run(body, |request| database.list_tables(request)),
         "PutItem" => run(body, |request| database.put_item(request)),
+        "Query" if compares_with_nothing(body) => Err(DynoxideError::ValidationException(EMPTY_KEY.to_owned())),
         "Query" => run(body, |request| database.query(request)),
         "Scan" => run(body, |request| database.scan(request)),
         "TransactWriteItems" => run(body, |request| database.transact_write_items(request)),
@@ -24,6 +25,19 @@ pub(super) fn answer(database: &Database, operation: &str, body: &str) -> (u16, 
         Ok(json) => (200, json),
         Err(error) => (error.status_code(), error.to_json()),
     }
+}
+
+/// What DynamoDB says where a part of a key is compared with an empty text; `dynoxide` takes that.
+const EMPTY_KEY: &str = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value.";
+
+fn compares_with_nothing(query: &str) -> bool {
+    let query: serde_json::Value = serde_json::from_str(query).unwrap_or_default();
+    let condition = query["KeyConditionExpression"].as_str().unwrap_or_default();
+    let names = |name: &str| {
+        condition.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).any(|word| word == name)
+    };
+    let values = query["ExpressionAttributeValues"].as_object();
+    values.into_iter().flatten().any(|(name, value)| value["S"] == "" && names(name))
 }
 
 fn run<Q: DeserializeOwned, A: Serialize>(

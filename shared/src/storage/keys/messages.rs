@@ -28,7 +28,8 @@ pub(in crate::storage) fn ours(conversation: &ConversationId, id: OutboundId) ->
     Key::new(conversation_partition(conversation), &format!("{MESSAGE_PREFIX}{id}"))
 }
 
-/// A message that somebody else wrote at this moment. The provider tells the same moment however often it tells of the message.
+/// A message that somebody else wrote at this moment. The provider tells the same moment however often it tells of the message, but for the past
+/// of a phone, which may have a time of its own: what is told with two times is joined when it is read.
 pub(in crate::storage) fn theirs(conversation: &ConversationId, at: Timestamp, wamid: &Wamid) -> Key {
     Key::new(conversation_partition(conversation), &format!("{}#{}", theirs_before(at), wamid.as_str()))
 }
