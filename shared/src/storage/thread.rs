@@ -13,8 +13,10 @@ use super::page::Position;
 use super::{Page, StorageError, Table, keys, unavailable};
 use crate::domain::ids::{ConversationId, MessageId, Wamid};
 
-/// Messages that are read at once where one is looked for.
+/// Messages that are read at once where one is looked for: mostly it is a late one.
 const LOOKED_THROUGH_AT_ONCE: u16 = 25;
+/// Most of them, where it is not: each time twice as many.
+const LOOKED_THROUGH_AT_ONCE_MAX: u16 = 800;
 
 /// Whose messages of one contact. Of one moment theirs come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,10 +163,11 @@ impl Table {
         is_last: impl Fn(&Item) -> bool,
     ) -> Result<(Vec<Item>, bool), StorageError> {
         let partition = keys::conversation_partition(conversation);
-        let (mut items, mut start) = (Vec::new(), None);
+        let (mut items, mut start, mut at_once) = (Vec::new(), None, LOOKED_THROUGH_AT_ONCE);
         loop {
-            let found = self.written(&partition, whose, Order::Newest, LOOKED_THROUGH_AT_ONCE, start).await?;
-            let last = found.last().filter(|_| found.len() >= usize::from(LOOKED_THROUGH_AT_ONCE));
+            let found = self.written(&partition, whose, Order::Newest, at_once, start).await?;
+            let last = found.last().filter(|_| found.len() >= usize::from(at_once));
+            at_once = at_once.saturating_mul(2).min(LOOKED_THROUGH_AT_ONCE_MAX);
             start = last.map(|last| last.required("sk").map(str::to_owned)).transpose()?;
             for item in found {
                 let is_last = is_last(&item);
