@@ -20,10 +20,6 @@ use crate::domain::outbound::Intent;
 use crate::domain::phone::PhoneNumber;
 use crate::limits::BATCH_CONCURRENCY;
 
-/// Messages read at once to find the latest that opens the window: mostly it is the first.
-const LATEST_AT_ONCE: u16 = 4;
-/// Most of them, where the first are not it.
-const LATEST_AT_ONCE_MAX: u16 = 256;
 /// Messages whose names count when one changes: those that were passed over while it was the same.
 const PASSED_OVER_MAX: u16 = 25;
 
@@ -248,31 +244,21 @@ impl Table {
         let Some(known) = part.conversation.last_inbound_at else { return Ok(part) };
         // A call moves only the one, an echo only the other.
         let looked_through = known.min(part.conversation.last_activity_at);
-        let partition = keys::conversation_partition(id);
-        let (mut start, mut at_once) = (None, LATEST_AT_ONCE);
-        loop {
-            let found = self.written(&partition, Whose::Theirs, Order::Newest, at_once, start).await?;
-            for item in &found {
-                let (message, at) = keys::parse_message(item.required("sk")?)?;
-                if at < looked_through {
-                    return Ok(part);
-                }
-                if item.0.contains_key(OPENS) {
-                    let last = (id.clone(), message.to_text());
-                    part.conversation.last_inbound_at = Some(at.max(known));
-                    if place(at, Some(&last)) > place(part.conversation.last_activity_at, part.last.as_ref()) {
-                        part.conversation.last_activity_at = at;
-                        part.last = Some(last);
-                    }
-                    return Ok(part);
-                }
-            }
-            let last = found.last().filter(|_| found.len() >= usize::from(at_once));
-            let Some(last) = last else { return Ok(part) };
-            start = Some(last.required("sk")?.to_owned());
-            // Echoes of the business's phone may be many.
-            at_once = at_once.saturating_mul(2).min(LATEST_AT_ONCE_MAX);
+        let at = |item: &Item| item.text("sk").and_then(|sk| keys::parse_message(sk).ok()).map(|(_, at)| at);
+        let is_last = |item: &Item| item.0.contains_key(OPENS) || at(item).is_none_or(|at| at < looked_through);
+        let (found, _) = self.written_until(id, Whose::Theirs, is_last).await?;
+        let Some(latest) = found.last() else { return Ok(part) };
+        let (message, at) = keys::parse_message(latest.required("sk")?)?;
+        if at < looked_through || !latest.0.contains_key(OPENS) {
+            return Ok(part);
         }
+        let last = (id.clone(), message.to_text());
+        part.conversation.last_inbound_at = Some(at.max(known));
+        if place(at, Some(&last)) > place(part.conversation.last_activity_at, part.last.as_ref()) {
+            part.conversation.last_activity_at = at;
+            part.last = Some(last);
+        }
+        Ok(part)
     }
 
     /// A conversation that only a broadcast has written to: nothing is noted of it before the customer answers.

@@ -7,8 +7,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
@@ -404,12 +402,10 @@ pub(super) fn parse_entry(entry: &str) -> Result<(Timestamp, ConversationId), St
 
 /// An entry as the text that a caller gives back: a list that stops there continues behind it.
 fn encode(entry: &Entry) -> Result<String, StorageError> {
-    Ok(URL_SAFE_NO_PAD.encode(match entry {
-        Entry::Theirs(at, conversation) => self::entry(*at, conversation),
-        Entry::Ours(at, item) => {
-            format!("{}\n{}\n{}", at.as_millisecond(), item.required("pk")?, item.required("sk")?)
-        }
-    }))
+    match entry {
+        Entry::Theirs(at, conversation) => Ok(page::opaque(&self::entry(*at, conversation))),
+        Entry::Ours(_, item) => page::encode(&item.0, FEED).ok_or(StorageError::Corrupt("feed_at")),
+    }
 }
 
 fn decode(cursor: &str, tenant: TenantId) -> Result<Entry, StorageError> {
@@ -418,8 +414,6 @@ fn decode(cursor: &str, tenant: TenantId) -> Result<Entry, StorageError> {
         let item = Item(position);
         return Ok(Entry::Ours(item.required_time("feed_at")?, item));
     }
-    let entry = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let (at, conversation) =
-        parse_entry(&entry.ok_or(StorageError::BadCursor)?).map_err(|_| StorageError::BadCursor)?;
+    let (at, conversation) = parse_entry(&page::transparent(cursor)?).map_err(|_| StorageError::BadCursor)?;
     Ok(Entry::Theirs(at, conversation))
 }

@@ -168,7 +168,18 @@ pub(super) fn keys_of(entries: &[Item]) -> Result<Vec<keys::Key>, StorageError> 
 /// A position as the text that a caller gives back.
 pub(super) fn encode(position: &Position, index: Index) -> Option<String> {
     let key = Item(position.clone());
-    Some(URL_SAFE_NO_PAD.encode(format!("{}\n{}\n{}", key.number(index.range)?, key.text("pk")?, key.text("sk")?)))
+    Some(opaque(&format!("{}\n{}\n{}", key.number(index.range)?, key.text("pk")?, key.text("sk")?)))
+}
+
+/// A cursor, which nobody is to read anything in.
+pub(super) fn opaque(position: &str) -> String {
+    URL_SAFE_NO_PAD.encode(position)
+}
+
+/// What stands in a cursor.
+pub(super) fn transparent(cursor: &str) -> Result<String, StorageError> {
+    let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    position.ok_or(StorageError::BadCursor)
 }
 
 /// Reads a position that `accepts` for this list.
@@ -178,8 +189,7 @@ pub(super) fn decode(
     hash: &str,
     accepts: impl Fn(&str, &str) -> bool,
 ) -> Result<Position, StorageError> {
-    let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let position = position.ok_or(StorageError::BadCursor)?;
+    let position = transparent(cursor)?;
     let mut parts = position.split('\n');
     let (Some(at), Some(pk), Some(sk), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(StorageError::BadCursor);

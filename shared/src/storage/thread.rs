@@ -3,18 +3,16 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use super::item::{Item, text};
 use super::message::{self, StoredMessage};
-use super::page::Position;
+use super::page::{self, Position};
 use super::{Page, StorageError, Table, keys, unavailable};
 use crate::domain::ids::{ConversationId, MessageId, Wamid};
 
-/// Messages that are read at once where one is looked for: mostly it is a late one.
-const LOOKED_THROUGH_AT_ONCE: u16 = 25;
+/// Messages that are read at once where one is looked for: mostly it is one of the latest.
+const LOOKED_THROUGH_AT_ONCE: u16 = 4;
 /// Most of them, where it is not: each time twice as many.
 const LOOKED_THROUGH_AT_ONCE_MAX: u16 = 800;
 
@@ -232,12 +230,11 @@ impl Table {
 }
 
 fn encode(key: &keys::Key) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}\n{}", key.pk, key.sk))
+    page::opaque(&format!("{}\n{}", key.pk, key.sk))
 }
 
 fn after(cursor: &str, partitions: &[String]) -> Result<After, StorageError> {
-    let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let position = position.ok_or(StorageError::BadCursor)?;
+    let position = page::transparent(cursor)?;
     let (pk, sk) = position.split_once('\n').ok_or(StorageError::BadCursor)?;
     let place = partitions.iter().position(|partition| partition == pk).ok_or(StorageError::BadCursor)?;
     let (id, at) = keys::parse_message(sk).map_err(|_| StorageError::BadCursor)?;
