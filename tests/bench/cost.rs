@@ -51,8 +51,6 @@ const GRAPH_CALL: f64 = 0.250;
 const OWN_CPU: f64 = 0.001;
 /// Log lines of an invocation, bytes: metrics and one event.
 const LOGGED: f64 = 1_000.0;
-/// The line that tells what an attempt came to, bytes.
-const SEND_LOGGED: f64 = 250.0;
 /// A message on its way to Meta, with TLS and headers.
 const SENT_BYTES: f64 = 2_000.0;
 
@@ -263,7 +261,7 @@ impl Meter {
         let pollers = batches * 2.0 * SQS_REQUEST;
         let worked = each * (GRAPH_CALL / AT_ONCE + OWN_CPU) + used.calls() * AWS_CALL / AT_ONCE;
         let function = batches * (INVOCATION + LOGGED * LOG_BYTE) + worked * SMALL * GB_SECOND;
-        pollers + function + used.services() + each * (SENT_BYTES * EGRESS_BYTE + SEND_LOGGED * LOG_BYTE)
+        pollers + function + used.services() + each * SENT_BYTES * EGRESS_BYTE
     }
 
     /// The statuses of what was sent: three webhooks a message.

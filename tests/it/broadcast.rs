@@ -1,6 +1,10 @@
 //! `POST /v1/broadcasts`: a template to many recipients from one call.
 
+use std::sync::{Arc, Mutex};
+
 use axum::http::StatusCode;
+use sandbox::aws::sqs::Sqs;
+use sandbox::stack::OUTBOUND;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, App, NUMBER};
@@ -157,6 +161,37 @@ async fn paused_it_waits_resumed_it_goes_on_cancelled_it_stops() {
     let read = results.iter().filter(|result| result["status"] == "read").count();
     assert_eq!((read, read + cancelled), (app.meta.sent().len(), 60));
     assert_eq!(steer("resume").await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_recipient_who_is_released_anew_gets_it_once() {
+    let app = App::start().await;
+    let jobs = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let seen = jobs.clone();
+    app.stack.aws.set_tap(Some(Arc::new(move |name, body| {
+        if name == "AmazonSQS.SendMessageBatch" {
+            let batch: Value = serde_json::from_slice(&body).unwrap();
+            seen.lock().unwrap().extend(batch["Entries"].as_array().unwrap().iter().cloned());
+        }
+        body
+    })));
+    let accepted = post(&app, broadcast(&(0..3).map(to).collect::<Vec<_>>()), None).await.json();
+    let id = accepted["id"].as_str().unwrap();
+    until_done(&app, id).await;
+    app.stack.aws.set_tap(None);
+    let jobs: Vec<Value> = jobs.lock().unwrap().drain(..).collect();
+    assert_eq!(jobs.len(), 3);
+    let sqs = app.stack.aws.config().sqs();
+    for (index, job) in jobs.iter().enumerate() {
+        let again = sqs.send_message().queue_url(Sqs::url(OUTBOUND)).message_body(job["MessageBody"].as_str().unwrap());
+        let again = again.message_group_id(job["MessageGroupId"].as_str().unwrap());
+        again.message_deduplication_id(format!("anew{index}")).send().await.unwrap();
+    }
+    app.recover().await;
+    assert_eq!(app.depth(), (0, 0));
+    assert_eq!(app.functions.metrics.total("claim_lost"), 3, "each was tried");
+    assert_eq!(app.meta.sent().len(), 3, "each once");
+    assert!(results(&app, id).await.iter().all(|result| result["status"] == "read"));
 }
 
 #[tokio::test]

@@ -150,7 +150,10 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
             Ok(None) => Ok(not_stored(deps, &record)),
             Err(error) => Err(error),
         },
-        Ok(OutboundWork::Recipient(job)) => recipient::send(deps, &job, deadline).await,
+        Ok(OutboundWork::Recipient(job)) => {
+            let first = record.attributes.get("ApproximateReceiveCount").is_some_and(|count| count == "1");
+            recipient::send(deps, &job, first, deadline).await
+        }
         Ok(OutboundWork::Mark(job)) => mark::mark(deps, &job).await,
         Err(_) => {
             // A newer version's, perhaps: it must not be lost, and in the end it waits in the dead letters.

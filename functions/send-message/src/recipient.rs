@@ -12,13 +12,19 @@ use shared::storage::{StorageError, Vouched};
 use crate::attempt::{self, NotNow, Store, reason_of};
 use crate::{Deps, Next};
 
-pub(crate) async fn send(deps: &Deps, job: &RecipientJob, deadline: Timestamp) -> Result<Next, StorageError> {
+/// `first`: the queue gives it out for the first time, so its message is hardly ever made yet. If it is, the claim shows that, and the job
+/// comes again.
+pub(crate) async fn send(
+    deps: &Deps,
+    job: &RecipientJob,
+    first: bool,
+    deadline: Timestamp,
+) -> Result<Next, StorageError> {
     let now = deps.clock.now();
     let fetch = deps.table.broadcast(job.broadcast);
     let Some(broadcast) = deps.broadcasts.get(&job.broadcast, fetch).await? else { return Ok(Next::Finished) };
     let intent = intent(deps, &broadcast, job, now).await?;
-    let known = deps.table.intent(&intent.conversation, intent.id).await?;
-    if let Some((intent, facts)) = known {
+    if !first && let Some((intent, facts)) = deps.table.intent(&intent.conversation, intent.id).await? {
         return attempt::step(deps, &intent, &facts, deadline).await;
     }
     if now >= broadcast.send_before {

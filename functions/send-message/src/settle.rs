@@ -94,7 +94,12 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         SendResult::Failed(_) => "failed",
         SendResult::Unknown(..) => "unknown",
     };
-    tracing::info!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
+    if matches!(result, SendResult::Sent(..)) {
+        // The message itself says so; a line for each would be a hundredth of what it costs.
+        tracing::debug!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
+    } else {
+        tracing::info!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
+    }
     let mut written = deps.table.record(intent, claim, result).await;
     for _ in 1..RECORD_TRIES {
         if written.is_ok() {

@@ -1,6 +1,6 @@
 //! What was sent, counted: what the statuses of a batch say of messages is one entry, under the number and the day they were accepted, in the
 //! order of the hours. A status that comes again is the same fact again, so nothing is counted twice, in whatever order and however often
-//! entries are written. 1 WRU for some 16 statuses; a day costs a read unit for some 60.
+//! entries are written. 1 WRU for some 35 statuses; a day costs a read unit for some 150.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
 use serde::{Deserialize, Serialize};
+use ulid::ULID_LEN;
 
 use super::item::{Item, expiry, text};
 use super::{StorageError, Table, keys, unavailable};
@@ -25,12 +26,13 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 const PARTITIONS_MAX: usize = 500;
 /// Most megabytes of entries that are read for one answer: more would take longer than a call may.
 const PAGES_MAX: i64 = 1_000;
-/// Notes of one entry: some 60 KB, far below DynamoDB's 400.
+/// Notes of one entry: some 30 KB, far below DynamoDB's 400.
 const NOTES_MAX: usize = 1_000;
 
-/// A note as it is stored: message, step, category, type, billable.
+/// Notes that say the same of their messages, as they are stored: step, category, type, billable, and the ids without their prefix, one right
+/// after the other. What an entry weighs is what counting costs.
 #[derive(Serialize, Deserialize)]
-struct NoteWire(String, String, Option<String>, Option<String>, Option<bool>);
+struct Alike(String, Option<String>, Option<String>, Option<bool>, String);
 
 /// What is known of one message.
 #[derive(Default)]
@@ -50,22 +52,18 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn note_usage(&self, notes: Vec<UsageNote>, received_at: Timestamp) -> Result<(), StorageError> {
-        let mut groups: BTreeMap<(PhoneNumberId, Timestamp), Vec<NoteWire>> = BTreeMap::new();
+        let mut groups: BTreeMap<(PhoneNumberId, Timestamp), Vec<UsageNote>> = BTreeMap::new();
         for note in notes {
             let hour = super::hour_of(note.message.made_at());
-            let wire = NoteWire(
-                note.message.to_string(),
-                note.status.as_str().to_owned(),
-                note.category,
-                note.pricing_type,
-                note.billable,
-            );
-            groups.entry((note.number, hour)).or_default().push(wire);
+            groups.entry((note.number.clone(), hour)).or_default().push(note);
         }
         for ((number, hour), mut notes) in groups {
-            notes.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+            notes.sort_by(|one, other| (says(one), one.message).cmp(&(says(other), other.message)));
             for part in notes.chunks(NOTES_MAX) {
-                let json = serde_json::to_string(part).map_err(|_| StorageError::Refused("notes that are no JSON"))?;
+                let alike: Vec<Alike> =
+                    part.chunk_by(|one, other| says(one) == says(other)).filter_map(written).collect();
+                let json =
+                    serde_json::to_string(&alike).map_err(|_| StorageError::Refused("notes that are no JSON"))?;
                 let key = keys::usage(&number, hour, received_at, &keys::digest(json.as_bytes()));
                 let kept_until = hour.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
                 let entry = self.update(key).set_once("notes", text(json));
@@ -134,7 +132,7 @@ impl Table {
                     hour = of_hour.to_owned();
                     count(&mut kinds, std::mem::take(&mut messages));
                 }
-                let notes: Vec<NoteWire> =
+                let notes: Vec<Alike> =
                     serde_json::from_str(item.required("notes")?).map_err(|_| StorageError::Corrupt("notes"))?;
                 notes.into_iter().try_for_each(|note| learn(&mut messages, note))?;
             }
@@ -150,20 +148,36 @@ impl Table {
     }
 }
 
-fn learn(messages: &mut HashMap<OutboundId, Counted>, note: NoteWire) -> Result<(), StorageError> {
-    let NoteWire(message, step, category, pricing_type, billable) = note;
-    let message = OutboundId::parse(&message).map_err(|_| StorageError::Corrupt("notes"))?;
+/// What a note says, whatever its message.
+fn says(note: &UsageNote) -> (Status, Option<&str>, Option<&str>, Option<bool>) {
+    (note.status, note.category.as_deref(), note.pricing_type.as_deref(), note.billable)
+}
+
+/// Notes that say the same; `None` of none.
+fn written(notes: &[UsageNote]) -> Option<Alike> {
+    let (status, category, pricing_type, billable) = says(notes.first()?);
+    let ids = notes.iter().map(|note| note.message.to_string().split_off(OutboundId::PREFIX.len())).collect();
+    let owned = |word: Option<&str>| word.map(str::to_owned);
+    Some(Alike(status.as_str().to_owned(), owned(category), owned(pricing_type), billable, ids))
+}
+
+fn learn(messages: &mut HashMap<OutboundId, Counted>, alike: Alike) -> Result<(), StorageError> {
+    let Alike(step, category, pricing_type, billable, ids) = alike;
     let Some(step) = Status::from_word(&step) else { return Ok(()) };
-    let counted = messages.entry(message).or_default();
-    if step == Status::Sent {
-        counted.at_first.get_or_insert((category, pricing_type, billable));
-    } else {
-        counted.category = counted.category.take().or(category);
-        counted.pricing_type = counted.pricing_type.take().or(pricing_type);
-        counted.billable = counted.billable.or(billable);
-    }
-    if !counted.steps.contains(&step) {
-        counted.steps.push(step);
+    for id in ids.as_bytes().chunks(ULID_LEN) {
+        let id = format!("{}{}", OutboundId::PREFIX, String::from_utf8_lossy(id));
+        let message = OutboundId::parse(&id).map_err(|_| StorageError::Corrupt("notes"))?;
+        let counted = messages.entry(message).or_default();
+        if step == Status::Sent {
+            counted.at_first.get_or_insert_with(|| (category.clone(), pricing_type.clone(), billable));
+        } else {
+            counted.category = counted.category.take().or_else(|| category.clone());
+            counted.pricing_type = counted.pricing_type.take().or_else(|| pricing_type.clone());
+            counted.billable = counted.billable.or(billable);
+        }
+        if !counted.steps.contains(&step) {
+            counted.steps.push(step);
+        }
     }
     Ok(())
 }
