@@ -9,6 +9,8 @@ use shared::domain::ids::{PhoneNumberId, WabaId};
 use shared::domain::number::Number;
 use shared::domain::tenant::Scope;
 use shared::secret::Secret;
+use shared::telemetry::Metrics;
+use tower::ServiceExt;
 
 use crate::harness::{Answer, App, NUMBER, to_customer};
 
@@ -260,4 +262,18 @@ async fn the_table_holds_no_usable_key() {
 fn shared_sha256(text: &str) -> Vec<u8> {
     use sha2::Digest;
     sha2::Sha256::digest(text.as_bytes()).to_vec()
+}
+
+#[tokio::test]
+async fn an_answer_that_blames_us_is_counted() {
+    let app = App::start().await;
+    let metrics = Metrics::in_memory("api");
+    let deployed = metrics.clone().flushed_after(app.functions.gateway());
+    let ask = async |path| {
+        let answer = deployed.clone().oneshot(app.api_request("GET", path, None, None)).await.unwrap();
+        (answer.status(), metrics.total("answered_5xx"))
+    };
+    assert_eq!(ask("/v1/conversations/none").await, (StatusCode::NOT_FOUND, 0));
+    app.stack.faults.take_down("DynamoDB");
+    assert_eq!(ask("/v1/conversations").await, (StatusCode::SERVICE_UNAVAILABLE, 1));
 }

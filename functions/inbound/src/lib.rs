@@ -107,9 +107,9 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
     let archived = record::archive(deps, &event).await;
     let all: Vec<String> = event.records.iter().filter_map(|record| record.message_id.clone()).collect();
     let books = &Books::default();
-    let mut response = run_standard(event, |record| async move {
+    let mut response = run_standard(event, &deps.metrics, |record| async move {
         if !archived {
-            return Outcome::Retry;
+            return Outcome::Failed;
         }
         // On the heap: a thread's stack may be small, and eight of these are under way at once.
         Box::pin(record::process(deps, books, record, deadline)).await
@@ -118,6 +118,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
     if let Err(error) = Box::pin(books.close(deps)).await {
         // Nobody knows any more what was noted for which record: all come again, and change nothing but that.
         tracing::error!(event = "inbound.not_noted", %error);
+        deps.metrics.count("record_failed", "not_noted", all.len() as u64);
         response = come_again(all);
     }
     tracing::info!(event = "inbound.batch", records, failed = response.batch_item_failures.len());

@@ -46,7 +46,7 @@ pub(crate) async fn archive(deps: &Deps, event: &SqsEvent) -> bool {
     true
 }
 
-/// Merges everything a record says. `Retry` when any of it could not be stored; the rest is stored all the same.
+/// Merges everything a record says. `Failed` when any of it could not be stored; the rest is stored all the same.
 pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, deadline: Timestamp) -> Outcome {
     let text = record.body.unwrap_or_default();
     let job = match InboundWork::decode(&text) {
@@ -61,7 +61,7 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
     };
     let body = match body(deps, &job.payload).await {
         Ok(body) => body,
-        Err(Unreadable::Later) => return Outcome::Retry,
+        Err(Unreadable::Later) => return Outcome::Failed,
         Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes(), job.received_at).await,
     };
     let books = Notebook { books, counted_before: job.replayed };
@@ -131,7 +131,7 @@ async fn merge(
         // The law that nothing is lost, checked where it would be broken: the record is not acknowledged.
         deps.metrics.count("inbound_imbalance", "items", 1);
         tracing::error!(event = "inbound.imbalance", items = all, settled);
-        return Outcome::Retry;
+        return Outcome::Failed;
     }
     if !job.replayed && job.done == 0 {
         deps.metrics.took_ms("ingest_lag_ms", deps.clock.now().duration_since(job.received_at));
@@ -154,16 +154,16 @@ fn not_stored(failures: &[NotStored]) -> Outcome {
     if let Some(error) = failures.first() {
         tracing::error!(event = "inbound.not_stored", items = failures.len(), %error);
     }
-    Outcome::Retry
+    Outcome::Failed
 }
 
 async fn hand_on(deps: &Deps, rest: &InboundJob) -> Outcome {
-    let Ok(body) = rest.encode() else { return Outcome::Retry };
+    let Ok(body) = rest.encode() else { return Outcome::Failed };
     match deps.inbound.send(body, rest.app.as_str()).await {
         Ok(()) => Outcome::Done,
         Err(error) => {
             tracing::error!(event = "inbound.not_handed_on", %error);
-            Outcome::Retry
+            Outcome::Failed
         }
     }
 }
@@ -193,7 +193,7 @@ async fn quarantine(deps: &Deps, what: &str, raw: Vec<u8>, received_at: Timestam
         Ok(()) => Outcome::Done,
         Err(error) => {
             tracing::error!(event = "inbound.not_stored", %error);
-            Outcome::Retry
+            Outcome::Failed
         }
     }
 }

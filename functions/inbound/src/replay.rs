@@ -30,21 +30,21 @@ pub(crate) async fn run(deps: &Deps, mut job: ReplayJob, deadline: Timestamp) ->
         Ok(done) => done,
         Err(error) => {
             tracing::error!(event = "replay.stopped", replay = %job.id, %error);
-            return Outcome::Retry;
+            return Outcome::Failed;
         }
     };
     let done_at = done.then(|| deps.clock.now());
     let progress = ReplayProgress { tenant: job.tenant, read: job.read, queued: job.queued, done_at };
     if let Err(error) = deps.table.put_replay(job.id, &progress).await {
         tracing::error!(event = "replay.not_noted", replay = %job.id, %error);
-        return Outcome::Retry;
+        return Outcome::Failed;
     }
     tracing::info!(event = "replay.walked", replay = %job.id, read = job.read, queued = job.queued, done);
     if done {
         return Outcome::Done;
     }
-    let Ok(text) = job.encode() else { return Outcome::Retry };
-    if deps.inbound.send(text, ReplayJob::GROUP).await.is_ok() { Outcome::Done } else { Outcome::Retry }
+    let Ok(text) = job.encode() else { return Outcome::Failed };
+    if deps.inbound.send(text, ReplayJob::GROUP).await.is_ok() { Outcome::Done } else { Outcome::Failed }
 }
 
 /// `true` when nothing is left.

@@ -98,13 +98,13 @@ pub(crate) enum NotRecorded {
 
 /// Processes a batch; answers with the jobs that must come again.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsBatchResponse {
-    run_standard(event, |record| process(deps, record)).await
+    run_standard(event, &deps.metrics, |record| process(deps, record)).await
 }
 
 async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
     let Ok(job) = OnboardingJob::decode(record.body.as_deref().unwrap_or_default()) else {
         deps.metrics.count("onboarding_bad_job", "decode", 1);
-        return Outcome::Retry;
+        return Outcome::Failed;
     };
     match walk(deps, job.id).await {
         Ok(None) => Outcome::Done,
@@ -114,11 +114,11 @@ async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
             {
                 tracing::warn!(event = "onboarding.not_delayed", %error);
             }
-            Outcome::Retry
+            Outcome::Later
         }
         Err(error) => {
             tracing::error!(event = "onboarding.not_recorded", onboarding_id = %job.id, %error);
-            Outcome::Retry
+            Outcome::Failed
         }
     }
 }

@@ -116,7 +116,7 @@ enum End {
 /// Processes a batch of one number each; answers with the records that must come again. `deadline` is when Lambda kills
 /// this invocation.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
-    run_standard(event, |record: SqsMessage| async move {
+    run_standard(event, &deps.metrics, |record: SqsMessage| async move {
         let Ok(job) = ReleaseJob::decode(record.body.as_deref().unwrap_or_default()) else {
             deps.metrics.count("release_bad_job", "decode", 1);
             return Outcome::Done;
@@ -125,7 +125,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
             Ok(()) => Outcome::Done,
             Err(error) => {
                 tracing::error!(event = "release.failed", %error);
-                Outcome::Retry
+                Outcome::Failed
             }
         }
     })

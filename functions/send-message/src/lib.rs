@@ -134,7 +134,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
         // Visible again at once: the queue still holds it back while the one before it in its group is hidden.
         come_back(deps, &record, deps.clock.now()).await;
     };
-    run_fifo(event, |record| process(deps, record, deadline), hand_back).await
+    run_fifo(event, &deps.metrics, |record| process(deps, record, deadline), hand_back).await
 }
 
 /// What the queue is to do with a record.
@@ -158,14 +158,14 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
         Err(_) => {
             // A newer version's, perhaps: it must not be lost, and in the end it waits in the dead letters.
             deps.metrics.count("send_bad_job", "decode", 1);
-            return Outcome::Retry;
+            return Outcome::Failed;
         }
     };
     match result {
         Ok(Next::Finished) => Outcome::Done,
         Ok(Next::NotBefore(at)) => {
             come_back(deps, &record, at).await;
-            Outcome::Retry
+            Outcome::Later
         }
         // It goes with its contact.
         Err(StorageError::Erased) => {
@@ -174,7 +174,7 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
         }
         Err(error) => {
             tracing::error!(event = "send.not_stored", %error);
-            Outcome::Retry
+            Outcome::Failed
         }
     }
 }

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 
 use crate::limits::BATCH_CONCURRENCY;
+use crate::telemetry::Metrics;
 
 const GROUP: &str = "MessageGroupId";
 
@@ -18,18 +19,20 @@ const GROUP: &str = "MessageGroupId";
 pub enum Outcome {
     /// Everything it causes is durable: the queue may forget it.
     Done,
-    /// It must come again.
-    Retry,
+    /// It must come again, and that is as it should be: its time has not come, or there is more of it.
+    Later,
+    /// It must come again, because something that it needs failed.
+    Failed,
 }
 
-/// Runs a standard queue's records, up to eight at a time, in no order.
-pub async fn run_standard<F, Fut>(event: SqsEvent, work: F) -> SqsBatchResponse
+/// Runs a standard queue's records, up to eight at a time, in no order. Counts those that failed: Lambda itself counts only invocations.
+pub async fn run_standard<F, Fut>(event: SqsEvent, metrics: &Metrics, work: F) -> SqsBatchResponse
 where
     F: Fn(SqsMessage) -> Fut,
     Fut: Future<Output = Outcome>,
 {
     let failed = stream::iter(event.records)
-        .map(|record| contained(&work, record))
+        .map(|record| contained(metrics, &work, record))
         .buffer_unordered(BATCH_CONCURRENCY)
         .filter_map(|failed| async move { failed })
         .collect()
@@ -39,8 +42,8 @@ where
 
 /// Runs a FIFO queue's records: groups side by side, the records of one group in order. After a failure the rest of
 /// its group is handed back too, or it would overtake the failed one; `hand_back` can shorten how long the queue hides
-/// such a record.
-pub async fn run_fifo<F, Fut, B, Back>(event: SqsEvent, work: F, hand_back: B) -> SqsBatchResponse
+/// such a record. Counts those that failed, and not what was behind them.
+pub async fn run_fifo<F, Fut, B, Back>(event: SqsEvent, metrics: &Metrics, work: F, hand_back: B) -> SqsBatchResponse
 where
     F: Fn(SqsMessage) -> Fut,
     Fut: Future<Output = Outcome>,
@@ -58,14 +61,14 @@ where
     }
     let failed: Vec<Vec<String>> = stream::iter(order)
         .filter_map(|group| std::future::ready(groups.remove(&group)))
-        .map(|records| in_order(&work, &hand_back, records))
+        .map(|records| in_order(metrics, &work, &hand_back, records))
         .buffer_unordered(BATCH_CONCURRENCY)
         .collect()
         .await;
     come_again(failed.into_iter().flatten().collect())
 }
 
-async fn in_order<F, Fut, B, Back>(work: &F, hand_back: &B, records: Vec<SqsMessage>) -> Vec<String>
+async fn in_order<F, Fut, B, Back>(metrics: &Metrics, work: &F, hand_back: &B, records: Vec<SqsMessage>) -> Vec<String>
 where
     F: Fn(SqsMessage) -> Fut,
     Fut: Future<Output = Outcome>,
@@ -75,7 +78,7 @@ where
     let mut failed = Vec::new();
     for record in records {
         if failed.is_empty() {
-            failed.extend(contained(work, record).await);
+            failed.extend(contained(metrics, work, record).await);
         } else {
             failed.push(record.message_id.clone().unwrap_or_default());
             hand_back(record).await;
@@ -85,7 +88,7 @@ where
 }
 
 /// The record's id if it must come again.
-async fn contained<F, Fut>(work: &F, record: SqsMessage) -> Option<String>
+async fn contained<F, Fut>(metrics: &Metrics, work: &F, record: SqsMessage) -> Option<String>
 where
     F: Fn(SqsMessage) -> Fut,
     Fut: Future<Output = Outcome>,
@@ -94,8 +97,13 @@ where
     let outcome = AssertUnwindSafe(async { work(record).await }).catch_unwind().await;
     match outcome {
         Ok(Outcome::Done) => None,
-        Ok(Outcome::Retry) => Some(id),
+        Ok(Outcome::Later) => Some(id),
+        Ok(Outcome::Failed) => {
+            metrics.count("record_failed", "failed", 1);
+            Some(id)
+        }
         Err(panic) => {
+            metrics.count("record_failed", "panicked", 1);
             tracing::error!(event = "batch.record_panicked", message_id = %id, kind = kind(panic.as_ref()));
             Some(id)
         }
@@ -146,20 +154,25 @@ mod tests {
     async fn work(record: SqsMessage) -> Outcome {
         match record.body.as_deref() {
             Some(body) if body.starts_with("panic") => panic!("{body}"),
-            Some(body) if body.starts_with("bad") => Outcome::Retry,
+            Some(body) if body.starts_with("bad") => Outcome::Failed,
+            Some(body) if body.starts_with("early") => Outcome::Later,
             _ => Outcome::Done,
         }
     }
 
     #[tokio::test]
     async fn a_panic_is_one_records_failure() {
-        let records = event(&[("a", "1"), ("panic", "1"), ("bad", "1"), ("b", "1")]);
-        assert_eq!(failed(run_standard(records, work).await), ["bad", "panic"]);
+        let records = event(&[("a", "1"), ("panic", "1"), ("bad", "1"), ("b", "1"), ("early", "1")]);
+        let metrics = Metrics::in_memory("inbound");
+        assert_eq!(failed(run_standard(records, &metrics, work).await), ["bad", "early", "panic"]);
+        assert_eq!(metrics.total("record_failed"), 2, "what only waits has not failed");
     }
 
     #[tokio::test]
     async fn a_failed_group_is_handed_back_from_there_on_and_others_go_on() {
         let records = event(&[("a", "1"), ("bad", "1"), ("c", "2"), ("d", "1"), ("panic", "3"), ("e", "3")]);
-        assert_eq!(failed(run_fifo(records, work, |_| async {}).await), ["bad", "d", "e", "panic"]);
+        let metrics = Metrics::in_memory("send-message");
+        assert_eq!(failed(run_fifo(records, &metrics, work, |_| async {}).await), ["bad", "d", "e", "panic"]);
+        assert_eq!(metrics.total("record_failed"), 2, "what is behind a failed one has not failed");
     }
 }

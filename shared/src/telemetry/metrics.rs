@@ -121,9 +121,12 @@ impl Metrics {
         done
     }
 
-    /// A router that [`Self::flush`]es before each answer.
+    /// A router that [`Self::flush`]es before each answer, and counts those that blame us.
     pub fn flushed_after(self, router: Router) -> Router {
         router.layer(map_response(move |response: Response| {
+            if response.status().is_server_error() {
+                self.count("answered_5xx", response.status().as_str(), 1);
+            }
             self.flush();
             ready(response)
         }))

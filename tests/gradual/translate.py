@@ -1,0 +1,103 @@
+"""What SAM makes of the template of infra/gradual. Needs the Python that has aws-sam-cli; .ci/run runs it.
+
+CloudFormation itself is not asked: this shows what it would be given.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+
+from samcli.lib.translate.sam_template_validator import SamTemplateValidator
+from samcli.yamlhelper import yaml_parse
+
+# Nothing here asks AWS.
+os.environ.update(AWS_ACCESS_KEY_ID="none", AWS_SECRET_ACCESS_KEY="none", AWS_EC2_METADATA_DISABLED="true")
+
+LIVE = "WebhookFunctionAliaslive"
+logging.disable(logging.CRITICAL)
+
+
+class NoPolicies:
+    """Stands in for a look-up of AWS's managed policies, whose ARNs are written out in the template."""
+
+    def load(self):
+        return {"AWSCodeDeployRoleForLambda": "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"}
+
+
+def translated(**parameters):
+    source = subprocess.run(["infra/gradual/template"], check=True, capture_output=True, text=True).stdout
+    template = yaml_parse(source)
+    values = {name: about["Default"] for name, about in template["Parameters"].items() if "Default" in about}
+    values |= {"AWS::Region": "eu-central-1", "AWS::Partition": "aws"} | parameters
+    validator = SamTemplateValidator(template, NoPolicies(), region="eu-central-1", parameter_overrides=values)
+    return yaml_parse(validator.get_translated_template_if_valid())["Resources"]
+
+
+def of_type(resources, kind):
+    return {name: one for name, one in resources.items() if one["Type"] == kind}
+
+
+def names_in(value):
+    """Every resource that a value refers to."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "Ref":
+                yield inner
+            elif key == "Fn::GetAtt":
+                yield inner[0]
+            elif key == "Fn::Sub":
+                text = inner if isinstance(inner, str) else inner[0]
+                yield from (part.split("}")[0].split(".")[0] for part in text.split("${")[1:])
+                yield from () if isinstance(inner, str) else names_in(inner[1])
+            else:
+                yield from names_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from names_in(inner)
+
+
+def main():
+    first = translated(Deployment="1795000000", GraphVersion="v25.0")
+    functions = of_type(first, "AWS::Lambda::Function")
+    aliases = of_type(first, "AWS::Lambda::Alias")
+    versions = of_type(first, "AWS::Lambda::Version")
+    groups = of_type(first, "AWS::CodeDeploy::DeploymentGroup")
+    assert len(functions) == len(aliases) == len(versions) == len(groups), (len(functions), len(aliases), len(groups))
+    for name in functions:
+        alias = first[f"{name}Aliaslive"]
+        assert list(names_in(alias["Properties"]["FunctionVersion"])) == [f"{name}Version1795000000"], name
+        policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        group = first[next(names_in(policy["DeploymentGroupName"]))]["Properties"]
+        alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
+        assert alarms == {"DoorFails", "QueuesFail", "ClockFails"}, (name, alarms)
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"], name
+        assert "Canary10Percent5Minutes" in str(group["DeploymentConfigName"]), group["DeploymentConfigName"]
+
+    # Whoever calls a function calls its alias.
+    callers = 0
+    for kind, field in {"AWS::Lambda::EventSourceMapping": "FunctionName", "AWS::Lambda::Permission": "FunctionName"}.items():
+        for name, one in of_type(first, kind).items():
+            assert all(called in aliases for called in names_in(one["Properties"][field])), (name, one)
+            callers += 1
+    for name, one in of_type(first, "AWS::Scheduler::Schedule").items():
+        assert next(names_in(one["Properties"]["Target"]["Arn"])) in aliases, (name, one)
+        callers += 1
+    for name, one in of_type(first, "AWS::ApiGatewayV2::Api").items():
+        called = set(names_in(one["Properties"]["Body"]["paths"])) - {"AWS::Region", "AWS::Partition"}
+        assert called and called <= set(aliases), (name, called)
+        callers += len(called)
+    assert first["WebhookUrl"]["Properties"]["Qualifier"] == "live" and first["WebhookUrl"]["DependsOn"] == LIVE
+    allowed = first["SchedulerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
+    assert all(one["Fn::Sub"].endswith(":live") for one in allowed), allowed
+
+    # A parameter alone: nothing would reach the aliases, were it not for the name of the deployment.
+    second = translated(Deployment="1795000001", GraphVersion="v26.0")
+    assert set(of_type(second, "AWS::Lambda::Version")).isdisjoint(versions), "each version is a new one"
+    changed = {name for name in first.keys() ^ second.keys()}
+    assert changed == set(versions) | set(of_type(second, "AWS::Lambda::Version")), changed
+    print(f"gradual: {len(functions)} functions, each with a version a deployment; {callers} callers, all of the alias")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
