@@ -83,6 +83,21 @@ async fn a_number_that_works_says_so_hop_by_hop() {
 }
 
 #[tokio::test]
+async fn a_door_of_the_webhooks_own_is_ours_and_is_the_one_to_copy() {
+    let mut app = connected(false).await;
+    let door = app.stack.public_url.replace("https://api.example.com".to_owned()).unwrap();
+    app.restart();
+    assert_eq!(state(&look(&app).await, "callback"), "broken", "what Meta calls is not the API's name");
+    // As a function URL is told: with a slash.
+    app.stack.webhook_url = Some(format!("{door}/"));
+    app.restart();
+    let seen = look(&app).await;
+    assert_eq!((state(&seen, "callback"), state(&seen, "signature")), ("ok".to_owned(), "ok".to_owned()), "{seen}");
+    let copied = app.api("GET", &format!("/v1/numbers/{NEW}/webhook"), None).await.json();
+    assert_eq!(copied["callback_url"], format!("{door}/webhooks/meta/sandbox"));
+}
+
+#[tokio::test]
 async fn each_broken_hop_is_the_one_that_is_named() {
     type Break = fn(&App);
     let cases: [(&str, Break); 9] = [

@@ -43,10 +43,12 @@ pub struct Config {
     pub graph_version: String,
     /// Scheme and host under which Meta reaches this installation; without it those under which it is asked.
     pub public_url: Option<String>,
+    /// Scheme and host of the webhooks' own door, where they have one (a function URL).
+    pub webhook_url: Option<String>,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, and optionally `PUBLIC_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, and optionally `PUBLIC_URL`, `WEBHOOK_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -58,6 +60,7 @@ impl Config {
             graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
             graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
             public_url: config::optional("PUBLIC_URL"),
+            webhook_url: config::optional("WEBHOOK_URL"),
         })
     }
 }
@@ -72,6 +75,7 @@ pub struct Deps {
     graph: GraphClient,
     clock: Clock,
     public_url: Option<String>,
+    webhook_url: Option<String>,
 }
 
 impl Guarded for Deps {
@@ -96,6 +100,7 @@ impl Deps {
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             clock,
             public_url: config.public_url.clone(),
+            webhook_url: config.webhook_url.clone(),
         })
     }
 }

@@ -154,7 +154,8 @@ impl Deps {
     fn webhook_of(&self, app: &MetaApp, headers: &HeaderMap) -> WebhookJson {
         // Where nobody said what this installation is called, it is called what the caller calls it.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(|host| format!("https://{host}"));
-        let base = self.public_url.clone().or(host).map(|base| base.trim_end_matches('/').to_owned());
+        let base = self.webhook_url.clone().or_else(|| self.public_url.clone()).or(host);
+        let base = base.map(|base| base.trim_end_matches('/').to_owned());
         WebhookJson {
             callback_url: base.map(|base| format!("{base}/webhooks/meta/{}", app.id)),
             verify_token: app.verify_tokens.first().map(|token| token.expose().to_owned()),

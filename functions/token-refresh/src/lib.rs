@@ -35,10 +35,12 @@ pub struct Config {
     pub graph_version: String,
     /// Scheme and host under which Meta reaches this installation; without it nobody knows whether callback URLs are ours.
     pub public_url: Option<String>,
+    /// Scheme and host of the webhooks' own door, where they have one (a function URL).
+    pub webhook_url: Option<String>,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `PUBLIC_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `PUBLIC_URL`, `WEBHOOK_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -49,6 +51,7 @@ impl Config {
             graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
             graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
             public_url: config::optional("PUBLIC_URL"),
+            webhook_url: config::optional("WEBHOOK_URL"),
         })
     }
 }
@@ -61,6 +64,7 @@ pub struct Deps {
     graph: GraphClient,
     doors: reqwest::Client,
     public_url: Option<String>,
+    webhook_url: Option<String>,
     metrics: Metrics,
 }
 
@@ -76,6 +80,7 @@ impl Deps {
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             doors: graph::plain_client()?,
             public_url: config.public_url.clone(),
+            webhook_url: config.webhook_url.clone(),
             metrics,
         })
     }

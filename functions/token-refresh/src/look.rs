@@ -198,8 +198,12 @@ async fn doors(deps: &Deps, app: Option<&App>, configuration: Option<&WebhookCon
         return nobody_knows("Meta does not say where the webhooks go");
     };
     let Some(app) = app else { return nobody_knows(BY_HAND) };
-    let Some(base) = &deps.public_url else { return nobody_knows("PUBLIC_URL is not set") };
-    let ours = url == format!("{}/webhooks/meta/{}", base.trim_end_matches('/'), app.meta.id);
+    let bases: Vec<&String> = [&deps.webhook_url, &deps.public_url].into_iter().flatten().collect();
+    if bases.is_empty() {
+        return nobody_knows("PUBLIC_URL is not set");
+    }
+    let path = format!("/webhooks/meta/{}", app.meta.id);
+    let ours = bases.iter().any(|base| url.strip_prefix(base.trim_end_matches('/')) == Some(&path));
     let mut findings = vec![Finding::new(Hop::Callback, ours, url)];
     if !ours {
         let why = "the webhooks go elsewhere";

@@ -37,7 +37,7 @@ enum Command {
     Init,
     /// Everything that a new installation needs before its first number: `init`, `app`, a tenant, an operator's key and the tenant's. Prints
     /// them with the webhook URL and the verify token to enter at Meta. Reads META_APP_SECRET; makes a verify token unless META_VERIFY_TOKEN
-    /// has one. Reads PUBLIC_URL (the stack's output ApiUrl).
+    /// has one. Reads PUBLIC_URL (the stack's output ApiUrl), or WEBHOOK_URL where there is a function URL (WebhookBaseUrl).
     Setup {
         /// The last part of the webhook URL.
         #[arg(long, default_value = "main")]
@@ -100,8 +100,8 @@ enum Command {
         #[arg(long)]
         coexistence: bool,
     },
-    /// Ask Meta about a number and print each hop from the app's settings to the last message stored. Reads PUBLIC_URL (the stack's
-    /// output ApiUrl) to know whether callback URLs are this installation's.
+    /// Ask Meta about a number and print each hop from the app's settings to the last message stored. Reads PUBLIC_URL and WEBHOOK_URL
+    /// (the stack's outputs ApiUrl and WebhookBaseUrl) to know whether callback URLs are this installation's.
     Doctor {
         /// Meta's phone number id.
         #[arg(long)]
@@ -217,7 +217,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 app_secrets: vec![Secret::new(required("META_APP_SECRET")?)],
                 verify_tokens: vec![verify_token],
             };
-            let url = required("PUBLIC_URL")?;
+            let url = optional("WEBHOOK_URL").map_or_else(|| required("PUBLIC_URL"), Ok)?;
             let made = operator.setup(&app, &tenant).await?;
             let verify_token = app.verify_tokens.first().map(Secret::expose).unwrap_or_default();
             let lines = [

@@ -79,6 +79,8 @@ pub struct Stack {
     pub silence: Duration,
     /// Scheme and host under which the simulated Meta reaches the functions.
     pub public_url: Option<String>,
+    /// Another of the webhooks alone, as a function URL is.
+    pub webhook_url: Option<String>,
     /// Whether the sweep asks Meta about messages in doubt.
     pub message_history: bool,
     config: AwsConfig,
@@ -141,7 +143,7 @@ impl Stack {
             clock: clock.clone(),
         };
         operator.init().await.map_err(|error| error.to_string())?;
-        Ok(Self { aws, faults, clock, operator, silence: SILENCE, public_url: None, message_history: false, config })
+        Ok(Self { aws, faults, clock, operator, silence: SILENCE, public_url: None, webhook_url: None, message_history: false, config })
     }
 
     /// Where embedded AWS is reached from outside: links to files lead there.
@@ -242,6 +244,7 @@ impl Stack {
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
             public_url: self.public_url.clone(),
+            webhook_url: self.webhook_url.clone(),
         };
         let management = management::Config {
             table: TABLE.to_owned(),
@@ -250,6 +253,7 @@ impl Stack {
             graph_url: graph_url.to_owned(),
             graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
             public_url: self.public_url.clone(),
+            webhook_url: self.webhook_url.clone(),
         };
         let management = management::Deps::new(&config("management"), &management, clock.clone(), metrics.clone())
             .map_err(|error| error.to_string())?;
