@@ -3,8 +3,10 @@
 CloudFormation itself is not asked: this shows what it would be given.
 """
 
+import graphlib
 import logging
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -14,7 +16,6 @@ from samcli.yamlhelper import yaml_parse
 # Nothing here asks AWS.
 os.environ.update(AWS_ACCESS_KEY_ID="none", AWS_SECRET_ACCESS_KEY="none", AWS_EC2_METADATA_DISABLED="true")
 
-LIVE = "WebhookFunctionAliaslive"
 logging.disable(logging.CRITICAL)
 
 
@@ -25,8 +26,7 @@ class NoPolicies:
         return {"AWSCodeDeployRoleForLambda": "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"}
 
 
-def translated(**parameters):
-    source = subprocess.run(["infra/gradual/template"], check=True, capture_output=True, text=True).stdout
+def translated(source, **parameters):
     template = yaml_parse(source)
     values = {name: about["Default"] for name, about in template["Parameters"].items() if "Default" in about}
     values |= {"AWS::Region": "eu-central-1", "AWS::Partition": "aws"} | parameters
@@ -57,8 +57,27 @@ def names_in(value):
             yield from names_in(inner)
 
 
+def in_order(resources):
+    """Fails where resources wait for each other. Whatever a condition may choose counts."""
+    graph = {}
+    for name, one in resources.items():
+        waits_for = one.get("DependsOn", [])
+        waits_for = {waits_for} if isinstance(waits_for, str) else set(waits_for)
+        graph[name] = waits_for | (set(names_in(one)) & resources.keys()) - {name}
+    return list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def watcher(function):
+    if function.removesuffix("Function") in ("Webhook", "Api", "Management", "SignupCallback"):
+        return "DoorFails"
+    return "ClockFails" if function.removesuffix("Function") in ("Sweep", "TokenRefresh", "Offboarding") else "QueuesFail"
+
+
 def main():
-    first = translated(Deployment="1795000000", GraphVersion="v25.0")
+    in_order(translated(pathlib.Path("template.yaml").read_text()))
+    gradual = subprocess.run(["infra/gradual/template"], check=True, capture_output=True, text=True).stdout
+    first = translated(gradual, Deployment="1795000000", GraphVersion="v25.0")
+    in_order(first)
     functions = of_type(first, "AWS::Lambda::Function")
     aliases = of_type(first, "AWS::Lambda::Alias")
     versions = of_type(first, "AWS::Lambda::Version")
@@ -69,17 +88,22 @@ def main():
         assert list(names_in(alias["Properties"]["FunctionVersion"])) == [f"{name}Version1795000000"], name
         policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
         group = first[next(names_in(policy["DeploymentGroupName"]))]["Properties"]
-        alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
-        assert alarms == {"DoorFails", "QueuesFail", "ClockFails"}, (name, alarms)
+        condition, watched, unwatched = group["AlarmConfiguration"]["Fn::If"]
+        assert (condition, unwatched) == ("IsWatched", {}), group
+        assert watched == {"Enabled": True, "Alarms": [{"Name": {"Ref": watcher(name)}}]}, (name, watched)
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"], name
         assert "Canary10Percent5Minutes" in str(group["DeploymentConfigName"]), group["DeploymentConfigName"]
+        # Lambda makes no version of what has not changed since the last, and CloudFormation takes that for a failure.
+        assert functions[name]["Properties"]["Description"].endswith(" 1795000000"), name
 
-    # Whoever calls a function calls its alias.
+    # Whoever calls a function calls its alias, but for the function URL: another alias would be another URL.
     callers = 0
-    for kind, field in {"AWS::Lambda::EventSourceMapping": "FunctionName", "AWS::Lambda::Permission": "FunctionName"}.items():
+    url = {"WebhookUrlIsPublic", "WebhookUrlMayInvoke"}
+    for kind in ["AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission"]:
         for name, one in of_type(first, kind).items():
-            assert all(called in aliases for called in names_in(one["Properties"][field])), (name, one)
-            callers += 1
+            called = list(names_in(one["Properties"]["FunctionName"]))
+            assert called == ["WebhookFunction"] if name in url else all(each in aliases for each in called), (name, one)
+            callers += name not in url
     for name, one in of_type(first, "AWS::Scheduler::Schedule").items():
         assert next(names_in(one["Properties"]["Target"]["Arn"])) in aliases, (name, one)
         callers += 1
@@ -87,12 +111,13 @@ def main():
         called = set(names_in(one["Properties"]["Body"]["paths"])) - {"AWS::Region", "AWS::Partition"}
         assert called and called <= set(aliases), (name, called)
         callers += len(called)
-    assert first["WebhookUrl"]["Properties"]["Qualifier"] == "live" and first["WebhookUrl"]["DependsOn"] == LIVE
+    assert "Qualifier" not in first["WebhookUrl"]["Properties"]
     allowed = first["SchedulerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"]
-    assert all(one["Fn::Sub"].endswith(":live") for one in allowed), allowed
+    for name in ["SweepFunction", "TokenRefreshFunction", "OffboardingFunction"]:
+        assert {"Fn::Sub": f"${{{name}.Arn}}:live"} in allowed and {"Fn::GetAtt": [name, "Arn"]} in allowed, allowed
 
     # A parameter alone: nothing would reach the aliases, were it not for the name of the deployment.
-    second = translated(Deployment="1795000001", GraphVersion="v26.0")
+    second = translated(gradual, Deployment="1795000001", GraphVersion="v26.0")
     assert set(of_type(second, "AWS::Lambda::Version")).isdisjoint(versions), "each version is a new one"
     changed = {name for name in first.keys() ^ second.keys()}
     assert changed == set(versions) | set(of_type(second, "AWS::Lambda::Version")), changed

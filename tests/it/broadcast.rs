@@ -182,16 +182,23 @@ async fn a_recipient_who_is_released_anew_gets_it_once() {
     let jobs: Vec<Value> = jobs.lock().unwrap().drain(..).collect();
     assert_eq!(jobs.len(), 3);
     let sqs = app.stack.aws.config().sqs();
-    for (index, job) in jobs.iter().enumerate() {
-        let again = sqs.send_message().queue_url(Sqs::url(OUTBOUND)).message_body(job["MessageBody"].as_str().unwrap());
-        let again = again.message_group_id(job["MessageGroupId"].as_str().unwrap());
-        again.message_deduplication_id(format!("anew{index}")).send().await.unwrap();
-    }
-    app.recover().await;
-    assert_eq!(app.depth(), (0, 0));
+    let release_anew = async |of: &str| {
+        for (index, job) in jobs.iter().enumerate() {
+            let again =
+                sqs.send_message().queue_url(Sqs::url(OUTBOUND)).message_body(job["MessageBody"].as_str().unwrap());
+            let again = again.message_group_id(job["MessageGroupId"].as_str().unwrap());
+            again.message_deduplication_id(format!("{of}{index}")).send().await.unwrap();
+        }
+        app.recover().await;
+        assert_eq!(app.depth(), (0, 0));
+        assert_eq!(app.meta.sent().len(), 3, "each once");
+        assert!(results(&app, id).await.iter().all(|result| result["status"] == "read"));
+    };
+    release_anew("soon").await;
     assert_eq!(app.functions.metrics.total("claim_lost"), 3, "each was tried");
-    assert_eq!(app.meta.sent().len(), 3, "each once");
-    assert!(results(&app, id).await.iter().all(|result| result["status"] == "read"));
+    app.advance(8 * 24 * 3_600);
+    release_anew("late").await;
+    assert_eq!(app.functions.metrics.total("expired"), 0, "what was sent has not expired");
 }
 
 #[tokio::test]

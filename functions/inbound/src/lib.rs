@@ -118,7 +118,8 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
     if let Err(error) = Box::pin(books.close(deps)).await {
         // Nobody knows any more what was noted for which record: all come again, and change nothing but that.
         tracing::error!(event = "inbound.not_noted", %error);
-        deps.metrics.count("record_failed", "not_noted", all.len() as u64);
+        let counted = response.batch_item_failures.len();
+        deps.metrics.count("record_failed", "not_noted", all.len().saturating_sub(counted) as u64);
         response = come_again(all);
     }
     tracing::info!(event = "inbound.batch", records, failed = response.batch_item_failures.len());

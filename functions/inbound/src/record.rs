@@ -87,8 +87,12 @@ async fn merge(
     let mut kept_again = false;
     while items.peek().is_some() {
         if deadline.duration_since(deps.clock.now()) < SLICE_NEEDS {
-            if done == job.done || !failures.is_empty() {
+            if !failures.is_empty() {
                 return not_stored(&failures);
+            }
+            // Its turn did not come in this invocation.
+            if done == job.done {
+                return Outcome::Later;
             }
             // What was kept again must not be forgotten by whoever does the rest.
             let kept = job.kept.clone().filter(|_| !kept_again);

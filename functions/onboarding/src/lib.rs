@@ -104,7 +104,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsBatchResponse {
 async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
     let Ok(job) = OnboardingJob::decode(record.body.as_deref().unwrap_or_default()) else {
         deps.metrics.count("onboarding_bad_job", "decode", 1);
-        return Outcome::Failed;
+        return Outcome::Later;
     };
     match walk(deps, job.id).await {
         Ok(None) => Outcome::Done,

@@ -158,7 +158,7 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
         Err(_) => {
             // A newer version's, perhaps: it must not be lost, and in the end it waits in the dead letters.
             deps.metrics.count("send_bad_job", "decode", 1);
-            return Outcome::Failed;
+            return Outcome::Later;
         }
     };
     match result {

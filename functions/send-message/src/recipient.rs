@@ -7,7 +7,7 @@ use shared::domain::ids::{ConversationId, OutboundId};
 use shared::domain::outbound::{Intent, Recipient, SendFacts, SendState};
 use shared::domain::outgoing::Outgoing;
 use shared::queue::RecipientJob;
-use shared::storage::{StorageError, Vouched};
+use shared::storage::{Claimed, StorageError, Vouched};
 
 use crate::attempt::{self, NotNow, Store, reason_of};
 use crate::{Deps, Next};
@@ -27,34 +27,50 @@ pub(crate) async fn send(
     if !first && let Some((intent, facts)) = deps.table.intent(&intent.conversation, intent.id).await? {
         return attempt::step(deps, &intent, &facts, deadline).await;
     }
-    if now >= broadcast.send_before {
+    let stored = if now >= broadcast.send_before {
         let why = ProviderError::ours("expired", "its time ran out before its turn");
-        deps.table.put_refused(&intent, &why, SendState::Expired).await?;
-        deps.metrics.count("expired", "broadcast", 1);
-        return Ok(Next::Finished);
+        refuse(deps, &intent, &why, SendState::Expired, ("expired", "broadcast")).await?
+    } else {
+        match attempt::ready(deps, &intent).await? {
+            Ok(ready) => {
+                let facts = SendFacts::of_new();
+                return attempt::send(deps, &intent, &facts, &ready, Store::New, deadline).await;
+            }
+            Err(NotNow::Refused(why)) => {
+                let reason = reason_of(&why);
+                refuse(deps, &intent, &why, SendState::Failed, ("send_refused_by_us", &reason)).await?
+            }
+            Err(NotNow::Cancelled) => {
+                let why = ProviderError::ours("cancelled", "the broadcast was cancelled before its turn");
+                deps.table.put_refused(&intent, &why, SendState::Cancelled).await?
+            }
+            Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
+                // From here the due list has it: in the queue it would be received too often.
+                let waiting = Intent { not_before: at.min(intent.send_before), ..intent };
+                deps.table.put_waiting(&waiting).await?
+            }
+        }
+    };
+    Ok(match stored {
+        Claimed::Won => Next::Finished,
+        // It was stored after all, perhaps claimed by somebody who died: it is read when the job comes again.
+        Claimed::Lost => Next::NotBefore(now),
+    })
+}
+
+/// Stores a message that will not be sent, and counts it.
+async fn refuse(
+    deps: &Deps,
+    intent: &Intent,
+    why: &ProviderError,
+    state: SendState,
+    (metric, reason): (&'static str, &str),
+) -> Result<Claimed, StorageError> {
+    let stored = deps.table.put_refused(intent, why, state).await?;
+    if stored == Claimed::Won {
+        deps.metrics.count(metric, reason, 1);
     }
-    match attempt::ready(deps, &intent).await? {
-        Ok(ready) => {
-            let facts = SendFacts::of_new();
-            attempt::send(deps, &intent, &facts, &ready, Store::New, deadline).await
-        }
-        Err(NotNow::Refused(error)) => {
-            deps.metrics.count("send_refused_by_us", &reason_of(&error), 1);
-            deps.table.put_refused(&intent, &error, SendState::Failed).await?;
-            Ok(Next::Finished)
-        }
-        Err(NotNow::Cancelled) => {
-            let why = ProviderError::ours("cancelled", "the broadcast was cancelled before its turn");
-            deps.table.put_refused(&intent, &why, SendState::Cancelled).await?;
-            Ok(Next::Finished)
-        }
-        Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
-            // From here the due list has it: in the queue it would be received too often.
-            let waiting = Intent { not_before: at.min(intent.send_before), ..intent };
-            deps.table.put_waiting(&waiting).await?;
-            Ok(Next::Finished)
-        }
-    }
+    Ok(stored)
 }
 
 async fn intent(

@@ -143,7 +143,17 @@ impl Stack {
             clock: clock.clone(),
         };
         operator.init().await.map_err(|error| error.to_string())?;
-        Ok(Self { aws, faults, clock, operator, silence: SILENCE, public_url: None, webhook_url: None, message_history: false, config })
+        Ok(Self {
+            aws,
+            faults,
+            clock,
+            operator,
+            silence: SILENCE,
+            public_url: None,
+            webhook_url: None,
+            message_history: false,
+            config,
+        })
     }
 
     /// Where embedded AWS is reached from outside: links to files lead there.

@@ -128,7 +128,8 @@ impl Table {
         self.put_new(item.0).await
     }
 
-    /// Stores a message that is not stored yet and will not be sent. 1 WRU for each KB.
+    /// Stores a message that is not stored yet and will not be sent. [`Claimed::Lost`]: it was stored already, and stays as it was. 1 WRU for
+    /// each KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -137,7 +138,7 @@ impl Table {
         intent: &Intent,
         why: &ProviderError,
         state: SendState,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Claimed, StorageError> {
         let mut item = intent_item(intent)?;
         let attributes = [
             ("state", text(state.as_str())),
@@ -147,15 +148,15 @@ impl Table {
             ("last_error_details", text(why.details.clone().unwrap_or_default())),
         ];
         item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
-        self.put_new(item.0).await?;
-        Ok(())
+        self.put_new(item.0).await
     }
 
-    /// Stores a message that is not stored yet and waits for its `not_before`. 1 WRU for each KB and 1 for the list.
+    /// Stores a message that is not stored yet and waits for its `not_before`. [`Claimed::Lost`]: it was stored already, and stays as it was.
+    /// 1 WRU for each KB and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_waiting(&self, intent: &Intent) -> Result<(), StorageError> {
+    pub async fn put_waiting(&self, intent: &Intent) -> Result<Claimed, StorageError> {
         let mut item = intent_item(intent)?;
         let attributes = [
             ("state", text(SendState::Queued.as_str())),
@@ -164,8 +165,7 @@ impl Table {
             ("list_at", time(intent.not_before)),
         ];
         item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
-        self.put_new(item.0).await?;
-        Ok(())
+        self.put_new(item.0).await
     }
 
     async fn put_new(

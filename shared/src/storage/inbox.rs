@@ -24,6 +24,8 @@ use crate::limits::BATCH_CONCURRENCY;
 const ENTRIES_MAX: usize = 2_000;
 /// Most entries read at once; the first time as many as the page has items, then ever more.
 const ENTRIES_AT_ONCE: u16 = 400;
+/// Items of entries read first. A quiet tenant's has one entry, a busy one's a hundred: then these are enough.
+const ITEMS_AT_FIRST: u16 = 16;
 /// Fewest entries whose conversations are looked at together.
 const LOOKED_AT_MIN: usize = 10;
 /// Activity of so long stands together: a batch's in one item or two. All of it is read to show any of it.
@@ -316,8 +318,10 @@ impl<'a> Merged<'a> {
             TheirsNext::Before(at) => one.0 < *at,
             TheirsNext::Behind(at, conversation) => (one.0, Reverse(&one.1)) < (*at, Reverse(conversation)),
         };
+        let mut items_at_once = at_least.min(ITEMS_AT_FIRST);
         loop {
-            let (items, more) = self.table.activity_page(self.tenant, at_least, start.take()).await?;
+            let (items, more) = self.table.activity_page(self.tenant, items_at_once, start.take()).await?;
+            items_at_once = at_least;
             // What stands together in the last item may go on on the next page.
             let cut = more.as_ref().and(items.last()).map(span_of).transpose()?;
             for item in &items {
