@@ -84,6 +84,8 @@ def main():
     groups = of_type(first, "AWS::CodeDeploy::DeploymentGroup")
     assert len(functions) == len(aliases) == len(versions) == len(groups), (len(functions), len(aliases), len(groups))
     for name in functions:
+        variables = functions[name]["Properties"]["Environment"]["Variables"]
+        assert "METRICS_NAMESPACE" in variables and len(variables) > 1, name
         alias = first[f"{name}Aliaslive"]
         assert list(names_in(alias["Properties"]["FunctionVersion"])) == [f"{name}Version1795000000"], name
         policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]

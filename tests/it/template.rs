@@ -139,8 +139,27 @@ fn panics_unwind_in_what_is_deployed() {
     assert!(read("Cargo.toml").contains("panic = \"unwind\""));
 }
 
+/// The metrics of a stack, as a template without substitutions says it.
+const NAMESPACE: &str = "Switchboard/AWS::StackName";
 /// Where alarms stand.
 const ALARMS: [&str; 3] = ["infra/observability.yaml", "infra/function-alarms.yaml", "infra/gradual/added.yaml"];
+
+/// Whether a namespace is the stack's own: the nested templates are told it.
+fn is_ours(namespace: &serde_json::Value) -> bool {
+    namespace == "Namespace" || namespace == NAMESPACE
+}
+
+#[test]
+fn metrics_are_the_stacks_own() {
+    let template = Template::read("template.yaml", &[]);
+    assert_eq!(template.body["Globals"]["Function"]["Environment"]["Variables"]["METRICS_NAMESPACE"], NAMESPACE);
+    assert_eq!(template.properties("Observability")["Parameters"]["Namespace"], NAMESPACE);
+    for file in ALARMS {
+        let of_all =
+            read(file).lines().any(|line| line.contains("Namespace: Switchboard") || line.contains("\"Switchboard\""));
+        assert!(!of_all, "{file} watches another stack's metrics too");
+    }
+}
 
 /// Alarms about metrics of ours, as (function, metric); every function's where it is not said.
 fn watched() -> Vec<(Option<String>, String)> {
@@ -149,29 +168,29 @@ fn watched() -> Vec<(Option<String>, String)> {
         let template = Template::read(file, &[]);
         for (_, alarm) in template.of_type("AWS::CloudWatch::Alarm") {
             let properties = &alarm["Properties"];
-            if properties["Namespace"] == "Switchboard" {
+            if is_ours(&properties["Namespace"]) {
                 let function = properties["Dimensions"][0]["Value"].as_str().unwrap();
                 watched.push((Some(function.to_owned()), properties["MetricName"].as_str().unwrap().to_owned()));
             }
             for metric in properties["Metrics"].as_array().into_iter().flatten() {
                 let named = metric["Expression"]
                     .as_str()
-                    .and_then(|text| text.strip_suffix(") FROM SCHEMA(Switchboard, Function)"));
+                    .and_then(|text| text.strip_suffix(") FROM SCHEMA(\"Namespace\", Function)"));
                 watched.extend(named.map(|text| (None, text.trim_start_matches("SELECT SUM(").to_owned())));
                 let one = &metric["MetricStat"]["Metric"];
-                if one["Namespace"] == "Switchboard" {
+                if is_ours(&one["Namespace"]) {
                     let function = one["Dimensions"][0]["Value"].as_str().unwrap().to_owned();
                     watched.push((Some(function), one["MetricName"].as_str().unwrap().to_owned()));
                 }
             }
         }
-        // What the dashboard shows: ["Switchboard", metric, "Function", function, …].
+        // What the dashboard shows: [namespace, metric, "Function", function, …].
         for (_, dashboard) in template.of_type("AWS::CloudWatch::Dashboard") {
             let body: serde_json::Value =
                 serde_json::from_str(dashboard["Properties"]["DashboardBody"].as_str().unwrap()).unwrap();
             let widgets = body["widgets"].as_array().unwrap().iter();
             for line in widgets.filter_map(|one| one["properties"]["metrics"].as_array()).flatten() {
-                if line[0] == "Switchboard" {
+                if is_ours(&line[0]) {
                     watched.push((Some(line[3].as_str().unwrap().to_owned()), line[1].as_str().unwrap().to_owned()));
                 }
             }

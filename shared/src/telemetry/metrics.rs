@@ -13,7 +13,10 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{Clock, SignedDuration};
+use crate::config;
 
+/// Where metrics are that no stack named.
+const NAMESPACE: &str = "Switchboard";
 /// Most values of one metric in one EMF document; CloudWatch reads no more. Later ones of the same line are left out.
 const VALUES_MAX: usize = 100;
 /// Most metrics in one EMF document; CloudWatch reads no more.
@@ -23,6 +26,7 @@ const METRICS_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Metrics {
     function: &'static str,
+    namespace: Arc<str>,
     emit: bool,
     /// Lines are at least that far apart.
     every: Duration,
@@ -45,10 +49,11 @@ enum Pending {
 }
 
 impl Metrics {
-    /// Metrics that are printed as EMF, for Lambda.
+    /// Metrics that are printed as EMF, for Lambda, in the CloudWatch namespace `METRICS_NAMESPACE` (otherwise `Switchboard`).
     #[must_use]
     pub fn emf(function: &'static str) -> Self {
-        Self { function, emit: true, every: Duration::ZERO, collected: Arc::default() }
+        let namespace = config::optional("METRICS_NAMESPACE").map_or_else(|| NAMESPACE.into(), Into::into);
+        Self { function, namespace, emit: true, every: Duration::ZERO, collected: Arc::default() }
     }
 
     /// The same with at most one line in `every`: for a function that is invoked thousands of times a second. What is collected after the last
@@ -147,7 +152,7 @@ impl Metrics {
         drop(collected);
         let mut out = std::io::stdout().lock();
         for part in pending.chunks(METRICS_MAX) {
-            let line = document(self.function, part, Clock::system().now().as_millisecond());
+            let line = document(&self.namespace, self.function, part, Clock::system().now().as_millisecond());
             if writeln!(out, "{line}").is_err() {
                 tracing::error!(event = "metrics.lost", metrics = part.len());
             }
@@ -156,7 +161,7 @@ impl Metrics {
 }
 
 /// An EMF document.
-fn document(function: &str, pending: &[(&'static str, Pending)], at: i64) -> Value {
+fn document(namespace: &str, function: &str, pending: &[(&'static str, Pending)], at: i64) -> Value {
     let (mut metrics, mut reasons, mut values) = (Vec::new(), Map::new(), Map::new());
     for (name, what) in pending {
         let (unit, value) = match what {
@@ -172,7 +177,7 @@ fn document(function: &str, pending: &[(&'static str, Pending)], at: i64) -> Val
     let mut document = json!({
         "_aws": {
             "Timestamp": at,
-            "CloudWatchMetrics": [{"Namespace": "Switchboard", "Dimensions": [["Function"]], "Metrics": metrics}],
+            "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [["Function"]], "Metrics": metrics}],
         },
         "Function": function,
         "reasons": reasons,
@@ -196,12 +201,12 @@ mod tests {
         metrics.took_ms("ingest_lag_ms", SignedDuration::from_millis(12));
         metrics.took_ms("ingest_lag_ms", SignedDuration::from_millis(30));
         let pending: Vec<_> = std::mem::take(&mut metrics.collected.lock().unwrap().pending).into_iter().collect();
-        let document = document("inbound", &pending, 1_795_000_000_000);
+        let document = document("Switchboard/test", "inbound", &pending, 1_795_000_000_000);
         assert_eq!(
             document,
             json!({
                 "_aws": {"Timestamp": 1_795_000_000_000_i64, "CloudWatchMetrics": [{
-                    "Namespace": "Switchboard", "Dimensions": [["Function"]],
+                    "Namespace": "Switchboard/test", "Dimensions": [["Function"]],
                     "Metrics": [{"Name": "inbound_stored", "Unit": "Count"}, {"Name": "ingest_lag_ms", "Unit": "Milliseconds"}]}]},
                 "Function": "inbound", "reasons": {"inbound_stored": {"text": 2, "image": 1}},
                 "inbound_stored": 3, "ingest_lag_ms": [12, 30],
