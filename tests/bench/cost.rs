@@ -1,5 +1,5 @@
 //! The cost meter: every AWS request of a run is counted, and priced. The way is the real one, from the signed webhook to the last write;
-//! time is the only thing that is assumed, because AWS is not that close here.
+//! only times are assumed, because AWS is not that close here, and what Lambda's pollers ask for.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,10 +27,12 @@ const MANY: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Prices in us-east-1, dollars (`facts/aws.md` §9).
-const GATEWAY: f64 = 1.00e-6;
+const HTTP_API: f64 = 1.00e-6;
 const INVOCATION: f64 = 0.20e-6;
 const GB_SECOND: f64 = 0.000_013_333_4;
 const SQS_REQUEST: f64 = 0.40e-6;
+/// Of a FIFO queue, and of a message with a group into a standard one (a fair queue).
+const GROUPED_REQUEST: f64 = 0.50e-6;
 const WRITE_UNIT: f64 = 0.625e-6;
 const READ_UNIT: f64 = 0.125e-6;
 const PUT_OBJECT: f64 = 5e-6;
@@ -49,6 +51,10 @@ const S3_PUT: f64 = 0.030;
 const GRAPH_CALL: f64 = 0.250;
 /// Our own CPU for each message, measured by the other benchmarks.
 const OWN_CPU: f64 = 0.001;
+/// The access log's line of a request to the HTTP API, bytes.
+const ACCESS_LOGGED: f64 = 170.0;
+/// A request to the HTTP API.
+const GATEWAY: f64 = HTTP_API + ACCESS_LOGGED * LOG_BYTE;
 /// Log lines of an invocation, bytes: metrics and one event.
 const LOGGED: f64 = 1_000.0;
 /// A message on its way to Meta, with TLS and headers.
@@ -77,19 +83,22 @@ impl Used {
         names.iter().map(|name| self.requests.get(*name).copied().unwrap_or_default()).sum::<usize>() as f64
     }
 
-    /// All calls but those that Lambda makes itself.
+    /// All calls but those that Lambda makes itself, and those of the webhook function, whose time is counted with it.
     fn calls(&self) -> f64 {
-        self.requests.values().sum::<usize>() as f64
+        let of_webhooks = self.of(&["AmazonSQS.SendMessage grouped"]);
+        self.requests.values().sum::<usize>() as f64 - of_webhooks
     }
 
     /// What DynamoDB, S3, KMS and the sends into queues cost; what Lambda's pollers do is added where it is known.
     fn services(&self) -> f64 {
-        let sends = ["AmazonSQS.SendMessage", "AmazonSQS.SendMessageBatch", "AmazonSQS.ChangeMessageVisibility"];
+        let plain = ["AmazonSQS.SendMessage", "AmazonSQS.SendMessageBatch", "AmazonSQS.ChangeMessageVisibility"];
+        let grouped = plain.map(|name| format!("{name} grouped"));
         self.units.write * WRITE_UNIT
             + self.units.read * READ_UNIT
             + self.of(&["S3.PUT"]) * PUT_OBJECT
             + self.of(&["TrentService.Decrypt"]) * KMS_REQUEST
-            + self.of(&sends) * SQS_REQUEST
+            + self.of(&plain) * SQS_REQUEST
+            + self.of(&grouped.each_ref().map(String::as_str)) * GROUPED_REQUEST
     }
 }
 
@@ -147,7 +156,10 @@ impl Meter {
         let counted = Counted::default();
         let seen = counted.clone();
         stack.aws.set_tap(Some(Arc::new(move |name, body| {
-            *seen.lock().unwrap().entry(name.to_owned()).or_default() += 1;
+            let queued = name.starts_with("AmazonSQS.").then(|| String::from_utf8_lossy(&body));
+            let grouped = queued.is_some_and(|body| body.contains(".fifo") || body.contains("\"MessageGroupId\""));
+            let name = if grouped { format!("{name} grouped") } else { name.to_owned() };
+            *seen.lock().unwrap().entry(name).or_default() += 1;
             body
         })));
         let meter = Self { stack, seed, functions, meta, counted, series: AtomicI64::default() };
@@ -220,15 +232,15 @@ impl Meter {
     fn receiving(webhooks: f64, batches: f64, stored: &Used) -> f64 {
         // Lambda receives and deletes ten at a time, whatever the batch.
         let pollers = webhooks / 10.0 * 2.0 * SQS_REQUEST;
-        let door = webhooks * (SQS_REQUEST + INVOCATION + (AWS_CALL + OWN_CPU) * SMALL * GB_SECOND);
+        let door = webhooks * (INVOCATION + (AWS_CALL + OWN_CPU) * SMALL * GB_SECOND);
         let worked = stored.calls() * AWS_CALL / AT_ONCE + batches * S3_PUT + webhooks * OWN_CPU;
         let inbound = batches * (INVOCATION + LOGGED * LOG_BYTE) + worked * LARGE * GB_SECOND;
         pollers + door + inbound + stored.services()
     }
 
     async fn inbound(&self, batch: usize) -> Cost {
-        self.texts(MANY, &format!("b{batch}")).await;
         self.begin();
+        self.texts(MANY, &format!("b{batch}")).await;
         let batches = self.poll(batch).await;
         let (stored, each) = (self.used(), MANY as f64);
         Cost {
@@ -258,7 +270,7 @@ impl Meter {
 
     fn sending(used: &Used, batches: f64) -> f64 {
         let each = MANY as f64;
-        let pollers = batches * 2.0 * SQS_REQUEST;
+        let pollers = batches * 2.0 * GROUPED_REQUEST;
         let worked = each * (GRAPH_CALL / AT_ONCE + OWN_CPU) + used.calls() * AWS_CALL / AT_ONCE;
         let function = batches * (INVOCATION + LOGGED * LOG_BYTE) + worked * SMALL * GB_SECOND;
         pollers + function + used.services() + each * SENT_BYTES * EGRESS_BYTE
@@ -267,8 +279,8 @@ impl Meter {
     /// The statuses of what was sent: three webhooks a message.
     async fn statuses(&self, batch: usize) -> (f64, Capacity) {
         self.meta.order_statuses(StatusOrder::Normal);
-        self.deliver().await;
         self.begin();
+        self.deliver().await;
         let batches = self.poll(batch).await;
         let stored = self.used();
         let cost = Self::receiving(3.0 * MANY as f64, batches, &stored);

@@ -6,6 +6,8 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Instant;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use sandbox::aws::sqs::Sqs;
@@ -14,8 +16,10 @@ use sandbox::sandbox::{Seed, aws_routes};
 use sandbox::stack::{BUCKET, INBOUND, INBOUND_DEAD, KEY, ONBOARDING, OUTBOUND, OUTBOUND_DEAD, RELEASE, Stack, TABLE};
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::domain::ids::{ContactId, ConversationId, MetaAppId, PhoneNumberId};
+use shared::queue::{InboundJob, Payload};
 
-use crate::function::{build, cpu_seconds, peak_rss_kib, spawn, stop};
+use crate::function::{NUMBER, WABA, build, cpu_seconds, peak_rss_kib, spawn, stop};
 use crate::https::{self, Served};
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
@@ -23,7 +27,7 @@ use crate::runtime_api::RuntimeApi;
 /// Cold starts measured; the median is printed.
 const STARTS: usize = 7;
 /// Warm invocations of the last start.
-const WARM: usize = 500;
+const WARM: usize = 2_000;
 
 /// All functions, with their memory in `template.yaml`.
 const FUNCTIONS: [(&str, u32); 11] = [
@@ -89,10 +93,9 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
 
 impl Place {
     async fn measure(&self, binary: &Path, name: &str, memory: u32) -> Measured {
-        let event = self.event(name);
         let (mut inits, mut firsts) = (Vec::new(), Vec::new());
         let mut last = None;
-        for _ in 0..STARTS {
+        for start in 0..STARTS {
             if let Some((mut function, _)) = last.take() {
                 stop(&mut function);
             }
@@ -101,17 +104,19 @@ impl Place {
             let function: Child = spawn(binary, name, memory, &api.address, &self.aws.url, &self.variables());
             inits.push(api.first_next().await.duration_since(since).as_secs_f64() * 1e3);
             let since = Instant::now();
-            api.invoke(&event).await;
+            worked(name, &api.invoke(&self.event(name, start)).await);
             firsts.push(since.elapsed().as_secs_f64() * 1e3);
             last = Some((function, api));
         }
         let (mut function, api) = last.unwrap();
         let before = cpu_seconds(function.id());
         let mut warm = Vec::with_capacity(WARM);
-        for _ in 0..WARM {
+        for index in STARTS..STARTS + WARM {
+            let event = self.event(name, index);
             let since = Instant::now();
-            api.invoke(&event).await;
+            let answer = api.invoke(&event).await;
             warm.push(since.elapsed().as_secs_f64() * 1e3);
+            worked(name, &answer);
         }
         let per_second = WARM as f64 / (cpu_seconds(function.id()) - before);
         let rss = peak_rss_kib(function.id()) as f64 / 1024.0;
@@ -138,20 +143,58 @@ impl Place {
         ]
     }
 
-    /// Something small that the function does often.
-    fn event(&self, name: &str) -> String {
+    /// Something small that the function does often: a webhook, a text to store, a read receipt to send, an empty lane, a page of numbers.
+    fn event(&self, name: &str, index: usize) -> String {
         let key = format!("Bearer {}", self.seed.api_key);
         match name {
             "webhook" => crate::webhook::event(&self.seed),
             "api" => gateway("GET", "/v1/numbers", &key),
             "management" => gateway("GET", "/v1/accounts", &key),
-            "signup-callback" => gateway("GET", "/deletions/del_01JD0000000000000000000000", &key),
+            // Something that is not there: a read.
+            "signup-callback" => gateway("GET", "/deletions/off_01JD0000000000000000000000", &key),
+            "onboarding" => batch(&json!({"job": "onboarding.v1", "id": "onb_01JD0000000000000000000000"})),
             "sweep" | "token-refresh" | "offboarding" => json!({}).to_string(),
             "release" => batch(&json!({"job": "release.v1", "number": "900100200300501"})),
-            // An empty webhook, and work that was done long ago.
-            _ => batch(&json!({"job": "nothing.v0"})),
+            "inbound" => batch(&text(index)),
+            "send-message" => {
+                let contact = ContactId::parse("con_01JD0000000000000000000000").unwrap();
+                let conversation = ConversationId::new(PhoneNumberId::parse(NUMBER).unwrap(), contact).to_string();
+                batch(&json!({"job": "mark_read.v1", "conversation": conversation, "message": "wamid.bench",
+                    "typing": false, "asked_at": 4_102_444_800_000_i64}))
+            }
+            _ => panic!("{name} is not measured"),
         }
     }
+}
+
+/// Stops where the function did not do what it is measured for.
+fn worked(name: &str, answer: &[u8]) {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let failed = answer["batchItemFailures"].as_array().is_some_and(|failed| !failed.is_empty());
+    let refused = answer["statusCode"].as_u64().is_some_and(|status| status >= 500 || status == 401);
+    assert!(!failed && !refused, "{name}: {answer}");
+}
+
+/// A text of one of fifty customers, as the webhook function queues it.
+fn text(index: usize) -> Value {
+    let customer = format!("15550{:06}", index % 50);
+    let now = Clock::system().now();
+    let value = json!({"messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550001111", "phone_number_id": NUMBER},
+        "contacts": [{"profile": {"name": "Ada Example"}, "wa_id": customer}],
+        "messages": [{"from": customer, "id": format!("wamid.bench{index}"), "timestamp": now.as_second().to_string(),
+            "type": "text", "text": {"body": "Is this still available? I would take two."}}]});
+    let body = json!({"object": "whatsapp_business_account",
+        "entry": [{"id": WABA, "changes": [{"field": "messages", "value": value}]}]});
+    let job = InboundJob {
+        app: MetaAppId::parse("sandbox").unwrap(),
+        received_at: now,
+        payload: Payload::Plain(STANDARD.encode(body.to_string())),
+        done: 0,
+        replayed: false,
+        kept: None,
+    };
+    serde_json::from_str(&job.encode().unwrap()).unwrap()
 }
 
 fn batch(body: &Value) -> String {

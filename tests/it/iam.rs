@@ -28,8 +28,8 @@ const DYNAMODB: [&str; 12] = [
     "dynamodb:UpdateTable",
 ];
 const TABLE: [&str; 3] = ["Table", "Table/index/feed", "Table/index/list"];
-/// Beginnings of partition keys: an app, a conversation, a kept item, a tenant, a number.
-const LEADING: [&str; 5] = ["APP#main", "CONV#n#c", "KEPT#h", "TENANT#t", "NUMBER#n"];
+/// Beginnings of partition keys: an app, a conversation, a kept item, an API key, a tenant, a number.
+const LEADING: [&str; 6] = ["APP#main", "CONV#n#c", "KEPT#h", "KEY#k", "TENANT#t", "NUMBER#n"];
 const SQS: [&str; 7] = [
     "sqs:ChangeMessageVisibility",
     "sqs:DeleteMessage",
@@ -173,6 +173,60 @@ fn every_function_may_do_what_is_intended_and_nothing_else() {
     let different = table.lines().zip(shown.lines()).find(|(intended, is)| intended != is);
     assert_eq!(different, None, "docs/iam.md is what is intended (left): change it on purpose, or the policy");
     assert_eq!(table.lines().count(), shown.lines().count());
+}
+
+/// What `reliability.md` §4.2 denies, written by hand: function, action, resource, and the item's key or the secret's purpose. What it denies
+/// and we allow is in DECISIONS.md.
+const DENIED: [(&str, &str, &str, &str); 37] = [
+    ("Webhook", "dynamodb:GetItem", "Table", "CONV#n#c"),
+    ("Webhook", "dynamodb:GetItem", "Table", "KEY#k"),
+    ("Webhook", "dynamodb:PutItem", "Table", "APP#main"),
+    ("Webhook", "dynamodb:Query", "Table", "APP#main"),
+    ("Webhook", "kms:Decrypt", "Key", "graph-token"),
+    ("Webhook", "sqs:SendMessage", "OutboundQueue", ""),
+    ("Inbound", "kms:Decrypt", "Key", "graph-token"),
+    ("Inbound", "dynamodb:DeleteItem", "Table", "CONV#n#c"),
+    ("Inbound", "dynamodb:GetItem", "Table", "KEY#k"),
+    ("Inbound", "sqs:SendMessage", "OutboundQueue", ""),
+    ("Api", "kms:Decrypt", "Key", "graph-token"),
+    ("Api", "kms:Decrypt", "Key", "app"),
+    ("Api", "sqs:ReceiveMessage", "OutboundQueue", ""),
+    ("Api", "sqs:ReceiveMessage", "InboundQueue", ""),
+    ("SendMessage", "kms:Encrypt", "Key", "graph-token"),
+    ("SendMessage", "kms:Decrypt", "Key", "app"),
+    ("SendMessage", "dynamodb:PutItem", "Table", "TENANT#t"),
+    ("SendMessage", "dynamodb:GetItem", "Table", "KEY#k"),
+    ("SendMessage", "dynamodb:UpdateItem", "Table", "APP#main"),
+    ("SendMessage", "dynamodb:DeleteItem", "Table", "CONV#n#c"),
+    ("SendMessage", "sqs:SendMessage", "InboundQueue", ""),
+    ("Release", "kms:Decrypt", "Key", "graph-token"),
+    ("Release", "dynamodb:PutItem", "Table", "TENANT#t"),
+    ("Release", "dynamodb:GetItem", "Table", "KEY#k"),
+    ("Sweep", "kms:Decrypt", "Key", "graph-token"),
+    ("Sweep", "dynamodb:GetItem", "Table", "KEY#k"),
+    ("Onboarding", "dynamodb:GetItem", "Table", "CONV#n#c"),
+    ("Onboarding", "dynamodb:Query", "Table", "CONV#n#c"),
+    ("Onboarding", "dynamodb:PutItem", "Table", "KEY#k"),
+    ("SignupCallback", "dynamodb:GetItem", "Table", "CONV#n#c"),
+    ("SignupCallback", "dynamodb:PutItem", "Table", "KEY#k"),
+    ("SignupCallback", "kms:Decrypt", "Key", "graph-token"),
+    ("TokenRefresh", "dynamodb:Query", "Table", "CONV#n#c"),
+    ("TokenRefresh", "dynamodb:UpdateItem", "Table", "CONV#n#c"),
+    ("TokenRefresh", "dynamodb:GetItem", "Table", "KEY#k"),
+    ("TokenRefresh", "sqs:SendMessage", "OutboundQueue", ""),
+    ("Management", "sqs:SendMessage", "OutboundQueue", ""),
+];
+
+#[test]
+fn what_must_be_denied_is_denied() {
+    let template = Template::read("template.yaml", &[]);
+    for (function, action, resource, about) in DENIED {
+        let key = if action.starts_with("kms:") { "kms:EncryptionContext:purpose" } else { "dynamodb:LeadingKeys" };
+        let context = if about.is_empty() { Vec::new() } else { vec![(key, about)] };
+        let request = Request { action, resource, context };
+        assert!(!Said::about(&template, function).allows(&request), "{function} may {action} {resource} {about}");
+    }
+    println!("iam: {} denials, each as it must be", DENIED.len());
 }
 
 #[test]

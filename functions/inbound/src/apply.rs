@@ -414,7 +414,10 @@ async fn apply_status(
         Applied::New { settled_doubt, duplicate_send, lied, template } => {
             deps.metrics.count("status_applied", update.status.as_str(), 1);
             deps.metrics.count("unknown_resolved", "status", u64::from(settled_doubt));
-            deps.metrics.count("duplicate_confirmed", "status", u64::from(duplicate_send));
+            if duplicate_send {
+                tracing::error!(event = "inbound.duplicate_confirmed", message_id = %data.message, attempt = data.attempt);
+                deps.metrics.count("duplicate_confirmed", "status", 1);
+            }
             let contact = data.conversation.contact();
             if lied {
                 let why = ProviderError::ours("distrusted", "a status came for an attempt that Meta had refused");

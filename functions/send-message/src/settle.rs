@@ -108,11 +108,14 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         written = deps.table.record(intent, claim, result).await;
     }
     match written {
-        Ok(Recorded::DuplicateSend) => deps.metrics.count("duplicate_confirmed", "record", 1),
+        Ok(Recorded::DuplicateSend) => {
+            tracing::error!(event = "send.duplicate_confirmed", message_id = %intent.id, attempt = claim.attempt);
+            deps.metrics.count("duplicate_confirmed", "record", 1);
+        }
         Ok(Recorded::Done | Recorded::Overtaken) => {}
         Err(error) => {
             // The claim's lease runs out, the message becomes doubtful, and its status settles it.
-            tracing::error!(event = "send.result_unrecorded", message_id = %intent.id, attempt = claim.attempt, %error);
+            tracing::error!(event = "send.result_unrecorded", message_id = %intent.id, attempt = claim.attempt, outcome, %error);
             return Err(error);
         }
     }
@@ -159,6 +162,7 @@ async fn follow(
     if error.is_some_and(|error| error.title == THROTTLED) {
         let until = now.checked_add(EDGE_PAUSE).unwrap_or(Timestamp::MAX);
         deps.table.pause(&number.id, until, THROTTLED).await?;
+        deps.metrics.count("number_paused", THROTTLED, 1);
         deps.paces.forget(&number.id);
     }
     let Some(error) = error.filter(|error| error.is_the_providers()) else { return Ok(()) };
@@ -175,6 +179,9 @@ async fn follow(
         Outgoing::Template(template) => Some(template),
         _ => ready.instead.as_ref(),
     };
+    if consequence.pauses_number() {
+        deps.metrics.count("number_paused", &error.code.to_string(), 1);
+    }
     let contact = intent.conversation.contact();
     deps.table.follow(number, contact, template, error, consequence, now).await?;
     deps.paces.forget(&number.id);

@@ -1,5 +1,5 @@
 //! What an operator does by hand: prepare a new installation, create tenants, keys, Meta apps and numbers. Every
-//! operation may be repeated. The sandbox seeds itself with the same calls.
+//! operation may be repeated, but what makes something new (a tenant, a key, a verify token that was not given) makes another. The sandbox seeds itself with the same calls.
 
 use shared::api::{ApiKey, hash};
 use shared::clock::Clock;

@@ -167,6 +167,14 @@ pub enum Consequence {
     Distrust,
 }
 
+impl Consequence {
+    /// Whether the number itself stands still for a while.
+    #[must_use]
+    pub fn pauses_number(&self) -> bool {
+        matches!(self, Self::Pause(_) | Self::SlowDown | Self::Stop(..) | Self::Reconnect(..))
+    }
+}
+
 /// What the rules say about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -98,6 +98,7 @@ fn holds(operator: &str, key: &str, wanted: &[&Value], request: &Request<'_>) ->
         "StringNotLike" if key == "aws:PrincipalArn" => false,
         "StringNotEquals" => given.is_none_or(|value| !is_any(value)),
         "ForAllValues:StringLike" => given.is_none_or(is_any),
+        "ForAnyValue:StringLike" => given.is_some_and(is_any),
         "Null" => given.is_none() == (wanted[0] == "true"),
         _ => panic!("the evaluator does not know {operator}"),
     }
