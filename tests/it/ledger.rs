@@ -43,6 +43,16 @@ async fn a_message_whose_queue_message_is_gone_is_told() {
     hours(&app, 2).await;
     assert_eq!(told(&app), 1);
     assert_eq!(app.only_status().await, "queued");
+    let last = |app: &App| app.functions.metrics.values("ledger_imbalance").last().copied();
+    hours(&app, 1).await;
+    assert_eq!(last(&app), Some(1), "it is told until somebody has done something");
+    let messages = app.messages().await;
+    let message = messages.iter().find(|one| one["status"] == "queued").unwrap();
+    let conversation = app.conversations().await[0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/conversations/{conversation}/messages/{}/cancel", message["id"].as_str().unwrap());
+    assert!(app.api("POST", &path, None).await.status.is_success());
+    hours(&app, 1).await;
+    assert_eq!(last(&app), Some(0));
 }
 
 #[tokio::test]

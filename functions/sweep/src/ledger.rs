@@ -1,6 +1,9 @@
 //! Every quarter of an hour: what was accepted an hour ago, and a day ago, is read again, and each message must be accounted for.
 
+use std::collections::BTreeSet;
+
 use shared::clock::{SignedDuration, Timestamp, at_millis};
+use shared::domain::ids::OutboundId;
 use shared::domain::ledger::looks_stranded;
 use shared::domain::pacing::Pace;
 use shared::storage::{LedgerEntry, StorageError};
@@ -35,18 +38,23 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
     if !deps.table.take_lease(JOB, holder, after(begins, SLOT), now).await? {
         return Ok(());
     }
-    let (mut cursor, mut checked, mut stranded) = (None, 0_usize, 0_i64);
+    let mut open = still_stranded(deps, now).await?;
+    let (mut cursor, mut checked) = (None, 0_usize);
     loop {
         let page = deps.table.tenants(TENANTS, cursor.as_deref()).await?;
         for tenant in page.items {
             for age in AGES {
                 let from = begins.checked_sub(age).unwrap_or(Timestamp::MIN);
-                let entries = deps.table.accepted_between(tenant.id, (from, after(from, SLOT)), ENTRIES_MAX).await?;
+                let slot = (from, after(from, SLOT));
+                let (entries, is_cut) = deps.table.accepted_between(tenant.id, slot, ENTRIES_MAX).await?;
                 checked += entries.len();
+                if is_cut {
+                    tracing::warn!(event = "ledger.cut", entries = ENTRIES_MAX);
+                }
                 for entry in entries {
-                    if is_stranded(deps, &entry, now).await? {
-                        stranded += 1;
+                    if is_stranded(deps, &entry, now).await? && open.insert(entry.intent.id) {
                         tracing::error!(event = "ledger.stranded", message_id = %entry.intent.id);
+                        deps.table.note_stranded(&entry.intent.conversation, entry.intent.id, true).await?;
                     }
                 }
             }
@@ -56,10 +64,27 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
             break;
         }
     }
-    tracing::info!(event = "ledger.checked", messages = checked, stranded);
+    tracing::info!(event = "ledger.checked", messages = checked, stranded = open.len());
     deps.metrics.count("ledger_checked", "message", checked as u64);
-    deps.metrics.now_at("ledger_imbalance", stranded);
+    deps.metrics.now_at("ledger_imbalance", i64::try_from(open.len()).unwrap_or(i64::MAX));
     Ok(())
+}
+
+/// What was found before and is not settled yet: it is told until it is.
+async fn still_stranded(deps: &Deps, now: Timestamp) -> Result<BTreeSet<OutboundId>, StorageError> {
+    let mut open = BTreeSet::new();
+    for known in deps.table.stranded().await? {
+        let is_open = match &known.entry {
+            Some(entry) => is_stranded(deps, entry, now).await?,
+            None => false,
+        };
+        if is_open {
+            open.insert(known.message);
+        } else {
+            deps.table.note_stranded(&known.conversation, known.message, false).await?;
+        }
+    }
+    Ok(open)
 }
 
 /// Nothing in the message's item, nor its number's standing, nor what stands before it says why it is not settled.

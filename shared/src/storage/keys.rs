@@ -48,6 +48,7 @@
 //! | file to send | `MEDIA#id` | `MEDIA` |
 //! | file that a customer sent, copied | `NUMBER#id` | `FILE#id` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
+//! | what the ledger found stranded | `LEDGER` | `LEDGER` |
 //!
 //! Messages stand in the order of their time: ours by our id, which begins with it. Reactions, edits and revocations may come before
 //! the message that they are about, and name it by its wamid alone: they stand under that, and are joined with it when it is read.
@@ -290,6 +291,10 @@ pub(super) fn file(number: &PhoneNumberId, id: &MetaFileId) -> Key {
 
 pub(super) fn lease(name: &str) -> Key {
     Key::new(format!("LEASE#{name}"), "LEASE")
+}
+
+pub(super) fn ledger() -> Key {
+    Key::new("LEDGER".to_owned(), "LEDGER")
 }
 
 /// What Meta asked for towards a contact: pauses of marketing, a block.

@@ -11,6 +11,9 @@ use crate::domain::outbound::{Intent, SendFacts, SendState};
 /// Messages of ours that are looked at to find one that stands before another.
 const BEFORE: i32 = 25;
 
+/// The set of those that are stranded.
+const STRANDED: &str = "stranded";
+
 /// A message that was accepted, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -22,9 +25,21 @@ pub struct Entry {
     pub is_listed: bool,
 }
 
+/// A message that was found stranded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranded {
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// The message.
+    pub message: OutboundId,
+    /// Where it stands now; `None` if it was erased.
+    pub entry: Option<Entry>,
+}
+
 impl Table {
-    /// The tenant's messages that the inbox shows as accepted from `from` until before `until`, at most `limit` entries of the inbox
-    /// looked through: a broadcast's are not among them. A read unit for each of ours, and one for some 40 entries.
+    /// The tenant's messages that the inbox shows as accepted from `from` until before `until`: a broadcast's are not among them. The second
+    /// part: there are more, because at most some `limit` entries of the inbox are looked through. A read unit for each of ours, and one for some 40
+    /// entries.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -33,8 +48,9 @@ impl Table {
         tenant: TenantId,
         (from, until): (Timestamp, Timestamp),
         limit: usize,
-    ) -> Result<Vec<Entry>, StorageError> {
+    ) -> Result<(Vec<Entry>, bool), StorageError> {
         let (mut found, mut seen, mut start) = (Vec::new(), 0, None);
+        let mut is_cut = true;
         while seen < limit {
             let query = self.client.query().table_name(&self.name).index_name(keys::FEED);
             let answer = query
@@ -57,10 +73,45 @@ impl Table {
             }
             start = answer.last_evaluated_key;
             if start.is_none() {
+                is_cut = false;
                 break;
             }
         }
-        self.read_all(&found).await?.iter().map(read).collect()
+        let entries = self.read_all(&found).await?.iter().map(read).collect::<Result<_, _>>()?;
+        Ok((entries, is_cut))
+    }
+
+    /// Messages that were found stranded and were not settled when somebody looked last. A read unit for some 40, and one for each.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn stranded(&self) -> Result<Vec<Stranded>, StorageError> {
+        let Some(item) = self.read(&keys::ledger()).await? else { return Ok(Vec::new()) };
+        let mut open = Vec::new();
+        for named in item.set(STRANDED) {
+            let (conversation, message) = named.split_once(' ').ok_or(StorageError::Corrupt(STRANDED))?;
+            let conversation = ConversationId::parse(conversation).map_err(|_| StorageError::Corrupt(STRANDED))?;
+            let message = OutboundId::parse(message).map_err(|_| StorageError::Corrupt(STRANDED))?;
+            let entry = self.read(&keys::ours(&conversation, message)).await?.as_ref().map(read).transpose()?;
+            open.push(Stranded { conversation, message, entry });
+        }
+        Ok(open)
+    }
+
+    /// Notes that a message is stranded, or no longer. 1 WRU for each KB of what is.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn note_stranded(
+        &self,
+        conversation: &ConversationId,
+        message: OutboundId,
+        is_stranded: bool,
+    ) -> Result<(), StorageError> {
+        let (ledger, named) = (self.update(keys::ledger()), format!("{conversation} {message}"));
+        let ledger = if is_stranded { ledger.add(STRANDED, named) } else { ledger.delete(STRANDED, named) };
+        ledger.run().await?;
+        Ok(())
     }
 
     /// Whether an unsent message of ours stands before this one in its conversation: the queue keeps the order. Of one millisecond nobody knows

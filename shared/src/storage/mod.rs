@@ -60,7 +60,7 @@ pub use health::hour_of;
 pub use inbox::Activity;
 pub use intent::{Accepted, Idempotency, Waits};
 pub use kept::StoredKept;
-pub use ledger::Entry as LedgerEntry;
+pub use ledger::{Entry as LedgerEntry, Stranded};
 pub use media::{StoredFile, StoredMedia};
 pub use message::{Body, Direction, Reaction, StoredMessage};
 pub use onboarding::{Begun, Keyed};
