@@ -18,6 +18,8 @@ const SLOT: SignedDuration = SignedDuration::from_millis(SLOT_MILLIS);
 const AGES: [SignedDuration; 2] = [SignedDuration::from_hours(1), SignedDuration::from_hours(24)];
 /// Entries of one tenant's inbox looked through in one check: some seconds of reading. Of a tenant with more, the first are checked.
 const ENTRIES_MAX: usize = 5_000;
+/// Stranded messages remembered until they are settled, some 90 KB of one item. More at once is one fault, and these tell of it.
+const REMEMBERED_MAX: usize = 1_000;
 /// What the lease is called.
 const JOB: &str = "ledger";
 /// Tenants in one page of their list.
@@ -54,7 +56,9 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
                 for entry in entries {
                     if is_stranded(deps, &entry, now).await? && open.insert(entry.intent.id) {
                         tracing::error!(event = "ledger.stranded", message_id = %entry.intent.id);
-                        deps.table.note_stranded(&entry.intent.conversation, entry.intent.id, true).await?;
+                        if open.len() <= REMEMBERED_MAX {
+                            deps.table.note_stranded(&entry.intent.conversation, entry.intent.id, true).await?;
+                        }
                     }
                 }
             }
