@@ -35,7 +35,7 @@ pub(crate) async fn start(app: &App) -> Value {
     started.json()
 }
 
-fn event(name: &str, data: &Value) -> Value {
+pub(crate) fn event(name: &str, data: &Value) -> Value {
     json!({"type": "WA_EMBEDDED_SIGNUP", "event": name, "version": 3, "data": data})
 }
 

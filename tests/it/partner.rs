@@ -24,7 +24,7 @@ pub(crate) async fn settings(app: &App, change: impl FnOnce(&mut SignupSettings)
 
 pub(crate) fn partner() -> Partner {
     Partner {
-        token: Some("EAAsystemusertoken".to_owned()),
+        tokens: vec!["EAAsystemusertoken".to_owned()],
         user: SYSTEM_USER.to_owned(),
         line: LINE.to_owned(),
         ..Partner::default()

@@ -1,10 +1,13 @@
 //! Every secret replaced while it is in use, by two instances that remember different things (`reliability.md` §4.4): a thousand requests
-//! and nothing refused; then the old one, and nothing accepted.
+//! of which many are under way at once, and nothing refused; then the old one, and nothing accepted.
+
+use std::sync::OnceLock;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use sandbox::meta::StatusOrder;
+use futures_util::future::{join, join_all};
+use sandbox::meta::{BusinessAccount, BusinessNumber, Partner, StatusOrder};
 use sandbox::stack::Functions;
 use serde_json::{Value, json};
 use shared::domain::app::MetaApp;
@@ -14,9 +17,13 @@ use shared::provider::meta::signature::{HEADER, sign};
 use shared::secret::Secret;
 
 use crate::harness::{APP, App, ask, call, to_customer};
+use crate::onboarding::{event, grant, post, shown, start};
+use crate::partner::{partner, with_credit};
 
 /// Requests of each switch.
 const REQUESTS: usize = 1_000;
+/// Requests that are under way together.
+const AT_ONCE: usize = 20;
 /// When the operator replaces the secret.
 const REPLACED: usize = 200;
 /// When others use the new one only: more than five minutes later, as the runbook says.
@@ -37,15 +44,30 @@ impl Instances {
         if index.is_multiple_of(2) { self.0.functions.gateway() } else { self.1.gateway() }
     }
 
-    /// A second for each request; statuses of what is answered, by request.
-    async fn thousand(&self, mut request: impl AsyncFnMut(usize) -> Request<Body>) -> Vec<StatusCode> {
+    /// Requests, [`AT_ONCE`] under way together, a second for each; the secret is replaced while those before [`REPLACED`] are.
+    /// Statuses of what is answered, by request.
+    async fn thousand(&self, replace: impl AsyncFnOnce(), request: impl Fn(usize) -> Request<Body>) -> Vec<StatusCode> {
         let mut answers = Vec::with_capacity(REQUESTS);
-        for index in 0..REQUESTS {
-            let request = request(index).await;
-            answers.push(Box::pin(call(self.gateway(index), request)).await.status);
-            self.0.advance(1);
+        let mut replace = Some(replace);
+        for first in (0..REQUESTS).step_by(AT_ONCE) {
+            let calls = (first..first + AT_ONCE).map(|index| call(self.gateway(index), request(index)));
+            let replacing = async {
+                if first + AT_ONCE >= REPLACED
+                    && let Some(replace) = replace.take()
+                {
+                    replace().await;
+                }
+            };
+            let (answered, ()) = Box::pin(join(join_all(calls), replacing)).await;
+            answers.extend(answered.iter().map(|answer| answer.status));
+            self.0.advance(AT_ONCE as i64);
         }
         answers
+    }
+
+    /// Requests while nothing is replaced.
+    async fn thousand_of(&self, request: impl Fn(usize) -> Request<Body>) -> Vec<StatusCode> {
+        self.thousand(async || (), request).await
     }
 }
 
@@ -78,11 +100,9 @@ async fn an_app_secret_and_a_verify_token_are_replaced_and_nothing_is_refused() 
     let both = Instances::start().await;
     let (secret, token) = (both.0.seed.app_secret.clone(), both.0.seed.verify_token.clone());
     let operator = both.0.stack.operator.clone();
+    let replace = async || operator.put_app(&app_of(&["new-secret", &secret], &["new-token", &token])).await.unwrap();
     let answers = both
-        .thousand(async |index| {
-            if index == REPLACED {
-                operator.put_app(&app_of(&["new-secret", &secret], &["new-token", &token])).await.unwrap();
-            }
+        .thousand(replace, |index| {
             let old = index < SWITCHED;
             match index % 4 {
                 0 | 1 => webhook(if old { &secret } else { "new-secret" }, index),
@@ -93,8 +113,8 @@ async fn an_app_secret_and_a_verify_token_are_replaced_and_nothing_is_refused() 
     assert_eq!(refused(&answers), 0);
     operator.put_app(&app_of(&["new-secret"], &["new-token"])).await.unwrap();
     both.0.advance(301);
-    let old = async |index: usize| if index % 4 < 2 { webhook(&secret, index) } else { handshake(&token) };
-    let answers = both.thousand(old).await;
+    let old = |index: usize| if index % 4 < 2 { webhook(&secret, index) } else { handshake(&token) };
+    let answers = both.thousand_of(old).await;
     println!(
         "rotation: app secret and verify token: {REQUESTS} requests, 0 refused; then {} of the old, 0 accepted",
         answers.len()
@@ -107,25 +127,23 @@ async fn an_api_key_is_replaced_and_nothing_is_refused() {
     let both = Instances::start().await;
     let old = both.0.seed.api_key.clone();
     let id = old.split('_').nth(1).unwrap_or_default().to_owned();
-    let mut new = String::new();
-    let answers = both
-        .thousand(async |index| {
-            if index == REPLACED {
-                let request = json!({"name": "next", "scopes": ["read", "send", "manage"]});
-                let made = ask(&both.0, &old, "POST", "/v1/keys", request).await;
-                assert_eq!(made.status, 201, "{}", made.text);
-                new = made.json()["key"].as_str().unwrap().to_owned();
-            }
-            listing(if index < SWITCHED { &old } else { &new })
-        })
-        .await;
+    let new = OnceLock::new();
+    let replace = async || {
+        let request = json!({"name": "next", "scopes": ["read", "send", "manage"]});
+        let made = ask(&both.0, &old, "POST", "/v1/keys", request).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        new.set(made.json()["key"].as_str().unwrap().to_owned()).unwrap();
+    };
+    let answers =
+        both.thousand(replace, |index| listing(if index < SWITCHED { &old } else { new.get().unwrap() })).await;
     assert_eq!(refused(&answers), 0);
-    let keys = ask(&both.0, &new, "GET", "/v1/keys", Value::Null).await.json();
+    let new = new.get().unwrap();
+    let keys = ask(&both.0, new, "GET", "/v1/keys", Value::Null).await.json();
     let first = keys["data"].as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap());
     let first = first.into_iter().find(|known| old.contains(known)).unwrap_or(&id).to_owned();
-    assert!(ask(&both.0, &new, "DELETE", &format!("/v1/keys/{first}"), Value::Null).await.status.is_success());
+    assert!(ask(&both.0, new, "DELETE", &format!("/v1/keys/{first}"), Value::Null).await.status.is_success());
     both.0.advance(61);
-    let answers = both.thousand(async |_| listing(&old)).await;
+    let answers = both.thousand_of(|_| listing(&old)).await;
     println!("rotation: API key: {REQUESTS} requests, 0 refused; then {} of the old, 0 accepted", answers.len());
     assert_eq!(refused(&answers), REQUESTS);
 }
@@ -139,25 +157,23 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
     let scopes = [shared::domain::tenant::Scope::Read];
     let unused = operator.create_key(Some(tenant), &scopes).await.unwrap();
     // Made under the new pepper, and used at once at an instance that remembers the old one.
-    let mut made = None;
+    let made = OnceLock::new();
+    let replace = async || {
+        assert_eq!(operator.rotate(SystemSecretName::ApiKeyPepper).await.unwrap(), 2);
+        assert!(made.set(operator.create_key(Some(tenant), &scopes).await.unwrap()).is_ok());
+    };
     let answers = both
-        .thousand(async |index| {
-            if index == REPLACED {
-                assert_eq!(operator.rotate(SystemSecretName::ApiKeyPepper).await.unwrap(), 2);
-                made = Some(operator.create_key(Some(tenant), &scopes).await.unwrap());
-            }
-            match &made {
-                Some(made) if index % 4 < 2 => listing(made.expose()),
-                _ => listing(&used),
-            }
+        .thousand(replace, |index| match made.get() {
+            Some(made) if index % 4 < 2 => listing(made.expose()),
+            _ => listing(&used),
         })
         .await;
     assert_eq!(refused(&answers), 0);
     assert!(operator.rotate(SystemSecretName::ApiKeyPepper).await.is_err(), "two at a time");
     operator.drop_previous(SystemSecretName::ApiKeyPepper).await.unwrap();
     both.0.advance(301);
-    assert_eq!(refused(&both.thousand(async |_| listing(&used)).await), 0, "hashed anew");
-    let answers = both.thousand(async |_| listing(unused.expose())).await;
+    assert_eq!(refused(&both.thousand_of(|_| listing(&used)).await), 0, "hashed anew");
+    let answers = both.thousand_of(|_| listing(unused.expose())).await;
     println!("rotation: pepper: {REQUESTS} requests, 0 refused; then {} under the old, 0 accepted", answers.len());
     assert_eq!(refused(&answers), REQUESTS);
 }
@@ -267,4 +283,71 @@ async fn the_key_of_the_callback_data_and_an_access_token_are_replaced_and_no_st
         "rotation: callback key and access token: {} statuses, 0 missed; then 30 of the old, 0 accepted",
         3 * sends
     );
+}
+
+/// Businesses that sign up at once, and steps that both instances take at once.
+async fn signups(both: &Instances, numbers: std::ops::Range<usize>) -> Vec<Value> {
+    let mut begun = Vec::new();
+    for index in numbers {
+        let (account, number) = (format!("9001002004{index:05}"), format!("9001002005{index:05}"));
+        let of_business = BusinessNumber {
+            id: number.clone(),
+            display_phone_number: format!("1555{:07}", 2_000_000 + index),
+            ..BusinessNumber::default()
+        };
+        let known = BusinessAccount { id: account.clone(), numbers: vec![of_business], ..BusinessAccount::default() };
+        both.0.meta.put_account(known);
+        let started = start(&both.0).await;
+        let code = both.0.meta.popup(grant(&[&account]));
+        let ids = json!({"waba_id": account, "phone_number_id": number, "business_id": "900100200300001"});
+        post(&both.0, &started, json!({"code": code, "event": event("FINISH", &ids)})).await;
+        begun.push(started);
+    }
+    for _ in 0..10 {
+        while Box::pin(join(both.0.functions.poll_onboarding(), both.1.poll_onboarding())).await != (0, 0) {}
+        both.0.advance(60);
+    }
+    let mut ended = Vec::new();
+    for started in begun {
+        ended.push(shown(&both.0, &started).await);
+    }
+    ended
+}
+
+#[tokio::test]
+async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
+    const SIGNUPS: usize = 120;
+    let both = Instances::start().await;
+    with_credit(&both.0).await;
+    let old = partner().tokens;
+    let id = MetaAppId::parse(APP).unwrap();
+    let operator = &both.0.stack.operator;
+    let settings = operator.table.signup_settings(&id).await.unwrap().unwrap();
+    let store = async |token: &str| operator.put_signup(&id, &settings, Some(&Secret::new(token.to_owned()))).await;
+    let good = |tokens: Vec<String>| both.0.meta.put_partner(Partner { tokens, ..partner() });
+    let connected = |ended: &[Value]| ended.iter().filter(|one| one["status"] == "connected").count();
+    let mut done = 0;
+    for first in (0..SIGNUPS).step_by(AT_ONCE) {
+        let ended = if first == SIGNUPS / 3 {
+            good(vec![old[0].clone(), "EAAnextsystemtoken".to_owned()]);
+            let replacing = async { store("EAAnextsystemtoken").await.unwrap() };
+            Box::pin(join(signups(&both, first..first + AT_ONCE), replacing)).await.0
+        } else {
+            if first == SIGNUPS / 3 * 2 {
+                good(vec!["EAAnextsystemtoken".to_owned()]);
+            }
+            signups(&both, first..first + AT_ONCE).await
+        };
+        done += connected(&ended);
+    }
+    assert_eq!(done, SIGNUPS);
+    let calls: usize =
+        ["assigned_users", "credit_shares", "credit_share"].map(|one| both.0.meta.calls_of(one)).iter().sum();
+    store(&old[0]).await.unwrap();
+    let ended = signups(&both, SIGNUPS..SIGNUPS + 5).await;
+    println!(
+        "rotation: system user's token: {calls} calls of {SIGNUPS} signups, 0 refused; then {} with the old, 0 connected",
+        ended.len()
+    );
+    assert_eq!(connected(&ended), 0);
 }

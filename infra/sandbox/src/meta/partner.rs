@@ -18,8 +18,9 @@ use super::state::Meta;
 /// The partner that owns the app.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Partner {
-    /// The token of its system user; none while it has none.
-    pub token: Option<String>,
+    /// The good tokens of its system user; two while one replaces the other.
+    #[serde(default)]
+    pub tokens: Vec<String>,
     /// The system user's id.
     pub user: String,
     /// The credit line's id.
@@ -66,7 +67,7 @@ impl Meta {
 
     fn is_partner(&self, token: &str, proof: Option<&str>) -> Result<(), Refusal> {
         let state = self.lock();
-        if state.businesses.partner.token.as_deref() != Some(token) {
+        if !state.businesses.partner.tokens.iter().any(|known| known == token) {
             return Err((200, "Permissions error: not the system user"));
         }
         is_proof(&state, token, proof)
