@@ -438,6 +438,7 @@ async fn every_code_of_the_table_ends_as_its_class_says() {
         };
         assert_eq!(message["status"], expected, "{code}: {:?}", rule.class);
         assert_eq!(message["error"]["code"], code);
+        assert_eq!(message["error"]["trace"], "ASandboxTrace");
         assert!(message["error"]["remedy"].as_str().unwrap().len() > 5, "{message}");
         assert!(app.meta.sent().is_empty());
     }

@@ -219,6 +219,8 @@ pub(crate) struct ErrorJson {
     title: String,
     details: Option<String>,
     remedy: Option<String>,
+    /// Meta's id of the failed call (`fbtrace_id`): its support asks for it.
+    trace: Option<String>,
 }
 
 impl MessageJson {
@@ -309,7 +311,7 @@ impl ErrorJson {
     fn new(error: ProviderError, in_doubt: bool) -> Self {
         let ours = Reason::ALL.into_iter().find(|reason| !error.is_the_providers() && reason.as_str() == error.title);
         let remedy = if in_doubt { Some(DOUBT) } else { remedy(error.code).or(ours.map(Reason::remedy)) };
-        Self { remedy: remedy.map(str::to_owned), code: error.code, title: error.title, details: error.details }
+        Self { remedy: remedy.map(str::to_owned), code: error.code, title: error.title, details: error.details, trace: error.trace }
     }
 }
 

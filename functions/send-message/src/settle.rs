@@ -88,17 +88,18 @@ fn next_try(deps: &Deps, claim: Claim, error: &ProviderError) -> Timestamp {
 }
 
 async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Next, StorageError> {
-    let outcome = match result {
-        SendResult::Sent(..) => "sent",
-        SendResult::TryAgain { .. } => "try_again",
-        SendResult::Failed(_) => "failed",
-        SendResult::Unknown(..) => "unknown",
+    let (outcome, error) = match result {
+        SendResult::Sent(..) => ("sent", None),
+        SendResult::TryAgain { error, .. } => ("try_again", Some(error)),
+        SendResult::Failed(error) => ("failed", Some(error)),
+        SendResult::Unknown(error, _) => ("unknown", Some(error)),
     };
-    if matches!(result, SendResult::Sent(..)) {
+    if let Some(ProviderError { code, trace, .. }) = error {
+        let trace = trace.as_deref();
+        tracing::info!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome, code, trace);
+    } else {
         // The message itself says so; a line for each would be a hundredth of what it costs.
         tracing::debug!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
-    } else {
-        tracing::info!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
     }
     let mut written = deps.table.record(intent, claim, result).await;
     for _ in 1..RECORD_TRIES {

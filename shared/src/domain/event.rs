@@ -129,6 +129,8 @@ pub struct ProviderError {
     pub title: String,
     /// The best text for a person, where one was given.
     pub details: Option<String>,
+    /// The provider's id of the failed call, which its support asks for.
+    pub trace: Option<String>,
 }
 
 impl ProviderError {
@@ -143,7 +145,7 @@ impl ProviderError {
     /// Our own trouble, which no provider has a code for: told apart by its title.
     #[must_use]
     pub fn ours(title: &str, details: &str) -> Self {
-        Self { code: Self::OURS, title: title.to_owned(), details: Some(details.to_owned()) }
+        Self { code: Self::OURS, title: title.to_owned(), details: Some(details.to_owned()), trace: None }
     }
 
     /// A worker claimed the message and was never heard of again.

@@ -146,6 +146,7 @@ impl Table {
             ("last_error_code", number(why.code)),
             ("last_error_title", text(&why.title)),
             ("last_error_details", text(why.details.clone().unwrap_or_default())),
+            ("last_error_trace", text(why.trace.clone().unwrap_or_default())),
         ];
         item.0.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
         self.put_new(item.0).await
@@ -317,4 +318,5 @@ pub(super) fn with_error<'a>(update: Update<'a>, error: &ProviderError) -> Updat
         .set("last_error_code", number(error.code))
         .set("last_error_title", text(&error.title))
         .set("last_error_details", text(error.details.clone().unwrap_or_default()))
+        .set("last_error_trace", text(error.trace.clone().unwrap_or_default()))
 }

@@ -349,5 +349,6 @@ fn read_error(item: &Item, prefix: &str) -> Option<ProviderError> {
         code: item.number(&format!("{prefix}_code"))?,
         title: item.owned(&format!("{prefix}_title")).unwrap_or_default(),
         details: item.owned(&format!("{prefix}_details")).filter(|details| !details.is_empty()),
+        trace: item.owned(&format!("{prefix}_trace")).filter(|trace| !trace.is_empty()),
     })
 }

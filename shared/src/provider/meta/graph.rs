@@ -19,6 +19,9 @@ pub const THROTTLED: &str = "throttled";
 /// The Graph version used unless a setting says otherwise.
 pub const DEFAULT_VERSION: &str = "v25.0";
 
+/// The longest `fbtrace_id` that is kept, bytes; Meta's have a dozen.
+const LONGEST_TRACE: usize = 64;
+
 /// A client for one Graph host and version. It never repeats a call, follows no redirect and uses no proxy.
 #[derive(Debug, Clone)]
 pub struct GraphClient {
@@ -257,7 +260,7 @@ pub(super) async fn refused_in_part(
     let status = reply.status();
     let body = reply.bytes().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
     if let Some((code, title)) = why(&body) {
-        return Err(CallFailure::Refused(ProviderError { code, title, details: None }));
+        return Err(CallFailure::Refused(ProviderError { code, title, details: None, trace: None }));
     }
     if status.is_success() { Ok(()) } else { Err(failed(status, &body)) }
 }
@@ -339,6 +342,8 @@ struct GraphError {
     is_transient: Option<bool>,
     #[serde(default)]
     error_data: Option<ErrorData>,
+    #[serde(default)]
+    fbtrace_id: Option<String>,
 }
 
 /// An object on most edges, a string on some.
@@ -360,6 +365,7 @@ impl GraphError {
         // Meta writes "(#131047) Re-engagement message".
         let message = self.message.unwrap_or_default();
         let title = message.strip_prefix(&format!("(#{}) ", self.code)).unwrap_or(&message).to_owned();
-        ProviderError { code: self.code, title, details }
+        let trace = self.fbtrace_id.filter(|trace| trace.len() <= LONGEST_TRACE);
+        ProviderError { code: self.code, title, details, trace }
     }
 }

@@ -166,7 +166,12 @@ pub(super) fn status(node: &Node<'_>, received_at: Timestamp) -> StatusItem {
         status,
         at: timestamp(node, received_at).unwrap_or(received_at),
         unverified_callback_data: node.text_of("biz_opaque_callback_data"),
-        error: error.map(|error| ProviderError { code: error.code, title: error.title, details: error.details }),
+        error: error.map(|error| ProviderError {
+            code: error.code,
+            title: error.title,
+            details: error.details,
+            trace: None,
+        }),
         pricing: node.get("pricing").and_then(|pricing| pricing.value()).map(|value| value.to_string()),
         entry_point_until: conversation.and_then(|conversation| entry_point_until(&conversation)),
     }))
