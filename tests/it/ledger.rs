@@ -13,7 +13,7 @@ async fn hours(app: &App, hours: i64) {
     }
 }
 
-fn told(app: &App) -> i64 {
+pub(crate) fn told(app: &App) -> i64 {
     app.functions.metrics.values("ledger_imbalance").into_iter().max().unwrap_or_default()
 }
 

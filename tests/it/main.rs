@@ -51,6 +51,7 @@ mod partner;
 mod phone;
 mod policy;
 mod replay;
+mod restore;
 mod rotation;
 mod send;
 mod send_simulation;

@@ -16,7 +16,7 @@ async fn replay(app: &App, order: Value) -> Answer {
     app.api("POST", "/v1/replays", Some(order)).await
 }
 
-async fn replay_as_operator(app: &App, order: &Value) -> Answer {
+pub(crate) async fn replay_as_operator(app: &App, order: &Value) -> Answer {
     let key = app.stack.operator.create_key(None, &[Scope::Operator]).await.unwrap();
     let request = Request::post("/v1/replays").header("authorization", format!("Bearer {}", key.expose()));
     app.request(request.body(Body::from(order.to_string())).unwrap()).await

@@ -311,7 +311,13 @@ impl ErrorJson {
     fn new(error: ProviderError, in_doubt: bool) -> Self {
         let ours = Reason::ALL.into_iter().find(|reason| !error.is_the_providers() && reason.as_str() == error.title);
         let remedy = if in_doubt { Some(DOUBT) } else { remedy(error.code).or(ours.map(Reason::remedy)) };
-        Self { remedy: remedy.map(str::to_owned), code: error.code, title: error.title, details: error.details, trace: error.trace }
+        Self {
+            remedy: remedy.map(str::to_owned),
+            code: error.code,
+            title: error.title,
+            details: error.details,
+            trace: error.trace,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use shared::api::{ApiKey, hash};
 use shared::clock::Clock;
 use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::broadcast::{Broadcast, BroadcastState};
 use shared::domain::ids::{MetaAppId, ReplayId, TenantId};
 use shared::domain::number::Number;
 use shared::domain::tenant::{ApiKeyRecord, KEY_RATE_MAX, Scope};
@@ -15,6 +16,9 @@ use shared::random::NoRandomness;
 use shared::secret::Secret;
 use shared::storage::{Hindrance, ReplayProgress, StorageError, Table};
 use shared::vault::{Context, Vault, VaultError, random_secret};
+
+/// Tenants read at a time.
+const TENANTS_PAGE: u16 = 100;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -262,6 +266,30 @@ impl Operator {
         let secrets = self.vault.open_app(app, &sealed).await?.app_secrets;
         let proof = secrets.first().map(|secret| appsecret_proof(secret, token));
         Ok(AccessToken { value: token.clone(), proof })
+    }
+
+    /// Pauses every broadcast that is under way. After the table was restored nobody knows whom one reached since; whoever began it resumes or
+    /// cancels it. Those that were paused.
+    ///
+    /// # Errors
+    /// When the table does not answer: some are paused. It may be repeated.
+    pub async fn pause_broadcasts(&self) -> Result<Vec<Broadcast>, OperatorError> {
+        let (mut paused, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.table.tenants(TENANTS_PAGE, cursor.as_deref()).await?;
+            for tenant in page.items {
+                for number in self.table.all_numbers(tenant.id).await? {
+                    for broadcast in self.table.running(&number.id).await? {
+                        self.table.steer(&broadcast, BroadcastState::Paused).await?;
+                        paused.push(broadcast);
+                    }
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(paused);
+            }
+        }
     }
 
     /// Starts a replay: the inbound function walks it and notes how far it has come.

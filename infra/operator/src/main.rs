@@ -107,6 +107,8 @@ enum Command {
         #[arg(long)]
         number: String,
     },
+    /// Pause every broadcast that is under way, as a restored table needs it: nobody knows whom one reached since. Prints tenant and broadcast.
+    PauseBroadcasts,
     /// Read again what was received: it changes nothing twice. Needs INBOUND_QUEUE_URL. Prints the replay's id.
     Replay {
         /// archive: everything of the last 8 days; quarantine: what could not be used; dead-letters: what failed 5 times.
@@ -301,6 +303,11 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             let now = operator.clock.now();
             token_refresh::visit_now(&deps, &number.waba, now).await?;
             Ok(report(&operator.table.health(&number, now).await?))
+        }
+        Command::PauseBroadcasts => {
+            let paused = operator.pause_broadcasts().await?;
+            let lines = paused.iter().map(|broadcast| format!("{} {}", broadcast.tenant, broadcast.id));
+            Ok(lines.chain([format!("{} paused", paused.len())]).collect::<Vec<_>>().join("\n"))
         }
         Command::Replay { source, number, message, from, until } => {
             let source = match source {

@@ -307,6 +307,20 @@ impl App {
         delete.key("pk", of("pk")).key("sk", of("sk")).send().await.unwrap();
     }
 
+    /// The table as it was, as a restore brings it back; the functions start again.
+    pub(crate) async fn restore(&mut self, items: &[Value]) {
+        for item in self.table_items().await {
+            self.delete_item(&item).await;
+        }
+        for item in items {
+            let body = json!({"TableName": sandbox::stack::TABLE, "Item": item}).to_string();
+            let request = Request::post("/").header("x-amz-target", "DynamoDB_20120810.PutItem");
+            let answer = self.stack.aws.answer(request.body(bytes::Bytes::from(body)).unwrap()).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
+        self.restart();
+    }
+
     /// Every item of the table, as DynamoDB's JSON.
     pub(crate) async fn table_items(&self) -> Vec<Value> {
         let (mut items, mut start) = (Vec::new(), Value::Null);
