@@ -1,6 +1,7 @@
 //! Every secret replaced while it is in use, by two instances that remember different things (`reliability.md` §4.4): a thousand requests
 //! of which many are under way at once, and nothing refused; then the old one, and nothing accepted.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use axum::Router;
@@ -285,8 +286,8 @@ async fn the_key_of_the_callback_data_and_an_access_token_are_replaced_and_no_st
     );
 }
 
-/// Businesses that sign up at once, and steps that both instances take at once.
-async fn signups(both: &Instances, numbers: std::ops::Range<usize>) -> Vec<Value> {
+/// Businesses that sign up at once, and steps that both instances take at once; the token is replaced while they use it.
+async fn signups(both: &Instances, numbers: std::ops::Range<usize>, replace: impl AsyncFnOnce(bool)) -> Vec<Value> {
     let mut begun = Vec::new();
     for index in numbers {
         let (account, number) = (format!("9001002004{index:05}"), format!("9001002005{index:05}"));
@@ -303,10 +304,22 @@ async fn signups(both: &Instances, numbers: std::ops::Range<usize>) -> Vec<Value
         post(&both.0, &started, json!({"code": code, "event": event("FINISH", &ids)})).await;
         begun.push(started);
     }
-    for _ in 0..10 {
-        while Box::pin(join(both.0.functions.poll_onboarding(), both.1.poll_onboarding())).await != (0, 0) {}
-        both.0.advance(60);
-    }
+    let (used, worked) = (|| both.0.meta.calls_of("assigned_users"), Cell::new(false));
+    let before = used();
+    let work = async {
+        for _ in 0..10 {
+            while Box::pin(join(both.0.functions.poll_onboarding(), both.1.poll_onboarding())).await != (0, 0) {}
+            both.0.advance(60);
+        }
+        worked.set(true);
+    };
+    let replacing = async {
+        while used() == before && !worked.get() {
+            tokio::task::yield_now().await;
+        }
+        replace(!worked.get()).await;
+    };
+    join(work, replacing).await;
     let mut ended = Vec::new();
     for started in begun {
         ended.push(shown(&both.0, &started).await);
@@ -330,13 +343,16 @@ async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
     for first in (0..SIGNUPS).step_by(AT_ONCE) {
         let ended = if first == SIGNUPS / 3 {
             good(vec![old[0].clone(), "EAAnextsystemtoken".to_owned()]);
-            let replacing = async { store("EAAnextsystemtoken").await.unwrap() };
-            Box::pin(join(signups(&both, first..first + AT_ONCE), replacing)).await.0
+            let replace = async |in_use: bool| {
+                assert!(in_use);
+                store("EAAnextsystemtoken").await.unwrap();
+            };
+            Box::pin(signups(&both, first..first + AT_ONCE, replace)).await
         } else {
             if first == SIGNUPS / 3 * 2 {
                 good(vec!["EAAnextsystemtoken".to_owned()]);
             }
-            signups(&both, first..first + AT_ONCE).await
+            signups(&both, first..first + AT_ONCE, async |_| ()).await
         };
         done += connected(&ended);
     }
@@ -344,7 +360,7 @@ async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
     let calls: usize =
         ["assigned_users", "credit_shares", "credit_share"].map(|one| both.0.meta.calls_of(one)).iter().sum();
     store(&old[0]).await.unwrap();
-    let ended = signups(&both, SIGNUPS..SIGNUPS + 5).await;
+    let ended = signups(&both, SIGNUPS..SIGNUPS + 5, async |_| ()).await;
     println!(
         "rotation: system user's token: {calls} calls of {SIGNUPS} signups, 0 refused; then {} with the old, 0 connected",
         ended.len()

@@ -1,6 +1,8 @@
 //! What an operator does by hand: prepare a new installation, create tenants, keys, Meta apps and numbers. Every
 //! operation may be repeated, but what makes something new (a tenant, a key, a verify token that was not given) makes another. The sandbox seeds itself with the same calls.
 
+pub mod copy;
+
 use shared::api::{ApiKey, hash};
 use shared::clock::Clock;
 use shared::domain::app::{MetaApp, SignupSettings};
@@ -14,7 +16,7 @@ use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
 use shared::secret::Secret;
-use shared::storage::{Hindrance, ReplayProgress, StorageError, Table};
+use shared::storage::{Hindrance, ReplayProgress, StorageError, Stored, Table};
 use shared::vault::{Context, Vault, VaultError, random_secret};
 
 /// Tenants read at a time.
@@ -280,8 +282,9 @@ impl Operator {
             for tenant in page.items {
                 for number in self.table.all_numbers(tenant.id).await? {
                     for broadcast in self.table.running(&number.id).await? {
-                        self.table.steer(&broadcast, BroadcastState::Paused).await?;
-                        paused.push(broadcast);
+                        if self.table.steer(&broadcast, BroadcastState::Paused).await? == Stored::New {
+                            paused.push(broadcast);
+                        }
                     }
                 }
             }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use operator::Operator;
+use operator::copy::copy_items;
 use shared::aws::AwsConfig;
 use shared::clock::{Clock, Timestamp};
 use shared::config::{optional, required};
@@ -109,6 +110,19 @@ enum Command {
     },
     /// Pause every broadcast that is under way, as a restored table needs it: nobody knows whom one reached since. Prints tenant and broadcast.
     PauseBroadcasts,
+    /// Copy items out of another table into the one in use (TABLE_NAME): out of a restored one, or into it out of the one before. Reads the
+    /// whole of the other. Knows nothing of erasures: what was erased comes back, and must be erased again.
+    CopyItems {
+        /// The other table's name.
+        #[arg(long)]
+        from: String,
+        /// How the partition key of the items begins, such as `CONV#900100200300501#`.
+        #[arg(long)]
+        begins: String,
+        /// Also what stands in the table in use.
+        #[arg(long)]
+        replace: bool,
+    },
     /// Read again what was received: it changes nothing twice. Needs INBOUND_QUEUE_URL. Prints the replay's id.
     Replay {
         /// archive: everything of the last 8 days; quarantine: what could not be used; dead-letters: what failed 5 times.
@@ -308,6 +322,17 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             let paused = operator.pause_broadcasts().await?;
             let lines = paused.iter().map(|broadcast| format!("{} {}", broadcast.tenant, broadcast.id));
             Ok(lines.chain([format!("{} paused", paused.len())]).collect::<Vec<_>>().join("\n"))
+        }
+        Command::CopyItems { from, begins, replace } => {
+            let to = required("TABLE_NAME")?;
+            if from == to {
+                return Err("--from: is the table in use".into());
+            }
+            if begins.is_empty() {
+                return Err("--begins: may not be empty".into());
+            }
+            let copied = copy_items(&aws.dynamodb(), (&from, &to), &begins, replace).await?;
+            Ok(format!("{} copied, {} stood there", copied.written, copied.stood))
         }
         Command::Replay { source, number, message, from, until } => {
             let source = match source {

@@ -342,8 +342,9 @@ struct GraphError {
     is_transient: Option<bool>,
     #[serde(default)]
     error_data: Option<ErrorData>,
+    /// Read as whatever it is: what only explains must not spoil what decides.
     #[serde(default)]
-    fbtrace_id: Option<String>,
+    fbtrace_id: serde_json::Value,
 }
 
 /// An object on most edges, a string on some.
@@ -365,7 +366,7 @@ impl GraphError {
         // Meta writes "(#131047) Re-engagement message".
         let message = self.message.unwrap_or_default();
         let title = message.strip_prefix(&format!("(#{}) ", self.code)).unwrap_or(&message).to_owned();
-        let trace = self.fbtrace_id.filter(|trace| trace.len() <= LONGEST_TRACE);
+        let trace = self.fbtrace_id.as_str().filter(|trace| trace.len() <= LONGEST_TRACE).map(str::to_owned);
         ProviderError { code: self.code, title, details, trace }
     }
 }
