@@ -1,6 +1,7 @@
 """Fills the sandbox, runs schemathesis with a tenant's key and with an operator's, and counts the cases."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -85,7 +86,8 @@ for name, key, choice in [
         "--seed", "7", "--workers", "1", "--no-shrink", "--suppress-health-check", "all", "--warnings", "off",
         "--report", "ndjson", "--report-ndjson-path", str(report), *choice,
     ]
-    ended = subprocess.run(command, capture_output=True, text=True)
+    hooks = {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(pathlib.Path(__file__).parent)}
+    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | hooks)
     (folder / f"{name}.txt").write_text(ended.stdout + ended.stderr)
     if ended.returncode != 0:
         print(ended.stdout[-6000:])
