@@ -370,3 +370,21 @@ impl GraphError {
         ProviderError { code: self.code, title, details, trace }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_explains_does_not_spoil_what_decides() {
+        let long = format!(r#""{}""#, "A".repeat(LONGEST_TRACE + 1));
+        for (trace, kept) in [(r#""AbcTrace""#, Some("AbcTrace")), ("7", None), ("null", None), (long.as_str(), None)] {
+            let body =
+                format!(r#"{{"error":{{"code":130429,"message":"(#130429) Rate limit hit","fbtrace_id":{trace}}}}}"#);
+            let CallFailure::TryLater(error) = failed(reqwest::StatusCode::BAD_REQUEST, body.as_bytes()) else {
+                panic!("{trace}: tried again later")
+            };
+            assert_eq!((error.code, error.title.as_str(), error.trace.as_deref()), (130_429, "Rate limit hit", kept));
+        }
+    }
+}
