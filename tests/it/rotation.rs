@@ -9,15 +9,16 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use futures_util::future::{join, join_all};
 use sandbox::meta::{BusinessAccount, BusinessNumber, Partner, StatusOrder};
+use sandbox::sandbox::seeded_account;
 use sandbox::stack::Functions;
 use serde_json::{Value, json};
 use shared::domain::app::MetaApp;
-use shared::domain::ids::MetaAppId;
+use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId};
 use shared::keyring::SystemSecretName;
 use shared::provider::meta::signature::{HEADER, sign};
 use shared::secret::Secret;
 
-use crate::harness::{APP, App, ask, call, to_customer};
+use crate::harness::{APP, App, NUMBER, WABA, ask, call};
 use crate::onboarding::{event, grant, post, shown, start};
 use crate::partner::{partner, with_credit};
 
@@ -154,7 +155,7 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
     let both = Instances::start().await;
     let operator = both.0.stack.operator.clone();
     let used = both.0.seed.api_key.clone();
-    let tenant = shared::domain::ids::TenantId::parse(&both.0.seed.tenant_id).unwrap();
+    let tenant = TenantId::parse(&both.0.seed.tenant_id).unwrap();
     let scopes = [shared::domain::tenant::Scope::Read];
     let unused = operator.create_key(Some(tenant), &scopes).await.unwrap();
     // Made under the new pepper, and used at once at an instance that remembers the old one.
@@ -183,7 +184,7 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
 async fn an_app_secret_is_replaced_and_no_message_is_lost_for_its_tokens_old_proof() {
     let app = App::start().await;
     let operator = app.stack.operator.clone();
-    let number = shared::domain::ids::PhoneNumberId::parse(crate::harness::NUMBER).unwrap();
+    let number = PhoneNumberId::parse(NUMBER).unwrap();
     let number = operator.table.number(&number).await.unwrap().unwrap();
     let id = MetaAppId::parse(APP).unwrap();
     let token = Secret::new(app.seed.access_token.clone());
@@ -221,69 +222,137 @@ async fn an_app_secret_is_replaced_and_no_message_is_lost_for_its_tokens_old_pro
     println!("rotation: app secret: 3 sends, 0 lost for a proof of the old one");
 }
 
-/// Sends `count` messages and delivers whatever Meta says of them; functions of both instances take turns.
-async fn conversation(both: &Instances, from: usize, count: usize) {
-    for index in from..from + count {
-        let functions = if index.is_multiple_of(2) { &both.0.functions } else { &both.1 };
-        let answer = both.0.api("POST", "/v1/messages", Some(to_customer(&format!("message {index}")))).await;
+/// Works, and replaces something as soon as it was used; tells the replacement whether the work still goes on.
+async fn replaced_in_use(work: impl Future<Output = ()>, used: impl Fn() -> usize, replace: impl AsyncFnOnce(bool)) {
+    let (before, worked) = (used(), Cell::new(false));
+    let work = async {
+        work.await;
+        worked.set(true);
+    };
+    let replacing = async {
+        while used() == before && !worked.get() {
+            tokio::task::yield_now().await;
+        }
+        replace(!worked.get()).await;
+    };
+    join(work, replacing).await;
+}
+
+fn customer(index: usize) -> String {
+    format!("1555{:07}", 3_000_000 + index)
+}
+
+/// A message to each of [`AT_ONCE`] customers, all under way together at both instances, and what Meta says of them.
+async fn messages(both: &Instances, replace: impl AsyncFnOnce(bool)) {
+    let message = |index: usize| {
+        let text = json!({"body": "Yes, from 10 to 18."});
+        let body = json!({"from": NUMBER, "to": format!("+{}", customer(index)), "type": "text", "text": text});
+        call(both.gateway(index), both.0.api_request("POST", "/v1/messages", Some(body), None))
+    };
+    for answer in Box::pin(join_all((0..AT_ONCE).map(message))).await {
         assert_eq!(answer.status, 202, "{}", answer.text);
-        Box::pin(functions.poll_outbound()).await;
-        both.0.deliver().await;
-        // The other one takes in what is said of it.
-        let functions = if index.is_multiple_of(2) { &both.1 } else { &both.0.functions };
-        while Box::pin(functions.poll_inbound()).await > 0 {}
-        both.0.advance(6);
     }
+    let work = async {
+        let mut worked = 1;
+        while worked > 0 {
+            let sent = Box::pin(join(both.0.functions.poll_outbound(), both.1.poll_outbound()));
+            let stored = Box::pin(join(both.0.functions.poll_inbound(), both.1.poll_inbound()));
+            let ((sent, stored), delivered) = Box::pin(join(join(sent, stored), both.0.deliver())).await;
+            worked = sent.0 + sent.1 + stored.0 + stored.1 + delivered;
+            // The number's rate lets so many go at one instant.
+            both.0.advance(1);
+        }
+    };
+    replaced_in_use(work, || both.0.meta.sent_count(), replace).await;
+    both.0.advance(AT_ONCE as i64);
 }
 
 fn total(both: &Instances, metric: &str) -> u64 {
     both.0.functions.metrics.total(metric) + both.1.metrics.total(metric)
 }
 
-#[tokio::test]
-async fn the_key_of_the_callback_data_and_an_access_token_are_replaced_and_no_status_is_missed() {
+/// Two instances, and [`AT_ONCE`] customers who may be answered.
+async fn with_customers() -> Instances {
     let both = Instances::start().await;
-    both.0.customer_writes("hello");
+    for index in 0..AT_ONCE {
+        let Value::Object(hello) = json!({"type": "text", "text": {"body": "hello"}}) else { unreachable!() };
+        both.0.meta.customer_writes(&customer(index), NUMBER, hello).unwrap();
+    }
     both.0.drain().await;
-    let sends = REQUESTS / 3 + 1;
-    conversation(&both, 0, sends / 4).await;
-    assert_eq!(both.0.stack.operator.rotate(SystemSecretName::CallbackMac).await.unwrap(), 2);
-    let fresh = both.0.seed.access_token.clone() + "-fresh";
-    both.0.meta.put_token(&fresh, sandbox::sandbox::seeded_account());
-    conversation(&both, sends / 4, sends / 4).await;
-    let mut number = both
-        .0
-        .stack
-        .operator
-        .table
-        .number(&shared::domain::ids::PhoneNumberId::parse(crate::harness::NUMBER).unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    number.display_phone_number = "15550001111".to_owned();
-    both.0.stack.operator.put_number(&number, &Secret::new(fresh.clone()), None).await.unwrap();
-    conversation(&both, sends / 4 * 2, sends - sends / 4 * 2).await;
-    assert_eq!(both.0.meta.sent_count(), sends);
+    both
+}
+
+#[tokio::test]
+async fn the_key_of_the_callback_data_is_replaced_and_no_status_is_missed() {
+    let both = with_customers().await;
+    let operator = &both.0.stack.operator;
+    for first in (0..REQUESTS).step_by(AT_ONCE) {
+        let replace = async |in_use: bool| {
+            if first == REPLACED {
+                assert!(in_use);
+                assert_eq!(operator.rotate(SystemSecretName::CallbackMac).await.unwrap(), 2);
+            }
+        };
+        messages(&both, replace).await;
+    }
+    assert_eq!(both.0.meta.sent_count(), REQUESTS);
     assert_eq!(total(&both, "send_failed") + total(&both, "send_unknown"), 0);
-    assert_eq!((total(&both, "status_applied"), total(&both, "status_foreign")), (3 * sends as u64, 0));
+    assert_eq!((total(&both, "status_applied"), total(&both, "status_foreign")), (3 * REQUESTS as u64, 0));
     let last = both.0.meta.sent().last().unwrap().biz_opaque_callback_data.clone().unwrap();
     assert!(last.starts_with("w2."), "{last}");
 
     // What was sent under the old key, and is reported only after it was dropped.
     both.0.meta.order_statuses(StatusOrder::Withheld);
-    conversation(&both, sends, 10).await;
-    assert!(both.0.stack.operator.rotate(SystemSecretName::CallbackMac).await.is_err(), "two at a time");
-    both.0.stack.operator.drop_previous(SystemSecretName::CallbackMac).await.unwrap();
-    both.0.stack.operator.rotate(SystemSecretName::CallbackMac).await.unwrap();
-    both.0.stack.operator.drop_previous(SystemSecretName::CallbackMac).await.unwrap();
+    messages(&both, async |_| ()).await;
+    assert!(operator.rotate(SystemSecretName::CallbackMac).await.is_err(), "two at a time");
+    operator.drop_previous(SystemSecretName::CallbackMac).await.unwrap();
+    operator.rotate(SystemSecretName::CallbackMac).await.unwrap();
+    operator.drop_previous(SystemSecretName::CallbackMac).await.unwrap();
     both.0.advance(301);
     both.0.meta.order_statuses(StatusOrder::Normal);
     both.0.drain().await;
-    assert_eq!((total(&both, "status_applied"), total(&both, "status_foreign")), (3 * sends as u64, 30));
+    let old = total(&both, "status_foreign");
+    println!("rotation: callback key: {} statuses, 0 missed; then {old} of the old, 0 accepted", 3 * REQUESTS);
+    assert_eq!((total(&both, "status_applied"), old), (3 * REQUESTS as u64, 3 * AT_ONCE as u64));
+}
+
+#[tokio::test]
+async fn an_access_token_is_replaced_and_no_send_is_refused() {
+    let both = with_customers().await;
+    let id = PhoneNumberId::parse(NUMBER).unwrap();
+    let number = both.0.stack.operator.table.number(&id).await.unwrap().unwrap();
+    let old = both.0.seed.access_token.clone();
+    let fresh = format!("{old}-fresh");
+    both.0.meta.put_token(&fresh, seeded_account());
+    let store =
+        async |token: &str| both.0.stack.operator.put_number(&number, &Secret::new(token.to_owned()), None).await;
+    for first in (0..REQUESTS).step_by(AT_ONCE) {
+        let replace = async |in_use: bool| {
+            if first == REPLACED {
+                assert!(in_use);
+                store(&fresh).await.unwrap();
+            }
+            // More than five minutes later the business takes the old one back.
+            if first == SWITCHED {
+                both.0.meta.withdraw_tokens(WABA);
+                both.0.meta.put_token(&fresh, seeded_account());
+            }
+        };
+        messages(&both, replace).await;
+    }
+    assert_eq!(both.0.meta.sent_count(), REQUESTS);
+    assert_eq!(total(&both, "send_failed") + total(&both, "send_unknown"), 0);
+    store(&old).await.unwrap();
+    both.0.advance(301);
+    for _ in 0..5 {
+        messages(&both, async |_| ()).await;
+    }
+    let accepted = both.0.meta.sent_count() - REQUESTS;
     println!(
-        "rotation: callback key and access token: {} statuses, 0 missed; then 30 of the old, 0 accepted",
-        3 * sends
+        "rotation: access token: {REQUESTS} sends, 0 refused; then {} with the old, {accepted} accepted",
+        5 * AT_ONCE
     );
+    assert_eq!(accepted, 0);
 }
 
 /// Businesses that sign up at once, and steps that both instances take at once; the token is replaced while they use it.
@@ -304,22 +373,13 @@ async fn signups(both: &Instances, numbers: std::ops::Range<usize>, replace: imp
         post(&both.0, &started, json!({"code": code, "event": event("FINISH", &ids)})).await;
         begun.push(started);
     }
-    let (used, worked) = (|| both.0.meta.calls_of("assigned_users"), Cell::new(false));
-    let before = used();
     let work = async {
         for _ in 0..10 {
             while Box::pin(join(both.0.functions.poll_onboarding(), both.1.poll_onboarding())).await != (0, 0) {}
             both.0.advance(60);
         }
-        worked.set(true);
     };
-    let replacing = async {
-        while used() == before && !worked.get() {
-            tokio::task::yield_now().await;
-        }
-        replace(!worked.get()).await;
-    };
-    join(work, replacing).await;
+    replaced_in_use(work, || both.0.meta.calls_of("assigned_users"), replace).await;
     let mut ended = Vec::new();
     for started in begun {
         ended.push(shown(&both.0, &started).await);
@@ -329,7 +389,7 @@ async fn signups(both: &Instances, numbers: std::ops::Range<usize>, replace: imp
 
 #[tokio::test]
 async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
-    const SIGNUPS: usize = 120;
+    const SIGNUPS: usize = 15 * AT_ONCE;
     let both = Instances::start().await;
     with_credit(&both.0).await;
     let old = partner().tokens;
