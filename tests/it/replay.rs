@@ -106,6 +106,25 @@ async fn one_message_one_number_and_a_time_range() {
 }
 
 #[tokio::test]
+async fn a_replay_tells_which_time_it_reads_and_that_is_no_more_than_what_is_kept() {
+    let app = App::start().await;
+    let asked = json!({"source": "archive", "from": "2026-01-01T00:00:00Z", "until": "2026-11-20T12:30:00Z"});
+    let answer = replay(&app, asked).await;
+    let now: jiff::Timestamp = app.clock.now();
+    let kept = format!("{:.3}", now - SignedDuration::from_hours(8 * 24));
+    for _ in 0..2 {
+        let id = answer.json()["id"].as_str().unwrap().to_owned();
+        let shown = app.api("GET", &format!("/v1/replays/{id}"), None).await.json();
+        assert_eq!(shown["from"], kept, "{shown}");
+        assert!(shown["until"].as_str().unwrap() <= "2026-11-20T12:30:00.000Z", "{shown}");
+        assert_eq!((&answer.json()["from"], &answer.json()["until"]), (&shown["from"], &shown["until"]));
+        app.drain().await;
+    }
+    let whole = replay_as_operator(&app, &json!({"source": "dead_letters"})).await.json();
+    assert_eq!((&whole["from"], &whole["until"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
 async fn what_is_lost_from_the_table_comes_back_from_the_archive() {
     let app = App::start().await;
     app.webhook(text_from("wamid.a", CUSTOMER)).await;

@@ -32,6 +32,10 @@ pub(crate) struct ReplayRequest {
 pub(crate) struct ReplayJson {
     id: String,
     status: &'static str,
+    /// When what it reads was received: no earlier than what is still kept. Null for dead letters, which are read whole.
+    from: Option<Moment>,
+    /// Before this.
+    until: Option<Moment>,
     read: i64,
     queued: i64,
     done_at: Option<Moment>,
@@ -42,6 +46,8 @@ impl ReplayJson {
         Self {
             id: id.to_string(),
             status: if progress.done_at.is_some() { "done" } else { "running" },
+            from: progress.period.map(|(from, _)| Moment(from)),
+            until: progress.period.map(|(_, until)| Moment(until)),
             read: progress.read,
             queued: progress.queued,
             done_at: progress.done_at.map(Moment),
@@ -57,7 +63,7 @@ pub(crate) async fn start(
     Said(request): Said<ReplayRequest>,
 ) -> Result<(StatusCode, Json<ReplayJson>), Problem> {
     let job = job(&deps, tenant, &request).await?;
-    let progress = ReplayProgress { tenant, read: 0, queued: 0, done_at: None };
+    let progress = ReplayProgress { tenant, period: job.period(), read: 0, queued: 0, done_at: None };
     deps.table.put_replay(job.id, &progress).await?;
     let text = job.encode().map_err(|_| Problem::unavailable())?;
     deps.inbound.send(text, ReplayJob::GROUP).await?;

@@ -34,7 +34,8 @@ pub(crate) async fn run(deps: &Deps, mut job: ReplayJob, deadline: Timestamp) ->
         }
     };
     let done_at = done.then(|| deps.clock.now());
-    let progress = ReplayProgress { tenant: job.tenant, read: job.read, queued: job.queued, done_at };
+    let progress =
+        ReplayProgress { tenant: job.tenant, period: job.period(), read: job.read, queued: job.queued, done_at };
     if let Err(error) = deps.table.put_replay(job.id, &progress).await {
         tracing::error!(event = "replay.not_noted", replay = %job.id, %error);
         return Outcome::Failed;

@@ -300,7 +300,7 @@ impl Operator {
     /// # Errors
     /// When AWS does not answer.
     pub async fn start_replay(&self, inbound: &Queue, job: &ReplayJob) -> Result<(), OperatorError> {
-        let progress = ReplayProgress { tenant: job.tenant, read: 0, queued: 0, done_at: None };
+        let progress = ReplayProgress { tenant: job.tenant, period: job.period(), read: 0, queued: 0, done_at: None };
         self.table.put_replay(job.id, &progress).await?;
         let text = job.encode().map_err(|_| OperatorError::BadJob)?;
         Ok(inbound.send(text, ReplayJob::GROUP).await?)

@@ -363,7 +363,10 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
         Command::ReplayStatus { id } => {
             let progress = operator.replay(ReplayId::parse(&id)?).await?.ok_or("there is no such replay")?;
             let state = if progress.done_at.is_some() { "done" } else { "running" };
-            Ok(format!("{state}: {} read, {} queued again", progress.read, progress.queued))
+            let of = progress
+                .period
+                .map_or(String::new(), |(from, until)| format!(", of what came from {from} until {until}"));
+            Ok(format!("{state}: {} read, {} queued again{of}", progress.read, progress.queued))
         }
     }
 }

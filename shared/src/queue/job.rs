@@ -244,6 +244,12 @@ impl ReplayJob {
         }
     }
 
+    /// From when on, and until before when, what it reads was received; `None` for dead letters, which are read whole.
+    #[must_use]
+    pub fn period(&self) -> Option<(Timestamp, Timestamp)> {
+        (self.source != ReplaySource::DeadLetters).then_some((self.from, self.until))
+    }
+
     /// The group that replays and what they queue share in the inbound queue, so that they do not delay what comes in
     /// now.
     pub const GROUP: &'static str = "replay";
