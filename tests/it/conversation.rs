@@ -38,6 +38,18 @@ async fn a_customer_writes_and_reads_the_answer() {
     assert_eq!(question["text"]["body"], "Are you open on Sunday? \u{1F44B} äß/\"");
     assert_eq!(answer["id"], accepted.json()["id"]);
     assert_eq!(answer["status"], "read");
+    let one = async |message: &Value| {
+        let path = format!("/v1/conversations/{}/messages/", conversation["id"].as_str().unwrap());
+        app.api("GET", &(path + message["id"].as_str().unwrap()), None).await.json()
+    };
+    assert_eq!(&one(question).await, question, "what the customer wrote, by itself");
+    let mut alone = one(answer).await;
+    assert_eq!((&alone["evidence"], &alone["attempts"]), (&"status".into(), &1.into()));
+    assert!(alone["last_attempt_at"].is_string());
+    let asked = alone.as_object_mut().unwrap();
+    assert_eq!(asked.remove("on_unknown"), Some("hold".into()));
+    assert!(asked.remove("send_before").is_some());
+    assert_eq!(&alone, answer);
     assert_eq!(answer["context"]["message_id"], wamid);
     assert_eq!(answer["attempts"], 1);
     assert_eq!(answer["pricing"]["category"], "service");

@@ -369,12 +369,16 @@ async fn a_person_settles_a_doubt_and_a_late_status_still_wins() {
             let path = format!("{}/settle", path_of(&accepted));
             app.api("POST", &path, Some(json!({"outcome": outcome}))).await
         };
+        let evidence = async || app.api("GET", &path_of(&accepted), None).await.json()["evidence"].clone();
+        assert_eq!(evidence().await, Value::Null);
         assert_eq!(settle("maybe").await.json()["field"], "outcome");
-        assert_eq!(settle(outcome).await.json()["status"], shown);
+        let settled = settle(outcome).await.json();
+        assert_eq!((&settled["status"], &settled["evidence"]), (&json!(shown), &json!("person")));
         assert_eq!(settle(outcome).await.status, StatusCode::CONFLICT, "settled once");
         app.meta.order_statuses(StatusOrder::Normal);
         app.drain().await;
         assert_eq!(app.only_status().await, "read");
+        assert_eq!(evidence().await, "status");
     }
 }
 
@@ -414,8 +418,8 @@ async fn held_for_quality_is_sent_and_said_so() {
     app.recover().await;
     let shown = app.api("GET", &path_of(&accepted), None).await.json();
     assert_eq!(
-        (shown["status"].as_str(), shown["held_for_quality"].as_bool()),
-        (Some("accepted"), Some(true)),
+        (shown["status"].as_str(), shown["evidence"].as_str(), shown["held_for_quality"].as_bool()),
+        (Some("accepted"), Some("wamid"), Some(true)),
         "{shown}"
     );
     app.meta.order_statuses(StatusOrder::Normal);

@@ -72,6 +72,17 @@ pub(crate) struct Message {
     /// Of what was sent through us.
     #[schema(required = false)]
     attempts: u32,
+    /// Of what was sent through us: when it was last tried. Earlier times are not kept.
+    last_attempt_at: Option<Moment>,
+    /// Of what was sent through us, how it is known what became of it: `status` (Meta reported), `wamid` (Meta named its id), `refusal`
+    /// (Meta refused it), `person` (somebody settled a doubt), or null: it is not known, or it was never tried.
+    evidence: Option<String>,
+    /// Of a single message that was sent through us: until when it may be sent.
+    #[schema(required = false)]
+    send_before: Moment,
+    /// Of a single message that was sent through us: `hold`, `resend_once`, `fail`.
+    #[schema(required = false)]
+    on_unknown: String,
     /// Of what was sent through us: when each step was first reported.
     #[schema(required = false)]
     statuses: StatusesJson,

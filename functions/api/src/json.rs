@@ -11,7 +11,7 @@ use shared::domain::conversation::Conversation;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ConversationId, OutboundId};
 use shared::domain::message::{Forwarded, MessageContext};
-use shared::domain::outbound::{SendFacts, SendState, ShownState};
+use shared::domain::outbound::{Evidence, Intent, SendFacts, SendState, ShownState};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::policy::Reason;
 use shared::domain::status::Status;
@@ -194,6 +194,13 @@ pub(crate) struct ShownReactionJson {
 pub(crate) struct OutboundJson {
     wamid: Option<String>,
     attempts: u32,
+    last_attempt_at: Option<Moment>,
+    evidence: Option<&'static str>,
+    /// Of a single message only: until when it may be sent, and what happens when nobody knows whether it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send_before: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_unknown: Option<&'static str>,
     statuses: StatusesJson,
     pub(crate) error: Option<ErrorJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,6 +231,16 @@ pub(crate) struct ErrorJson {
 }
 
 impl MessageJson {
+    /// One that was sent through us, with what its caller asked for.
+    pub(crate) fn of_ours(message: StoredMessage, intent: &Intent) -> Self {
+        let mut shown = Self::new(message);
+        if let Some(outbound) = &mut shown.outbound {
+            outbound.send_before = Some(Moment(intent.send_before));
+            outbound.on_unknown = Some(intent.on_unknown.as_str());
+        }
+        shown
+    }
+
     pub(crate) fn new(message: StoredMessage) -> Self {
         let (kind, content, unknown) = match message.body {
             Body::Theirs(Content::Unknown(unknown)) => (unknown.kind, None, raw(unknown.raw)),
@@ -288,6 +305,10 @@ impl OutboundJson {
         let at = |status| facts.times.at(status).map(Moment);
         Self {
             attempts: facts.claim.map_or(0, |claim| claim.attempt),
+            last_attempt_at: facts.claim.map(|claim| Moment(claim.claimed_at())),
+            evidence: facts.evidence().map(Evidence::as_str),
+            send_before: None,
+            on_unknown: None,
             statuses: StatusesJson {
                 sent_at: at(Status::Sent),
                 delivered_at: at(Status::Delivered),

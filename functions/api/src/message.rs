@@ -1,4 +1,4 @@
-//! One outbound message: read, taken back, settled by a person.
+//! One message: read, and of what was sent through us taken back, or settled by a person.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use axum::extract::State;
 use serde::Deserialize;
 use shared::api::{Caller, Ids, Read, Refusals, Said, Send};
 use shared::domain::event::ProviderError;
-use shared::domain::ids::{ConversationId, OutboundId, TenantId};
-use shared::domain::outbound::{SendFacts, SendState};
+use shared::domain::ids::{ConversationId, MessageId, OutboundId, TenantId};
+use shared::domain::outbound::{Intent, SendFacts, SendState};
 use shared::http::Problem;
 use shared::storage::Ending;
 use utoipa::ToSchema;
@@ -17,15 +17,21 @@ use crate::Deps;
 use crate::described::Message;
 use crate::json::MessageJson;
 
-/// One message that was sent through us, with its attempts and statuses.
+/// One message: of what was sent through us with its attempts, its statuses and what proves them.
 #[utoipa::path(get, path = "/v1/conversations/{id}/messages/{message}", tag = "Conversations", operation_id = "getMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = Message), Refusals), security(("key" = ["read"])))]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Ids(conversation, id): Ids<ConversationId, OutboundId>,
+    Ids(conversation, id): Ids<ConversationId, MessageId>,
 ) -> Result<Json<MessageJson>, Problem> {
-    find(&deps, tenant, &conversation, id).await?;
-    shown(&deps, &conversation, id).await
+    match id {
+        MessageId::Outbound(id) => shown(&deps, tenant, &conversation, id).await,
+        MessageId::Inbound(wamid) => {
+            deps.access.conversation_of(tenant, &conversation).await?;
+            let found = deps.table.foreign_message(&conversation, &wamid).await?;
+            found.map(|message| Json(MessageJson::new(message))).ok_or_else(Problem::not_found)
+        }
+    }
 }
 
 /// Takes a message back that nobody has tried yet.
@@ -35,7 +41,7 @@ pub(crate) async fn cancel(
     Caller { tenant, key, .. }: Caller<Send>,
     Ids(conversation, id): Ids<ConversationId, OutboundId>,
 ) -> Result<Json<MessageJson>, Problem> {
-    let facts = find(&deps, tenant, &conversation, id).await?;
+    let (_, facts) = find(&deps, tenant, &conversation, id).await?;
     let ended = deps.table.end(&conversation, id, &Ending::Cancelled, deps.clock.now()).await?;
     if !ended && facts.state != SendState::Cancelled {
         let title = "The message is not waiting any more.";
@@ -43,7 +49,7 @@ pub(crate) async fn cancel(
     }
     deps.access.note(Some(tenant), &key, "message.cancelled", &id.to_string()).await?;
     deps.metrics.count("cancelled", "api", 1);
-    shown(&deps, &conversation, id).await
+    shown(&deps, tenant, &conversation, id).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -64,7 +70,7 @@ pub(crate) async fn settle(
     find(&deps, tenant, &conversation, id).await?;
     let ending = match request.outcome.as_str() {
         "sent" => Ending::SaidSent,
-        "not_sent" => Ending::GivenUp(ProviderError::ours("settled_not_sent", "a person says that it was not sent")),
+        "not_sent" => Ending::GivenUp(ProviderError::settled()),
         _ => return Err(Problem::invalid("outcome", "must be sent or not_sent")),
     };
     if !deps.table.end(&conversation, id, &ending, deps.clock.now()).await? {
@@ -73,7 +79,7 @@ pub(crate) async fn settle(
     }
     deps.access.note(Some(tenant), &key, "message.settled", &id.to_string()).await?;
     deps.metrics.count("unknown_resolved", "person", 1);
-    shown(&deps, &conversation, id).await
+    shown(&deps, tenant, &conversation, id).await
 }
 
 /// A message of ours; what is another tenant's is as if it did not exist.
@@ -82,12 +88,18 @@ async fn find(
     tenant: TenantId,
     conversation: &ConversationId,
     id: OutboundId,
-) -> Result<SendFacts, Problem> {
+) -> Result<(Intent, SendFacts), Problem> {
     let found = deps.table.intent(conversation, id).await?;
-    found.filter(|(intent, _)| intent.tenant == tenant).map(|(_, facts)| facts).ok_or_else(Problem::not_found)
+    found.filter(|(intent, _)| intent.tenant == tenant).ok_or_else(Problem::not_found)
 }
 
-async fn shown(deps: &Deps, conversation: &ConversationId, id: OutboundId) -> Result<Json<MessageJson>, Problem> {
+async fn shown(
+    deps: &Deps,
+    tenant: TenantId,
+    conversation: &ConversationId,
+    id: OutboundId,
+) -> Result<Json<MessageJson>, Problem> {
+    let (intent, _) = find(deps, tenant, conversation, id).await?;
     let found = deps.table.message(conversation, id).await?;
-    found.map(|message| Json(MessageJson::new(message))).ok_or_else(Problem::not_found)
+    found.map(|message| Json(MessageJson::of_ours(message, &intent))).ok_or_else(Problem::not_found)
 }

@@ -148,6 +148,15 @@ impl ProviderError {
         Self { code: Self::OURS, title: title.to_owned(), details: Some(details.to_owned()), trace: None }
     }
 
+    /// The title of what a person said was not sent.
+    pub const SETTLED: &str = "settled_not_sent";
+
+    /// A person settled a doubt.
+    #[must_use]
+    pub fn settled() -> Self {
+        Self::ours(Self::SETTLED, "a person says that it was not sent")
+    }
+
     /// A worker claimed the message and was never heard of again.
     #[must_use]
     pub fn worker_died() -> Self {

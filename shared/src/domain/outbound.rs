@@ -211,6 +211,50 @@ pub struct SendFacts {
     pub held: bool,
 }
 
+/// How it is known what became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// The provider reported a status of it.
+    Status,
+    /// The provider named its id: in its answer, its history, or by what the customer quoted.
+    Wamid,
+    /// The provider refused it.
+    Refusal,
+    /// A person settled the doubt.
+    Person,
+}
+
+impl Evidence {
+    /// Its stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Wamid => "wamid",
+            Self::Refusal => "refusal",
+            Self::Person => "person",
+        }
+    }
+}
+
+impl SendFacts {
+    /// The strongest proof of what became of the message; `None` while that is not known, and where nobody tried.
+    #[must_use]
+    pub fn evidence(&self) -> Option<Evidence> {
+        let failed = self.state == SendState::Failed;
+        let error = self.error.as_ref().filter(|_| failed);
+        if Status::ALL.into_iter().any(|status| self.times.at(status).is_some()) {
+            Some(Evidence::Status)
+        } else if self.wamid.is_some() {
+            Some(Evidence::Wamid)
+        } else if self.state == SendState::Sent || error.is_some_and(|error| error.title == ProviderError::SETTLED) {
+            Some(Evidence::Person)
+        } else {
+            error.filter(|error| error.is_the_providers()).map(|_| Evidence::Refusal)
+        }
+    }
+}
+
 /// The one word shown for an outbound message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownState {
