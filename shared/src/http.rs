@@ -54,6 +54,14 @@ impl Problem {
         Self { meta_code: Some(meta_code), ..Self::invalid(field, rule) }
     }
 
+    /// Names its field as it stands in a body that is `parent` itself, and not a part of one.
+    #[must_use]
+    pub fn without_parent(mut self, parent: &str) -> Self {
+        let inner = |field: &String| field.strip_prefix(parent)?.strip_prefix('.').map(str::to_owned);
+        self.field = self.field.as_ref().and_then(inner).or(self.field);
+        self
+    }
+
     /// 413: the request body is larger than [`crate::limits::API_BODY_MAX`].
     #[must_use]
     pub fn too_large() -> Self {

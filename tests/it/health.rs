@@ -177,4 +177,12 @@ async fn the_throughput_that_meta_names_is_the_pace_of_the_number() {
         let standing = app.stack.operator.table.standing(&known).await.unwrap();
         assert_eq!(known.rate(&standing), rate);
     }
+    let shown = app.api("GET", &format!("/v1/numbers/{NEW}"), None).await.json();
+    let states = shown["states"].as_array().unwrap();
+    for aspect in ["throughput", "quality_rating", "messaging_limit", "name_status"] {
+        assert!(
+            states.iter().any(|state| state["aspect"] == aspect && state["state"].is_string()),
+            "{aspect}: {shown:#}"
+        );
+    }
 }

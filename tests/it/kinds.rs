@@ -445,6 +445,12 @@ async fn a_reply_quotes_and_a_message_is_read_and_an_answer_announced() {
     let mark = async |body: Value| app.api("POST", &format!("/v1/conversations/{id}/read"), Some(body)).await.status;
     assert_eq!(mark(json!({"message_id": wamid})).await, StatusCode::ACCEPTED);
     assert_eq!(mark(json!({"message_id": wamid, "typing": true})).await, StatusCode::ACCEPTED);
+    let unseen = json!({"message_id": wamid, "typing": true, "at_meta": false});
+    assert_eq!(
+        mark(unseen).await,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "an answer is announced to who sees that it was read"
+    );
     app.drain().await;
     let plain = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
     let mut typing = plain.clone();

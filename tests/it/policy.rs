@@ -68,7 +68,11 @@ async fn a_message_that_waited_until_the_window_closed_is_not_sent_or_a_template
         if fallback {
             let path = format!("/v1/numbers/{NUMBER}/fallback-template");
             let set = json!({"name": "we_answered", "language": {"code": "en_US"}});
+            let wrong = json!({"name": "We answered", "language": {"code": "en_US"}});
+            assert_eq!(app.api("PUT", &path, Some(wrong)).await.json()["field"], "name");
             assert_eq!(app.api("PUT", &path, Some(set)).await.status, StatusCode::NO_CONTENT);
+            let shown = app.api("GET", &format!("/v1/numbers/{NUMBER}"), None).await.json();
+            assert_eq!(shown["fallback_template"]["name"], "we_answered", "{shown}");
         }
         app.advance(23 * 3_600);
         assert_eq!(app.send("in time", None).await.status, StatusCode::ACCEPTED);

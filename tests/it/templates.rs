@@ -110,6 +110,8 @@ async fn a_template_is_created_edited_shown_and_deleted_at_meta() {
         .await;
     assert_eq!((early.status.as_u16(), &early.json()["code"]), (409, &json!("meta_refused")), "under review");
 
+    let empty = app.api("POST", &path("/table_ready.en_US/preview"), Some(json!({"components": []}))).await.json();
+    assert!(empty["field"].as_str().unwrap().starts_with("components"), "{empty}");
     let filled = json!({"components": [
         {"type": "body", "parameters": [{"type": "text", "parameter_name": "first_name", "text": "Grace"}]},
         {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "lunch"}]}]});

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use shared::api::{Caller, Id, Manage, Refusals, Said};
 use shared::domain::ids::PhoneNumberId;
+use shared::domain::number::Number;
 use shared::domain::outgoing::{Outgoing, Template};
 use shared::http::Problem;
 
@@ -23,14 +24,20 @@ pub(crate) async fn put(
     Said(request): Said<Value>,
 ) -> Result<StatusCode, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    let mut said = Outgoing::read("template", request)?;
-    files(&deps, number.tenant, &mut said).await?;
-    let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
-    look_up(&deps, &number, &template).await?.check(&template)?;
+    // The whole body is the template.
+    let template = template(&deps, &number, request).await.map_err(|problem| problem.without_parent("template"))?;
     deps.table.put_fallback(&number, Some(&template)).await?;
     deps.numbers.forget(&number.id);
     deps.access.note(Some(tenant), &key, "number.fallback_set", &id.to_string()).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn template(deps: &Deps, number: &Number, request: Value) -> Result<Template, Problem> {
+    let mut said = Outgoing::read("template", request)?;
+    files(deps, number.tenant, &mut said).await?;
+    let Outgoing::Template(template) = said else { return Err(Problem::invalid("template", "must be a template")) };
+    look_up(deps, number, &template).await?.check(&template)?;
+    Ok(template)
 }
 
 /// Nothing is sent any more instead of a message that comes too late.

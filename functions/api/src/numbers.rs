@@ -14,6 +14,7 @@ use shared::domain::contact::ContactCard;
 use shared::domain::conversation::Conversation;
 use shared::domain::ids::{ConversationId, PhoneNumberId};
 use shared::domain::number::Number;
+use shared::domain::outgoing::Template;
 use shared::domain::phone::PhoneNumber;
 use shared::http::Problem;
 use shared::storage::{HistoryPhase, StoredKept};
@@ -42,6 +43,8 @@ pub(crate) struct NumberDetailJson {
     #[serde(flatten)]
     number: NumberJson,
     settings: SettingsJson,
+    /// What is sent instead of a free-form message that comes too late.
+    fallback_template: Option<Template>,
     states: Vec<StateJson>,
     account_states: Vec<StateJson>,
     history: Vec<PhaseJson>,
@@ -156,6 +159,7 @@ pub(crate) async fn get(
         Json(NumberDetailJson {
             number: NumberJson::new(&number),
             settings: SettingsJson::new(&number.settings),
+            fallback_template: number.fallback.clone(),
             states: states.into_iter().map(StateJson::new).collect(),
             account_states: account_states.into_iter().map(StateJson::new).collect(),
             history: history.into_iter().map(phase).collect(),

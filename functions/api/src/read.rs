@@ -43,6 +43,12 @@ pub(crate) async fn read(
         Some(at_meta) => at_meta,
         None => deps.cached_number(tenant, id.number()).await?.is_none_or(|number| number.settings.read_receipts),
     };
+    if request.typing && !at_meta {
+        return Err(Problem::invalid(
+            "typing",
+            "needs `at_meta`: who does not see that it is read sees no answer coming",
+        ));
+    }
     let Some(message) = request.message_id else {
         if at_meta {
             return Err(Problem::invalid("message_id", "is required unless `at_meta` is false"));

@@ -327,7 +327,7 @@ pub(crate) async fn preview(
     let definition = Definition::read(known.named, &components.ok_or_else(not_fetched)?);
     let language = Language { code: template.language, policy: None };
     let sent = Template { name: template.name, language, components: request.components };
-    definition.check(&sent)?;
+    definition.check(&sent).map_err(|broken| Problem::from(broken).without_parent("template"))?;
     let filled = definition.fill(&sent);
     let buttons = filled.buttons.into_iter().map(|(text, url)| PreviewButtonJson { text, url }).collect();
     Ok(Json(PreviewJson { header: filled.header, body: filled.body, footer: filled.footer, buttons }))

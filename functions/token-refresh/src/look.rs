@@ -121,26 +121,35 @@ async fn of_number(
     note_limits(deps, id, number, now).await
 }
 
-/// What Meta allows becomes a state of the number: the pace follows it.
+/// What Meta allows and thinks becomes states of the number: the pace follows its throughput, people see the rest.
 async fn note_limits(
     deps: &Deps,
     id: &PhoneNumberId,
     number: &AccountNumber,
     now: Timestamp,
 ) -> Result<(), RefreshError> {
-    let Some(throughput) = &number.throughput else { return Ok(()) };
-    let change = StateChange {
-        subject: Subject::Number(id.clone()),
-        aspect: Aspect::Throughput,
-        key: None,
-        word: throughput.level.clone(),
-        until: None,
-        detail: "{}".to_owned(),
-        at: now,
-        timed: true,
-        alert: None,
-    };
-    Ok(deps.table.put_state(&change).await?)
+    let told = [
+        (Aspect::Throughput, number.throughput.as_ref().map(|throughput| &throughput.level)),
+        (Aspect::QualityRating, number.quality_rating.as_ref()),
+        (Aspect::MessagingLimit, number.messaging_limit_tier.as_ref()),
+        (Aspect::NameStatus, number.name_status.as_ref()),
+    ];
+    for (aspect, word) in told {
+        let Some(word) = word else { continue };
+        let change = StateChange {
+            subject: Subject::Number(id.clone()),
+            aspect,
+            key: None,
+            word: word.clone(),
+            until: None,
+            detail: "{}".to_owned(),
+            at: now,
+            timed: true,
+            alert: None,
+        };
+        deps.table.put_state(&change).await?;
+    }
+    Ok(())
 }
 
 fn limits(number: &AccountNumber) -> Finding {

@@ -78,6 +78,12 @@ aspects! {
     Quality = "quality",
     /// The number's throughput.
     Throughput = "throughput",
+    /// What the provider thinks of the number, as its daily look shows it.
+    QualityRating = "quality_rating",
+    /// How many people may be written to first in a day, as the daily look shows it.
+    MessagingLimit = "messaging_limit",
+    /// Whether the name that customers see is approved, as the daily look shows it.
+    NameStatus = "name_status",
     /// The number's display name.
     DisplayName = "display_name",
     /// The number's two-step PIN.
