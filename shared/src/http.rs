@@ -8,6 +8,39 @@ use utoipa::ToSchema;
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// The codes of problems, besides the reasons for which a message may not be sent ([`crate::domain::policy::Reason`]).
+pub const CODES: [&str; 29] = [
+    "app_not_known",
+    "being_erased",
+    "body_too_large",
+    "broadcast_ended",
+    "changed_meanwhile",
+    "exchange_in_progress",
+    "foreign_origin",
+    "idempotency_key_reused",
+    "invalid_request",
+    "meta_not_reached",
+    "meta_refused",
+    "method_not_allowed",
+    "no_token",
+    "not_fetched",
+    "not_found",
+    "not_in_doubt",
+    "not_queued",
+    "not_reachable",
+    "not_retryable",
+    "not_signed",
+    "nothing_to_choose",
+    "onboarding_expired",
+    "recipients_gone",
+    "scope_missing",
+    "taken",
+    "tenant_leaving",
+    "too_many_requests",
+    "unauthorized",
+    "unavailable",
+];
+
 /// What went wrong, for a program (`code`) and for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {

@@ -284,3 +284,49 @@ fn the_table_of_statuses_is_the_codes() {
     assert_eq!(table.lines().filter(|line| line.ends_with(" |")).count(), 32, "31 sets and the header");
     is_the_codes(STATUSES, &table);
 }
+
+/// Codes as they stand where problems are made, `conflict("…` and `Problem::new(StatusCode::…, "…`.
+fn codes_of(folder: &Path, codes: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            codes_of(&path, codes);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text: String =
+                std::fs::read_to_string(&path).unwrap().chars().filter(|letter| !letter.is_whitespace()).collect();
+            let made = text.split("conflict(\"").skip(1);
+            let named = text
+                .split("::new(StatusCode::")
+                .skip(1)
+                .filter_map(|rest| rest.split_once(",\""))
+                .filter(|(status, _)| status.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'));
+            codes.extend(
+                made.chain(named.map(|(_, rest)| rest)).filter_map(|rest| rest.split('"').next()).map(str::to_owned),
+            );
+        }
+    }
+}
+
+#[test]
+fn every_problem_code_and_an_example_of_each_body_are_in_the_description() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut made = BTreeSet::new();
+    codes_of(&root.join("functions"), &mut made);
+    codes_of(&root.join("shared/src"), &mut made);
+    assert_eq!(made, shared::http::CODES.into_iter().map(str::to_owned).collect());
+    let description = sandbox::stack::description();
+    let shown = &description["components"]["schemas"]["Problem"]["properties"]["code"]["examples"];
+    let shown: BTreeSet<&str> = shown.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    assert!(made.iter().all(|code| shown.contains(code.as_str())));
+    assert!(Reason::ALL.into_iter().all(|reason| shown.contains(reason.as_str())));
+    let methods =
+        description["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values());
+    let mut bodies = 0;
+    for operation in methods {
+        if let Some(body) = operation.pointer("/requestBody/content/application~1json") {
+            assert!(body["example"].is_object(), "{}", operation["operationId"]);
+            bodies += 1;
+        }
+    }
+    assert!(bodies > 20, "{bodies}");
+}

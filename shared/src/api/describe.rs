@@ -4,7 +4,12 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::Refusals;
+use crate::domain::policy::Reason;
 
+/// A body for each operation that takes JSON, by its name: what its route accepts in the sandbox, once what it is about exists (`tests/it/matrix.rs`).
+const EXAMPLES: &str = include_str!("examples.json");
+/// What headers must look like, by their names.
+const HEADERS: [(&str, &str); 2] = [("Idempotency-Key", "^[\\x20-\\x7E]{1,255}$"), ("If-Match", "^\"[0-9]{1,9}\"$")];
 /// Ends the names of our answers' types in Rust, not in the description.
 const SUFFIX: &str = "Json";
 /// How a reference to a schema begins.
@@ -32,6 +37,11 @@ pub fn describe(parts: impl IntoIterator<Item = OpenApi>) -> Value {
         }
     }
     describe_answers(&mut paths);
+    describe_requests(&mut paths);
+    if let Some(code) = schemas.get_mut("Problem").and_then(|problem| problem.pointer_mut("/properties/code")) {
+        let reasons = Reason::ALL.into_iter().map(Reason::as_str);
+        code["examples"] = crate::http::CODES.into_iter().chain(reasons).collect();
+    }
     let responses: Map<String, Value> = Refusals::ALL.into_iter().chain(Refusals::META).map(response).collect();
     let mut description = json!({
         "openapi": "3.1.0",
@@ -71,6 +81,23 @@ fn response((_, name, meaning): (&str, &str, &str)) -> (String, Value) {
         response["headers"] = json!({"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}});
     }
     (name.to_owned(), response)
+}
+
+/// An example for each body, a form for each header.
+fn describe_requests(paths: &mut Map<String, Value>) {
+    let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        let example = operation["operationId"].as_str().and_then(|name| examples.get(name)).cloned();
+        if let (Some(example), Some(body)) = (example, operation.pointer_mut("/requestBody/content/application~1json"))
+        {
+            body["example"] = example;
+        }
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some((_, pattern)) = HEADERS.iter().find(|(name, _)| parameter["name"] == *name) {
+                parameter["schema"] = json!({"type": "string", "pattern": pattern});
+            }
+        }
+    }
 }
 
 /// Every answer needs a description; most say all by their status and type.
