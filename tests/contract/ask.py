@@ -18,7 +18,7 @@ NEVER = {
     "finishOnboarding",  # is asked by the page of a popup
     "getOffboarding",  # what leaves is gone for all the others
     "putApp",  # needs the secrets of a real app
-    "putProfilePicture",  # needs a JPEG, which is no text
+    "putProfilePicture", "uploadTemplateSample",  # need a JPEG, which is no text
     "settleMessage",  # needs a message in doubt
     "undoMerge",  # needs two contacts that Meta said are one
 }

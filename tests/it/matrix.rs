@@ -191,6 +191,7 @@ impl World {
             | "blockContact"
             | "unblockContact"
             | "putProfilePicture"
+            | "uploadTemplateSample"
             | "activateNumber"
             | "deleteNote"
             | "uploadMedia"
@@ -213,7 +214,7 @@ impl World {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let body = match (operation, body) {
-            ("uploadMedia" | "putProfilePicture", _) => Body::from(crate::kinds::JPEG),
+            ("uploadMedia" | "putProfilePicture" | "uploadTemplateSample", _) => Body::from(crate::kinds::JPEG),
             (_, Value::Null) => Body::empty(),
             (_, body) => Body::from(body.to_string()),
         };

@@ -1,6 +1,7 @@
 //! Templates (D4): mirrored whole, changed at Meta, and every parameter mistake named before Meta is asked.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use sandbox::meta::MetaTemplate;
 use serde_json::{Value, json};
 
@@ -128,6 +129,34 @@ async fn a_template_is_created_edited_shown_and_deleted_at_meta() {
     for action in ["template.created", "template.edited", "template.deleted", "templates.refreshed"] {
         assert!(actions.contains(action), "{action}");
     }
+}
+
+#[tokio::test]
+async fn a_template_with_a_picture_is_made_from_a_sample_that_was_uploaded() {
+    let app = App::start().await;
+    let upload = async |file: Vec<u8>| {
+        let request = Request::post(path("/samples")).header("authorization", format!("Bearer {}", app.seed.api_key));
+        app.request(request.body(Body::from(file)).unwrap()).await
+    };
+    let refused = upload(b"no picture".to_vec()).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (422, &json!("body")));
+    let sample = upload(crate::kinds::JPEG.to_vec()).await;
+    assert_eq!(
+        (sample.status, &sample.json()["mime_type"]),
+        (StatusCode::CREATED, &json!("image/jpeg")),
+        "{}",
+        sample.text
+    );
+    let made = async |handle: &Value| {
+        let header = json!({"type": "HEADER", "format": "IMAGE", "example": {"header_handle": [handle]}});
+        let components = json!([header, {"type": "BODY", "text": "Your parcel is here."}]);
+        let new = json!({"name": "parcel", "language": "en_US", "category": "UTILITY", "components": components});
+        app.api("POST", &path(""), Some(new)).await
+    };
+    assert_eq!(made(&json!("4::of-somebody-else")).await.json()["code"], "meta_refused");
+    let made = made(&sample.json()["handle"]).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    assert!(app.api("GET", "/v1/audit", None).await.text.contains("template.sample_uploaded"));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod links;
 mod numbers;
 mod profile;
 pub mod routes;
+mod samples;
 mod templates;
 
 use std::sync::Arc;

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::api::{Caller, Id, Manage, Read, Said, Upload};
 use shared::domain::ids::PhoneNumberId;
-use shared::domain::media::MediaType;
 use shared::http::Problem;
 use utoipa::ToSchema;
 
 use crate::Deps;
-use crate::account::{app_not_known, refused};
+use crate::account::refused;
 use crate::described::AtMeta;
+use crate::samples::kind_of;
 
 /// Longest texts of a profile, in characters (`facts/messages.md` §10).
 const ABOUT_MAX: usize = 139;
@@ -173,15 +173,9 @@ pub(crate) async fn picture(
     Upload(file): Upload,
 ) -> Result<StatusCode, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
-    let kind = MediaType::of(&file).ok().map(MediaType::mime).filter(|mime| ["image/jpeg", "image/png"].contains(mime));
+    let kind = kind_of(&file, &["image/jpeg", "image/png"]);
     let kind = kind.ok_or_else(|| Problem::invalid("body", "must be a picture: JPEG or PNG"))?;
-    let account = deps.access.account_of(tenant, &number.waba).await?;
-    let app = match account.app {
-        Some(app) => deps.table.signup_settings(&app).await?.map(|settings| settings.client_id),
-        None => None,
-    };
-    let app = app.ok_or_else(app_not_known)?;
-    let handle = deps.graph.upload_handle(&token, &app, kind, file.to_vec()).await.map_err(refused)?;
+    let handle = deps.handle_of((tenant, &number.waba), &token, kind, file).await?;
     let change = Map::from_iter([("profile_picture_handle".to_owned(), Value::String(handle))]);
     deps.graph.change_profile(&token, &number.id, change).await.map_err(refused)?;
     deps.access.note(Some(tenant), &key, "profile.picture_changed", id.as_str()).await?;

@@ -1,6 +1,6 @@
 //! Every route, once: for the router and for the description.
 
-use crate::{Deps, apps, billing, blocks, files, links, numbers, profile, templates};
+use crate::{Deps, apps, billing, blocks, files, links, numbers, profile, samples, templates};
 
 shared::routes! {
     of Deps;
@@ -23,6 +23,7 @@ shared::routes! {
     get "/v1/accounts/{id}/templates" => templates::list,
     post "/v1/accounts/{id}/templates" => templates::create,
     post "/v1/accounts/{id}/templates/refresh" => templates::refresh,
+    post "/v1/accounts/{id}/templates/samples" => samples::upload,
     get "/v1/accounts/{id}/templates/{template}" => templates::get,
     patch "/v1/accounts/{id}/templates/{template}" => templates::edit,
     delete "/v1/accounts/{id}/templates/{template}" => templates::delete,

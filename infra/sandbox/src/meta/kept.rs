@@ -88,6 +88,11 @@ async fn create_template((State(meta), Path((_, id)), Query(query), headers): Ca
             }
             let components = asked["components"].as_array().cloned().unwrap_or_default();
             let body = components.iter().find(|one| one["type"] == "BODY").ok_or((100, "A body is required"))?;
+            let samples = components.iter().filter_map(|one| one["example"]["header_handle"].as_array()).flatten();
+            if samples.into_iter().any(|handle| !meta.lock().kept.handles.contains(handle.as_str().unwrap_or_default()))
+            {
+                return Err((100, "Invalid handle"));
+            }
             let variables = variables(body["text"].as_str().unwrap_or_default());
             // What sounds like an offer is marketing, whatever was asked for.
             let offer = body["text"].as_str().unwrap_or_default().contains("offer");

@@ -73,7 +73,8 @@ fn header(path: &str, component: &Value, named: bool) -> Checked {
     if format != "TEXT" {
         let needs = ["IMAGE", "VIDEO", "DOCUMENT", "GIF"].contains(&format.as_str());
         let given = example.and_then(|example| example.get("header_handle")).is_some();
-        let rule = "must hold a header_handle: a sample file uploaded to Meta";
+        let rule =
+            "must hold a header_handle: a sample file uploaded to Meta (`POST /v1/accounts/{id}/templates/samples`)";
         return if given || !needs { Ok(()) } else { Err(broken(&format!("{path}.example"), INVALID, rule)) };
     }
     let Some(line) = text(component, "text").filter(|line| !line.is_empty()) else {

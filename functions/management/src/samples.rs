@@ -1,0 +1,69 @@
+//! Files that Meta keeps under a handle: profile pictures, and the samples that templates are reviewed with.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use shared::api::{Caller, Id, Manage, Upload};
+use shared::domain::ids::{TenantId, WabaId};
+use shared::domain::media::MediaType;
+use shared::domain::token::AccessToken;
+use shared::http::Problem;
+use utoipa::ToSchema;
+
+use crate::Deps;
+use crate::account::{app_not_known, refused};
+use crate::described::AtMeta;
+
+/// What the header of a template may be (Meta: template components, media headers).
+const SAMPLES: [&str; 4] = ["image/jpeg", "image/png", "video/mp4", "application/pdf"];
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SampleJson {
+    /// For `example.header_handle` of a template's header.
+    handle: String,
+    mime_type: &'static str,
+}
+
+/// Gives Meta a sample of what a template's header will be: JPEG, PNG, MP4 or PDF. Meta wants one before it looks at the template.
+#[utoipa::path(post, path = "/v1/accounts/{id}/templates/samples", tag = "Templates", operation_id = "uploadTemplateSample", params(("id" = String, Path)), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file."), responses((status = 201, body = SampleJson), AtMeta), security(("key" = ["manage"])))]
+pub(crate) async fn upload(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, key, .. }: Caller<Manage>,
+    Id(id): Id<WabaId>,
+    Upload(file): Upload,
+) -> Result<(StatusCode, Json<SampleJson>), Problem> {
+    let token = deps.token_of(tenant, &id).await?;
+    let mime_type =
+        kind_of(&file, &SAMPLES).ok_or_else(|| Problem::invalid("body", "must be JPEG, PNG, MP4 or PDF"))?;
+    let handle = deps.handle_of((tenant, &id), &token, mime_type, file).await?;
+    deps.access.note(Some(tenant), &key, "template.sample_uploaded", id.as_str()).await?;
+    Ok((StatusCode::CREATED, Json(SampleJson { handle, mime_type })))
+}
+
+/// What a file is by its first bytes, if it is one of these.
+pub(crate) fn kind_of(file: &[u8], allowed: &[&str]) -> Option<&'static str> {
+    MediaType::of(file).ok().map(MediaType::mime).filter(|mime| allowed.contains(mime))
+}
+
+impl Deps {
+    /// Meta's handle of a file that was given to it with an account's token.
+    pub(crate) async fn handle_of(
+        &self,
+        (tenant, account): (TenantId, &WabaId),
+        token: &AccessToken,
+        mime: &str,
+        file: Bytes,
+    ) -> Result<String, Problem> {
+        let account = self.access.account_of(tenant, account).await?;
+        let app = match account.app {
+            Some(app) => self.table.signup_settings(&app).await?.map(|settings| settings.client_id),
+            None => None,
+        };
+        let app = app.ok_or_else(app_not_known)?;
+        self.graph.upload_handle(token, &app, mime, file.to_vec()).await.map_err(refused)
+    }
+}
