@@ -28,6 +28,16 @@ const MISSING: [(&str, &str); 15] = [
     ("/v1/keys/", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("/v1/merges/", "con_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
 ];
+/// Second ids of a path: one that does not exist, one that cannot.
+const SECONDS: [(&str, &str, &str); 6] = [
+    ("{message}", MISSING_MESSAGE, "msg_%00"),
+    ("{note}", "not_01ARZ3NDEKTSV4RRFFQ69G5FAV", "not_"),
+    ("{other}", "con_01ARZ3NDEKTSV4RRFFQ69G5FAW", "con_"),
+    ("{template}", "nobodys_own.en_US", "No%20Name"),
+    ("{link}", "NOBODYSLINK000", "%2e%2e"),
+    ("{file}", "900100200309999", "..%2f"),
+];
+
 const MISSING_MESSAGE: &str = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 const USER: &str = "US.77001122334455667788";
 
@@ -157,6 +167,18 @@ impl World {
             fill(missing, MISSING_MESSAGE, "not_01ARZ3NDEKTSV4RRFFQ69G5FAV", "con_01ARZ3NDEKTSV4RRFFQ69G5FAW"),
             fill("%00..%2f'", "msg_", "not_", "con_"),
         ]
+    }
+
+    /// The path of a second id under what is the tenant's own: one that does not exist, and one that cannot.
+    fn paths_of_seconds(&self, path: &str) -> Vec<String> {
+        let Some((name, missing, malformed)) = SECONDS.iter().find(|(name, ..)| path.contains(name)) else {
+            return Vec::new();
+        };
+        let filled = |second: &str| {
+            let [own, ..] = self.paths(&path.replace(name, second));
+            own
+        };
+        vec![filled(missing), filled(malformed)]
     }
 
     /// What each operation is asked: the example of its description, and with ids of nobody's in their place.
@@ -310,6 +332,12 @@ async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u3
         let (status, text) = world.ask(Some(&world.keys["other"]), method, &own, &own_body, name).await;
         assert_eq!((status, text), (missing_status, missing_text.clone()), "{name}: another tenant's");
         assert!(status == 404 || status == 422, "{name}: {missing_text}");
+    }
+    // What is the owner's leads to nothing that is not.
+    for path in if caller == "other" { world.paths_of_seconds(path) } else { Vec::new() } {
+        let (status, text) = world.ask(Some(&world.keys["own"]), method, &path, &own_body, name).await;
+        assert_eq!(status, 404, "{name} {path}: {text}");
+        cells += 1;
     }
     if has_id {
         assert_eq!(missing_status, 404, "{name} {missing}: {missing_text}");
