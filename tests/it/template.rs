@@ -280,3 +280,37 @@ fn every_function_has_alarms_for_errors_throttles_and_time() {
         assert!(alarms.contains(&format!("\n  {queue}Visible:\n")), "{queue} is not watched");
     }
 }
+
+/// Whether a path fits a route of API Gateway, and how well: greedy ones last, then by how much of it is literal.
+fn fit(route: &str, path: &str) -> Option<(bool, usize)> {
+    let (route, path): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
+    let greedy = route.last() == Some(&"{proxy+}");
+    let literal = route.iter().filter(|part| !part.starts_with('{')).count();
+    let alike = |(part, given): (&&str, &&str)| part == given || part.starts_with('{');
+    let reaches = if greedy { path.len() >= route.len() } else { path.len() == route.len() };
+    (reaches && route.iter().zip(&path).all(alike)).then_some((!greedy, literal))
+}
+
+/// The sandbox has one router for all functions; API Gateway sends each request to the function that the template names.
+#[test]
+fn every_described_route_leads_to_the_function_that_answers_it() {
+    let template = Template::read("template.yaml", &[]);
+    let mut events = Vec::new();
+    for (function, resource) in template.of_type("AWS::Serverless::Function") {
+        for event in resource["Properties"]["Events"].as_object().into_iter().flat_map(|events| events.values()) {
+            if let (Some(method), Some(path)) =
+                (event["Properties"]["Method"].as_str(), event["Properties"]["Path"].as_str())
+            {
+                events.push((function, method, path));
+            }
+        }
+    }
+    let mut routes = 0;
+    for (function, method, path) in sandbox::stack::routes_by_function() {
+        let fits = events.iter().filter(|(_, known, _)| *known == "ANY" || known.eq_ignore_ascii_case(method));
+        let fits = fits.filter_map(|(to, known, route)| Some((fit(route, path)?, *known != "ANY", *to)));
+        assert_eq!(fits.max().map(|(.., to)| to), Some(function), "{method} {path}");
+        routes += 1;
+    }
+    assert!(routes > 80, "{routes}");
+}

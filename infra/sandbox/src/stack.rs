@@ -312,8 +312,15 @@ pub fn description() -> serde_json::Value {
 
 /// Method and path of every route that the description must have.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let finish = ("post", "/v1/onboardings/{id}/finish");
-    api::routes::ROUTES.iter().chain(management::routes::ROUTES).copied().chain([finish])
+    routes_by_function().map(|(_, method, path)| (method, path))
+}
+
+/// The same, with the function of `template.yaml` that answers it.
+pub fn routes_by_function() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let finish = ("SignupCallbackFunction", "post", "/v1/onboardings/{id}/finish");
+    let api = api::routes::ROUTES.iter().map(|(method, path)| ("ApiFunction", *method, *path));
+    let management = management::routes::ROUTES.iter().map(|(method, path)| ("ManagementFunction", *method, *path));
+    api.chain(management).chain([finish])
 }
 
 impl Functions {
