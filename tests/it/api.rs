@@ -12,7 +12,7 @@ use shared::secret::Secret;
 use shared::telemetry::Metrics;
 use tower::ServiceExt;
 
-use crate::harness::{Answer, App, NUMBER, to_customer};
+use crate::harness::{Answer, App, NUMBER, WABA, ask, to_customer};
 
 async fn with_key(app: &App, method: &str, path: &str, key: Option<&str>, body: Option<Value>) -> Answer {
     let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
@@ -216,8 +216,6 @@ async fn a_bad_request_is_told_the_field_and_the_rule() {
             (Some("body"), Some("must be JSON"))
         );
     }
-    let large = app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from("x".repeat(256 * 1024 + 1)));
-    assert_eq!(app.request(large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     for query in [
         "limit=0",
         "limit=101",
@@ -276,4 +274,71 @@ async fn an_answer_that_blames_us_is_counted() {
     assert_eq!(ask("/v1/conversations/none").await, (StatusCode::NOT_FOUND, 0));
     app.stack.faults.take_down("DynamoDB");
     assert_eq!(ask("/v1/conversations").await, (StatusCode::SERVICE_UNAVAILABLE, 1));
+}
+
+#[tokio::test]
+async fn a_body_is_taken_up_to_its_limits_and_not_beyond() {
+    const MAX: usize = 256 * 1024;
+    let app = App::start().await;
+    app.customer_writes("hello");
+    app.drain().await;
+    let said = to_customer("Yes.").to_string();
+    let sent = async |body: String| {
+        app.request(app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from(body))).await.status
+    };
+    // What it says is the same; only spaces follow.
+    for (bytes, status) in [
+        (said.len(), StatusCode::ACCEPTED),
+        (4_096, StatusCode::ACCEPTED),
+        (MAX - 1, StatusCode::ACCEPTED),
+        (MAX, StatusCode::ACCEPTED),
+        (MAX + 1, StatusCode::PAYLOAD_TOO_LARGE),
+        (2 * MAX, StatusCode::PAYLOAD_TOO_LARGE),
+        (10_000_000, StatusCode::PAYLOAD_TOO_LARGE),
+        (20_000_000, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        assert_eq!(sent(said.clone() + &" ".repeat(bytes - said.len())).await, status, "{bytes} bytes");
+    }
+    for (levels, rule) in [(64, "unknown"), (65, "64 levels"), (127, "64 levels"), (200, "must be JSON")] {
+        let body = format!("{{\"deep\":{}1{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        let request = app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from(body));
+        let refused = app.request(request).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{levels}");
+        assert!(rule == "unknown" || refused.text.contains(rule), "{levels}: {}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn nobody_sets_what_is_ours_to_set() {
+    let app = App::start().await;
+    let description = sandbox::stack::description();
+    let mut bodies = 0;
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let Some(body) = operation.pointer("/requestBody/content/application~1json") else { continue };
+            if operation["security"] == json!([{}]) {
+                continue;
+            }
+            let name = body["schema"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+            let known = &description["components"]["schemas"][name]["properties"];
+            let operator = operation["security"][0]["key"][0] == "operator";
+            let key = if operator { &app.seed.operator_key } else { &app.seed.api_key };
+            for field in ["tenant_id", "status", "wamid", "role", "id", "revision", "created_at"] {
+                if known.get(field).is_some() {
+                    continue;
+                }
+                let mut said = body["example"].clone();
+                said[field] = json!("ten_01ARZ3NDEKTSV4RRFFQ69G5FAV");
+                // What is the tenant's own, so that nothing but the field is wrong; the body is read first.
+                let path = path.replace("{id}", if path.contains("/accounts/") { WABA } else { NUMBER });
+                let answer = ask(&app, key, &method.to_uppercase(), &path, said).await;
+                assert!(!answer.status.is_success(), "{method} {path} {field}: {}", answer.text);
+                let named = answer.json()["field"] == field;
+                assert!(named || answer.status == StatusCode::NOT_FOUND, "{method} {path} {field}: {}", answer.text);
+                bodies += usize::from(named);
+            }
+        }
+    }
+    println!("mass assignment: {bodies} bodies, each refused for the field");
+    assert!(bodies > 60, "{bodies}");
 }

@@ -147,8 +147,14 @@ async fn a_banned_account_a_stopped_template_and_a_lost_token_stop_what_they_con
         json!({"event": event, "message_template_id": 1_234, "message_template_name": "hello_world",
         "message_template_language": "en-US", "reason": null, "message_template_category": "MARKETING"})
     };
-    report(&app, "message_template_status_update", paused("PAUSED")).await;
-    assert_eq!(send(&app, &template("hello_world", None)).await, (409, "template_stopped".to_owned()));
+    for (word, code) in [("DISABLED", 132_016), ("PAUSED", 132_015)] {
+        app.advance(1);
+        report(&app, "message_template_status_update", paused(word)).await;
+        let refused = app.api("POST", "/v1/messages", Some(template("hello_world", None))).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT);
+        assert_eq!((&refused.json()["code"], &refused.json()["meta_code"]), (&json!("template_stopped"), &json!(code)));
+    }
+    app.advance(1);
     assert_eq!(send(&app, &template("we_answered", None)).await.0, 202);
     report(&app, "message_template_status_update", paused("APPROVED")).await;
     assert_eq!(send(&app, &template("hello_world", None)).await.0, 202);

@@ -16,6 +16,8 @@ use crate::limits::API_BODY_MAX;
 const LIMIT_DEFAULT: u16 = 50;
 /// Most items of a page: what DynamoDB reads in one batch.
 const LIMIT_MAX: u16 = 100;
+/// Deepest JSON of a request, in levels (`reliability.md` A3): what we take has ten.
+const DEPTH_MAX: usize = 64;
 
 /// What may stand in a path.
 pub trait Named: Sized {
@@ -174,7 +176,20 @@ impl<D: Sync + Send> FromRequest<D> for Upload {
 /// # Errors
 /// When it is none.
 pub fn parse(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))
+    let json: Value = serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))?;
+    if depth(&json) > DEPTH_MAX {
+        return Err(Problem::invalid("body", "must be nested 64 levels deep at most"));
+    }
+    Ok(json)
+}
+
+/// How deep arrays and objects stand in each other; the parser itself stops at 128.
+fn depth(json: &Value) -> usize {
+    match json {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// A request as its type; a refusal names the field and the rule.
