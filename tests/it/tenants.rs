@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use axum::body::Body;
 use axum::http::Request;
-use sandbox::meta::MetaNumber;
+use sandbox::meta::{BusinessAccount, BusinessNumber, MetaNumber};
 use serde_json::{Value, json};
 use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
 use shared::domain::number::{Number, Settings};
@@ -70,6 +70,9 @@ impl World {
         };
         let token = Secret::new(format!("EAAtenant{place}"));
         operator.put_number(&number, &token, None).await.unwrap();
+        let at_meta = BusinessNumber { id: id.clone(), ..BusinessNumber::default() };
+        let at_meta = BusinessAccount { id: account.clone(), numbers: vec![at_meta], ..BusinessAccount::default() };
+        self.app.meta.put_token(token.expose(), at_meta);
         self.app.meta.put_number(MetaNumber {
             phone_number_id: id.clone(),
             display_phone_number: number.display_phone_number.clone(),
@@ -80,6 +83,7 @@ impl World {
             self.owner.insert(word, place);
         }
         self.pool.entry("number").or_default().push(id.clone());
+        self.pool.entry("account").or_default().push(account.clone());
         self.tenants.push(Tenant { key: key.expose().to_owned(), number: id, account });
     }
 
@@ -176,7 +180,7 @@ impl World {
     fn call(&mut self) -> (&'static str, String, Value, Option<&'static str>) {
         const NONE: Value = Value::Null;
         let text = json!({"type": "text", "text": {"body": "an answer"}});
-        match self.below(30) {
+        match self.below(50) {
             0 => ("GET", "/v1/conversations?limit=5".to_owned(), NONE, None),
             1 => ("GET", "/v1/conversations?search=1555&limit=3".to_owned(), NONE, None),
             2 => ("GET", "/v1/conversations?unread=true&status=open&limit=3".to_owned(), NONE, None),
@@ -234,7 +238,55 @@ impl World {
             26 => ("DELETE", format!("/v1/keys/{}", self.any("key")), NONE, None),
             27 => ("GET", "/v1/audit?limit=5".to_owned(), NONE, None),
             28 => ("POST", "/v1/onboardings".to_owned(), json!({"app": "sandbox"}), Some("onboarding")),
-            _ => ("GET", format!("/v1/onboardings/{}", self.any("onboarding")), NONE, None),
+            29 => ("GET", format!("/v1/onboardings/{}", self.any("onboarding")), NONE, None),
+            _ => self.rarer_call(),
+        }
+    }
+
+    /// What is asked more seldom: contacts, accounts, what Meta knows, what ends something.
+    fn rarer_call(&mut self) -> (&'static str, String, Value, Option<&'static str>) {
+        const NONE: Value = Value::Null;
+        let hello = json!({"name": "hello_world", "language": {"code": "en_US"}});
+        match self.below(24) {
+            0 => ("GET", format!("/v1/contacts/{}", self.any("contact")), NONE, None),
+            1 => ("DELETE", format!("/v1/contacts/{}", self.any("contact")), NONE, Some("erasure")),
+            2 => ("GET", format!("/v1/erasures/{}", self.any("erasure")), NONE, None),
+            3 => ("GET", "/v1/usage?from=2026-11-20&until=2026-11-20".to_owned(), NONE, None),
+            4 => {
+                let number = self.any("number");
+                ("GET", format!("/v1/usage?from=2026-11-20&until=2026-11-20&number_id={number}"), NONE, None)
+            }
+            5 => ("GET", "/v1/accounts".to_owned(), NONE, None),
+            6 => ("GET", format!("/v1/accounts/{}/templates", self.any("account")), NONE, None),
+            7 => {
+                let path = format!("/v1/accounts/{}/templates/order_update.en_US/preview", self.any("account"));
+                ("POST", path, json!({"components": []}), None)
+            }
+            8 => ("GET", format!("/v1/numbers/{}/templates", self.any("number")), NONE, None),
+            9 => ("GET", format!("/v1/numbers/{}/kept", self.any("number")), NONE, None),
+            10 => ("GET", format!("/v1/numbers/{}/profile", self.any("number")), NONE, None),
+            11 => ("GET", format!("/v1/numbers/{}/webhook", self.any("number")), NONE, None),
+            12 => ("GET", format!("/v1/numbers/{}/links", self.any("number")), NONE, None),
+            13 => ("PUT", format!("/v1/numbers/{}/fallback-template", self.any("number")), hello, None),
+            14 => ("GET", "/v1/merges".to_owned(), NONE, None),
+            15 => ("GET", "/v1/alerts".to_owned(), NONE, None),
+            16 => ("GET", "/v1/offboardings".to_owned(), NONE, None),
+            17 => ("GET", format!("/v1/conversations/{}/export", self.any("conversation")), NONE, None),
+            18 => {
+                let path = format!("/v1/conversations/{}/read", self.any("conversation"));
+                ("POST", path, json!({"at_meta": false}), None)
+            }
+            19 => ("PUT", format!("/v1/conversations/{}/block", self.any("conversation")), NONE, None),
+            20 => ("DELETE", format!("/v1/conversations/{}/block", self.any("conversation")), NONE, None),
+            21 => {
+                let path = format!("/v1/conversations/{}/messages/{}", self.any("conversation"), self.any("message"));
+                ("POST", format!("{path}/cancel"), NONE, None)
+            }
+            22 => {
+                let path = format!("/v1/conversations/{}/messages/{}", self.any("conversation"), self.any("message"));
+                ("POST", format!("{path}/settle"), json!({"outcome": "sent"}), None)
+            }
+            _ => ("POST", format!("/v1/broadcasts/{}/cancel", self.any("broadcast")), NONE, None),
         }
     }
 }

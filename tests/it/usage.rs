@@ -136,6 +136,12 @@ async fn a_profile_is_read_and_changed_with_its_picture() {
     let shown = app.api("GET", &path, None).await.json();
     assert_eq!(shown["websites"], json!(["https://shop.example"]));
     assert!(shown["profile_picture_url"].is_string());
+    // A token that is no longer good is told as that: asking again would not help.
+    app.meta.withdraw_tokens(crate::harness::WABA);
+    let refused = app.api("GET", &path, None).await;
+    assert_eq!((refused.status, &refused.json()["meta_code"]), (StatusCode::CONFLICT, &json!(190)), "{}", refused.text);
+    assert!(refused.json()["remedy"].as_str().unwrap().contains("Reconnect"));
+    app.meta.put_token(&app.seed.access_token, sandbox::sandbox::seeded_account());
     for (body, field) in [
         (json!({"about": ""}), "about"),
         (json!({"about": "x".repeat(140)}), "about"),

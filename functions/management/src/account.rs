@@ -3,9 +3,10 @@
 use axum::http::StatusCode;
 use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
 use shared::domain::number::Number;
+use shared::domain::policy::Consequence;
 use shared::domain::token::AccessToken;
 use shared::http::Problem;
-use shared::provider::meta::error::remedy;
+use shared::provider::meta::error::{consequence, remedy};
 use shared::provider::meta::graph::CallFailure;
 use shared::vault::Context;
 
@@ -35,15 +36,16 @@ pub(crate) fn app_not_known() -> Problem {
     Problem::conflict("app_not_known", "The account's Meta app is not known.").remedy("Connect it through a signup.")
 }
 
-/// What Meta refused, in Meta's words; what it did not answer may be asked again.
+/// What Meta refused, in Meta's words; what it did not answer may be asked again. A token that is no longer good is not mended by asking.
 pub(crate) fn refused(failure: CallFailure) -> Problem {
+    let reconnect = matches!(consequence(failure.error().code), Some(Consequence::Reconnect(..)));
     match failure {
-        CallFailure::TryLater(error) => {
+        CallFailure::TryLater(error) if !reconnect => {
             tracing::warn!(event = "management.not_reached", code = error.code, title = %error.title);
             Problem::new(StatusCode::BAD_GATEWAY, "meta_not_reached", "Meta did not answer, or asks for another try.")
                 .remedy("Repeat the request.")
         }
-        CallFailure::Refused(error) => {
+        CallFailure::TryLater(error) | CallFailure::Refused(error) => {
             let said = error.details.unwrap_or(error.title);
             let problem = Problem::conflict("meta_refused", "Meta refused.");
             let problem = Problem { rule: Some(said), meta_code: Some(error.code), ..problem };
