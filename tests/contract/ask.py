@@ -43,17 +43,30 @@ def api(method, path, body=None, **more):
     return call(method, ready["gateway"] + path, body, **more)
 
 
+def wait_for(look):
+    """What `look` finds, once it finds something."""
+    for _ in range(100):
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    sys.exit("the sandbox did not store what customers wrote")
+
+
+def customer_writes(customer, message):
+    return call("POST", f"{ready['meta']}/_sim/customers/{customer}/messages", {"to": number, "message": message})["wamid"]
+
+
 def fill():
     """Conversations, messages, a file, a broadcast and the rest: what answers with more than an empty list."""
     for customer in ["15550003333", "15550002222"]:
-        message = {"type": "text", "text": {"body": "hello"}}
-        written = call("POST", f"{ready['meta']}/_sim/customers/{customer}/messages", {"to": number, "message": message})["wamid"]
-    conversations = []
-    for _ in range(100):
-        conversations = api("GET", "/v1/conversations")["data"]
-        if len(conversations) == 2:
-            break
-        time.sleep(0.1)
+        written = customer_writes(customer, {"type": "text", "text": {"body": "hello"}})
+
+    def both():
+        data = api("GET", "/v1/conversations")["data"]
+        return data if len(data) == 2 else None
+
+    conversations = wait_for(both)
     # The one whose message was the last.
     conversations.sort(key=lambda one: one["contact"]["phone"])
     sent = api("POST", "/v1/messages", {"conversation_id": conversations[0]["id"], "type": "text", "text": {"body": "yes"}})
@@ -65,14 +78,9 @@ def fill():
     recipients = [{"to": "+15550004444", "parameters": ["Ada", "17"]}]
     broadcast = {"from": number, "template": template, "category": "utility", "recipients": recipients}
     image = {"type": "image", "image": {"mime_type": "image/jpeg", "caption": "the parcel"}}
-    sent_image = call("POST", f"{ready['meta']}/_sim/customers/15550002222/messages", {"to": number, "message": image})["wamid"]
-    file = None
-    for _ in range(100):
-        messages = api("GET", f"/v1/conversations/{conversation}/messages")["data"]
-        file = next((one for one in messages if one["id"] == sent_image), None)
-        if file:
-            break
-        time.sleep(0.1)
+    sent_image = customer_writes("15550002222", image)
+    messages = f"/v1/conversations/{conversation}/messages"
+    file = wait_for(lambda: next((one for one in api("GET", messages)["data"] if one["id"] == sent_image), None))
     erased = api("DELETE", f"/v1/contacts/{conversations[1]['contact']['id']}")
     # What stands first in the path, or what a parameter is called.
     return {

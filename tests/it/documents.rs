@@ -11,6 +11,8 @@ use shared::domain::status::{Status, StatusTimes};
 use shared::provider::meta::error::{Class, RULES};
 use shared::provider::meta::signup_errors::{self, Again};
 
+use crate::architecture::{root, sources};
+
 const OPENAPI: &str = "docs/openapi.json";
 const STATUSES: &str = "docs/statuses.md";
 
@@ -286,33 +288,22 @@ fn the_table_of_statuses_is_the_codes() {
 }
 
 /// Codes as they stand where problems are made, `conflict("…` and `Problem::new(StatusCode::…, "…`.
-fn codes_of(folder: &Path, codes: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            codes_of(&path, codes);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text: String =
-                std::fs::read_to_string(&path).unwrap().chars().filter(|letter| !letter.is_whitespace()).collect();
-            let made = text.split("conflict(\"").skip(1);
-            let named = text
-                .split("::new(StatusCode::")
-                .skip(1)
-                .filter_map(|rest| rest.split_once(",\""))
-                .filter(|(status, _)| status.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'));
-            codes.extend(
-                made.chain(named.map(|(_, rest)| rest)).filter_map(|rest| rest.split('"').next()).map(str::to_owned),
-            );
-        }
-    }
+fn codes_of(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let text: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
+    let made = text.split("conflict(\"").skip(1);
+    let named = text
+        .split("::new(StatusCode::")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(",\""))
+        .filter(|(status, _)| status.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'));
+    made.chain(named.map(|(_, rest)| rest)).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
 #[test]
 fn every_problem_code_and_an_example_of_each_body_are_in_the_description() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut made = BTreeSet::new();
-    codes_of(&root.join("functions"), &mut made);
-    codes_of(&root.join("shared/src"), &mut made);
+    let files = ["functions", "shared/src"].into_iter().flat_map(|folder| sources(&root().join(folder)));
+    let made: BTreeSet<String> = files.flat_map(|path| codes_of(&path)).collect();
     assert_eq!(made, shared::http::CODES.into_iter().map(str::to_owned).collect());
     let description = sandbox::stack::description();
     let shown = &description["components"]["schemas"]["Problem"]["properties"]["code"]["examples"];

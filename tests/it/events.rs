@@ -1,30 +1,17 @@
 //! The catalogue of log events: every name that the functions log is in `docs/events.md`, and nothing else is.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn collect(folder: &Path, events: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, events);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let names = text.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next());
-            events.extend(names.map(str::to_owned));
-        }
-    }
-}
+use crate::architecture::{root, sources};
 
 #[test]
 fn every_event_that_is_logged_is_in_the_catalogue() {
     let mut logged = BTreeSet::new();
-    collect(&root().join("functions"), &mut logged);
-    collect(&root().join("shared/src"), &mut logged);
+    for path in ["functions", "shared/src"].iter().flat_map(|folder| sources(&root().join(folder))) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let names = text.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next());
+        logged.extend(names.map(str::to_owned));
+    }
     let catalogue = std::fs::read_to_string(root().join("docs/events.md")).unwrap();
     let known: BTreeSet<String> =
         catalogue.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned)).collect();

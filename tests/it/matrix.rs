@@ -31,14 +31,16 @@ const MISSING: [(&str, &str); 15] = [
 /// Second ids of a path: one that does not exist, one that cannot.
 const SECONDS: [(&str, &str, &str); 6] = [
     ("{message}", MISSING_MESSAGE, "msg_%00"),
-    ("{note}", "not_01ARZ3NDEKTSV4RRFFQ69G5FAV", "not_"),
-    ("{other}", "con_01ARZ3NDEKTSV4RRFFQ69G5FAW", "con_"),
+    ("{note}", MISSING_NOTE, "not_"),
+    ("{other}", MISSING_CONTACT, "con_"),
     ("{template}", "nobodys_own.en_US", "No%20Name"),
     ("{link}", "NOBODYSLINK000", "%2e%2e"),
     ("{file}", "900100200309999", "..%2f"),
 ];
 
 const MISSING_MESSAGE: &str = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+const MISSING_NOTE: &str = "not_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+const MISSING_CONTACT: &str = "con_01ARZ3NDEKTSV4RRFFQ69G5FAW";
 const USER: &str = "US.77001122334455667788";
 
 /// The tenant that has everything, and the keys that ask.
@@ -164,7 +166,7 @@ impl World {
         };
         [
             fill(own, &self.message, &self.note, &self.other_contact),
-            fill(missing, MISSING_MESSAGE, "not_01ARZ3NDEKTSV4RRFFQ69G5FAV", "con_01ARZ3NDEKTSV4RRFFQ69G5FAW"),
+            fill(missing, MISSING_MESSAGE, MISSING_NOTE, MISSING_CONTACT),
             fill("%00..%2f'", "msg_", "not_", "con_"),
         ]
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use shared::limits::SEND_FUNCTION_TIMEOUT;
 
+use crate::architecture::{root, sources};
 use crate::cloudformation::Template;
 
 /// The template's resources by name, as text.
@@ -199,27 +200,19 @@ fn watched() -> Vec<(Option<String>, String)> {
     watched
 }
 
-fn sources(folder: &Path) -> String {
-    let mut text = String::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            text.push_str(&sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&std::fs::read_to_string(path).unwrap());
-        }
-    }
-    text
+/// All code below a folder of the repository.
+fn code(folder: &Path) -> String {
+    sources(folder).into_iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
 #[test]
 fn whatever_an_alarm_or_the_dashboard_watches_is_told_by_the_function_it_names() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let shared = sources(&root.join("shared/src"));
+    let root = root();
+    let shared = code(&root.join("shared/src"));
     let watched = watched();
     assert!(watched.len() > 30, "{watched:?}");
     for (function, metric) in watched {
-        let own = function.as_ref().map(|function| sources(&root.join("functions").join(function).join("src")));
+        let own = function.as_ref().map(|function| code(&root.join("functions").join(function).join("src")));
         let code = own.unwrap_or_default() + &shared;
         let told = ["count", "took_ms", "now_at"].iter().any(|how| {
             let how = format!(".{how}(");

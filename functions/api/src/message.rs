@@ -25,7 +25,7 @@ pub(crate) async fn get(
     Ids(conversation, id): Ids<ConversationId, MessageId>,
 ) -> Result<Json<MessageJson>, Problem> {
     match id {
-        MessageId::Outbound(id) => shown(&deps, tenant, &conversation, id).await,
+        MessageId::Outbound(id) => shown(&deps, &find(&deps, tenant, &conversation, id).await?.0).await,
         MessageId::Inbound(wamid) => {
             deps.access.conversation_of(tenant, &conversation).await?;
             let found = deps.table.foreign_message(&conversation, &wamid).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn cancel(
     Caller { tenant, key, .. }: Caller<Send>,
     Ids(conversation, id): Ids<ConversationId, OutboundId>,
 ) -> Result<Json<MessageJson>, Problem> {
-    let (_, facts) = find(&deps, tenant, &conversation, id).await?;
+    let (intent, facts) = find(&deps, tenant, &conversation, id).await?;
     let ended = deps.table.end(&conversation, id, &Ending::Cancelled, deps.clock.now()).await?;
     if !ended && facts.state != SendState::Cancelled {
         let title = "The message is not waiting any more.";
@@ -49,7 +49,7 @@ pub(crate) async fn cancel(
     }
     deps.access.note(Some(tenant), &key, "message.cancelled", &id.to_string()).await?;
     deps.metrics.count("cancelled", "api", 1);
-    shown(&deps, tenant, &conversation, id).await
+    shown(&deps, &intent).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -67,7 +67,7 @@ pub(crate) async fn settle(
     Ids(conversation, id): Ids<ConversationId, OutboundId>,
     Said(request): Said<Settlement>,
 ) -> Result<Json<MessageJson>, Problem> {
-    find(&deps, tenant, &conversation, id).await?;
+    let (intent, _) = find(&deps, tenant, &conversation, id).await?;
     let ending = match request.outcome.as_str() {
         "sent" => Ending::SaidSent,
         "not_sent" => Ending::GivenUp(ProviderError::settled()),
@@ -79,7 +79,7 @@ pub(crate) async fn settle(
     }
     deps.access.note(Some(tenant), &key, "message.settled", &id.to_string()).await?;
     deps.metrics.count("unknown_resolved", "person", 1);
-    shown(&deps, tenant, &conversation, id).await
+    shown(&deps, &intent).await
 }
 
 /// A message of ours; what is another tenant's is as if it did not exist.
@@ -93,13 +93,7 @@ async fn find(
     found.filter(|(intent, _)| intent.tenant == tenant).ok_or_else(Problem::not_found)
 }
 
-async fn shown(
-    deps: &Deps,
-    tenant: TenantId,
-    conversation: &ConversationId,
-    id: OutboundId,
-) -> Result<Json<MessageJson>, Problem> {
-    let (intent, _) = find(deps, tenant, conversation, id).await?;
-    let found = deps.table.message(conversation, id).await?;
-    found.map(|message| Json(MessageJson::of_ours(message, &intent))).ok_or_else(Problem::not_found)
+async fn shown(deps: &Deps, intent: &Intent) -> Result<Json<MessageJson>, Problem> {
+    let found = deps.table.message(&intent.conversation, intent.id).await?;
+    found.map(|message| Json(MessageJson::of_ours(message, intent))).ok_or_else(Problem::not_found)
 }

@@ -118,7 +118,6 @@ pub(crate) async fn admit(
         }
         _ => (Class::FreeForm, TemplateFacts::default()),
     };
-    let status = template.status.clone();
     let facts = gather(deps, number, conversation, class, template).await?;
     let reason = match decide(&facts, class, deps.clock.now()) {
         Verdict::Allowed | Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, _) => return Ok(()),
@@ -129,7 +128,7 @@ pub(crate) async fn admit(
     deps.metrics.count("send_not_admitted", reason.as_str(), 1);
     let title = "The rules do not allow this message now.";
     let problem = Problem::conflict(reason.as_str(), title).remedy(reason.remedy());
-    Err(Problem { meta_code: saved_code(reason, status.as_deref()), ..problem })
+    Err(Problem { meta_code: saved_code(reason, facts.template.status.as_deref()), ..problem })
 }
 
 /// The error of Meta's that a refusal saves, where it has one of its own (`facts/errors-and-limits.md`).

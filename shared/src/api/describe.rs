@@ -83,10 +83,14 @@ fn response((_, name, meaning): (&str, &str, &str)) -> (String, Value) {
     (name.to_owned(), response)
 }
 
+fn operations(paths: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
+    paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut)
+}
+
 /// An example for each body, a form for each header.
 fn describe_requests(paths: &mut Map<String, Value>) {
     let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
-    for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+    for operation in operations(paths) {
         let example = operation["operationId"].as_str().and_then(|name| examples.get(name)).cloned();
         if let (Some(example), Some(body)) = (example, operation.pointer_mut("/requestBody/content/application~1json"))
         {
@@ -102,7 +106,7 @@ fn describe_requests(paths: &mut Map<String, Value>) {
 
 /// Every answer needs a description; most say all by their status and type.
 fn describe_answers(paths: &mut Map<String, Value>) {
-    for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+    for operation in operations(paths) {
         let Some(Value::Object(responses)) = operation.get_mut("responses") else { continue };
         for (status, response) in responses.iter_mut().filter(|(_, response)| response.get("$ref").is_none()) {
             let Value::Object(response) = response else { continue };

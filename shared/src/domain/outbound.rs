@@ -243,7 +243,7 @@ impl SendFacts {
     pub fn evidence(&self) -> Option<Evidence> {
         let failed = self.state == SendState::Failed;
         let error = self.error.as_ref().filter(|_| failed);
-        if Status::ALL.into_iter().any(|status| self.times.at(status).is_some()) {
+        if self.times.furthest().is_some() {
             Some(Evidence::Status)
         } else if self.wamid.is_some() {
             Some(Evidence::Wamid)
