@@ -1,4 +1,4 @@
-//! Any bytes as a signature header: nothing panics, and only the right MAC is accepted.
+//! Arbitrary bytes as a signature header: nothing panics, and only the correct MAC is accepted.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! The AWS clients: built once, from the variables Lambda sets. What answers them is the only thing that changes
-//! between AWS, an emulator (`AWS_ENDPOINT_URL`) and the sandbox's embedded AWS (an HTTP client in the same process).
+//! The AWS clients, built once from the variables that Lambda sets. AWS, an emulator (`AWS_ENDPOINT_URL`) and the
+//! sandbox's embedded AWS (an HTTP client in the same process) differ only in the endpoint and the HTTP client.
 
 mod direct;
 
@@ -18,14 +18,15 @@ pub use direct::{Direct, DirectError, Service};
 use crate::config::{self, ConfigError};
 
 const RING: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-/// Tries of one AWS call, the first included: two repeats fit into the three seconds a webhook may spend.
+/// Tries per AWS call, including the first. [`OPERATION_TIMEOUT`] limits all of them together.
 const ATTEMPTS: u32 = 3;
-/// Time to open a connection to an AWS endpoint in the same region.
+/// Time limit for opening a connection to an AWS endpoint in the same region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Whole time of one AWS call with its repeats; Meta wants its webhook answered long before.
+/// Time limit of one AWS call including its retries: below the webhook function's timeout of 10 s. Meta asks for a
+/// median of 250 ms per webhook, so this is for outages only.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The same configuration for each service: their builders are alike, but each is a type of its own.
+/// The common configuration of all services. Their builders have the same methods but no common trait, hence a macro.
 macro_rules! config {
     ($service:ident, $aws:expr) => {{
         let mut builder = $service::Config::builder()
@@ -41,21 +42,22 @@ macro_rules! config {
     }};
 }
 
-/// Everything the AWS clients need to know.
+/// Settings that all AWS clients share.
 #[derive(Debug, Clone)]
 pub struct AwsConfig {
     region: String,
     credentials: Credentials,
     endpoint: Option<String>,
     http: SharedHttpClient,
-    /// What answers requests that are signed by hand, where it is not a network.
+    /// Answers the requests of [`Direct`] in the sandbox and in tests, in place of a network.
     embedded: Option<SharedHttpConnector>,
     attempts: u32,
 }
 
 impl AwsConfig {
-    /// Reads region, credentials and an optional endpoint from the environment, as Lambda sets it. No profile files and
-    /// no provider chain: they cost more at a cold start than everything else in the function (`performance.md` §3).
+    /// Reads region, credentials and an optional endpoint from the environment, as Lambda sets it. Profile files and
+    /// the provider chain are left out: they cost more at a cold start than everything else in the function
+    /// (`docs/performance.md`).
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -78,8 +80,8 @@ impl AwsConfig {
         })
     }
 
-    /// Clients whose requests are answered by `http` instead of a network, for the sandbox and tests. They try once:
-    /// in one process there is no network to repeat for, and a test decides what fails.
+    /// Creates clients whose requests `http` answers in place of a network, for the sandbox and tests. They try each
+    /// call once: within a process no network error needs a retry, and a test decides which call fails.
     #[must_use]
     pub fn embedded(http: SharedHttpClient, connector: SharedHttpConnector) -> Self {
         Self {
@@ -92,44 +94,44 @@ impl AwsConfig {
         }
     }
 
-    /// The same, with the address under which others reach what answers: signed links carry it.
+    /// Sets the endpoint address that signed links carry, under which other processes reach the embedded AWS.
     #[must_use]
     pub fn reached_at(self, endpoint: &str) -> Self {
         Self { endpoint: Some(endpoint.to_owned()), ..self }
     }
 
-    /// The same, signed by another access key: embedded AWS tells the functions apart by it.
+    /// Signs with another access key, by which the embedded AWS tells the functions apart.
     #[must_use]
     pub fn signed_by(&self, key: &str) -> Self {
         let credentials = Credentials::new(key, "embedded", None, None, "embedded");
         Self { credentials, ..self.clone() }
     }
 
-    /// A DynamoDB client.
+    /// Creates a DynamoDB client.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::from_conf(config!(aws_sdk_dynamodb, self).build())
     }
 
-    /// An SQS client.
+    /// Creates an SQS client.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::from_conf(config!(aws_sdk_sqs, self).build())
     }
 
-    /// A KMS client.
+    /// Creates a KMS client.
     #[must_use]
     pub fn kms(&self) -> aws_sdk_kms::Client {
         aws_sdk_kms::Client::from_conf(config!(aws_sdk_kms, self).build())
     }
 
-    /// An S3 client; addresses buckets by path where an endpoint is set, as emulators need it.
+    /// Creates an S3 client. With an endpoint set it addresses buckets by path, as emulators require.
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3, self).force_path_style(self.endpoint.is_some()).build())
     }
 
-    /// AWS without its SDK. Its connections are its own.
+    /// Creates a client without the AWS SDK, with its own connection pool.
     #[must_use]
     pub fn direct(&self) -> Direct {
         let network = || {

@@ -1,4 +1,4 @@
-//! What a function remembers between invocations: bounded, timed by the injected clock.
+//! A function's cache between invocations: bounded, and timed by the injected clock.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,10 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::Clock;
 use crate::limits::{CACHE_ENTRIES_MAX, UNKNOWN_CACHE_FOR};
 
-/// How long a refresh may take while an older value is at hand.
+/// Longest wait for a refresh while a stale value is available.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Values looked up elsewhere, kept for a while. That something does *not* exist is kept too, for a shorter while.
+/// Values that were looked up elsewhere. That a key does *not* exist is cached too, but for a shorter time
+/// ([`UNKNOWN_CACHE_FOR`]).
 #[derive(Debug)]
 pub struct Cache<K, V> {
     clock: Clock,
@@ -30,22 +31,22 @@ struct Entry<V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
-    /// A cache whose values are looked up again after `fresh_for`, and never used beyond it.
+    /// Creates a cache that looks a value up again after `fresh_for` and never returns it beyond that time.
     #[must_use]
     pub fn strict(clock: Clock, fresh_for: SignedDuration) -> Self {
         Self { clock, fresh_for, keep_stale: false, entries: Mutex::default() }
     }
 
-    /// A cache that goes on with the old value while the look-up fails or takes longer than a second.
+    /// Creates a cache that continues with the stale value while the look-up fails or takes longer than a second.
     #[must_use]
     pub fn keeping_stale(clock: Clock, fresh_for: SignedDuration) -> Self {
         Self { keep_stale: true, ..Self::strict(clock, fresh_for) }
     }
 
-    /// The value of `key`, from memory or from `fetch`.
+    /// Returns the value of `key`, from the cache or from `fetch`.
     ///
     /// # Errors
-    /// What `fetch` said, when there is no older value to go on with.
+    /// The error of `fetch`, when no stale value can be returned.
     pub async fn get<E>(&self, key: &K, fetch: impl Future<Output = Result<Option<V>, E>>) -> Result<Option<V>, E> {
         let now = self.clock.now();
         let known = self.entries.lock().ok().and_then(|entries| entries.get(key).cloned());
@@ -54,7 +55,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
             Some(Entry { value: Some(old), .. }) if self.keep_stale => {
                 match tokio::time::timeout(REFRESH_PATIENCE, fetch).await {
                     Ok(Ok(fetched)) => fetched,
-                    // Good for a little longer, so that not every caller waits for the same silence.
+                    // The stale value counts as fresh a little longer, so that not every caller waits for a service
+                    // that is down.
                     Ok(Err(_)) | Err(_) => {
                         let almost_stale =
                             now.checked_sub(self.fresh_for).and_then(|at| at.checked_add(UNKNOWN_CACHE_FOR));
@@ -69,7 +71,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         Ok(fetched)
     }
 
-    /// Forgets `key`, so that the next look-up asks again.
+    /// Removes `key`, so that the next look-up fetches it.
     pub fn forget(&self, key: &K) {
         if let Ok(mut entries) = self.entries.lock() {
             entries.remove(key);
@@ -86,7 +88,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         if entries.len() >= CACHE_ENTRIES_MAX && !entries.contains_key(&key) {
             let fresh: HashMap<K, Entry<V>> =
                 entries.drain().filter(|(_, entry)| entry.value.is_some() && self.is_fresh(entry, now)).collect();
-            // Still full of fresh, existing things: forget them all rather than grow.
+            // Still full of fresh values: empty the cache rather than let it grow.
             *entries = if fresh.len() < CACHE_ENTRIES_MAX { fresh } else { HashMap::new() };
         }
         entries.insert(key, Entry { value, fetched_at: now });

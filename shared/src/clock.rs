@@ -1,4 +1,4 @@
-//! Time as an argument: the system's in Lambda, one that a test turns by hand.
+//! Time as a dependency: the system clock in Lambda, a manual clock in tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub use jiff::civil::Date;
 pub use jiff::{SignedDuration, Span, Timestamp};
 
-/// Where "now" comes from.
+/// A source of the current time.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
@@ -24,7 +24,7 @@ struct Manual {
     waiting: AtomicI64,
 }
 
-/// One who waits for a manual clock; counted until it has waited, or was given up.
+/// A task that waits for the manual clock. It is counted until it stops waiting or is dropped.
 struct Waiting<'a>(&'a Manual);
 
 impl Drop for Waiting<'_> {
@@ -34,20 +34,20 @@ impl Drop for Waiting<'_> {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the system clock.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A clock that stands still at `start` until [`Clock::advance`] is called. Clones share the time.
+    /// Returns a manual clock that stays at `start` until [`Clock::advance`] is called. Clones share the time.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
         let millis = AtomicI64::new(start.as_millisecond());
         Self(Source::Manual(Arc::new(Manual { millis, ..Manual::default() })))
     }
 
-    /// The present, in whole milliseconds.
+    /// Returns the current time, in whole milliseconds.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn now(&self) -> Timestamp {
@@ -57,7 +57,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward; the system clock does not listen.
+    /// Moves a manual clock forward; does nothing to the system clock.
     pub fn advance(&self, by: SignedDuration) {
         if let Source::Manual(manual) = &self.0 {
             manual.millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
@@ -65,7 +65,7 @@ impl Clock {
         }
     }
 
-    /// How many wait for a manual clock to be moved: whoever turns it knows by that when everybody else is idle.
+    /// Returns how many tasks wait for a manual clock. A test advances the clock once all its tasks wait.
     #[must_use]
     pub fn waiting(&self) -> i64 {
         match &self.0 {
@@ -74,7 +74,7 @@ impl Clock {
         }
     }
 
-    /// Waits until `at`: on the machine's clock by sleeping, on a manual one until somebody has moved it there.
+    /// Waits until `at`: the system clock by sleeping, a manual clock until it was advanced that far.
     pub async fn reach(&self, at: Timestamp) {
         match &self.0 {
             Source::System => {
@@ -96,7 +96,7 @@ impl Clock {
     }
 }
 
-/// A timestamp from Unix milliseconds; values outside year -9999..9999 are clamped to the ends.
+/// Returns a timestamp from Unix milliseconds; values outside the years -9999 to 9999 are clamped.
 #[must_use]
 pub fn at_millis(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 { Timestamp::MIN } else { Timestamp::MAX })

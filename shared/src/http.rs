@@ -1,14 +1,14 @@
-//! Answers of our own API: problem documents (RFC 9457) that name the field, the rule and the remedy.
+//! Errors of our own API: problem documents (RFC 9457) that name the field, the rule and the remedy.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The media type of a problem.
+/// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The codes of problems, besides the reasons for which a message may not be sent ([`crate::domain::policy::Reason`]).
+/// All problem codes, besides the reasons why a message may not be sent ([`crate::domain::policy::Reason`]).
 pub const CODES: [&str; 29] = [
     "app_not_known",
     "being_erased",
@@ -41,37 +41,37 @@ pub const CODES: [&str; 29] = [
     "unavailable",
 ];
 
-/// What went wrong, for a program (`code`) and for a person.
+/// An error: `code` for programs, `title`, `rule` and `remedy` for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// The HTTP status, repeated in the body as RFC 9457 wants it.
+    /// The HTTP status, repeated in the body as RFC 9457 recommends.
     pub status: u16,
-    /// A stable name of the problem.
+    /// A stable, machine-readable name of the problem.
     pub code: &'static str,
-    /// One sentence.
+    /// One sentence that describes the problem.
     pub title: &'static str,
     /// The field of the request that broke a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// The rule it broke.
+    /// The rule that it broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// What to do about it.
+    /// The action that solves the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<&'static str>,
-    /// The provider's code that this refusal saves.
+    /// The error code with which Meta refused the call, or would have refused the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta_code: Option<i64>,
 }
 
 impl Problem {
-    /// A problem with a title only.
+    /// Creates a problem with a title only.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
         Self { status: status.as_u16(), code, title, field: None, rule: None, remedy: None, meta_code: None }
     }
 
-    /// 422: a field of the request broke a rule.
+    /// 422: a field of the request breaks a rule.
     #[must_use]
     pub fn invalid(field: &str, rule: &str) -> Self {
         Self {
@@ -81,13 +81,13 @@ impl Problem {
         }
     }
 
-    /// 422: a message breaks a rule of the provider's, who would have refused it with this code.
+    /// 422: a message breaks a rule of the provider, which would have refused it with `meta_code`.
     #[must_use]
     pub fn violates(field: &str, rule: &str, meta_code: i64) -> Self {
         Self { meta_code: Some(meta_code), ..Self::invalid(field, rule) }
     }
 
-    /// Names its field as it stands in a body that is `parent` itself, and not a part of one.
+    /// Removes the prefix `parent.` from the field, for a request whose body is `parent` itself.
     #[must_use]
     pub fn without_parent(mut self, parent: &str) -> Self {
         let inner = |field: &String| field.strip_prefix(parent)?.strip_prefix('.').map(str::to_owned);
@@ -101,47 +101,47 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 256 KiB.")
     }
 
-    /// 401: nobody known is asking.
+    /// 401: the request has no valid API key.
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The API key is missing or not valid.")
-            .remedy("Send `Authorization: Bearer sb_live_…` with a key that was not revoked.")
+            .remedy("Send `Authorization: Bearer sb_live_…` with a key that is neither revoked nor expired.")
     }
 
-    /// 409: the state of things does not allow it now.
+    /// 409: the current state does not allow the request.
     #[must_use]
     pub fn conflict(code: &'static str, title: &'static str) -> Self {
         Self::new(StatusCode::CONFLICT, code, title)
     }
 
-    /// 429: the key asks faster than its rate.
+    /// 429: the key is over its rate limit.
     #[must_use]
     pub fn too_many() -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "The API key asks faster than its rate.")
-            .remedy("Wait for as many seconds as Retry-After says.")
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "The API key is over its rate limit.")
+            .remedy("Wait for the number of seconds in the Retry-After header, then repeat the request.")
     }
 
     /// 413: the request body is larger than [`crate::limits::UPLOAD_MAX`].
     #[must_use]
     pub fn upload_too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is larger than 4.4 MB.")
-            .remedy("Send a larger file by `link`, more recipients as CSV or as several broadcasts.")
+            .remedy("Send a larger file by `link`. Send more recipients as CSV or as several broadcasts.")
     }
 
-    /// 404, the same for what is missing and for what is somebody else's.
+    /// 404: the resource does not exist or belongs to another tenant; the response is the same.
     #[must_use]
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such resource.")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "The resource does not exist.")
     }
 
-    /// 503: our own infrastructure did not answer; the same request may be repeated.
+    /// 503: our own infrastructure did not answer. The caller may repeat the same request.
     #[must_use]
     pub fn unavailable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A part of the service did not answer.")
-            .remedy("Repeat the request with the same Idempotency-Key.")
+            .remedy("Repeat the request. If it has an Idempotency-Key, send the same one.")
     }
 
-    /// Adds what to do about it.
+    /// Sets the remedy.
     #[must_use]
     pub fn remedy(mut self, remedy: &'static str) -> Self {
         self.remedy = Some(remedy);

@@ -1,36 +1,36 @@
-//! The installation's own secrets by version: a new one is used while the one before is still accepted, so that replacing one
-//! refuses nobody (`reliability.md` §4.4).
+//! The installation's own secrets, by version. After a replacement the previous version is still accepted, so nothing
+//! that depends on it is refused (`docs/reliability.md#section-4-4`).
 
 use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::secret::{Sealed, Secret};
 
-/// A secret of ours as it is stored.
+/// A secret of the installation, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemSecret {
-    /// Counts from 1.
+    /// Version, counted from 1.
     pub version: u32,
-    /// The one in use.
+    /// The current version, sealed.
     pub sealed: Sealed,
-    /// The one before, while it is accepted.
+    /// The previous version, sealed, while it is accepted.
     pub previous: Option<Sealed>,
 }
 
-/// Which secret, and what it is called.
+/// Name of a secret of the installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SystemSecretName {
-    /// What API keys are hashed with.
+    /// The pepper that API keys are hashed with.
     ApiKeyPepper,
-    /// What callback data are signed with.
+    /// The key that callback data are authenticated with.
     CallbackMac,
 }
 
 impl SystemSecretName {
-    /// All of them.
+    /// All names.
     pub const ALL: [Self; 2] = [Self::ApiKeyPepper, Self::CallbackMac];
 
-    /// Its name in the table.
+    /// Returns the name in the table.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl SystemSecretName {
     }
 }
 
-/// A secret's accepted versions, opened.
+/// The accepted versions of a secret, in clear.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     version: u32,
@@ -48,37 +48,37 @@ pub struct Keyring {
     previous: Option<Secret>,
 }
 
-/// What a version is to us.
+/// Result of looking up a version.
 #[derive(Debug, Clone, Copy)]
 pub enum Version<'a> {
-    /// It is accepted.
+    /// The version is accepted.
     Known(&'a Secret),
-    /// It was, or never existed.
+    /// The version is no longer accepted, or never existed.
     Unknown,
-    /// Newer than what we remember: somebody replaced the secret a moment ago.
+    /// The version is newer than the cached secret, which was replaced a moment ago.
     Newer,
 }
 
 impl Keyring {
-    /// A secret that was never replaced.
+    /// Creates the keyring of a secret that was never replaced.
     #[must_use]
     pub fn first(secret: Secret) -> Self {
         Self::new(1, secret, None)
     }
 
-    /// A secret of this version, and the one before it.
+    /// Creates a keyring from the current version and the previous one.
     #[must_use]
     pub fn new(version: u32, current: Secret, previous: Option<Secret>) -> Self {
         Self { version, current, previous }
     }
 
-    /// The version in use, and the secret.
+    /// Returns the current version and its secret.
     #[must_use]
     pub fn current(&self) -> (u32, &Secret) {
         (self.version, &self.current)
     }
 
-    /// The secret of a version.
+    /// Returns the secret of `version`, if it is accepted.
     #[must_use]
     pub fn of(&self, version: u32) -> Version<'_> {
         match &self.previous {
@@ -90,5 +90,5 @@ impl Keyring {
     }
 }
 
-/// A keyring that is remembered.
+/// A cache of one keyring.
 pub type Remembered = Cache<(), Arc<Keyring>>;

@@ -1,15 +1,16 @@
-//! What the Lambda functions share, in reading order.
+//! Code that the Lambda functions share, in reading order.
 //!
-//! * [`domain`]: our nouns and rules. No I/O, no serialisation, no AWS, no vendor.
-//! * [`provider`]: everything Meta can change without asking us.
-//! * [`storage`]: what we remember, in one DynamoDB table and one S3 bucket.
-//! * [`queue`]: what we will do later, and the runner that answers per record.
+//! * [`domain`]: nouns and rules. No I/O, no AWS, no HTTP client. It uses the vocabulary of WhatsApp's Cloud API
+//!   (wamid, WABA), and `content` and `outgoing` serialise to its message JSON.
+//! * [`provider`]: everything that Meta can change without asking us.
+//! * [`storage`]: persistent state, in one DynamoDB table and one S3 bucket.
+//! * [`queue`]: job formats, the queues, and the batch runner, which reports each record's result.
 //! * [`vault`]: secrets sealed by KMS under an encryption context.
+//! * [`api`]: the shared layer of the functions that serve the JSON API, on top of the modules above.
 //!
-//! * [`api`]: what the functions that answer our JSON API have in common, on top of these.
-//!
-//! The other files are the *hall*: small things every room may use. The four rooms `provider`, `storage`, `queue` and
-//! `vault` do not import each other; only a function combines them, or `api` for several functions.
+//! The other files are the foundation layer: small modules that every other one may use. The modules `provider`,
+//! `storage`, `queue` and `vault` do not import each other; only a function combines them, or `api` for several
+//! functions.
 
 pub mod api;
 pub mod domain;

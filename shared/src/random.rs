@@ -1,19 +1,19 @@
-//! Chance, from the operating system only.
+//! Randomness, from the operating system only.
 
-/// `N` bytes from the operating system's generator.
+/// Returns `N` bytes from the operating system's random generator.
 ///
 /// # Errors
-/// When the operating system has no randomness to give; nothing secret may be made then.
+/// When the generator fails. No secret may be created then.
 pub fn bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut out = [0_u8; N];
     getrandom::fill(&mut out).map_err(|_| NoRandomness)?;
     Ok(out)
 }
 
-/// A ULID for this millisecond. Without randomness it would not be unique, so that is an error.
+/// Returns a ULID for this millisecond.
 ///
 /// # Errors
-/// As [`bytes()`].
+/// As [`bytes()`]: without randomness the ULID would not be unique.
 pub fn ulid(now: jiff::Timestamp) -> Result<ulid::Ulid, NoRandomness> {
     let random = u128::from_be_bytes(bytes::<16>()?);
     Ok(ulid::Ulid::from_parts(u64::try_from(now.as_millisecond()).unwrap_or(0), random))

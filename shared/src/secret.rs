@@ -1,13 +1,13 @@
-//! Values that cannot be printed.
+//! Values that are never printed.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A secret text: no `Display`, no `Serialize`, a `Debug` that shows nothing, memory wiped on drop.
+/// A secret text: no `Display`, no `Serialize`, a `Debug` that shows nothing, and memory wiped on drop.
 ///
-/// Read it with [`Secret::expose`], as late as possible and never into a value that outlives the call.
+/// Read it with [`Secret::expose`], as late as possible, and never copy it into a value that outlives the call.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
 
@@ -18,7 +18,7 @@ impl Secret {
         Self(value)
     }
 
-    /// The secret itself.
+    /// Returns the secret in clear.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -31,7 +31,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether `unverified` is one of `secrets`. Every one is compared, each in constant time.
+/// Whether `unverified` equals one of `secrets`. All are compared, each in constant time.
 #[must_use]
 pub fn same(secrets: &[Secret], unverified: &str) -> bool {
     let mut found = false;
@@ -41,18 +41,18 @@ pub fn same(secrets: &[Secret], unverified: &str) -> bool {
     found
 }
 
-/// A secret as KMS sealed it: safe to store, useless without the key and the context it was sealed under.
+/// A secret sealed by KMS: safe to store, and useless without the key and the encryption context.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
-    /// Takes ciphertext that came from KMS or from the table.
+    /// Wraps ciphertext from KMS or from the table.
     #[must_use]
     pub fn from_bytes(ciphertext: Vec<u8>) -> Self {
         Self(ciphertext)
     }
 
-    /// The ciphertext.
+    /// Returns the ciphertext.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0

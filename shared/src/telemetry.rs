@@ -1,7 +1,8 @@
 //! Logs and metrics.
 //!
-//! Logs are JSON lines with a stable `event` name and never a body, a token, a phone number or a wamid. Metrics are
-//! CloudWatch EMF lines on standard output; their only dimension is the function's name, other facts are properties.
+//! Logs are JSON lines with a stable `event` name. They never contain a body, a token, a phone number or a wamid.
+//! Metrics are CloudWatch EMF lines on standard output. Their only dimension is the function's name; everything else is
+//! a property.
 
 mod metrics;
 
@@ -13,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use metrics::Metrics;
 
-/// Crates whose logging we wrote, as their events' targets begin.
+/// Our own crates, as the first segment of a log event's target.
 const OURS: [&str; 14] = [
     "api",
     "inbound",
@@ -31,7 +32,7 @@ const OURS: [&str; 14] = [
     "webhook",
 ];
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// JSON, for machines.
@@ -43,7 +44,7 @@ pub enum Format {
 /// Starts JSON logging to standard output at the level of `RUST_LOG` (default `info`). A second call does nothing.
 pub fn init() {
     std::panic::set_hook(Box::new(|panic| {
-        // Where, and not what: a panic's message may quote what it choked on.
+        // Only the location: a panic's message may quote the data that caused it.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(event = "panic", place);
     }));
@@ -52,14 +53,14 @@ pub fn init() {
     }
 }
 
-/// What `RUST_LOG` asks for, or `default`.
+/// Returns the filter that `RUST_LOG` requests, or `default`.
 #[must_use]
 pub fn requested(default: &str) -> EnvFilter {
     EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
 }
 
-/// A log of what was requested, except that no other crate is heard below `info`, whatever was requested: at `trace`
-/// the AWS SDK writes KMS's answers out, opened secrets and all.
+/// Creates a subscriber for the requested levels, with third-party crates limited to `info`: at `trace` the AWS SDK
+/// logs KMS's responses, including decrypted secrets.
 pub fn subscriber<W>(
     format: Format,
     requested: EnvFilter,

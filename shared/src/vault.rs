@@ -1,5 +1,6 @@
-//! Secrets sealed by KMS. Each is bound to its owner and purpose by the encryption context, which KMS checks: a sealed
-//! secret moved to another row, tenant or purpose does not open. The context is shown in CloudTrail, so it holds ids only.
+//! Secrets sealed by KMS. The encryption context, which KMS checks, binds each to its owner and purpose: a sealed
+//! secret moved to another row, tenant or purpose cannot be opened. CloudTrail shows the context, so it contains ids
+//! only.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,7 +18,7 @@ use crate::keyring::{Keyring, Remembered, SystemSecret, SystemSecretName};
 use crate::secret::{Sealed, Secret};
 use crate::telemetry::Metrics;
 
-/// What KMS says where a policy does not allow it.
+/// KMS's error code when a policy does not allow the call.
 const ACCESS_DENIED: &str = "AccessDeniedException";
 
 /// Seals and opens secrets with one KMS key.
@@ -28,42 +29,42 @@ pub struct Vault {
     metrics: Option<Metrics>,
 }
 
-/// Whose secret it is and what for: the encryption context.
+/// Owner and purpose of a secret: the encryption context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Context {
     /// App secrets and verify tokens of a Meta app.
     MetaApp(MetaAppId),
-    /// The token that sends for a WhatsApp Business account.
+    /// The access token of a WhatsApp Business account.
     GraphToken {
         /// The owner.
         tenant: TenantId,
         /// The account.
         waba: WabaId,
     },
-    /// A token that a signup has just given, before it is known which account it is for.
+    /// A token from a signup, before its account is known.
     OnboardingToken {
-        /// Who connects a number.
+        /// The tenant that connects a number.
         tenant: TenantId,
         /// The onboarding.
         onboarding: OnboardingId,
     },
-    /// The token of an app's own system user: credit lines, tokens of hosted signups.
+    /// The token of an app's own system user, for credit lines and for the tokens of hosted signups.
     SystemToken(MetaAppId),
-    /// A number's PIN of two-step verification.
+    /// The PIN of a number's two-step verification.
     Pin {
         /// The owner.
         tenant: TenantId,
         /// The number.
         number: PhoneNumberId,
     },
-    /// The pepper under which API keys are hashed.
+    /// The pepper that API keys are hashed with.
     ApiKeyPepper,
     /// The key of the MAC in our callback data.
     CallbackMac,
 }
 
 impl Context {
-    /// As KMS is told it.
+    /// Returns the key-value pairs that KMS receives.
     #[must_use]
     pub fn pairs(&self) -> HashMap<String, String> {
         let (purpose, owner) = match self {
@@ -86,28 +87,29 @@ impl Context {
     }
 }
 
-/// Why a secret was not sealed or opened. Never holds the secret.
+/// The reason why a secret was not sealed or opened. Never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
-    /// KMS did not answer, or refuses us for now: try again.
+    /// KMS did not answer, or refuses us for now; the call may be repeated.
     #[error("KMS did not answer: {0}")]
     Unavailable(String),
     /// The sealed secret does not belong to this context, or is damaged.
-    #[error("the sealed secret does not open in this context")]
+    #[error("the sealed secret cannot be opened with this encryption context")]
     WrongContext,
-    /// What was sealed is not what this purpose holds.
-    #[error("the opened secret has an unexpected form")]
+    /// The opened content does not have the form that this purpose requires.
+    #[error("the opened secret has an unexpected format")]
     Malformed,
 }
 
 impl Vault {
-    /// A vault over the key `key_id` (id, ARN or alias).
+    /// Creates a vault over the KMS key `key_id` (id, ARN or alias).
     #[must_use]
     pub fn new(client: aws_sdk_kms::Client, key_id: String) -> Self {
         Self { client, key_id, metrics: None }
     }
 
-    /// The same, counting as `kms_denied` what it was refused: somebody asks for what is not theirs, or a policy is wrong.
+    /// Counts calls that KMS denied as `kms_denied`: a function asked for a secret it may not read, or a policy is
+    /// wrong.
     #[must_use]
     pub fn counting(self, metrics: &Metrics) -> Self {
         Self { metrics: Some(metrics.clone()), ..self }
@@ -142,10 +144,11 @@ impl Vault {
         Ok(Sealed::from_bytes(ciphertext.into_inner()))
     }
 
-    /// Opens a sealed secret; the key is named, so a blob of another key does not open either.
+    /// Opens a sealed secret. The call names the key, so ciphertext of another key cannot be opened.
     ///
     /// # Errors
-    /// [`VaultError::WrongContext`] when it belongs elsewhere, [`VaultError::Unavailable`] when KMS does not answer.
+    /// [`VaultError::WrongContext`] when it belongs to another context, [`VaultError::Malformed`] when it is not UTF-8,
+    /// [`VaultError::Unavailable`] when KMS does not answer.
     pub async fn open(&self, sealed: &Sealed, context: &Context) -> Result<Secret, VaultError> {
         let answer = self
             .client
@@ -169,7 +172,7 @@ impl Vault {
         }
     }
 
-    /// Seals a token with its proof.
+    /// Seals a token together with its `appsecret_proof`.
     ///
     /// # Errors
     /// As [`Vault::seal`].
@@ -182,7 +185,7 @@ impl Vault {
         self.seal(&Secret::new(json?), context).await
     }
 
-    /// Opens a token; one that was sealed alone has no proof.
+    /// Opens a token. One that was sealed without a proof has none.
     ///
     /// # Errors
     /// As [`Vault::open`].
@@ -216,10 +219,11 @@ impl Vault {
         Ok(Keyring::new(stored.version, self.open(&stored.sealed, &context).await?, previous))
     }
 
-    /// The same from memory, or of what `stored` reads. `None` before `operator init`.
+    /// Returns the keyring of `name` from the cache, or else opens the secret that `stored` reads. `None` before
+    /// `operator init`.
     ///
     /// # Errors
-    /// When AWS does not answer and nothing is remembered.
+    /// When AWS does not answer and nothing is cached.
     pub async fn remembered<E: From<VaultError>>(
         &self,
         memory: &Remembered,
@@ -233,7 +237,7 @@ impl Vault {
         memory.get(&(), fetch).await
     }
 
-    /// Seals what proves a Meta app's webhooks.
+    /// Seals the secrets that verify a Meta app's webhooks.
     ///
     /// # Errors
     /// As [`Vault::seal`].
@@ -247,7 +251,7 @@ impl Vault {
         self.seal(&Secret::new(json?), &Context::MetaApp(app.id.clone())).await
     }
 
-    /// Opens what proves a Meta app's webhooks.
+    /// Opens the secrets that verify a Meta app's webhooks.
     ///
     /// # Errors
     /// As [`Vault::open`].
@@ -256,10 +260,10 @@ impl Vault {
     }
 }
 
-/// A Meta app's secrets as they were sealed.
+/// Reads a Meta app's secrets from their opened form.
 ///
 /// # Errors
-/// [`VaultError::Malformed`] when they are something else.
+/// [`VaultError::Malformed`] when it has another form.
 pub fn read_app(id: &MetaAppId, opened: &Secret) -> Result<MetaApp, VaultError> {
     let wire: AppSecrets = serde_json::from_str(opened.expose()).map_err(|_| VaultError::Malformed)?;
     let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
@@ -285,7 +289,7 @@ fn own_context(name: SystemSecretName) -> Context {
     }
 }
 
-/// A fresh random secret of 256 bits, hex.
+/// Returns a new random secret of 256 bits, in hex.
 ///
 /// # Errors
 /// When the operating system has no randomness.

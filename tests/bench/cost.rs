@@ -1,5 +1,5 @@
-//! The cost meter: every AWS request of a run is counted, and priced. The way is the real one, from the signed webhook to the last write;
-//! only times are assumed, because AWS is not that close here, and what Lambda's pollers ask for.
+//! The cost meter: counts and prices every AWS request of a run, from the signed webhook to the last write. Assumed,
+//! not measured: the duration of AWS and Meta calls, and the requests of Lambda's pollers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,18 +20,18 @@ use tower::ServiceExt;
 
 use crate::function::{NUMBER, WABA, simulated_meta};
 
-/// Customers, and messages of each kind.
+/// Number of customers, and of messages of each kind.
 const MANY: usize = 1_000;
 
-/// Longest that sending may take before something is wrong.
+/// Timeout for sending the messages of one kind.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Prices in us-east-1, dollars (`facts/aws.md` §9).
+/// Prices in us-east-1, in dollars (`docs/aws.md#section-9`).
 const HTTP_API: f64 = 1.00e-6;
 const INVOCATION: f64 = 0.20e-6;
 const GB_SECOND: f64 = 0.000_013_333_4;
 const SQS_REQUEST: f64 = 0.40e-6;
-/// Of a FIFO queue, and of a message with a group into a standard one (a fair queue).
+/// Request to a FIFO queue, or of a message with a group to a standard queue (a fair queue).
 const GROUPED_REQUEST: f64 = 0.50e-6;
 const WRITE_UNIT: f64 = 0.625e-6;
 const READ_UNIT: f64 = 0.125e-6;
@@ -40,27 +40,28 @@ const KMS_REQUEST: f64 = 3e-6;
 const LOG_BYTE: f64 = 0.50e-9;
 const EGRESS_BYTE: f64 = 0.09e-9;
 
-/// Memory of the functions in `template.yaml`, GB.
+/// Memory of the functions in `template.yaml`, in GB.
 const SMALL: f64 = 0.25;
 const LARGE: f64 = 0.5;
-/// What an AWS call takes within a region, seconds; eight are under way at once in a batch.
+/// Assumed duration of an AWS call within a region, in seconds, and the average number of concurrent calls in a batch.
+/// The latter is below `BATCH_CONCURRENCY` (10), so the compute cost is estimated rather too high.
 const AWS_CALL: f64 = 0.005;
 const AT_ONCE: f64 = 8.0;
-/// What S3 takes to store a batch, and Meta to take a message.
+/// Assumed durations in seconds: S3 stores a batch, Meta accepts a message.
 const S3_PUT: f64 = 0.030;
 const GRAPH_CALL: f64 = 0.250;
-/// Our own CPU for each message, measured by the other benchmarks.
+/// CPU seconds of our own code per message, measured by the other benchmarks.
 const OWN_CPU: f64 = 0.001;
-/// The access log's line of a request to the HTTP API, bytes.
+/// Bytes of the access log's line for a request to the HTTP API.
 const ACCESS_LOGGED: f64 = 170.0;
-/// A request to the HTTP API.
+/// Price of a request to the HTTP API.
 const GATEWAY: f64 = HTTP_API + ACCESS_LOGGED * LOG_BYTE;
-/// Log lines of an invocation, bytes: metrics and one event.
+/// Bytes of an invocation's log lines: metrics and one event.
 const LOGGED: f64 = 1_000.0;
-/// A message on its way to Meta, with TLS and headers.
+/// Bytes of a message sent to Meta, with TLS and headers.
 const SENT_BYTES: f64 = 2_000.0;
 
-/// Requests by name, since the count began.
+/// Requests by name.
 type Counted = Arc<Mutex<BTreeMap<String, usize>>>;
 
 struct Meter {
@@ -72,7 +73,7 @@ struct Meter {
     series: AtomicI64,
 }
 
-/// What a part of a run used.
+/// Consumption of one part of a run.
 struct Used {
     requests: BTreeMap<String, usize>,
     units: Capacity,
@@ -83,13 +84,14 @@ impl Used {
         names.iter().map(|name| self.requests.get(*name).copied().unwrap_or_default()).sum::<usize>() as f64
     }
 
-    /// All calls but those that Lambda makes itself, and those of the webhook function, whose time is counted with it.
+    /// Returns the number of AWS calls, except those of Lambda's pollers and of the webhook function, whose time is
+    /// counted separately.
     fn calls(&self) -> f64 {
         let of_webhooks = self.of(&["AmazonSQS.SendMessage grouped"]);
         self.requests.values().sum::<usize>() as f64 - of_webhooks
     }
 
-    /// What DynamoDB, S3, KMS and the sends into queues cost; what Lambda's pollers do is added where it is known.
+    /// Returns the cost of DynamoDB, S3, KMS and sends to queues. The cost of Lambda's pollers is added by the caller.
     fn services(&self) -> f64 {
         let plain = ["AmazonSQS.SendMessage", "AmazonSQS.SendMessageBatch", "AmazonSQS.ChangeMessageVisibility"];
         let grouped = plain.map(|name| format!("{name} grouped"));
@@ -102,7 +104,7 @@ impl Used {
     }
 }
 
-/// A line of the table, for `each` of a run.
+/// One line of the table: dollars per message.
 struct Cost {
     name: &'static str,
     gateway: f64,
@@ -126,7 +128,7 @@ impl Cost {
 
 pub(crate) async fn measure() -> Vec<(&'static str, String)> {
     let meter = Meter::start().await;
-    // Everybody is known, and every cache warm.
+    // All contacts exist, and all caches are warm.
     for series in ["warm", "warmer"] {
         meter.texts(MANY, series).await;
         meter.poll(100).await;
@@ -189,9 +191,9 @@ impl Meter {
         assert_eq!(answer.status(), 200);
     }
 
-    /// One message a webhook, of one customer after the other.
+    /// One message per webhook, each from another customer.
     async fn texts(&self, count: usize, series: &str) {
-        // Each series a little later than the one before: what is late costs more, and is rare.
+        // Each series is a minute later than the one before. Messages in the wrong order cost more, and are rare.
         let now = Clock::system().now().as_second() + 60 * self.series.fetch_add(1, Ordering::Relaxed);
         for index in 0..count {
             let value = json!({"messaging_product": "whatsapp",
@@ -202,7 +204,7 @@ impl Meter {
             let entry = json!({"id": WABA, "changes": [{"field": "messages", "value": value}]});
             self.webhook(json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string()).await;
         }
-        // Meta knows that they wrote, too.
+        // The simulated Meta opens the customers' windows, too.
         if series == "warm" {
             for index in 0..count {
                 let Value::Object(hello) = json!({"type": "text", "text": {"body": "hi"}}) else { unreachable!() };
@@ -219,7 +221,7 @@ impl Meter {
         }
     }
 
-    /// Batches of this size until the queue is empty; how many there were.
+    /// Polls batches of this size until the queue is empty. Returns the number of batches.
     async fn poll(&self, batch: usize) -> f64 {
         let mut batches = 0.0;
         while self.functions.poll_inbound_up_to(batch).await > 0 {
@@ -228,9 +230,9 @@ impl Meter {
         batches
     }
 
-    /// What `webhooks` webhooks cost that were stored in `batches`: without the gateway.
+    /// Returns the cost of `webhooks` webhooks that were stored in `batches`, without the gateway.
     fn receiving(webhooks: f64, batches: f64, stored: &Used) -> f64 {
-        // Lambda receives and deletes ten at a time, whatever the batch.
+        // Lambda receives and deletes up to ten messages per request, independent of the batch size.
         let pollers = webhooks / 10.0 * 2.0 * SQS_REQUEST;
         let door = webhooks * (INVOCATION + (AWS_CALL + OWN_CPU) * SMALL * GB_SECOND);
         let worked = stored.calls() * AWS_CALL / AT_ONCE + batches * S3_PUT + webhooks * OWN_CPU;
@@ -252,7 +254,7 @@ impl Meter {
         }
     }
 
-    /// Sends what waits; what it used, and how many invocations there were.
+    /// Sends the waiting messages. Returns the consumption and the number of invocations.
     async fn send_all(&self) -> (Used, f64) {
         let mut batches = 0.0;
         let (sent, since) = (self.meta.sent_count(), Instant::now());
@@ -276,7 +278,7 @@ impl Meter {
         pollers + function + used.services() + each * SENT_BYTES * EGRESS_BYTE
     }
 
-    /// The statuses of what was sent: three webhooks a message.
+    /// Processes the statuses of the sent messages: three webhooks per message.
     async fn statuses(&self, batch: usize) -> (f64, Capacity) {
         self.meta.order_statuses(StatusOrder::Normal);
         self.begin();
@@ -336,7 +338,7 @@ impl Meter {
         Cost {
             name: "answers, one request each, with three statuses, batches of 100",
             gateway: 3.0 * GATEWAY,
-            // The API stays behind the HTTP API in both.
+            // The API is called through the HTTP API in both variants.
             rest: (Self::sending(&sent, batches) + statuses + api) / each + GATEWAY,
             writes: (sent.units.write + status_units.write) / each,
             reads: (sent.units.read + status_units.read) / each,

@@ -1,4 +1,4 @@
-//! The whole sandbox: real HTTP in, real handlers, embedded AWS, simulated Meta, all on this machine's cores.
+//! The whole sandbox with real HTTP requests, on this machine's cores.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use shared::secret::Secret;
 
 /// Messages in each direction.
 const MESSAGES: usize = 2_000;
-/// Customers they are spread over.
+/// Number of customers that the messages are spread over.
 const CUSTOMERS: usize = 100;
-/// Requests under way at once.
+/// Maximum number of concurrent requests.
 const CONCURRENCY: usize = 16;
 const POLL: Duration = Duration::from_millis(20);
 
@@ -32,7 +32,7 @@ fn customer(index: usize) -> String {
 
 async fn inbound(sandbox: &Sandbox, http: &reqwest::Client) -> Vec<(&'static str, String)> {
     let ready = &sandbox.ready;
-    // Opens every customer's window at Meta too, and waits until those first messages are through.
+    // The first message opens each customer's window at Meta. Wait until these are stored.
     for index in 0..CUSTOMERS {
         let url = format!("{}/_sim/customers/{}/messages", ready.meta, customer(index));
         let message = json!({"to": ready.number.phone_number_id, "message": {"type": "text", "text": {"body": "hi"}}});
@@ -62,7 +62,7 @@ async fn inbound(sandbox: &Sandbox, http: &reqwest::Client) -> Vec<(&'static str
     ]
 }
 
-/// Waits until the inbound function has stored that many messages.
+/// Waits until the inbound function has stored this number of messages.
 async fn settle(sandbox: &Sandbox, messages: usize) {
     while sandbox.metrics().total("inbound_stored") < messages as u64 {
         tokio::time::sleep(POLL).await;

@@ -1,4 +1,4 @@
-//! A release function as a process of its own, and what it uses.
+//! A function in release build, in its own process, and its resource use.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,14 +10,14 @@ use sandbox::sandbox::Seed;
 use sandbox::stack::Stack;
 use serde_json::json;
 
-/// Clock ticks a second in `/proc/<pid>/stat` (Linux's USER_HZ).
+/// Clock ticks per second in `/proc/<pid>/stat` (Linux's `USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// The number that the benchmarks use, and its account.
+/// The number and the account of the benchmarks.
 pub(crate) const NUMBER: &str = "900100200300501";
 pub(crate) const WABA: &str = "900100200300401";
 
-/// A Meta that knows the seeded app and number.
+/// Returns a simulated Meta with the seeded app and number.
 pub(crate) fn simulated_meta(stack: &Stack, seed: &Seed) -> Arc<Meta> {
     let meta = Arc::new(Meta::new(stack.clock.clone(), stack.faults.clone()));
     meta.put_app(MetaApp {
@@ -34,7 +34,8 @@ pub(crate) fn simulated_meta(stack: &Stack, seed: &Seed) -> Arc<Meta> {
     meta
 }
 
-/// Builds a function as it is deployed; answers where it is. Where they were built before: `BENCH_FUNCTIONS=<folder>`.
+/// Builds a function as it is deployed and returns its path. `BENCH_FUNCTIONS=<folder>` skips the build and uses the
+/// functions in that folder.
 pub(crate) fn build(package: &str) -> PathBuf {
     if let Some(folder) = shared::config::optional("BENCH_FUNCTIONS") {
         return Path::new(&folder).join(package);
@@ -79,7 +80,7 @@ pub(crate) fn spawn(
         .unwrap()
 }
 
-/// The event that Lambda gives a function for a batch of a queue.
+/// Returns the event that Lambda gives a function for a batch of a queue.
 pub(crate) fn sqs_event(queue: &str, messages: &[Message]) -> String {
     let record = |message: &Message| {
         json!({"messageId": message.id, "receiptHandle": message.receipt, "body": message.body,
@@ -94,7 +95,7 @@ pub(crate) fn stop(function: &mut Child) {
     function.wait().unwrap();
 }
 
-/// CPU time of a process so far, user and system: by the scheduler's own count, in nanoseconds, where there is one.
+/// Returns the CPU seconds of a process, user and system. Uses the scheduler's nanosecond count where available.
 pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let ran = |thread: std::fs::DirEntry| {

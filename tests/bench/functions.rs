@@ -1,4 +1,5 @@
-//! Every function as it is deployed: its size, how it starts, and what a small warm invocation costs. Embedded AWS answers over HTTPS.
+//! Every function as it is deployed: size, start, and cost of a small warm invocation. Embedded AWS is served over
+//! HTTPS.
 
 use std::io::Write;
 use std::path::Path;
@@ -24,12 +25,12 @@ use crate::https::{self, Served};
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
 
-/// Cold starts measured; the median is printed.
+/// Number of measured cold starts; the median is printed.
 const STARTS: usize = 7;
-/// Warm invocations of the last start.
+/// Number of warm invocations after the last start.
 const WARM: usize = 2_000;
 
-/// All functions, with their memory in `template.yaml`.
+/// All functions, with their memory in `template.yaml` in MB.
 const FUNCTIONS: [(&str, u32); 11] = [
     ("webhook", 256),
     ("inbound", 512),
@@ -50,7 +51,7 @@ struct Place {
     seed: Seed,
 }
 
-/// What one function's invocations took.
+/// Measurements of one function.
 struct Measured {
     init: f64,
     first: f64,
@@ -143,14 +144,15 @@ impl Place {
         ]
     }
 
-    /// Something small that the function does often: a webhook, a text to store, a read receipt to send, an empty lane, a page of numbers.
+    /// Returns a small and frequent event of the function: a webhook, a text to store, a read receipt to send, an empty
+    /// lane, a page of numbers.
     fn event(&self, name: &str, index: usize) -> String {
         let key = format!("Bearer {}", self.seed.api_key);
         match name {
             "webhook" => crate::webhook::event(&self.seed),
             "api" => gateway("GET", "/v1/numbers", &key),
             "management" => gateway("GET", "/v1/accounts", &key),
-            // Something that is not there: a read.
+            // The object does not exist, so this is one read.
             "signup-callback" => gateway("GET", "/deletions/off_01JD0000000000000000000000", &key),
             "onboarding" => batch(&json!({"job": "onboarding.v1", "id": "onb_01JD0000000000000000000000"})),
             "sweep" | "token-refresh" | "offboarding" => json!({}).to_string(),
@@ -167,7 +169,7 @@ impl Place {
     }
 }
 
-/// Stops where the function did not do what it is measured for.
+/// Panics when the function failed to do the measured work.
 fn worked(name: &str, answer: &[u8]) {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let failed = answer["batchItemFailures"].as_array().is_some_and(|failed| !failed.is_empty());
@@ -175,7 +177,7 @@ fn worked(name: &str, answer: &[u8]) {
     assert!(!failed && !refused, "{name}: {answer}");
 }
 
-/// A text of one of fifty customers, as the webhook function queues it.
+/// Returns a text from one of fifty customers, as the webhook function queues it.
 fn text(index: usize) -> Value {
     let customer = format!("15550{:06}", index % 50);
     let now = Clock::system().now();

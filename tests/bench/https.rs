@@ -1,4 +1,4 @@
-//! Embedded AWS over HTTPS on loopback, as functions meet it: TLS 1.3, a certificate of its own.
+//! Embedded AWS over HTTPS on loopback: TLS 1.3 with a self-made certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// What is served, and the file that makes a function trust it (`SSL_CERT_FILE`).
+/// A running server, and the certificate file that a function must trust (`SSL_CERT_FILE`).
 pub(crate) struct Served {
     pub(crate) url: String,
     pub(crate) trusted: PathBuf,
@@ -31,7 +31,7 @@ impl Listener for Tls {
         loop {
             let (stream, peer) = self.tcp.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
-            // One that breaks off in its handshake is nobody.
+            // Ignore connections that break off during the handshake.
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, peer);
             }

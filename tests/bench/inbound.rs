@@ -1,6 +1,6 @@
-//! The release inbound function, alone: messages per CPU-second, write and read units and cost by kind, and the import of
-//! a long past. Embedded AWS answers it over HTTP on loopback and counts what DynamoDB would charge for; the CPU is that
-//! of the function's own process.
+//! The release inbound function alone: messages per CPU-second, read and write units and cost by kind, and the import
+//! of a long chat history. Embedded AWS is served over HTTP on loopback and counts DynamoDB's capacity. CPU time is
+//! that of the function's process.
 
 use std::process::Child;
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use tower::ServiceExt;
 use crate::function::{NUMBER, WABA, build, cpu_seconds, peak_rss_kib, simulated_meta, spawn, sqs_event, stop};
 use crate::runtime_api::RuntimeApi;
 
-/// Customers who write in turn.
+/// Number of customers who write in turn.
 const CUSTOMERS: usize = 200;
-/// Webhooks of one kind.
+/// Webhooks per kind.
 const EACH: usize = 3_000;
-/// Sends whose statuses are measured, three each.
+/// Sends whose statuses are measured; each has three.
 const SENDS: usize = 500;
-/// Past messages, and threads they are in.
+/// Messages of the imported history, and the number of their threads.
 const PAST: usize = 100_000;
 const THREADS: usize = 500;
 
-/// Prices of one region (us-east-1, arm64, November 2026), in dollars.
+/// Prices in dollars (us-east-1, arm64, November 2026).
 const WRITE_UNIT: f64 = 0.625e-6;
 const READ_UNIT: f64 = 0.125e-6;
-/// Lambda: one vCPU-second is 1,769 MB-seconds.
+/// Lambda: one vCPU-second equals 1,769 MB-seconds.
 const CPU_SECOND: f64 = 1.769 * 0.000_013_333_4;
-/// SQS: a send, a tenth of a receive and a tenth of a delete; S3: a tenth of a put.
+/// SQS: one send, a tenth of a receive, a tenth of a delete. S3: a tenth of a put.
 const QUEUE_AND_ARCHIVE: f64 = 1.2 * 0.4e-6 + 0.1 * 5e-6;
 
 struct Bench {
@@ -50,7 +50,7 @@ struct Bench {
 
 pub(crate) async fn measure() -> Vec<(&'static str, String)> {
     let mut bench = Bench::start().await;
-    // The first contact of each customer makes aliases; it is a kind of its own.
+    // The first message of each customer creates aliases, so it is measured as a kind of its own.
     let mut lines = Vec::new();
     lines.push(bench.kind("first message of a contact", CUSTOMERS, &|bench, index| bench.text(index, "a")).await);
     lines.push(bench.kind("text", EACH, &|bench, index| bench.text(index, "b")).await);
@@ -133,7 +133,7 @@ impl Bench {
         &self.stack.aws
     }
 
-    /// A signed webhook through the real door.
+    /// Posts a signed webhook to the webhook function.
     async fn webhook(&self, body: String) {
         let signed = signature::sign(&Secret::new(self.seed.app_secret.clone()), body.as_bytes());
         let request = axum::http::Request::post("/webhooks/meta/sandbox").header(signature::HEADER, signed);
@@ -141,7 +141,7 @@ impl Bench {
         assert_eq!(answer.unwrap().status(), 200);
     }
 
-    /// Gives the function batch after batch until the queue is empty.
+    /// Gives the function one batch after another until the queue is empty.
     async fn poll(&self) {
         loop {
             let messages = self.aws().sqs().receive(INBOUND, 10, None);
@@ -214,7 +214,7 @@ impl Bench {
         status(&format!("wamid.x{index}"), "delivered", self.now, &json!("cmd-42"))
     }
 
-    /// Real sends, and the three statuses of each, as webhooks.
+    /// Sends messages, and returns the webhooks of their three statuses.
     async fn statuses(&self) -> Vec<String> {
         for index in 0..CUSTOMERS {
             let Value::Object(message) = json!({"type": "text", "text": {"body": "hi"}}) else { unreachable!() };
@@ -230,7 +230,7 @@ impl Bench {
             let request = request.body(axum::body::Body::from(body.to_string())).unwrap();
             assert_eq!(self.functions.gateway().oneshot(request).await.unwrap().status(), 202);
         }
-        // Faster than a number may send: what does not go at once waits in the bulk lane.
+        // The test sends faster than a number may: later messages wait in the bulk lane.
         while self.meta.sent_count() < SENDS {
             let worked = self.functions.poll_outbound().await + self.functions.poll_release_fully().await;
             if worked == 0 {
@@ -248,7 +248,7 @@ impl Bench {
             .collect()
     }
 
-    /// A long past in chunks of up to 3 MB, shuffled.
+    /// Imports a long history in shuffled chunks of up to 3 MB.
     async fn history(&mut self) -> Vec<(&'static str, String)> {
         let mut bodies = past_chunks(self.now);
         let count = bodies.len();

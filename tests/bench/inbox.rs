@@ -1,5 +1,6 @@
-//! The API over a large inbox: what a page of conversations and a page of messages cost, while more is written. In this
-//! process, over embedded AWS: time is that of our code and SQLite together, read units are what DynamoDB would charge.
+//! The API over a large inbox: cost of a page of conversations and of a page of messages, while new messages are
+//! written. Runs in this process over embedded AWS. Times include our code and SQLite; read units are those DynamoDB
+//! would charge for.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -17,11 +18,11 @@ use tower::ServiceExt;
 
 use crate::percentile;
 
-/// Conversations and messages in each, unless `BENCH_INBOX` says otherwise, such as `1000x1000`.
+/// Number of conversations, and of messages in each. `BENCH_INBOX` overrides it, such as `1000x1000`.
 const SIZE: (usize, usize) = (200, 100);
-/// Messages of one webhook.
+/// Messages per webhook.
 const BATCH: usize = 500;
-/// Pages that are measured.
+/// Number of measured pages.
 const PAGES: usize = 200;
 const START: i64 = 1_795_176_000_000;
 const NUMBER: &str = "900100200300501";
@@ -43,7 +44,7 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
     let clock = Clock::manual(at_millis(START));
     let stack = Stack::start(None, clock.clone()).await.unwrap();
     let seed = Seed::load_or_plant(None, &stack).await.unwrap();
-    // Nobody is sent anything.
+    // No message is sent, so the Graph URL is not used.
     let functions = stack.functions("http://127.0.0.1:9").unwrap();
     let mut inbox = Inbox { stack, seed, functions, clock, written: 0 };
     let since = Instant::now();
@@ -67,7 +68,7 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
 }
 
 impl Inbox {
-    /// Customers write in turn, one a millisecond.
+    /// Customers write in turn, one message per millisecond.
     async fn write(&mut self, customers: usize, count: usize) {
         let message = |place: usize| {
             json!({"from": format!("15550{:06}", place % customers), "id": format!("wamid.m{place}"),
@@ -95,12 +96,13 @@ impl Inbox {
         let request = Request::get(path).header("authorization", format!("Bearer {}", self.seed.api_key));
         let answer = self.functions.gateway().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
-        // One key asks as fast as it may.
+        // The API key has a rate limit per second.
         self.clock.advance(shared::clock::SignedDuration::from_millis(5));
         serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
     }
 
-    /// Page after page, from the beginning again where nothing is shown any more: an id of the first page, time and read units of each.
+    /// Reads page after page, and starts again after the last. Returns the id of an item of the first page, and the
+    /// times and read units.
     async fn walk(&self, path: &str) -> (String, String) {
         let (mut times, mut cursor, mut first) = (Vec::with_capacity(PAGES), String::new(), String::new());
         self.stack.aws.start_meter();
@@ -121,7 +123,7 @@ impl Inbox {
         (first, format!("p50 {p50:.1} ms, p99 {p99:.1} ms, {units:.1} read units"))
     }
 
-    /// Whoever walks to the end passes entries of older messages: what such a page costs.
+    /// Measures pages behind the last shown conversation: they contain only entries that a newer message replaced.
     async fn behind(&self, path: &str) -> String {
         let (mut times, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
         loop {
@@ -148,7 +150,8 @@ impl Inbox {
         format!("{pages} measured: p50 {p50:.1} ms, p99 {p99:.1} ms, {units:.1} read units")
     }
 
-    /// The whole inbox, while old conversations go on: none twice, and none left out but what moved up meanwhile.
+    /// Walks the whole inbox while old conversations receive messages. No conversation may appear twice; only those
+    /// that moved up meanwhile may be missing.
     async fn all_once(&mut self, conversations: usize) -> String {
         let (mut seen, mut cursor, mut pages) = (BTreeSet::new(), String::new(), 0);
         let mut twice = 0;

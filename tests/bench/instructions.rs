@@ -1,5 +1,6 @@
-//! Hot paths by instruction count, which is the same on every machine of a kind: each is run often and twice as often under
-//! callgrind, and the difference is what the runs cost. Valgrind knows no SHA instructions, so hashes count as without them.
+//! Instruction counts of hot paths, which are the same on every machine of a kind. Each path runs n times and 2n times
+//! under callgrind; the difference is the cost of n runs. Valgrind does not support SHA instructions, so hashes are
+//! counted without them.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -21,14 +22,14 @@ use shared::secret::Secret;
 
 use crate::webhook::kilobyte;
 
-/// The first argument of a run under callgrind; the path and how often follow.
+/// First argument of a run under callgrind. The path and the number of runs follow.
 pub(crate) const RUN: &str = "instructions-of";
-/// How often a path is run, and again.
+/// Number of runs; the second measurement doubles it.
 const TIMES: u64 = 200;
-/// A moment: ids and windows are made of it.
+/// Time from which ids and windows are derived.
 const NOW: i64 = 1_795_176_000_000;
 
-/// The paths, and what each is called in the table.
+/// The paths, and their names in the table.
 const PATHS: [(&str, &str); 9] = [
     ("verify", "instructions: signature of a webhook of 1 KB checked"),
     ("pack", "instructions: webhook of 1 KB packed for the queue"),
@@ -41,7 +42,7 @@ const PATHS: [(&str, &str); 9] = [
     ("decide", "instructions: rules decided about a message"),
 ];
 
-/// One line a path, or why there is none.
+/// Returns one line per path, or the reason why nothing was counted.
 pub(crate) fn measure() -> Vec<(&'static str, String)> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         return vec![("instructions", "not counted: there is no valgrind here".to_owned())];
@@ -52,7 +53,7 @@ pub(crate) fn measure() -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Instructions of a whole run, as callgrind says them in its last line.
+/// Returns the instructions of a whole run, from callgrind's last line.
 fn counted(path: &str, times: u64) -> u64 {
     let mut run = Command::new("valgrind");
     run.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(std::env::current_exe().unwrap());
@@ -62,7 +63,7 @@ fn counted(path: &str, times: u64) -> u64 {
     line.unwrap_or_else(|| panic!("{said}")).1.trim().parse().unwrap()
 }
 
-/// Runs a path so many times, in the process that callgrind watches.
+/// Runs a path this often, in the process that callgrind measures.
 pub(crate) fn run(path: &str, times: u64) {
     let now = at_millis(NOW);
     let body = Bytes::from(kilobyte());

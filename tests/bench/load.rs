@@ -1,4 +1,4 @@
-//! Load: 3,300 signed webhooks a second offered to the sandbox for a minute, on the clock, whether or not it keeps up.
+//! Load: offers the sandbox 3,300 signed webhooks per second for a minute, at fixed times, whether or not it keeps up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 
 use crate::percentile;
 
-/// Webhooks a second, and for how long, unless `BENCH_LOAD` says otherwise, such as `1000x10`.
+/// Webhooks per second, and duration in seconds. `BENCH_LOAD` overrides them, such as `1000x10`.
 const OFFERED: (usize, usize) = (3_300, 60);
-/// Requests under way at once: what Meta would open.
+/// Maximum number of concurrent requests: as many as Meta would open.
 const AT_ONCE: usize = 512;
 
 pub(crate) async fn measure() -> Vec<(&'static str, String)> {
@@ -31,7 +31,7 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
     let since = Instant::now();
     let mut under_way = Vec::with_capacity(total);
     for index in 0..total {
-        // On the clock: what is late is not offered later than the rest.
+        // Each webhook has a fixed due time, so a delay does not shift the later ones.
         let due = Duration::from_secs_f64(index as f64 / rate as f64);
         if let Some(early) = due.checked_sub(since.elapsed()) {
             tokio::time::sleep(early).await;

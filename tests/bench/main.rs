@@ -1,16 +1,19 @@
-//! `cargo bench -p tests`: figures, never verdicts.
+//! `cargo bench -p tests`: prints figures and asserts none.
 //!
-//! 1. The release webhook function under a local Lambda Runtime API: sizes, init to the first `/next`, first and warm
-//!    invocations, CPU and memory, for a webhook of 1 KB. Embedded AWS answers it over HTTP on loopback.
-//! 2. The release inbound function: CPU, write units and cost by kind of message, and the import of a long past.
-//! 3. The API over a large inbox: pages of conversations and messages, in time and read units (`BENCH_INBOX=1000x1000` for a large one).
-//! 4. The release send-message function against a Meta that takes 250 ms: sends a second, milliseconds billed, write units.
-//! 5. The cost meter: all AWS requests of a run, counted and priced, in dollars a million.
+//! 1. The release webhook function under a local Lambda Runtime API: size, init until the first `/next`, first and warm
+//!    invocations, CPU and memory, for a webhook of 1 KB. Embedded AWS is served over HTTP on loopback.
+//! 2. The release inbound function: CPU, write units and cost by kind of message, and the import of a long history.
+//! 3. The API over a large inbox: pages of conversations and messages, in time and read units (`BENCH_INBOX=1000x1000`
+//!    for a large one).
+//! 4. The release send-message function against a Meta that takes 250 ms: sends per second, billed milliseconds, write
+//!    units.
+//! 5. The cost meter: all AWS requests of a run, counted and priced, in dollars per million messages.
 //! 6. The whole sandbox, end to end: webhooks accepted, messages stored, messages sent, each per second.
-//! 7. Every function: size, start, a small invocation. 8. Load: 3,300 webhooks a second for a minute.
+//! 7. Every function: size, start, a small invocation.
+//! 8. Load: 3,300 webhooks per second for a minute.
 //! 9. Hot paths by instruction count, under callgrind.
 //!
-//! Everything shares this machine's cores: compare runs with each other, not with Lambda.
+//! All processes share this machine's cores: compare runs with each other, not with Lambda.
 
 #![expect(
     clippy::unwrap_used,
@@ -40,7 +43,7 @@ fn main() {
         return instructions::run(&path, times.parse().unwrap());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    // `cargo bench -p tests -- inbound` measures that alone.
+    // `cargo bench -p tests -- inbound` runs one benchmark.
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
     let lines = runtime.block_on(async {
@@ -78,7 +81,8 @@ fn main() {
     for (name, value) in &lines {
         writeln!(out, "{name:<58} {value}").unwrap();
     }
-    // The same for machines: `BENCH_JSON=<file>`, as seen from the project's root: cargo starts a benchmark in its own folder.
+    // `BENCH_JSON=<file>` also writes the figures as JSON. The path is relative to the project's root, because cargo
+    // starts a benchmark in its crate's folder.
     if let Some(file) = shared::config::optional("BENCH_JSON") {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let named: serde_json::Map<_, _> =
@@ -87,7 +91,7 @@ fn main() {
     }
 }
 
-/// The `percent`-th percentile of sorted values.
+/// Returns the `percent`-th percentile of sorted values.
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }

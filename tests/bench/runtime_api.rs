@@ -1,4 +1,4 @@
-//! The part of Lambda's Runtime API that a function uses: `next`, `response`, `error`.
+//! The part of Lambda's Runtime API that functions use: `next`, `response`, `error`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Mutex, mpsc};
 
-/// Lambda's own limit for a function's init.
+/// Lambda's limit for a function's init.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longer than any function here may take.
+/// Timeout of an invocation, longer than any function here needs.
 const INVOCATION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// One function's Runtime API.
+/// The Runtime API of one function.
 pub(crate) struct RuntimeApi {
     pub(crate) address: String,
     events: mpsc::Sender<String>,
@@ -48,7 +48,7 @@ impl RuntimeApi {
         Self { address, events, answers: Mutex::new(answers), asked: Mutex::new(asked) }
     }
 
-    /// When the function asked for its first event: its init is over.
+    /// Returns the time of the function's first `/next`: the end of its init.
     pub(crate) async fn first_next(&self) -> Instant {
         let asked = tokio::time::timeout(INIT_TIMEOUT, async { self.asked.lock().await.recv().await });
         asked.await.unwrap_or_else(|_| panic!("the function did not start: see what it printed")).unwrap()
@@ -64,12 +64,12 @@ impl RuntimeApi {
 }
 
 async fn next(State(shared): State<Arc<Shared>>) -> Response {
-    // Only the first is waited for; later ones may find the line full.
+    // Only the first request is awaited; for later ones the channel may be full.
     if shared.asked.try_send(Instant::now()).is_err() {
         tokio::task::yield_now().await;
     }
     let Some(event) = shared.events.lock().await.recv().await else {
-        // The measuring is over; the function is about to be stopped.
+        // The measurement is over, and the function will be stopped.
         return std::future::pending().await;
     };
     let headers = [

@@ -1,5 +1,5 @@
-//! The release send-message function against a Meta that takes 250 ms to answer: sends a second and milliseconds billed,
-//! and what a send costs in write units from its acceptance to its last status.
+//! The release send-message function against a Meta that takes 250 ms to answer: sends per second, billed milliseconds,
+//! and write units of a send from its acceptance to its last status.
 
 use std::process::Child;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::function::{NUMBER, WABA, build, cpu_seconds, peak_rss_kib, simulated_
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
 
-/// Sends of each kind.
+/// Sends per kind.
 const SENDS: usize = 300;
-/// What Meta takes to answer.
+/// Meta's response time.
 const LATENCY: Duration = Duration::from_millis(250);
 
 struct Bench {
@@ -34,7 +34,7 @@ struct Bench {
     function: Child,
 }
 
-/// Write units of one kind of send, each.
+/// Write units per send of one kind.
 struct Units {
     accepted: f64,
     sent: f64,
@@ -96,7 +96,7 @@ impl Bench {
         bench
     }
 
-    /// Every customer has written, and Meta has upgraded the number.
+    /// Opens every customer's window, and has Meta upgrade the number's throughput.
     async fn prepare(&self) {
         let Value::Object(upgrade) = json!({"display_phone_number": "15550001111", "event": "THROUGHPUT_UPGRADE",
             "current_limit": "TIER_UNLIMITED"})
@@ -149,7 +149,7 @@ impl Bench {
         }
     }
 
-    /// Sends what waits, batch after batch, and then takes in the statuses.
+    /// Sends the waiting messages batch after batch, then processes their statuses.
     async fn follow(&mut self, name: &str) -> Vec<(&'static str, String)> {
         let accepted = self.stack.aws.consumed().write;
         let (before, sent_before) = (cpu_seconds(self.function.id()), self.meta.sent_count());

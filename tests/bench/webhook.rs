@@ -1,4 +1,4 @@
-//! The release webhook function, alone.
+//! The release webhook function alone.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,12 +20,12 @@ use crate::https::{self, Served};
 use crate::percentile;
 use crate::runtime_api::RuntimeApi;
 
-/// Cold starts measured; the median is printed.
+/// Number of measured cold starts; the median is printed.
 const STARTS: usize = 15;
-/// Warm invocations of the last start.
+/// Number of warm invocations after the last start.
 const WARM: usize = 4_000;
 
-/// What is measured of one implementation.
+/// Measurements of one implementation.
 struct Measured {
     init: f64,
     first: f64,
@@ -58,9 +58,10 @@ pub(crate) async fn measure() -> Vec<(&'static str, String)> {
         ("webhook: warm invocations per CPU-second", format!("{:.0}", ours.per_second)),
         ("webhook: peak RSS", format!("{:.1} MB", ours.rss)),
     ];
-    // The same in other languages, where `tests/bench/peers/install` has put them.
+    // The same function in other languages, if `tests/bench/peers/install` installed them.
     for (language, name) in [("node", "webhook in Node"), ("python", "webhook in Python")] {
-        let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers").join(language);
+        let tools = shared::config::optional("SWITCHBOARD_TOOLS").unwrap_or_else(|| "target/tools".to_owned());
+        let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(tools).join("peers").join(language);
         if !peer.exists() {
             lines.push((name, "not installed: tests/bench/peers/install".to_owned()));
             continue;
@@ -113,7 +114,7 @@ async fn run(binary: &Path, aws: &Served, event: &str, starts: usize) -> Measure
     Measured { init, first, cold_cpu, warm, per_second, rss }
 }
 
-/// Spawns the function and gives it its first event.
+/// Starts the function and gives it its first event.
 async fn start(binary: &Path, aws: &Served, event: &str) -> (Child, RuntimeApi, f64, f64) {
     let api = RuntimeApi::start().await;
     let since = Instant::now();
@@ -136,7 +137,7 @@ async fn start(binary: &Path, aws: &Served, event: &str) -> (Child, RuntimeApi, 
     (function, api, init, first)
 }
 
-/// A webhook of 1 KB with a text.
+/// Returns a webhook of 1 KB with a text.
 pub(crate) fn kilobyte() -> String {
     let said = "x".repeat(640);
     let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "900100200300401", "changes": [{
@@ -150,7 +151,7 @@ pub(crate) fn kilobyte() -> String {
     body
 }
 
-/// A webhook as API Gateway's HTTP API hands it over.
+/// Returns a webhook as API Gateway's HTTP API passes it on.
 pub(crate) fn event(seed: &Seed) -> String {
     let body = kilobyte();
     let signed = signature::sign(&Secret::new(seed.app_secret.clone()), body.as_bytes());

@@ -53,7 +53,7 @@ const ends = [
   ["new", "CODE", "is connected", "connected"],
   ["new", "CANCEL", "cancelled at PHONE_NUMBER_SETUP", "cancelled"],
   ["new", "REPORT", "reported error 524126", "cancelled"],
-  ["new", "LATE", "One step did not work", "failed"],
+  ["new", "LATE", "One step failed", "failed"],
 ];
 for (const [make, end, words, status] of ends) {
   const { started, page } = await opened();

@@ -1,4 +1,5 @@
-//! Our API: who may ask, what is refused and how it says so (`reliability.md` T1, K3, K4).
+//! The API: authentication, authorisation, refusals and their wording (`docs/reliability.md#t1`,
+//! `docs/reliability.md#k3`, `docs/reliability.md#k4`).
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -98,7 +99,7 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
         (StatusCode::UNPROCESSABLE_ENTITY, Some("conversation_id"))
     );
 
-    // Nor can the stranger take the number.
+    // The other tenant cannot connect the number either.
     let number = Number {
         id: PhoneNumberId::parse(NUMBER).unwrap(),
         tenant: stranger,
@@ -286,7 +287,7 @@ async fn a_body_is_taken_up_to_its_limits_and_not_beyond() {
     let sent = async |body: String| {
         app.request(app.api_request("POST", "/v1/messages", None, None).map(|_| Body::from(body))).await.status
     };
-    // What it says is the same; only spaces follow.
+    // The body is the same JSON, padded with spaces.
     for (bytes, status) in [
         (said.len(), StatusCode::ACCEPTED),
         (4_096, StatusCode::ACCEPTED),
@@ -329,7 +330,7 @@ async fn nobody_sets_what_is_ours_to_set() {
                 }
                 let mut said = body["example"].clone();
                 said[field] = json!("ten_01ARZ3NDEKTSV4RRFFQ69G5FAV");
-                // What is the tenant's own, so that nothing but the field is wrong; the body is read first.
+                // The path is the tenant's own, so that only the field is wrong. The body is checked first.
                 let path = path.replace("{id}", if path.contains("/accounts/") { WABA } else { NUMBER });
                 let answer = ask(&app, key, &method.to_uppercase(), &path, said).await;
                 assert!(!answer.status.is_success(), "{method} {path} {field}: {}", answer.text);

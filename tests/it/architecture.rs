@@ -1,17 +1,17 @@
-//! The house rules, read from the sources: who may depend on whom, how large a room may be, what it may be called.
+//! Architecture rules, checked against the sources: dependencies between crates and modules, file sizes, file names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A file is split before this many lines.
+/// A file is split before it has this many lines.
 const LINES_MAX: usize = 500;
 
-/// The repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// All Rust files below a folder.
+/// Returns all Rust files below a folder.
 pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -103,7 +103,7 @@ fn the_rooms_of_the_shared_crate_keep_to_themselves() {
         let imports =
             |other: &str| text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{other};"));
         for other in rooms {
-            // The porch of several functions combines rooms as a function does.
+            // The API layer, which several functions share, may combine modules as a function does.
             let allowed = room == other || inside == "lib.rs" || room == "api";
             assert!(allowed || !imports(other), "{inside} imports {other}");
         }

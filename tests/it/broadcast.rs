@@ -1,4 +1,4 @@
-//! `POST /v1/broadcasts`: a template to many recipients from one call.
+//! `POST /v1/broadcasts`: one call sends a template to many recipients.
 
 use std::sync::{Arc, Mutex};
 
@@ -210,7 +210,7 @@ async fn a_crash_anywhere_in_the_release_sends_nobody_twice_and_forgets_nobody()
     let id = post(&app, broadcast(&recipients), None).await.json()["id"].as_str().unwrap().to_owned();
     until_done(&app, &id).await;
     let calls = app.stack.faults.calls().len();
-    // Every seventh call, so that the run stays short; the release's own are among them.
+    // Every seventh call keeps the run short; calls of the release function are among them.
     for call in (0..calls.min(160)).step_by(7) {
         for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply] {
             let mut app = App::start().await;
@@ -236,7 +236,7 @@ async fn a_crash_anywhere_in_the_release_sends_nobody_twice_and_forgets_nobody()
             let sends = to.len();
             to.dedup();
             assert_eq!(sends, to.len(), "call {call}, {fault:?}: nobody twice");
-            // Whoever was between claim and record when the function went down is in doubt, and nobody else.
+            // Only messages that were between claim and record at the crash have an unknown outcome.
             let doubtful = results.iter().filter(|one| one["status"] != "read").count();
             assert!(doubtful <= 10, "call {call}, {fault:?}: {doubtful} of one batch");
         }
@@ -280,7 +280,7 @@ async fn recipients_who_wait_long_are_on_the_due_list_and_not_in_the_queue() {
         .as_str()
         .unwrap()
         .to_owned();
-    // Released, and before anybody tries, paused.
+    // The broadcast is released, and paused before any message is sent.
     while app.depth().1 < 5 {
         app.functions.poll_release().await;
         app.advance(1);

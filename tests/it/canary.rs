@@ -1,5 +1,5 @@
-//! No secret in any log line, queue body or table attribute of a full run (`reliability.md` K1). The scan looks for
-//! each secret raw, in hex, in base 64 at its three alignments and inside gzip; it must find planted leaks.
+//! No secret appears in any log line, queue body or table attribute of a full run (`docs/reliability.md#k1`). The scan
+//! looks for each secret raw, in hex, in base 64 at its three alignments, and inside gzip. It must find planted leaks.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::harness::App;
 
-/// Everything that left the functions: (where, bytes).
+/// Everything that left the functions: place and bytes.
 type Tape = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl Write for Log {
     }
 }
 
-/// Records requests to AWS. KMS is where secrets belong, so it is not taped.
+/// Records requests to AWS, except to KMS, which must receive secrets.
 fn tape_aws(app: &App, tape: &Tape) {
     let tape = tape.clone();
     app.stack.aws.set_tap(Some(Arc::new(move |target, body| {
@@ -43,25 +43,25 @@ fn tape_aws(app: &App, tape: &Tape) {
     })));
 }
 
-/// Characters of base 64 that do not come together by chance.
+/// Minimum length of a base 64 fragment that does not occur by chance.
 const CERTAIN: usize = 12;
 
-/// The forms a secret may hide in.
+/// Returns the encodings of a secret that the scan looks for.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
     let mut forms = vec![bytes.to_vec(), hex::encode(bytes).into_bytes(), hex::encode_upper(bytes).into_bytes()];
     for shift in 0..3 {
         let padded = [vec![b' '; shift], bytes.to_vec()].concat();
         let encoded = STANDARD.encode(padded);
-        // The first and last few characters depend on the neighbours.
+        // The first and last few characters depend on the neighbouring bytes.
         let certain = encoded.as_bytes()[4..encoded.len() - 4].to_vec();
-        // Of a PIN four characters are left, which are anywhere.
+        // A PIN leaves only four characters, which occur by chance.
         forms.extend((certain.len() >= CERTAIN).then_some(certain));
     }
     forms
 }
 
-/// Where `secret` was found.
+/// Returns the places where `secret` was found.
 fn leaks(tape: &Tape, secret: &str) -> Vec<String> {
     let forms = forms(secret);
     let tape = tape.lock().unwrap();
@@ -76,7 +76,7 @@ fn leaks(tape: &Tape, secret: &str) -> Vec<String> {
     found
 }
 
-/// The webhook inside an inbound job, if the bytes hold one.
+/// Returns the webhook inside an inbound job; nothing for other bytes.
 fn unpack(bytes: &[u8]) -> Vec<u8> {
     let body = serde_json::from_slice::<serde_json::Value>(bytes).ok();
     let body = body.and_then(|json| json["MessageBody"].as_str().map(str::to_owned));
@@ -90,7 +90,7 @@ fn contains(bytes: &[u8], form: &[u8]) -> bool {
     bytes.windows(form.len()).any(|window| window == form)
 }
 
-/// A run that comes by every place where a secret is used, failures included.
+/// Runs every path that uses a secret, failures included.
 async fn full_run(app: &App) {
     app.customer_writes("hello");
     app.drain().await;
@@ -118,7 +118,7 @@ async fn full_run(app: &App) {
     app.recover().await;
 }
 
-/// A number is connected, with a failure on the way; the secrets that were made for it.
+/// Connects a number, with a failure on the way. Returns the secrets created for it.
 async fn connected(app: &App) -> Vec<(&'static str, String)> {
     app.meta.script_call("debug_token", [ScriptedFault::Html502]);
     app.meta.script_call("subscribe", [ScriptedFault::Error { http: 400, code: 2, message: "x".to_owned() }]);
@@ -126,7 +126,7 @@ async fn connected(app: &App) -> Vec<(&'static str, String)> {
     let (started, code) = crate::onboarding::connect(app).await;
     let account = app.meta.business_account(crate::onboarding::ACCOUNT).unwrap();
     let token = app.meta.tokens().into_iter().find(|token| *token != app.seed.access_token).unwrap();
-    // A link is opened, the health is looked at, and the business leaves, with failures on the way.
+    // Opens a link, checks the health, and offboards the business, with failures on the way.
     let request = serde_json::json!({"app": "sandbox", "link_days": 1});
     let linked = app.api("POST", "/v1/onboardings", Some(request)).await.json();
     let link = linked["link"]["path"].as_str().unwrap().split_once('#').unwrap().1.to_owned();
@@ -149,7 +149,7 @@ async fn connected(app: &App) -> Vec<(&'static str, String)> {
         ("signup code", code),
         ("business token", token),
         ("system user's token", "EAAsystemusertoken".to_owned()),
-        // Six digits are in every timestamp; a PIN that leaks stands in quotes.
+        // Six digits occur in every timestamp, so look for the quoted PIN.
         ("PIN", format!("\"{}\"", account.numbers[0].pin.clone().unwrap())),
     ]
 }
@@ -158,12 +158,12 @@ async fn connected(app: &App) -> Vec<(&'static str, String)> {
 async fn no_secret_leaves_the_functions_and_planted_leaks_are_found() {
     let tape = Tape::default();
     let log = Log(tape.clone());
-    // The log that ships, at the most talkative level that anybody can ask for.
+    // The production log format, at the most verbose level.
     let subscriber = telemetry::subscriber(Format::Json, EnvFilter::new("trace"), move || log.clone());
     let _logging = subscriber.set_default();
     let mut app = App::start().await;
     tape_aws(&app, &tape);
-    // Cold starts, so that every secret is fetched and opened under the eyes of the log.
+    // Cold starts, so that every secret is read and opened while the log is recorded.
     app.restart();
     full_run(&app).await;
     let connected = connected(&app).await;
@@ -188,7 +188,7 @@ async fn no_secret_leaves_the_functions_and_planted_leaks_are_found() {
     }
     println!("canary: {} secrets, {entries} entries, {bytes} bytes, 0 leaks", secrets.len());
 
-    // Planted leaks: a message with the token in it (queue, table), a log line, and encoded forms.
+    // Planted leaks: a message that contains the token (queue, table), a log line, and encoded forms.
     let token = app.seed.access_token.clone();
     app.customer_writes(&format!("is {token} yours?"));
     app.drain().await;

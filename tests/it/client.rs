@@ -1,5 +1,5 @@
-//! A client of the API as a program would have it: types that know every field of an answer, and nothing else. An answer that grows a field
-//! without the client fails here.
+//! A typed client of the API that knows every field of an answer and refuses unknown ones. A field that is added to an
+//! answer without being added here fails the test.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA};
 
-/// Asks with one key.
+/// Calls the API with one key.
 struct Client<'a> {
     app: &'a App,
 }
 
-/// What went wrong, by a name that does not change.
+/// A problem response; `type` is its stable name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Problem {
@@ -101,7 +101,7 @@ struct Accepted {
     status: String,
 }
 
-/// A message has a field of its type's name, and others by where it came from.
+/// A message has a field named after its type, and further fields that depend on its direction and origin.
 #[derive(Debug, Deserialize)]
 struct Message {
     id: String,
@@ -160,7 +160,7 @@ impl Client<'_> {
         self.ask("GET", path, &[], None).await.unwrap()
     }
 
-    /// All of a list, page after page.
+    /// Returns all items of a list, page after page.
     async fn all<T: DeserializeOwned>(&self, path: &str) -> Vec<T> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {

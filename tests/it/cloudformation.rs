@@ -1,4 +1,4 @@
-//! `template.yaml`, read far enough to ask it things: references are the names of what they refer to, conditions are decided.
+//! Reads `template.yaml` for tests: references become the names of their targets, and conditions are decided.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use serde_yaml_ng::Value as Yaml;
 
-/// A template with its conditions decided.
+/// A template with decided conditions.
 pub(crate) struct Template {
     pub(crate) body: Value,
 }
 
 impl Template {
-    /// Reads a file of the repository; conditions of these names hold, no others.
+    /// Reads a template of the repository. Only the conditions named in `holds` are true.
     pub(crate) fn read(file: &str, holds: &[&str]) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(file);
         let mut yaml: Yaml = serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -21,7 +21,7 @@ impl Template {
         Self { body: plain(&yaml, &holds).unwrap() }
     }
 
-    /// The resources of a type, by name.
+    /// Returns the resources of a type with their logical ids.
     pub(crate) fn of_type<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let resources = self.body["Resources"].as_object().unwrap();
         resources.iter().filter(move |(_, one)| one["Type"] == kind).map(|(name, one)| (name.as_str(), one))
@@ -32,7 +32,7 @@ impl Template {
     }
 }
 
-/// A value without tags. `None` where a condition leaves it out.
+/// Converts a value to JSON without tags; `None` if a condition removes it.
 fn plain(yaml: &Yaml, holds: &BTreeSet<&str>) -> Option<Value> {
     Some(match yaml {
         Yaml::Null => Value::Null,
@@ -48,7 +48,7 @@ fn plain(yaml: &Yaml, holds: &BTreeSet<&str>) -> Option<Value> {
     })
 }
 
-/// What an intrinsic function comes to: a resource stands for its reference and its ARN.
+/// Evaluates an intrinsic function. References and ARNs of a resource become its logical id.
 fn function(tag: &str, argument: &Yaml, holds: &BTreeSet<&str>) -> Option<Value> {
     match tag {
         "!Ref" if argument.as_str() == Some("AWS::NoValue") => None,
@@ -59,12 +59,12 @@ fn function(tag: &str, argument: &Yaml, holds: &BTreeSet<&str>) -> Option<Value>
             let [condition, yes, no] = argument.as_sequence()?.as_slice() else { panic!("an !If of three") };
             plain(if holds.contains(condition.as_str()?) { yes } else { no }, holds)
         }
-        // Only conditions and rules are made of the others.
+        // Other functions occur only in conditions and rules.
         _ => Some(Value::Null),
     }
 }
 
-/// `${Name}` and `${Name.Arn}` are the name.
+/// Replaces `${Name}` and `${Name.Arn}` by the name.
 fn substituted(text: &str) -> String {
     let mut parts = text.split("${");
     let mut whole = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! The simulated Meta's own doors: the control API that scripts rely on, and the contract it holds us to.
+//! Interfaces of the simulated Meta: the control API for scripts, and the contract that its Graph API enforces.
 
 use std::sync::Arc;
 

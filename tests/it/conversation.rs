@@ -1,4 +1,4 @@
-//! The main job: a customer writes, the business answers, the answer is read.
+//! The main case: a customer writes, the business answers, the customer reads the answer.
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -81,7 +81,7 @@ async fn the_window_closes_a_day_after_the_customers_last_message() {
 #[tokio::test]
 async fn pages_neither_skip_nor_repeat() {
     let app = App::start().await;
-    // Of one moment theirs come first in the list.
+    // Of messages with the same time, inbound ones are listed first.
     for index in 0..25 {
         match index % 5 {
             0 | 3 => {
@@ -104,7 +104,7 @@ async fn pages_neither_skip_nor_repeat() {
         for message in page["data"].as_array().unwrap() {
             seen.push(body(message));
         }
-        // Writes go on while the client pages.
+        // New messages are written while the client pages.
         app.advance(1);
         app.customer_writes("newer");
         app.drain().await;

@@ -1,6 +1,6 @@
-//! Crash enumeration: the function goes down before or after the k-th call to AWS or Meta, for every k; a call is
-//! refused, or its reply is lost. Then life goes on, and every promise must hold. And because a harness that finds
-//! nothing proves nothing: planted bugs, each of which it must find.
+//! Crash enumeration: for every k, the function crashes before or after the k-th call to AWS or Meta, the call is
+//! refused, or its reply is lost. After recovery every guarantee must hold. Planted bugs show that the checks detect
+//! violations.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::harness::App;
 
 const FAULTS: [Fault; 4] = [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply];
 
-/// Two customers' messages come in, in two webhooks.
+/// Receives messages of two customers, in two webhooks.
 async fn receive(app: &mut App) {
     app.until_crash(async |app: &App| app.deliver().await).await;
     app.until_crash(async |app: &App| app.functions.poll_inbound().await).await;
@@ -28,7 +28,8 @@ async fn receiving_app() -> App {
     app
 }
 
-/// A client asks for a message and insists until it gets an answer; the message goes out; statuses come back.
+/// A client sends a message and repeats the request until it gets an answer. The message is sent, and its statuses
+/// arrive.
 async fn send(app: &mut App) -> (String, String) {
     let mut accepted = None;
     for _ in 0..10 {
@@ -103,7 +104,7 @@ async fn no_message_is_sent_twice_or_lost_wherever_sending_breaks() {
         }
     }
     println!("sending: {} calls, {runs} faults, 0 sent twice, 0 lost; held for a person: {held:?}", calls.len());
-    // Only a death between the claim and the wire, and an answer that is no answer, leave a message held.
+    // A message ends as `unknown` only after a crash between the claim and the call to Meta, or an unusable answer.
     assert_eq!(
         held,
         [
@@ -124,7 +125,7 @@ async fn a_promise_is_kept_although_the_client_never_comes_back() {
     let [remembered, stored] = puts[..] else { panic!("{calls:?}") };
     for (call, name) in calls.iter().enumerate().skip(remembered) {
         for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::LostReply] {
-            // A queue that does not answer stops nobody: the sweep tells it then.
+            // Without an answer from the queue the request continues; the sweep queues the job later.
             let goes_on = name.contains("SendMessage") && fault == Fault::LostReply;
             let durable = goes_on || call > stored || (call == stored && fault != Fault::CrashBefore);
             app = sending_app().await;
@@ -157,7 +158,7 @@ async fn promise(app: &App) -> (String, String) {
 
 // ---- planted bugs ----
 
-/// Rewrites the updates that set `attribute`: without their condition.
+/// Removes the condition from updates that set `attribute`.
 fn without_condition(app: &App, attribute: &'static str) {
     app.stack.aws.set_tap(Some(Arc::new(move |target, body| {
         let Ok(mut json) = serde_json::from_slice::<Value>(&body) else { return body };
@@ -167,7 +168,7 @@ fn without_condition(app: &App, attribute: &'static str) {
         }
         let condition = json["ConditionExpression"].as_str().unwrap_or_default().to_owned();
         json.as_object_mut().unwrap().remove("ConditionExpression");
-        // DynamoDB refuses names and values that nothing refers to.
+        // DynamoDB refuses unused expression names and values.
         let used = json["UpdateExpression"].as_str().unwrap().to_owned();
         for (map, sign) in [("ExpressionAttributeNames", '#'), ("ExpressionAttributeValues", ':')] {
             let words: Vec<&str> =
@@ -222,7 +223,7 @@ async fn planted_bug_acknowledged_before_written_is_found() {
 
 #[tokio::test]
 async fn planted_bug_facts_overwritten_is_found() {
-    // Last write wins instead of earliest: what set_once protects.
+    // The last write wins instead of the earliest, which `set_once` prevents.
     let app = sending_app().await;
     app.stack.aws.set_tap(Some(Arc::new(|target, body| {
         let text = String::from_utf8_lossy(&body).into_owned();

@@ -1,4 +1,4 @@
-//! What people do in an inbox (D3): find, filter, read, assign, close, remember, take along; and with a number (D2).
+//! Inbox operations of agents (search, filter, read, assign, close, note, export) and settings of a number.
 
 use std::collections::BTreeSet;
 
@@ -57,14 +57,14 @@ async fn a_conversation_is_found_by_name_and_number_and_nothing_else() {
         let expected: BTreeSet<String> = found.into_iter().cloned().collect();
         assert_eq!(listed(&app, &format!("search={search}")).await, expected, "{search}");
     }
-    // One page after the other, each once.
+    // Pages of one item; each appears once.
     let first = app.api("GET", "/v1/conversations?search=1555&limit=1", None).await.json();
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = app.api("GET", &format!("/v1/conversations?search=1555&limit=1&cursor={cursor}"), None).await.json();
     assert_ne!(first["data"][0]["id"], second["data"][0]["id"]);
     let wrong = app.api("GET", "/v1/conversations?search=1555&cursor=zz", None).await;
     assert_eq!(wrong.json()["field"], "cursor");
-    // A name that changed leads no more, the new one does.
+    // The search no longer finds the old name; it finds the new one.
     app.advance(1);
     named(&app, ADA, "Augusta", "wamid.renamed").await;
     assert_eq!(listed(&app, "search=augusta").await, BTreeSet::from([ada.clone()]));
@@ -111,7 +111,7 @@ async fn what_is_assigned_closed_labelled_and_read_is_listed_so() {
         let answer = app.api("GET", &format!("/v1/conversations?{wrong}"), None).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}: {}", answer.text);
     }
-    // The customer writes again: open and unread, and still Grace's.
+    // The customer writes again: open and unread, still assigned to Grace.
     app.advance(60);
     named(&app, ADA, "Ada", "wamid.again").await;
     let again = app.api("GET", &path, None).await.json();
@@ -146,7 +146,7 @@ async fn of_two_people_who_change_one_conversation_the_second_is_told() {
     assert_eq!(change("\"1\"", "Alan").await.json()["assigned_to"], "Alan");
     assert_eq!(change("*", "Ada").await.json()["assigned_to"], "Ada");
     assert_eq!(change("yesterday", "x").await.json()["field"], "If-Match");
-    // Ten at once with the same revision: one of them.
+    // Of ten concurrent requests with the same revision, one succeeds.
     let all = futures_util::future::join_all((0..10).map(|_| change("\"3\"", "one of ten"))).await;
     assert_eq!(all.iter().filter(|answer| answer.status == StatusCode::OK).count(), 1);
 }
@@ -204,7 +204,7 @@ async fn messages_are_read_in_both_orders_and_exported_as_lines() {
         let reversed: Vec<Value> = oldest.into_iter().rev().collect();
         assert_eq!(reversed, newest, "{limit}");
     }
-    // From the end of a page back to where one came from.
+    // Pages back from the end of a page.
     let (back, _) = read("oldest", &format!("&cursor={}", cursors[1]), 100).await;
     assert_eq!(back, newest[..5].iter().rev().cloned().collect::<Vec<_>>());
     let exported = app.api("GET", &format!("/v1/conversations/{id}/export"), None).await;
@@ -270,7 +270,7 @@ async fn settings_of_a_number_are_kept_and_obeyed() {
     assert_eq!(ends.len(), 2);
     let kept = 30 * 86_400;
     assert!(ends.iter().all(|at| (*at - app.clock.now().as_second() - kept).abs() < 400), "{ends:?}");
-    // No receipt unless the call says so.
+    // Without an explicit request no read receipt is sent.
     let id = app.conversations().await[0]["id"].as_str().unwrap().to_owned();
     let read = format!("/v1/conversations/{id}/read");
     app.api("POST", &read, Some(json!({"message_id": wamid}))).await;
@@ -299,7 +299,7 @@ async fn what_was_to_be_kept_for_ever_is_whatever_is_said_of_it_later() {
         kept["expires_at"]["N"].as_str().map_or(i64::MAX, |at| at.parse().unwrap())
     };
     assert_eq!(ends(&app).await, i64::MAX);
-    // What took it back ends, and it stays taken back.
+    // The revocation expires, and the message stays revoked.
     let revocation = json!({"from": crate::harness::CUSTOMER, "id": "wamid.v", "timestamp": app.clock.now().as_second().to_string(),
         "type": "revoke", "revoke": {"original_message_id": old}});
     app.webhook(webhook_body(&[change(NUMBER, json!({"messages": [revocation]}))])).await;

@@ -1,4 +1,4 @@
-//! Documents that are written from the code (`UPDATE_DOCS=1 cargo test -p tests -- documents` writes them anew).
+//! Documents generated from the code. `UPDATE_DOCS=1 cargo test -p tests -- documents` writes them again.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::architecture::{root, sources};
 const OPENAPI: &str = "docs/openapi.json";
 const STATUSES: &str = "docs/statuses.md";
 
-/// Every non-empty set of reported steps and the one word that is shown for it (`reliability.md` S2).
+/// Returns the table of every non-empty set of reported steps and the status shown for it (`docs/reliability.md#s2`).
 fn status_table() -> String {
     let mut table = String::from(
         "# Which status is shown\n\n\
@@ -46,7 +46,7 @@ fn status_table() -> String {
     table
 }
 
-/// Every error code of Meta's and how it is answered.
+/// Returns the table of Meta's error codes and their handling.
 fn error_table() -> String {
     let mut table = String::from(
         "# Meta's error codes\n\n\
@@ -90,7 +90,7 @@ fn error_table() -> String {
     table
 }
 
-/// One situation that decides, and its name.
+/// The name of a situation, and the change that creates it.
 type Situation = (&'static str, fn(&mut Facts));
 
 fn situations() -> Vec<Situation> {
@@ -162,7 +162,7 @@ fn situations() -> Vec<Situation> {
 
 const NOW: i64 = 1_795_176_000_000;
 
-/// What may be sent in each situation.
+/// Returns the table of what may be sent in each situation.
 fn policy_table() -> (String, usize) {
     let classes = [
         ("free-form", MessageClass::FreeForm),
@@ -213,7 +213,7 @@ fn is_the_codes(document: &str, text: &str) {
     assert!(std::fs::read_to_string(&path).unwrap_or_default() == text, "{document} is not what the code says");
 }
 
-/// What each of Meta's errors means while a number is being connected.
+/// Returns the table of Meta's errors while a number is connected.
 fn onboarding_table() -> String {
     let mut table = String::from(
         "# When a number cannot be connected\n\n\
@@ -251,7 +251,7 @@ fn the_description_of_the_api_is_the_codes() {
         is_the_codes(OPENAPI, &text);
     }
     let stored = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(OPENAPI));
-    // The order of keys depends on what else is built.
+    // The order of keys depends on the crate features of the build.
     let stored: serde_json::Value = serde_json::from_str(&stored.unwrap()).unwrap();
     assert!(stored == described, "{OPENAPI} is not what the code says");
     let suffixed = described["components"]["schemas"].as_object().unwrap().keys().find(|name| name.ends_with("Json"));
@@ -287,7 +287,7 @@ fn the_table_of_statuses_is_the_codes() {
     is_the_codes(STATUSES, &table);
 }
 
-/// Codes as they stand where problems are made, `conflict("…` and `Problem::new(StatusCode::…, "…`.
+/// Returns the problem codes in a source file, found by `conflict("…` and `Problem::new(StatusCode::…, "…`.
 fn codes_of(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     let text: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();

@@ -1,5 +1,5 @@
-//! Embedded AWS keeps AWS's rules: without this the other tests prove nothing. The same SDK calls can be pointed at an
-//! emulator or an account.
+//! Embedded AWS follows AWS's rules, on which all other tests depend. The same SDK calls can be run against an emulator
+//! or an account.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,7 @@ async fn every_purpose_and_owner_is_a_context_of_its_own() {
     let mut contexts = vec![Context::ApiKeyPepper, Context::CallbackMac];
     for owner in ["1", "2"] {
         let tenant = TenantId::generate(now).unwrap();
-        // The same ids in every place where they may stand: the purpose alone must tell them apart.
+        // The same ids in every position: the purpose alone must separate the contexts.
         let (waba, number) = (WabaId::parse(owner).unwrap(), PhoneNumberId::parse(owner).unwrap());
         let meta_app = MetaAppId::parse(owner).unwrap();
         for tenant in [tenant, TenantId::generate(now).unwrap()] {
@@ -88,7 +88,7 @@ async fn a_token_that_was_moved_to_another_row_sends_nothing() {
     let table = &app.stack.operator.table;
     let ours = WabaId::parse(crate::harness::WABA).unwrap();
     let theirs = table.token_record(&WabaId::parse(crate::onboarding::ACCOUNT).unwrap()).await.unwrap().unwrap();
-    // Somebody who can write to the table puts another account's token in place of ours.
+    // Simulates an attacker with write access to the table, who replaces our token by another account's.
     let stolen = (&theirs.sealed, None);
     table.put_graph_token(TenantId::parse(&app.seed.tenant_id).unwrap(), &ours, stolen, app.clock.now()).await.unwrap();
     app.customer_writes("hello");
@@ -136,7 +136,7 @@ async fn a_fifo_queue_keeps_groups_in_order_and_remembers_for_five_minutes() {
     assert_eq!(bodies(&sqs.receive(OUTBOUND, 10, None)), ["b1"], "group a is blocked while a1 is in flight");
     sqs.delete(OUTBOUND, &first[0].receipt);
     assert_eq!(bodies(&sqs.receive(OUTBOUND, 10, None)), ["a2"]);
-    // The same de-duplication id vanishes for five minutes, although its message was deleted.
+    // A repeated de-duplication id is dropped for five minutes, although its message was deleted.
     send("a1 again", "c", "a1").await;
     assert!(sqs.receive(OUTBOUND, 10, None).is_empty());
     app.advance(300);
@@ -187,7 +187,7 @@ async fn state_in_a_folder_survives_a_restart() {
     let body = r#"{"to":"900100200300501","message":{"type":"text","text":{"body":"hi"}}}"#;
     let written = http.post(url).header("content-type", "application/json").body(body).send().await.unwrap();
     assert_eq!(written.status(), 200);
-    // The message may be at Meta, in a queue or in the table when we stop: nowhere is it lost.
+    // The message may be at Meta, in a queue or in the table at the stop. It must not be lost.
     let key = first.ready.api_key.clone();
     first.stop().await.unwrap();
     let second = Sandbox::start(&options).await.unwrap();
@@ -205,7 +205,7 @@ async fn state_in_a_folder_survives_a_restart() {
 }
 
 fn reqwest_client() -> reqwest::Client {
-    // Installs the TLS provider that reqwest is built without.
+    // Installs the TLS provider, without which `reqwest` is built here.
     drop(shared::provider::meta::graph::GraphClient::new("http://127.0.0.1:9", "v1"));
     reqwest::Client::builder().no_proxy().build().unwrap()
 }

@@ -1,5 +1,5 @@
-//! A contact that is to be forgotten (D3): gone for whoever asks at once, out of the table soon after, and not brought back by anything that
-//! Meta repeats or we replay.
+//! Erasure of a contact: it is hidden from the API at once, deleted from the table soon after, and not restored by
+//! repeated webhooks or replays.
 
 use axum::http::StatusCode;
 use sandbox::aws::faults::Fault;
@@ -36,7 +36,7 @@ async fn the_copies_of_files_go_with_who_sent_them() {
     assert_eq!(app.api("GET", &links[1], None).await.status, StatusCode::OK);
 }
 
-/// A message by somebody with a name and a user id, as a whole webhook.
+/// Returns a whole webhook with a message from a customer with a name and a user id.
 pub(crate) fn written(app: &App, number: &str, from: &str, id: &str, text: &str) -> String {
     let name = if from == ADA { "Ada Lovelace" } else { "Bob Osmond" };
     let user = if from == ADA { ADA_USER } else { "US.11002233445566" };
@@ -66,7 +66,8 @@ pub(crate) fn contact_of(conversation: &Value) -> String {
     conversation["contact"]["id"].as_str().unwrap().to_owned()
 }
 
-/// Two people write to two numbers, are answered, noted, assigned, kept raw; a broadcast goes to a third.
+/// Two customers write to two numbers, and get answers, notes, an assignment, and quarantined webhooks; a broadcast
+/// goes to a third.
 pub(crate) async fn lively() -> (App, Vec<String>) {
     let app = App::start().await;
     app.connect_number(SECOND, false).await;
@@ -110,7 +111,7 @@ pub(crate) async fn erasure(app: &App, begun: &Value) -> Value {
     app.api("GET", &format!("/v1/erasures/{}", begun["id"].as_str().unwrap()), None).await.json()
 }
 
-/// The quarter of an hour passes, and the worker runs.
+/// Advances 35 minutes, and runs the offboarding function every five.
 pub(crate) async fn half_an_hour(app: &App) {
     for _ in 0..7 {
         Box::pin(app.functions.offboard()).await.unwrap();
@@ -119,9 +120,9 @@ pub(crate) async fn half_an_hour(app: &App) {
     }
 }
 
-/// Items that name somebody, but for the names that keep what was said from coming back, and ids that lead nowhere in the audit.
+/// Returns the items that contain one of the marks, except tombstones and audit entries (whose ids refer to nothing).
 async fn left_of(app: &App, marks: &[&str]) -> Vec<Value> {
-    // Also the id of the contact, which names nobody, and of the file, each with an end.
+    // Tombstones also hold the ids of the contact and of its files. All have an expiry.
     let ended =
         |item: &Value| !item["expires_at"].is_null() && (!item["erased_at"].is_null() || !item["gone_at"].is_null());
     let stone = |item: &Value| {
@@ -168,7 +169,7 @@ async fn an_erased_contact_leaves_nothing_and_nothing_brings_it_back() {
     let (ada, bob) = (of(&app, NUMBER, ADA).await.unwrap(), of(&app, NUMBER, BOB).await.unwrap());
     let second = id_of(&of(&app, SECOND, ADA).await.unwrap());
     let contact = contact_of(&ada);
-    // None of them may stand in a hash by chance.
+    // None of these may occur in a hash by chance.
     let hers = ["it is ada", "ada did", "wamid.ada", "Ada", contact.trim_start_matches("con_"), "yes, 15550006001"];
     let marks = [[ADA, ADA_USER].as_slice(), &hers].concat();
     assert!(left_of(&app, &marks).await.len() > 15);
@@ -180,7 +181,7 @@ async fn an_erased_contact_leaves_nothing_and_nothing_brings_it_back() {
 
     let begun = erase(&app, &contact).await;
     assert_eq!(begun["status"], "running");
-    // Gone for whoever asks, at once.
+    // Hidden from the API at once.
     for path in [
         format!("/v1/contacts/{contact}"),
         format!("/v1/conversations/{}", id_of(&ada)),
@@ -207,7 +208,7 @@ async fn an_erased_contact_leaves_nothing_and_nothing_brings_it_back() {
     assert!(left.iter().all(record), "{left:#?}");
     assert_eq!(bobs(app.table_items().await), before, "nobody else changed");
 
-    // Meta repeats it, and everything is replayed: still nothing.
+    // Repeated webhooks and a full replay restore nothing.
     for body in &bodies {
         receives(&app, body).await;
     }
@@ -218,7 +219,7 @@ async fn an_erased_contact_leaves_nothing_and_nothing_brings_it_back() {
     assert!(left.iter().all(|item| record(item) || kept(item)), "{left:#?}");
     assert!(of(&app, NUMBER, ADA).await.is_none());
 
-    // Who writes under that name now is somebody new, and what was before stays away.
+    // A later message from the same number creates a new contact without the old data.
     receives(&app, &written(&app, NUMBER, ADA, "wamid.ada.new", "hello again")).await;
     for body in &bodies {
         receives(&app, body).await;
@@ -236,7 +237,7 @@ async fn an_erased_contact_leaves_nothing_and_nothing_brings_it_back() {
 async fn who_writes_while_its_contact_is_erased_is_somebody_new_and_nothing_is_lost() {
     let (app, _) = Box::pin(lively()).await;
     let contact = contact_of(&of(&app, NUMBER, ADA).await.unwrap());
-    // The function remembers who that is.
+    // Now the function has the contact in its cache.
     receives(&app, &written(&app, NUMBER, ADA, "wamid.before", "just before")).await;
     app.advance(2);
     let begun = erase(&app, &contact).await;
@@ -244,7 +245,7 @@ async fn who_writes_while_its_contact_is_erased_is_somebody_new_and_nothing_is_l
     for (id, text) in [("wamid.after.1", "and after"), ("wamid.after.2", "and more")] {
         receives(&app, &written(&app, NUMBER, ADA, id, text)).await;
     }
-    // What came to the wrong door comes again.
+    // Records that failed because of the stale cache are received again.
     app.advance(400);
     Box::pin(app.drain()).await;
     Box::pin(half_an_hour(&app)).await;
@@ -282,7 +283,7 @@ async fn wherever_it_breaks_a_contact_is_whole_or_gone() {
         app.until_crash(async |app: &App| app.api("DELETE", &path, None).await).await;
         app.until_crash(async |app: &App| Box::pin(half_an_hour(app)).await).await;
         app.stack.faults.clear();
-        // The lease of a run that died runs out.
+        // Wait until the crashed run's lease expires.
         app.advance(17 * 60);
         Box::pin(half_an_hour(&app)).await;
         let marks = [ADA, ADA_USER, "Ada", contact.trim_start_matches("con_")];

@@ -1,4 +1,5 @@
-//! Who is forgotten while others go on: nothing of anybody else is touched, nothing said later is lost, nothing is sent twice.
+//! Erasure of a contact during other activity: other contacts are untouched, later messages are not lost, and nothing
+//! is sent twice.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ async fn who_first_writes_to_another_number_while_erased_loses_nothing() {
     app.advance(2);
     let begun = erase(&app, &contact).await;
     app.advance(2);
-    // The function remembers who that is, and this number never heard of her.
+    // The function has the contact in its cache; she never wrote to this number.
     receives(&app, &written(&app, SECOND, ADA, "wamid.b", "hello you too")).await;
     app.advance(400);
     Box::pin(app.drain()).await;
@@ -130,7 +131,7 @@ async fn a_file_of_who_is_erased_is_not_copied_again() {
 async fn a_run_that_believes_an_old_list_waits_all_the_same() {
     let (app, _) = Box::pin(lively()).await;
     let begun = erase(&app, &contact_of(&of(&app, NUMBER, ADA).await.unwrap())).await;
-    // As if the list had not heard yet that it waits.
+    // Simulates a list entry that is due already, although the erasure must still wait.
     let id = shared::domain::ids::ErasureId::parse(begun["id"].as_str().unwrap()).unwrap();
     let tenant = shared::domain::ids::TenantId::parse(&app.seed.tenant_id).unwrap();
     let known = app.stack.operator.table.erasure(tenant, id).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The catalogue of log events: every name that the functions log is in `docs/events.md`, and nothing else is.
+//! The catalogue of log events: `docs/events.md` lists exactly the events that the functions log.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ fn what_the_runbooks_call_exists_and_takes_the_key_they_name() {
                 known == method && template.len() == parts.len() && template.iter().zip(&parts).all(fits)
             });
             let (_, template) = found.unwrap_or_else(|| panic!("{}: {method} {path_called}", path.display()));
-            // A tenant's key, unless the runbook says whose.
+            // The route must accept a tenant's key, unless the runbook names an operator's.
             let security = &described["paths"][template.join("/")][method.to_lowercase()]["security"];
             let by_tenant = security.as_array().unwrap().iter().any(|way| way["key"][0] != "operator");
             assert!(by_tenant || text.contains("an operator's key"), "{}: {method} {path_called}", path.display());

@@ -1,5 +1,5 @@
-//! Every kind and field of `facts/webhooks.md`: its fixture in, its facts out, read through the API and compared with a
-//! snapshot (`INSTA_UPDATE=always cargo test -p tests -- fixtures` writes them anew).
+//! One fixture per kind and field of `docs/meta/webhooks.md`. Each is received, and everything readable through the API
+//! is compared with a snapshot (`INSTA_UPDATE=always cargo test -p tests -- fixtures` writes the snapshots).
 
 use axum::http::StatusCode;
 

@@ -1,5 +1,5 @@
-//! The fuzz targets' properties over mutated fixtures, on stable: `fuzz/` has the same for cargo-fuzz. `FUZZ_SECONDS` asks
-//! for more than the everyday second.
+//! Properties of the fuzz targets, tested on stable with mutated fixtures. `fuzz/` has the same for cargo-fuzz.
+//! `FUZZ_SECONDS` sets the duration; the default is one second.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use shared::secret::Secret;
 
 use crate::harness::fixtures;
 
-/// What JSON is made of: a mutation puts one of these where it hurts.
+/// JSON fragments that a mutation inserts or substitutes.
 const PIECES: [&[u8]; 24] = [
     b"{",
     b"}",

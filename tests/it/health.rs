@@ -1,4 +1,4 @@
-//! The health of a number (D8): each hop, the broken one named with what to do, and what the daily look learns.
+//! The health of a number: each check, the broken one with its remedy, and the results of the daily check at Meta.
 
 use axum::http::StatusCode;
 use sandbox::meta::{BusinessAccount, MetaApp, ScriptedFault};
@@ -10,7 +10,7 @@ use crate::harness::App;
 use crate::onboarding::{ACCOUNT, NEW, business, finished, grant, post, settle, start};
 use crate::partner::served;
 
-/// A connected number of an installation that Meta reaches.
+/// Returns an installation with a connected number, reachable for the simulated Meta.
 async fn connected(coexistence: bool) -> App {
     let mut app = business().await;
     let url = served(&app).await;
@@ -71,10 +71,10 @@ async fn a_number_that_works_says_so_hop_by_hop() {
     assert_eq!(healthy["hops"].as_array().unwrap().len(), Hop::ALL.len());
     let webhooks = healthy["hops"].as_array().unwrap().iter().find(|hop| hop["hop"] == "webhooks").unwrap().clone();
     assert!(webhooks["seen"].as_str().unwrap().contains("messages 2026-11-20T12Z"), "{webhooks}");
-    // What was seen three days ago says nothing.
+    // Results older than three days do not count.
     app.advance(3 * 86_400);
     assert_eq!(state(&health(&app).await, "token"), "unknown");
-    // Asked for by whoever may manage the number: looked at with the next run of the schedule.
+    // A health check requested through the API runs with the next scheduled run.
     assert_eq!(app.api("POST", &format!("/v1/numbers/{NEW}/health"), None).await.status, StatusCode::ACCEPTED);
     Box::pin(app.functions.visit_tokens()).await.unwrap();
     assert_eq!(state(&health(&app).await, "token"), "ok");
@@ -88,7 +88,7 @@ async fn a_door_of_the_webhooks_own_is_ours_and_is_the_one_to_copy() {
     let door = app.stack.public_url.replace("https://api.example.com".to_owned()).unwrap();
     app.restart();
     assert_eq!(state(&look(&app).await, "callback"), "broken", "what Meta calls is not the API's name");
-    // As a function URL is told: with a slash.
+    // A function URL ends with a slash.
     app.stack.webhook_url = Some(format!("{door}/"));
     app.restart();
     let seen = look(&app).await;
@@ -134,14 +134,14 @@ async fn each_broken_hop_is_the_one_that_is_named() {
 
 #[tokio::test]
 async fn doors_that_do_not_answer_as_they_must_are_broken() {
-    // The secrets here are not the ones that the doors know.
+    // The stored secrets differ from those cached by the gateway.
     let app = connected(false).await;
     let other = shared::domain::app::MetaApp {
         id: shared::domain::ids::MetaAppId::parse("sandbox").unwrap(),
         app_secrets: vec![shared::secret::Secret::new(app.seed.app_secret.clone())],
         verify_tokens: vec![shared::secret::Secret::new("another".to_owned())],
     };
-    // The doors have the old ones in memory.
+    // Puts the old secrets into the functions' caches.
     look(&app).await;
     app.stack.operator.put_app(&other).await.unwrap();
     assert_eq!(look(&app).await["broken"], "handshake");
@@ -155,7 +155,7 @@ async fn meta_that_does_not_tell_leaves_hops_unknown_and_never_broken() {
     }
     let health = look(&app).await;
     assert_eq!((health["health"].as_str(), health["broken"].is_null()), (Some("unknown"), true), "{health:#}");
-    // Of a number of the WhatsApp Business app more fields are needed, and more must have been seen.
+    // A coexistence number needs more webhook fields, and more kinds of webhooks must have been received.
     app.meta.subscribe_fields(&["messages", "account_update"]);
     let health = look(&app).await;
     assert_eq!(

@@ -1,5 +1,5 @@
-//! Past chats of a coexistence number (A6): phases and chunks in any order, with crashes, in as many invocations as it
-//! takes; once each, and without waking anything.
+//! Chat history of a coexistence number: phases and chunks in any order, with crashes and over several invocations.
+//! Each message is stored once and has no effect on the present.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::harness::{App, CUSTOMER, NUMBER, change, webhook_body};
 
 const US: &str = "15550001111";
 
-/// A chunk of `history` as Meta sends it.
+/// Returns a `history` chunk as Meta sends it.
 fn chunk(phase: i64, order: i64, progress: i64, threads: &[Value]) -> String {
     let chunk = json!({"metadata": {"phase": phase, "chunk_order": order, "progress": progress}, "threads": threads});
     let mut change = change(NUMBER, json!({"history": [chunk]}));
@@ -20,7 +20,7 @@ fn chunk(phase: i64, order: i64, progress: i64, threads: &[Value]) -> String {
     webhook_body(&[change])
 }
 
-/// Message `index` of a customer's thread: theirs and ours in turn.
+/// Returns message `index` of a customer's thread; inbound and outbound alternate.
 fn past(customer: &str, index: usize) -> Value {
     let at = (1_794_000_000 + index).to_string();
     let text = json!({"body": format!("{customer} {index}")});
@@ -39,7 +39,7 @@ fn thread(customer: &str, messages: std::ops::Range<usize>) -> Value {
     json!({"id": customer, "context": {"wa_id": customer}, "messages": messages})
 }
 
-/// A past of `customers` with `each` messages, in chunks of `per_chunk` threads' parts, shuffled.
+/// Returns the history of `customers` with `each` messages, in chunks of `per_chunk` thread parts, shuffled.
 fn pasts(customers: usize, each: usize, per_chunk: usize) -> Vec<String> {
     let names: Vec<String> = (0..customers).map(|index| format!("1555{index:07}")).collect();
     let parts: Vec<Value> = names
@@ -60,7 +60,7 @@ fn pasts(customers: usize, each: usize, per_chunk: usize) -> Vec<String> {
     bodies
 }
 
-/// Messages in the table by origin, and conversations with an open window.
+/// Returns the number of stored messages by origin, and the number of conversations with an open window.
 async fn stored(app: &App) -> (BTreeMap<String, usize>, usize) {
     let (mut origins, mut windows) = (BTreeMap::new(), 0);
     for item in app.table_items().await {
@@ -72,7 +72,7 @@ async fn stored(app: &App) -> (BTreeMap<String, usize>, usize) {
     (origins, windows)
 }
 
-/// Imports a past with crashes and checks all promises; answers how many chunks it had.
+/// Imports a history with crashes and checks the guarantees. Returns the number of chunks.
 async fn import(customers: usize, each: usize, per_chunk: usize) -> usize {
     let mut app = App::start().await;
     let bodies = pasts(customers, each, per_chunk);
@@ -87,7 +87,7 @@ async fn import(customers: usize, each: usize, per_chunk: usize) -> usize {
         app.advance(400);
     }
     app.drain().await;
-    // And all of it again, as Meta may.
+    // Meta may deliver chunks again.
     for body in bodies.iter().take(3) {
         app.webhook(body.as_bytes().to_vec()).await;
     }
@@ -121,7 +121,7 @@ async fn what_one_invocation_cannot_end_goes_back_to_the_queue() {
     let app = App::start().await;
     let threads: Vec<Value> = (0..60).map(|index| thread(&format!("1555{index:07}"), 0..20)).collect();
     app.webhook(chunk(0, 1, 100, &threads)).await;
-    // The clock moves by a second with every write, so that each invocation has time for one or two slices.
+    // Each write takes 80 ms of virtual time, so that an invocation has time for one or two slices.
     let clock = app.clock.clone();
     app.stack.aws.set_tap(Some(std::sync::Arc::new(move |target: &str, body| {
         if target.ends_with("UpdateItem") {
@@ -148,7 +148,7 @@ async fn media_fill_their_placeholder_whichever_comes_first() {
     let placeholder = json!({"from": CUSTOMER, "id": "wamid.M", "timestamp": "1794000000",
         "type": "media_placeholder", "history_context": {"status": "DELIVERED"}});
     let placeholder = chunk(0, 1, 50, &[json!({"id": CUSTOMER, "messages": [placeholder]})]);
-    // A phone's clock may differ from Meta's.
+    // The phone's clock may differ from Meta's.
     let media = ["1794000000", "1794000001"].map(|timestamp| {
         let media = json!({"from": CUSTOMER, "id": "wamid.M", "timestamp": timestamp, "type": "image",
             "image": {"id": "1", "mime_type": "image/jpeg", "sha256": "x"}});

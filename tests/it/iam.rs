@@ -1,5 +1,5 @@
-//! Who may do what: the policies of `template.yaml` evaluated as IAM does, for every function, action, resource and context
-//! that matters, against the intended table in `docs/iam.md`.
+//! The policies of `template.yaml`, evaluated as IAM does for every relevant function, action, resource and context,
+//! and compared with the intended table in `docs/iam.md`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::cloudformation::Template;
 use crate::harness::iam::{Request, Said, list};
 use crate::harness::{App, CUSTOMER, NUMBER};
 
-/// Actions on a service's resources: those that functions need, and those that nobody should have.
+/// Actions per service: those that functions need, and those that no function should have.
 const DYNAMODB: [&str; 12] = [
     "dynamodb:BatchGetItem",
     "dynamodb:BatchWriteItem",
@@ -28,7 +28,7 @@ const DYNAMODB: [&str; 12] = [
     "dynamodb:UpdateTable",
 ];
 const TABLE: [&str; 3] = ["Table", "Table/index/feed", "Table/index/list"];
-/// A partition key of each kind that a policy speaks of, or that holds what not everybody should see or change.
+/// One partition key per kind that a policy names, or whose items not every function may read or write.
 const LEADING: [&str; 17] = [
     "ALIAS#t",
     "APP#main",
@@ -83,7 +83,8 @@ const ELSEWHERE: [&str; 8] = [
     "sts:AssumeRole",
 ];
 
-/// The actions that need a resource of their kind, and what DynamoDB and KMS are told besides.
+/// Returns all requests: each action on the resources of its kind, with the condition keys that DynamoDB and KMS
+/// provide.
 fn requests(queues: &[&'static str], logs: &[String]) -> Vec<(String, Request<'static>)> {
     let mut all: Vec<(String, Request<'static>)> = Vec::new();
     for action in DYNAMODB {
@@ -131,7 +132,7 @@ fn requests(queues: &[&'static str], logs: &[String]) -> Vec<(String, Request<'s
     all
 }
 
-/// The table as `docs/iam.md` has it: what each function may do, one line an action.
+/// Returns the table of `docs/iam.md`: the allowed actions of each function, one line per action.
 fn table(template: &Template) -> (usize, usize, String) {
     let queues: Vec<&'static str> =
         template.of_type("AWS::SQS::Queue").map(|(name, _)| &*name.to_owned().leak()).collect();
@@ -160,7 +161,7 @@ fn table(template: &Template) -> (usize, usize, String) {
     (cells, allowed, shown)
 }
 
-/// Without the kinds of items where all of them are meant.
+/// Leaves out the kinds of items where all of them are allowed.
 fn shorter(what: &[String]) -> String {
     let mut shown: Vec<String> = Vec::new();
     let resources: BTreeSet<&str> = what.iter().map(|one| one.split(' ').next().unwrap()).collect();
@@ -196,8 +197,8 @@ fn every_function_may_do_what_is_intended_and_nothing_else() {
     assert_eq!(table.lines().count(), shown.lines().count());
 }
 
-/// What `reliability.md` §4.2 denies, written by hand: function, action, resource, and the item's key or the secret's purpose. What it denies
-/// and we allow is in DECISIONS.md.
+/// The denials of `docs/reliability.md#section-4-2`, written by hand: function, action, resource, and the item's key or
+/// the secret's purpose. Exceptions are listed in DECISIONS.md.
 const DENIED: [(&str, &str, &str, &str); 44] = [
     ("Webhook", "dynamodb:GetItem", "Table", "CONV#n#c"),
     ("Webhook", "dynamodb:GetItem", "Table", "KEY#k"),
@@ -269,7 +270,7 @@ fn nothing_is_given_by_a_star() {
             }
             let actions = list(&statement["Action"]);
             assert!(actions.iter().all(|action| !action.as_str().unwrap().contains('*')), "{name}: {statement}");
-            // X-Ray knows no resources.
+            // X-Ray has no resources.
             let traces = actions.iter().all(|action| action.as_str().unwrap().starts_with("xray:"));
             assert!(traces || list(&statement["Resource"]).iter().all(|one| *one != "*"), "{name}: {statement}");
         }
@@ -282,7 +283,7 @@ fn the_evaluator_finds_what_is_too_wide() {
     let before = table(&template).2;
     let role =
         &mut template.body["Resources"]["WebhookRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
-    // A condition forgotten, an action too many, and some that the guard rails stop.
+    // A missing condition, an additional action, and some actions that the guard rails deny.
     role.as_array_mut()
         .unwrap()
         .push(serde_json::json!({"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "Table"}));

@@ -1,4 +1,4 @@
-//! One key, one message (`reliability.md` O1).
+//! One idempotency key, one message (`docs/reliability.md#o1`).
 
 use axum::http::StatusCode;
 use futures_util::future::join_all;
@@ -85,7 +85,7 @@ async fn an_unusable_key_is_named() {
 #[tokio::test]
 async fn a_lost_reply_of_the_accepting_writes_does_not_make_a_second_message() {
     let app = open_window().await;
-    // Find the key's and the message's writes among the request's calls, then lose the reply of each.
+    // Find the writes of the key and of the message among the request's calls, then lose the reply of each.
     app.send("warm", None).await;
     app.stack.faults.order(usize::MAX, Fault::LostReply);
     app.send("probe", Some("probe")).await;

@@ -1,5 +1,5 @@
-//! One person, many names (A8): aliases lead to one contact; what turns out later is recorded and can be taken back; what
-//! the provider tells apart stays apart.
+//! Aliases of a contact: several identifiers lead to one contact, merges are recorded and can be undone, and contacts
+//! that the provider distinguishes stay separate.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn receive(app: &App, message: Value) {
     app.drain().await;
 }
 
-/// Who wrote what: the texts of each conversation, sorted.
+/// Returns the texts of each conversation, sorted.
 async fn histories(app: &App) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for conversation in app.conversations().await {
@@ -53,7 +53,7 @@ async fn two_contacts_that_turn_out_to_be_one_are_shown_as_one_and_told_apart_ag
     assert_eq!((merge["because"].as_str(), merge["undone_at"].as_str()), (Some("phone+user_id"), None), "{merges}");
     let ids: Vec<&str> = merge["contact_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
 
-    // Each of the two conversations is the whole one.
+    // Both conversation ids return the merged conversation.
     for id in &ids {
         let path = format!("/v1/conversations/conv_{NUMBER}_{}", id.trim_start_matches("con_"));
         let one = app.api("GET", &path, None).await.json();
@@ -64,7 +64,7 @@ async fn two_contacts_that_turn_out_to_be_one_are_shown_as_one_and_told_apart_ag
     let undo = format!("/v1/merges/{}/{}/undo", ids[1], ids[0]);
     assert_eq!(app.api("POST", &undo, None).await.status, StatusCode::NO_CONTENT);
     assert_eq!(histories(&app).await, [vec!["wamid.both", "wamid.phone"], vec!["wamid.user"]]);
-    // It is not found out again.
+    // The undone merge is not made again.
     receive(&app, message("wamid.again", Some(CUSTOMER), Some(USER))).await;
     assert_eq!(histories(&app).await.len(), 2);
     assert!(app.api("GET", "/v1/merges", None).await.json()["data"][0]["undone_at"].is_string());
@@ -80,7 +80,7 @@ async fn a_merged_persons_pages_are_in_order_and_complete() {
     for index in 0..30 {
         let (phone, user) = if index % 3 == 0 { (None, Some(USER)) } else { (Some(CUSTOMER), None) };
         let mut message = message(&format!("wamid.{index:02}"), phone, user);
-        // Three of each moment.
+        // Three messages per second.
         message["timestamp"] = json!((1_795_175_000 + index / 3).to_string());
         expected.push(format!("wamid.{index:02}"));
         receive(&app, message).await;
@@ -163,12 +163,12 @@ async fn a_person_without_a_number_works_everywhere() {
     let order = json!({"conversation_id": conversation["id"], "type": "text", "text": {"body": "hello"}});
     assert_eq!(app.api("POST", "/v1/messages", Some(order)).await.status, StatusCode::ACCEPTED);
     app.drain().await;
-    // The simulated Meta took the recipient, and knows no window of somebody without a number.
+    // The simulated Meta accepts the recipient, but has no window for a customer without a number.
     let answer = app.messages().await.into_iter().find(|message| message["direction"] == "outbound").unwrap();
     assert_eq!(answer["error"]["code"], 131_047, "{answer:#}");
     let found = app.api("GET", &format!("/v1/numbers/{NUMBER}/conversation?user_id={USER}"), None).await;
     assert_eq!(found.json()["id"], conversation["id"]);
-    // The phone number, once the customer gives it, is another name of the same person.
+    // When the customer shares a phone number, it becomes another alias of the same contact.
     let card = json!({"from_user_id": USER, "id": "wamid.c", "timestamp": "1795175995", "type": "contacts",
         "contacts": [{"origin": "contact_request", "phones": [{"phone": "+15550002222", "wa_id": CUSTOMER}]}]});
     receive(&app, card).await;
@@ -176,7 +176,7 @@ async fn a_person_without_a_number_works_everywhere() {
     assert_eq!(app.conversations().await.len(), 1);
 }
 
-/// A number as a customer has it, and as people spell it too: is it the same contact?
+/// Whether the number as WhatsApp spells it and another spelling of it lead to the same contact.
 async fn same(first: &str, second: &str) -> bool {
     let app = App::start().await;
     receive(&app, message("wamid.1", Some(first), None)).await;
@@ -196,7 +196,7 @@ async fn national_spellings_do_not_split_a_person_and_never_merge_two() {
 #[tokio::test]
 async fn a_typed_argentine_number_finds_its_owner_in_either_spelling() {
     for (typed, theirs) in [("+541144445555", "5491144445555"), ("+5491144445555", "541144445555")] {
-        // We write first, to the number as somebody typed it; the customer answers as WhatsApp spells it.
+        // The business writes first, to the number as typed; the customer answers with WhatsApp's spelling.
         let app = App::start().await;
         let hello = json!({"name": "hello_world", "language": {"code": "en_US"}});
         let order = json!({"from": NUMBER, "to": typed, "type": "template", "template": hello});
@@ -216,7 +216,7 @@ async fn a_typed_argentine_number_finds_its_owner_in_either_spelling() {
 async fn a_typed_spelling_never_joins_two_whom_whatsapp_tells_apart() {
     let (landline, mobile) = ("541144445555", "5491144445555");
     let app = App::start().await;
-    // The owner typed a landline into the address book; the mobile number writes, then the landline itself.
+    // The owner has a landline in the address book. The mobile number writes, then the landline.
     let entry = json!({"type": "contact", "contact": {"full_name": "Shop", "phone_number": landline}, "action": "add",
         "metadata": {"timestamp": "1795175000"}});
     let mut sync = change(NUMBER, json!({"state_sync": [entry]}));

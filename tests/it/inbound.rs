@@ -1,4 +1,5 @@
-//! What a webhook says becomes facts: all of it, once, in any order (`reliability.md` I1, I6, I8, S1, S5).
+//! A webhook is stored completely, once, and in any order (`docs/reliability.md#i1`, `docs/reliability.md#i6`,
+//! `docs/reliability.md#i8`, `docs/reliability.md#s1`, `docs/reliability.md#s5`).
 
 use axum::http::StatusCode;
 use jiff::SignedDuration;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{App, CUSTOMER, NUMBER, change, text_message, webhook_body};
 
-/// Kept items of one reason.
+/// Returns the quarantined items of one reason.
 async fn kept(app: &App, reason: &str) -> Vec<String> {
     let all = app.table_items().await;
     let mut kept: Vec<String> = all
@@ -21,7 +22,7 @@ async fn kept(app: &App, reason: &str) -> Vec<String> {
     kept
 }
 
-/// A customer wrote, we answered, Meta took it and says nothing more.
+/// A customer wrote, the answer was accepted by Meta, and no status was reported.
 async fn answered_in_silence(app: &App) -> SentMessage {
     app.customer_writes("first");
     app.drain().await;
@@ -124,7 +125,7 @@ async fn the_same_batch_in_eight_invocations_at_once() {
 #[tokio::test]
 async fn a_three_megabyte_body_is_accepted_kept_and_processed() {
     let app = App::start().await;
-    // Like a history chunk: many messages whose text does not compress away.
+    // Like a history chunk: many messages with incompressible texts.
     let noise = || hex::encode(shared::random::bytes::<1_400>().unwrap());
     let messages: Vec<Value> =
         (0..1_000).map(|index| text_message(CUSTOMER, &format!("wamid.{index}"), &noise())).collect();
@@ -218,7 +219,7 @@ async fn a_number_is_served_from_the_moment_it_is_connected() {
 #[tokio::test]
 async fn what_the_table_refuses_is_kept_and_its_neighbours_are_stored() {
     let app = App::start().await;
-    // Longer than a key of the table may be: its hash stands there.
+    // Longer than a key of the table may be, so the key contains its hash.
     let mut long_user = text_message(CUSTOMER, "wamid.user", "long user id");
     long_user["from_user_id"] = json!("U".repeat(3_000));
     let mut large = text_message(CUSTOMER, "wamid.large", "large");
@@ -337,7 +338,7 @@ async fn an_older_message_that_comes_late_does_not_move_the_conversation_back() 
     let conversation = app.conversations().await.remove(0);
     assert_eq!(conversation["last_activity_at"], "2026-11-20T11:43:20.000Z");
     assert_eq!(conversation["last_inbound_at"], "2026-11-20T11:43:20.000Z");
-    // We answer; then a message comes late that is newer than the last inbound and older than our answer.
+    // An answer is sent. Then a message arrives late that is newer than the last inbound one and older than the answer.
     app.send("answer", None).await;
     app.webhook(at("wamid.late", 1_795_175_100)).await;
     app.drain().await;
@@ -360,7 +361,7 @@ async fn a_failing_table_loses_nothing() {
     app.drain().await;
     assert_eq!(app.receive_violations(vec!["wamid.a".to_owned()]).await, Vec::<String>::new());
 
-    // An outage longer than five receives: the record waits in the dead letters, whole.
+    // An outage longer than five receives: the whole record is in the dead-letter queue.
     app.webhook(body("wamid.b")).await;
     app.stack.faults.take_down("DynamoDB");
     for _ in 0..6 {
@@ -370,7 +371,7 @@ async fn a_failing_table_loses_nothing() {
     assert_eq!(app.stack.aws.sqs().depth("inbound-dead-letters"), 1);
 }
 
-/// Any mixture of messages, statuses and rubbish, split over any webhooks: the good ones are stored, once.
+/// Any mixture of messages, statuses and invalid items, split over any webhooks: the valid ones are stored once.
 #[test]
 fn any_mixture_of_items_stores_exactly_the_good_ones() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

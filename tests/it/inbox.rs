@@ -1,4 +1,4 @@
-//! The inbox: every conversation once, the latest activity first, however its messages came.
+//! The inbox lists every conversation once, latest activity first, in whatever order its messages arrived.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 use crate::harness::{App, NUMBER, change, webhook_body};
 use crate::inbound::permutations;
 
-/// More pages than any list here has.
+/// Page limit of a walk, above the length of every list here.
 const PAGES_MAX: usize = 100;
 
-/// What happens in an inbox.
+/// An event in the inbox.
 #[derive(Debug, Clone)]
 enum Event {
-    /// A customer wrote so many seconds ago.
+    /// Customer, and age of the message in seconds.
     Theirs(u8, u16),
-    /// We answer a customer now.
+    /// The business answers this customer now.
     Ours(u8),
-    /// A customer calls now: the window opens, and no message moves.
+    /// This customer calls now: the window opens, and the list order stays.
     Call(u8),
-    /// Time passes.
+    /// Time advances.
     Later(u8),
-    /// What came is stored.
+    /// The waiting webhooks are processed.
     Stored,
 }
 
@@ -42,7 +42,7 @@ async fn receive(app: &App, value: Value) {
     assert_eq!(app.webhook(webhook_body(&[change(NUMBER, value)])).await, StatusCode::OK);
 }
 
-/// All conversations on pages of this size: customer and activity.
+/// Returns all conversations, on pages of this size: customer and time of activity.
 async fn listed(app: &App, limit: usize) -> Vec<(String, String)> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     for _ in 0..PAGES_MAX {
@@ -61,7 +61,7 @@ async fn listed(app: &App, limit: usize) -> Vec<(String, String)> {
 
 async fn run(events: Vec<Event>) {
     let app = App::start().await;
-    // Everybody has written: answers are allowed.
+    // Every customer has written, so answers are allowed.
     let mut latest = BTreeMap::new();
     for who in 0..8 {
         receive(&app, text(&app, who, 3_600, &format!("wamid.first{who}"), "Ada")).await;
@@ -135,7 +135,7 @@ fn every_conversation_stands_once_at_its_latest_activity() {
 async fn the_latest_name_counts_in_whatever_order_it_is_told() {
     for order in permutations(&[0, 1, 2, 3]) {
         let app = App::start().await;
-        // What tells nothing new is passed over, and counts all the same when a name comes late.
+        // A message with a known name skips the write, but still counts when a name arrives late.
         let told = [(40, "Ada"), (30, "Countess"), (20, "Ada"), (10, "Ada")];
         for place in &order {
             let (ago, name) = told[*place];
@@ -165,6 +165,6 @@ async fn the_text_of_a_known_customer_is_one_write() {
     let known = write_all(2).await;
     println!("ten texts: {new} write units of new customers, {known} of known ones");
     assert!(new > 20.0, "{new}: conversation, alias, names");
-    // Ten messages, and the inbox once: a unit, or two where the ten seconds end between them.
+    // Ten message writes, and one inbox write; or two, if the ten-second bucket ends between them.
     assert!((11.0..=12.0).contains(&known), "{known}");
 }

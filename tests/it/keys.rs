@@ -1,4 +1,4 @@
-//! Tenants, keys and who changed them (D1): made, shown once, ended, taken back.
+//! Tenants, API keys and the audit log: creation, single display, expiry, revocation.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn an_operator_makes_a_tenant_and_its_keys_which_make_others() {
     let listed = ask(&app, &first_key, "GET", "/v1/keys", Value::Null).await;
     assert_eq!(listed.json()["data"].as_array().unwrap().len(), 2);
     assert!(!listed.text.contains("sb_live_"), "a key is shown once");
-    // Nobody makes what is not theirs to make.
+    // No key can create what its scope does not allow.
     for (key, path, body, status) in [
         (&first_key, "/v1/tenants", json!({"name": "x"}), 403),
         (&app.seed.api_key, "/v1/keys", json!({"scopes": ["operator"]}), 422),
@@ -45,7 +45,7 @@ async fn an_operator_makes_a_tenant_and_its_keys_which_make_others() {
         let answer = ask(&app, key, "POST", path, body.clone()).await;
         assert_eq!(answer.status.as_u16(), status, "{body}: {}", answer.text);
     }
-    // Who changed what.
+    // The audit log.
     let audit = ask(&app, &first_key, "GET", "/v1/audit", Value::Null).await.json();
     let actions: Vec<&str> =
         audit["data"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
@@ -70,7 +70,7 @@ async fn a_key_that_ended_or_was_taken_back_is_refused_within_a_minute() {
     let made = app.api("POST", "/v1/keys", Some(json!({"scopes": ["read"]}))).await.json();
     let (id, key) = (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
     assert!(works(&key).await);
-    // Another function instance has it in memory for a minute at most.
+    // Another function instance caches the key for at most a minute.
     app.stack.operator.table.revoke_api_key(&id, app.clock.now()).await.unwrap();
     app.advance(60);
     assert!(!works(&key).await, "taken back");
@@ -79,7 +79,7 @@ async fn a_key_that_ended_or_was_taken_back_is_refused_within_a_minute() {
     assert!(works(made["key"].as_str().unwrap()).await);
     assert_eq!(app.api("DELETE", &path, None).await.status, StatusCode::NO_CONTENT);
     assert!(!works(made["key"].as_str().unwrap()).await, "here at once");
-    // Another tenant's key is none.
+    // Another tenant's key cannot be revoked.
     let stranger = app.stack.operator.create_tenant("Stranger").await.unwrap();
     let scopes = [shared::domain::tenant::Scope::Manage];
     let theirs = app.stack.operator.create_key(Some(stranger), &scopes).await.unwrap();
@@ -106,7 +106,7 @@ async fn one_command_makes_what_a_new_installation_needs() {
     assert!(tenants["data"].as_array().unwrap().iter().any(|tenant| tenant["id"] == made.tenant.to_string()));
     let numbers = ask(&app, made.tenant_key.expose(), "GET", "/v1/numbers", Value::Null).await;
     assert_eq!((numbers.status, numbers.json()["data"].clone()), (StatusCode::OK, json!([])));
-    // Again: nothing of ours is replaced, so the first key is still good.
+    // A second run replaces nothing, so the first key stays valid.
     app.stack.operator.setup(&meta, "Another shop").await.unwrap();
     assert_eq!(ask(&app, made.tenant_key.expose(), "GET", "/v1/numbers", Value::Null).await.status, StatusCode::OK);
 }

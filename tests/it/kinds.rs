@@ -1,12 +1,12 @@
-//! Every kind of message (mission B1): accepted through the API, on the wire exactly as Meta wants it, and its statuses
-//! back; and every limit, refused with the field, the rule and the code of Meta's that it saves.
+//! Every kind of message: accepted by the API, sent in Meta's form, and followed by its statuses. Every limit is
+//! refused with the field, the rule, and the error code of Meta's that it prevents.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::harness::{App, CUSTOMER, NUMBER};
 
-/// Messages by kind: what the caller gives and, where it differs, what goes on the wire.
+/// Returns messages as kind and content. The content is sent to Meta unchanged, except for file ids.
 pub(crate) fn kinds(file: &str) -> Vec<(&'static str, Value)> {
     let interactive = |kind: &str, rest: Value| {
         let mut object = json!({"type": kind, "body": {"text": "Choose"}});
@@ -152,7 +152,7 @@ pub(crate) fn order(kind: &str, object: &Value) -> Value {
     order
 }
 
-/// A file that was uploaded through our API.
+/// Uploads a file through the API.
 pub(crate) async fn upload(app: &App, bytes: &[u8], mime: &str) -> (StatusCode, Value) {
     let request = app.api_request("POST", "/v1/media", None, None);
     let (mut parts, _) = request.into_parts();
@@ -179,7 +179,7 @@ async fn every_kind_is_sent_as_meta_wants_it_and_comes_back_as_read() {
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{kind} {object}: {}", answer.text);
         app.drain().await;
         let sent = app.meta.sent().pop().unwrap();
-        // Meta's own id stands where ours stood.
+        // In the request to Meta, Meta's file id replaces ours.
         let text = sent.body[*kind].to_string();
         let meta_id = text.split("\"id\":\"7001002").nth(1).map(|rest| format!("7001002{}", &rest[..8]));
         let expected = object.to_string().replace(&file, meta_id.as_deref().unwrap_or_default());
@@ -206,8 +206,9 @@ async fn every_kind_is_sent_as_meta_wants_it_and_comes_back_as_read() {
     }
 }
 
-/// The part of Meta's own OpenAPI description that speaks of what this kind says. It is not in the repository: give its
-/// path, as JSON, in `META_OPENAPI`. The envelope is left out: its description refuses its own fields.
+/// Validates a body against the schema of its kind in Meta's OpenAPI description, and returns the violations. The
+/// description is not in the repository: set `META_OPENAPI` to its path, as JSON. The envelope is not validated,
+/// because its schema refuses its own fields.
 fn agrees_with_meta(description: &Value, body: &Value) -> Vec<String> {
     let kind = body["type"].as_str().unwrap();
     let mut name = kind.to_owned();
@@ -459,7 +460,7 @@ async fn a_reply_quotes_and_a_message_is_read_and_an_answer_announced() {
     for wrong in ["wamid.OTHER", "", "wamid.TESTAAAA0002"] {
         assert_eq!(mark(json!({"message_id": wrong})).await, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
     }
-    // Typing that comes too late is no typing.
+    // A typing indicator that is too late is sent as a read receipt only.
     mark(json!({"message_id": wamid, "typing": true})).await;
     app.advance(26);
     app.drain().await;

@@ -1,10 +1,10 @@
-//! The ledger: what was accepted and moves no more is told; what waits for a reason is not.
+//! The ledger: an accepted message that makes no progress raises an alert, unless it waits for a known reason.
 
 use sandbox::stack::OUTBOUND;
 
 use crate::harness::{App, to_customer};
 
-/// Every minute for this long.
+/// Runs everything every minute for this many hours.
 async fn hours(app: &App, hours: i64) {
     for _ in 0..hours * 60 {
         app.drain().await;
@@ -36,7 +36,7 @@ async fn a_message_whose_queue_message_is_gone_is_told() {
     app.customer_writes("hello");
     app.drain().await;
     assert_eq!(app.api("POST", "/v1/messages", Some(to_customer("never taken"))).await.status, 202);
-    // Somebody purges the queue.
+    // The queue is purged.
     for message in app.stack.aws.sqs().receive(OUTBOUND, 10, None) {
         app.stack.aws.sqs().delete(OUTBOUND, &message.receipt);
     }
@@ -61,7 +61,7 @@ async fn what_waits_for_its_number_is_not_told() {
     app.customer_writes("hello");
     app.drain().await;
     app.meta.withdraw_tokens(crate::harness::WABA);
-    // The second waits behind the first.
+    // The second message waits behind the first.
     for index in 0..2 {
         assert_eq!(app.api("POST", "/v1/messages", Some(to_customer(&index.to_string()))).await.status, 202);
     }

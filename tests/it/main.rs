@@ -1,4 +1,4 @@
-//! Whole-system tests through the real doors. This list is their table of contents.
+//! Whole-system tests through the public interfaces. This list is their table of contents.
 
 #![expect(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Who may do what (T1): every route of the description, with every kind of key, asking for what is the caller's, another
-//! tenant's, nobody's, and for what cannot be. A route that the table below does not know fails.
+//! Authorisation of every route of the description (`docs/reliability.md#t1`): every kind of key, with ids of the
+//! caller, of another tenant, missing ones and malformed ones. A route that is not in the table below fails.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use shared::domain::tenant::Scope;
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, ask, change, text_message, webhook_body};
 
-/// What can exist and does not, by what stands in a path.
+/// Ids that are well-formed and do not exist, by path prefix.
 const MISSING: [(&str, &str); 15] = [
     ("/v1/contacts/", "con_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("/v1/erasures/", "era_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -28,7 +28,7 @@ const MISSING: [(&str, &str); 15] = [
     ("/v1/keys/", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("/v1/merges/", "con_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
 ];
-/// Second ids of a path: one that does not exist, one that cannot.
+/// Second ids of a path: a missing and a malformed one.
 const SECONDS: [(&str, &str, &str); 6] = [
     ("{message}", MISSING_MESSAGE, "msg_%00"),
     ("{note}", MISSING_NOTE, "not_"),
@@ -43,7 +43,7 @@ const MISSING_NOTE: &str = "not_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 const MISSING_CONTACT: &str = "con_01ARZ3NDEKTSV4RRFFQ69G5FAW";
 const USER: &str = "US.77001122334455667788";
 
-/// The tenant that has everything, and the keys that ask.
+/// The tenant that owns all objects, and the keys that call.
 struct World {
     app: App,
     ids: BTreeMap<&'static str, String>,
@@ -146,7 +146,7 @@ impl World {
         Self { ids, message, theirs: "wamid.theirs".to_owned(), other_contact, note, link, file, keys, app }
     }
 
-    /// An operation's path with what is the tenant's, with what does not exist, with what cannot.
+    /// Returns an operation's path with the tenant's own id, a missing id, and a malformed id.
     fn paths(&self, path: &str) -> [String; 3] {
         let prefix = MISSING.iter().find(|(prefix, _)| path.starts_with(prefix));
         let Some((prefix, missing)) = prefix else { return [path.to_owned(), path.to_owned(), path.to_owned()] };
@@ -171,7 +171,7 @@ impl World {
         ]
     }
 
-    /// The path of a second id under what is the tenant's own: one that does not exist, and one that cannot.
+    /// Returns paths with the tenant's own first id and a missing or malformed second id.
     fn paths_of_seconds(&self, path: &str) -> Vec<String> {
         let Some((name, missing, malformed)) = SECONDS.iter().find(|(name, ..)| path.contains(name)) else {
             return Vec::new();
@@ -183,7 +183,7 @@ impl World {
         vec![filled(missing), filled(malformed)]
     }
 
-    /// What each operation is asked: the example of its description, and with ids of nobody's in their place.
+    /// Returns the request bodies of an operation: its example, and the example with missing ids.
     fn bodies(&self, name: &str, operation: &Value) -> Option<[Value; 2]> {
         let same = |body: Value| Some([body.clone(), body]);
         let example = operation.pointer("/requestBody/content/application~1json/example").cloned();
@@ -196,7 +196,7 @@ impl World {
             "sendMessage" | "createBroadcast" => other("from", "900100200300599"),
             "startOffboarding" => other("waba_id", "900100200300499"),
             "startReplay" => other("number_id", "900100200300599"),
-            // Whoever has the account's own token is told that the account is taken.
+            // A caller with the account's access token learns that the account is taken.
             "addNumber" => {
                 let mut known = example?;
                 known["access_token"] = json!(self.app.seed.access_token);
@@ -252,12 +252,12 @@ fn broadcast(from: &str) -> Value {
         "recipients": [{"to": "+15550004444", "parameters": ["x", "1"]}]})
 }
 
-/// What the owner gets for what is its own, where that is not simply a success.
+/// Returns the status for the owner's own object, where it is not the success status.
 fn expected(operation: &str, success: u16) -> u16 {
     match operation {
-        // The state of things does not allow it, which only its owner is told.
+        // The object's state does not allow it, which only the owner learns.
         "settleMessage" | "retryOnboarding" | "chooseForOnboarding" => 409,
-        // There is none of the tenant's.
+        // The tenant has none.
         "getOffboarding" => 404,
         _ => success,
     }
@@ -271,7 +271,7 @@ async fn every_route_answers_every_caller_as_it_should() {
     let mut operations: Vec<(&String, &String, &Value)> = paths
         .flat_map(|(path, methods)| methods.as_object().unwrap().iter().map(move |(method, one)| (path, method, one)))
         .collect();
-    // What ends something comes after what needs it.
+    // Operations that end something come last.
     let ends = |one: &Value| {
         ["activate", "block", "cancel", "deactivate", "delete", "revoke", "startOff"]
             .iter()
@@ -280,7 +280,7 @@ async fn every_route_answers_every_caller_as_it_should() {
     operations.sort_by_key(|(.., operation)| ends(operation));
     let mut cells = 0_u32;
     for (path, method, operation) in operations {
-        // What a page of anybody's may ask has no key; its state is its own test (`onboarding`).
+        // The public endpoint of the signup page takes no key. Its state parameter is tested in `onboarding`.
         if operation["security"] == json!([{}]) {
             assert_eq!(operation["operationId"], "finishOnboarding");
             continue;
@@ -294,7 +294,7 @@ async fn every_route_answers_every_caller_as_it_should() {
 async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u32 {
     let name = operation["operationId"].as_str().unwrap();
     let [own, missing, malformed] = world.paths(path);
-    // What is put under a name of one's own need not be there before.
+    // `PUT` of an app creates it, so the id need not exist.
     let has_id = (own != missing || name == "getOffboarding") && name != "putApp";
     let [own_body, missing_body] = match world.bodies(name, operation) {
         Some(bodies) => bodies,
@@ -305,7 +305,7 @@ async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u3
     let scopes: Vec<&str> =
         operation["security"].as_array().unwrap().iter().map(|one| one["key"][0].as_str().unwrap()).collect();
     let mut cells = 0;
-    // Who is nobody learns nothing, whatever is asked.
+    // Calls without a valid key are refused alike, whatever the target.
     for (target, body) in [(&own, &own_body), (&missing, &missing_body), (&malformed, &own_body)] {
         let mut refusals = Vec::new();
         for key in [None, Some("malformed"), Some("revoked"), Some("expired")] {
@@ -326,7 +326,7 @@ async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u3
         }
         cells += 5;
     }
-    // Another tenant's is like nobody's, byte for byte.
+    // An object of another tenant is refused exactly like a missing one, byte for byte.
     let caller = if scopes == ["operator"] { "operator" } else { "other" };
     let (missing_status, missing_text) =
         world.ask(Some(&world.keys[caller]), method, &missing, &missing_body, name).await;
@@ -335,7 +335,7 @@ async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u3
         assert_eq!((status, text), (missing_status, missing_text.clone()), "{name}: another tenant's");
         assert!(status == 404 || status == 422, "{name}: {missing_text}");
     }
-    // What is the owner's leads to nothing that is not.
+    // A second id that is not the owner's leads to 404.
     for path in if caller == "other" { world.paths_of_seconds(path) } else { Vec::new() } {
         let (status, text) = world.ask(Some(&world.keys["own"]), method, &path, &own_body, name).await;
         assert_eq!(status, 404, "{name} {path}: {text}");
@@ -349,13 +349,13 @@ async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u3
         let list: Value = serde_json::from_str(&missing_text).unwrap();
         assert!(!missing_text.contains(&world.app.seed.tenant_id) && !missing_text.contains(NUMBER), "{name}: {list}");
     }
-    // And the owner gets what was asked for; what changed something is noted.
+    // The owner's call succeeds, and a change is recorded in the audit log.
     let success = operation["responses"].as_object().unwrap().keys().find(|status| status.starts_with('2')).unwrap();
     let owner = if scopes == ["operator"] { "operator" } else { "own" };
     let before = changes(world).await;
     let (status, text) = world.ask(Some(&world.keys[owner]), method, &own, &own_body, name).await;
     assert_eq!(status, expected(name, success.parse().unwrap()), "{name} {own}: {text}");
-    // A message, a broadcast, a file, a note are their own record.
+    // Messages, broadcasts, files and notes are records themselves, so they have no audit entry.
     let own_record =
         ["previewTemplate", "sendMessage", "createBroadcast", "uploadMedia", "createNote", "markRead"].contains(&name);
     let changes_something = method != "get" && !own_record && status < 300;
@@ -365,7 +365,7 @@ async fn route(world: &World, path: &str, method: &str, operation: &Value) -> u3
     cells + 4
 }
 
-/// How many changes were noted.
+/// Returns the number of audit entries.
 async fn changes(world: &World) -> usize {
     world.app.table_items().await.iter().filter(|item| item["sk"]["S"] == "AUDIT").count()
 }

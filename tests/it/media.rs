@@ -1,4 +1,4 @@
-//! Files to send: told by their bytes, given to Meta once, a tenant's own.
+//! Files to send: type detected from their bytes, uploaded to Meta once, owned by a tenant.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -24,14 +24,14 @@ async fn a_file_is_what_its_bytes_say_and_belongs_to_its_tenant() {
     let id = file["id"].as_str().unwrap();
     let shown = app.api("GET", &format!("/v1/media/{id}"), None).await.json();
     assert_eq!((&shown["id"], &shown["mime_type"]), (&file["id"], &file["mime_type"]));
-    // A voice message goes to Meta as what it is: plain `audio/ogg` would be refused.
+    // A voice message is uploaded with its codec; Meta refuses plain `audio/ogg`.
     let voice = b"OggS\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x13OpusHead\x01\x01\0\0\0\0\0\0";
     let (status, said) = upload(&app, voice, "audio/ogg").await;
     assert_eq!(status, StatusCode::CREATED, "{said}");
     app.api("POST", "/v1/messages", Some(order("audio", &json!({"id": said["id"], "voice": true})))).await;
     app.drain().await;
     assert_eq!(app.messages().await.iter().filter(|message| message["status"] == "read").count(), 1);
-    // A picture is no sticker, but may be sent as a document.
+    // A picture cannot be sent as a sticker, but as a document.
     let sent = app.api("POST", "/v1/messages", Some(order("sticker", &json!({"id": id})))).await;
     assert_eq!((sent.status.as_u16(), sent.json()["field"].clone()), (422, "sticker.id".into()));
     assert_eq!(
@@ -42,7 +42,7 @@ async fn a_file_is_what_its_bytes_say_and_belongs_to_its_tenant() {
     let key = app.stack.operator.create_key(Some(other), &shared::domain::tenant::Scope::ALL).await.unwrap();
     assert_eq!(app.get(key.expose(), &format!("/v1/media/{id}")).await.status, StatusCode::NOT_FOUND);
     app.drain().await;
-    // Meta's id dies after thirty days: the file is uploaded again.
+    // Meta's file id expires after thirty days; the file is uploaded again.
     app.advance(30 * 86_400);
     app.customer_writes("still there?");
     app.drain().await;
@@ -51,7 +51,7 @@ async fn a_file_is_what_its_bytes_say_and_belongs_to_its_tenant() {
     assert_eq!((app.meta.sent().len(), app.meta.files()), (3, 3));
 }
 
-/// What a link leads to, for whoever has it.
+/// Returns the status and content behind a download link, without a key.
 async fn download(app: &App, link: &Value) -> (u16, Vec<u8>) {
     let url = link["download_url"].as_str().unwrap_or_else(|| panic!("{link}"));
     let request = Request::get(url).header("host", "aws.embedded").body(bytes::Bytes::new()).unwrap();
@@ -81,7 +81,7 @@ async fn what_a_customer_sent_can_be_downloaded_long_after_meta_forgot_it() {
     assert_eq!(bytes.len(), usize::try_from(link["file_size"].as_u64().unwrap()).unwrap());
     assert!(bytes.starts_with(b"\xFF\xD8"));
 
-    // Nobody gets it by another way.
+    // A changed link is refused.
     let url = link["download_url"].as_str().unwrap();
     for forged in
         [url.replace("Expires=300", "Expires=301"), url.replace(&id, "7001003"), url[..url.len() - 1].to_owned()]
@@ -97,7 +97,7 @@ async fn what_a_customer_sent_can_be_downloaded_long_after_meta_forgot_it() {
     let foreign = ask(&app, key.expose(), "GET", &format!("/v1/numbers/{NUMBER}/files/{id}"), Value::Null).await;
     assert_eq!(foreign.status, StatusCode::NOT_FOUND);
 
-    // Meta has it for seven days, we for longer.
+    // Meta stores the file for seven days; the copy lasts longer.
     app.advance(30 * 86_400);
     let later = file(&app, NUMBER, &id).await;
     assert_eq!(later.status, StatusCode::OK, "{}", later.text);

@@ -1,4 +1,5 @@
-//! What Meta's list of messages proves about those in doubt (`reliability.md` §2.3.5, E2), where the setting asks for it.
+//! Evidence from Meta's message history about messages whose outcome is unknown (`docs/reliability.md#section-2-3-5`,
+//! `docs/reliability.md#e2`), where the parameter enables it.
 
 use axum::http::StatusCode;
 use sandbox::meta::{ScriptedFault, StatusOrder};
@@ -10,7 +11,7 @@ use shared::secret::Secret;
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, to_customer};
 
-/// An open window, no status, and a sweep that asks Meta.
+/// Returns an installation with an open window, withheld statuses, and a sweep that reads the message history.
 async fn asking() -> App {
     let mut app = App::start().await;
     app.stack.message_history = true;
@@ -41,7 +42,7 @@ async fn statuses(app: &App) -> Vec<String> {
 async fn a_message_that_meta_lists_was_sent() {
     for on_unknown in ["hold", "resend_once", "fail"] {
         let app = asking().await;
-        // Others to the same customer, whose ids are known, are no candidates.
+        // Messages to the same customer whose wamids are known are no candidates.
         app.send("known", None).await;
         app.drain().await;
         app.advance(1);
@@ -69,7 +70,7 @@ async fn without_the_setting_nobody_asks() {
 async fn what_meta_does_not_list_stays_in_doubt() {
     let app = asking().await;
     sent_with(&app, ScriptedFault::DropBefore, "doubtful", "hold").await;
-    // Long after the doubt somebody else's program sends to the same customer.
+    // Long afterwards another program sends to the same customer.
     app.advance(3_600);
     let graph = GraphClient::new(app.graph_url(), "v25.0").unwrap();
     let (token, number) = (Secret::new(app.seed.access_token.clone()), PhoneNumberId::parse(NUMBER).unwrap());
@@ -113,7 +114,7 @@ async fn a_doubt_that_was_given_up_can_still_be_the_one_that_was_sent() {
         app.recover().await;
     }
     assert_eq!(statuses(&app).await, ["failed", "unknown"]);
-    // Nor does an answer to it say which one the customer has.
+    // A reply to it does not prove which of the two messages the customer has.
     let Value::Object(answer) = json!({"type": "text", "text": {"body": "thanks"},
         "context": {"from": "15550001111", "id": app.meta.sent()[0].wamid}})
     else {

@@ -1,4 +1,4 @@
-//! Metamorphic tests: whatever is done to the delivery of the fixtures, what is known in the end is the same.
+//! Metamorphic tests: changes to the delivery of the fixtures do not change the final state.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::harness::fixtures::Fixture;
 use crate::harness::world::in_any_order;
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, change, fixtures, text_message, webhook_body};
 
-/// The world after these bodies, delivered one after the other.
+/// Returns the final state after these bodies are delivered in order.
 async fn after(bodies: &[Value]) -> Value {
     let app = App::start().await;
     deliver(&app, bodies).await;
@@ -27,7 +27,7 @@ async fn deliver(app: &App, bodies: &[Value]) {
     assert_eq!(app.stack.aws.sqs().depth("inbound-dead-letters"), 0);
 }
 
-/// Fixtures that are webhooks of entries and changes: those can be merged and changed inside.
+/// Returns the fixtures that are webhooks with entries and changes, which can be merged and modified.
 fn enveloped() -> Vec<Fixture> {
     let is_envelope = |fixture: &Fixture| fixture.body["entry"][0]["changes"].is_array();
     fixtures::all().into_iter().filter(is_envelope).collect()
@@ -55,7 +55,7 @@ async fn delivered_twice_is_byte_for_byte_delivered_once() {
         let once = app.table_items().await;
         app.advance(600);
         deliver(&app, std::slice::from_ref(&fixture.body)).await;
-        // What has no time of its own counts from its receipt, so its latest receipt is the latest word; one alert.
+        // Events without a time of their own get the time of receipt, so the latest receipt wins. One alert is raised.
         let timeless = ["history_declined", "history_declined_bare", "value_errors"].contains(&fixture.name.as_str());
         let twice = app.table_items().await;
         let facts = |items: &[Value]| -> Vec<Value> {
@@ -101,7 +101,7 @@ async fn merged_into_fewer_posts_and_shuffled_is_the_same_world() {
     }
 }
 
-/// Compares section by section, so that a failure can be read.
+/// Compares section by section, for readable failures.
 fn assert_same(world: &Value, expected: &Value, what: &str) {
     for (section, expected) in expected.as_object().unwrap() {
         if let (Some(one), Some(other)) = (world[section].as_array(), expected.as_array()) {
@@ -116,7 +116,7 @@ fn assert_same(world: &Value, expected: &Value, what: &str) {
 
 const UNKNOWN_KEY: &str = "zz_of_tomorrow";
 
-/// Puts a key that nobody knows into every object.
+/// Adds an unknown key to every object.
 fn with_unknown_keys(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -128,7 +128,7 @@ fn with_unknown_keys(value: &mut Value) {
     }
 }
 
-/// What a person reads: without the provider's raw JSON, which does show what is unknown, and ids made of its hash.
+/// Removes the provider's raw JSON, which does show unknown keys, and ids that are hashes of it.
 fn readable(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -155,7 +155,7 @@ async fn unknown_keys_at_every_level_change_nothing() {
     }
 }
 
-/// Removes a key wherever it stands.
+/// Removes a key wherever it occurs.
 fn without(value: &mut Value, key: &str) {
     match value {
         Value::Object(object) => {
@@ -188,7 +188,7 @@ async fn without_contacts_profile_wa_id_or_from_nothing_is_lost() {
                 continue;
             }
             let world = after(&[body]).await;
-            // A message is stored, or kept when nobody can be named any more.
+            // A message is stored, or quarantined if no sender remains.
             let stored = |world: &Value| count(world, "direction") + count(world, "received_at");
             let reacted =
                 |world: &Value| count(world, "emoji") + count(world, "edited_at") + count(world, "revoked_at");
@@ -240,14 +240,14 @@ async fn message_edit_revoke_and_reaction_in_all_24_orders_are_one_item() {
     }
 }
 
-/// An item without the random ids of contact and tenant.
+/// Removes the random ids of contact and tenant from an item.
 fn without_contact(item: &Value) -> Value {
     let mut item = item.clone();
     item.as_object_mut().unwrap().retain(|name, _| name != "pk" && name != "feed");
     item
 }
 
-/// A reaction and an echo of a message that we sent, before and after we know its id.
+/// A reaction to and an echo of a sent message, before and after its wamid is known.
 #[tokio::test]
 async fn what_is_said_of_our_own_message_finds_it_whenever_it_comes() {
     for order in crate::inbound::permutations(&[0, 1, 2, 3]) {
@@ -256,7 +256,7 @@ async fn what_is_said_of_our_own_message_finds_it_whenever_it_comes() {
         app.drain().await;
         app.send("answer", None).await;
         app.meta.order_statuses(sandbox::meta::StatusOrder::Withheld);
-        // The worker's record is lost, so that only what comes in can tell.
+        // The worker's record is lost, so only webhooks can link the wamid.
         app.stack.aws.set_tap(Some(std::sync::Arc::new(|target, body| {
             let text = String::from_utf8_lossy(&body).into_owned();
             let is_record = target.ends_with("UpdateItem") && text.contains("#wamid = :wamid");

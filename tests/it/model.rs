@@ -1,9 +1,9 @@
-//! The send protocol as an explicit-state search (`reliability.md` §2.3.6): two or three workers, crashes, duplicate
-//! deliveries, stalls, lost replies, late and doubled webhooks, in every order. What the search must never find: a second
-//! accepted send, a sent message that ends as something else, a message in flight for ever.
+//! The send protocol as an explicit-state search (`docs/reliability.md#section-2-3-6`): two or three workers, crashes,
+//! duplicate deliveries, stalls, lost replies, late and repeated webhooks, in every order. The search must not find a
+//! second accepted send, a sent message with another final state, or a message that stays in flight for ever.
 //!
-//! The rules that decide are the shipped ones where they are pure (`SendFacts::next_step`); the rest repeats the
-//! conditions of `storage::attempt`. Each planted bug leaves one of them out.
+//! Pure decisions are the shipped code (`SendFacts::next_step`). The rest repeats the conditions of `storage::attempt`.
+//! Each planted bug removes one of them.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -11,7 +11,7 @@ use shared::clock::at_millis;
 use shared::domain::ids::{ClaimId, Wamid};
 use shared::domain::outbound::{Claim, NextStep, SendFacts, SendState};
 
-/// What a variant of the protocol does differently from what ships.
+/// Deviations of a variant from the shipped protocol.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rules {
     workers: usize,
@@ -55,9 +55,9 @@ const SHIPPED: Rules = Rules {
 enum Worker {
     Idle,
     Received,
-    /// Holds this claim, has not called yet.
+    /// Holds this claim; has not called yet.
     Claimed(u8),
-    /// Called under this claim; what it knows of the outcome.
+    /// Called under this claim, with this knowledge of the outcome.
     Called(u8, Heard),
     /// Recorded; the queue message is not deleted yet.
     Recorded,
@@ -81,7 +81,7 @@ struct World {
     /// Queue messages that can be received.
     queued: u8,
     accepted: u8,
-    /// Statuses that are on their way: each send has one, which comes twice, at any time.
+    /// Statuses to be delivered: one per send, delivered twice, at any time.
     webhooks: u8,
     crashes: u8,
     duplicates: u8,
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// What the shipped rule says of these facts.
+    /// Returns the shipped decision for this state.
     fn decide(&self) -> NextStep {
         let lease_until = at_millis(if self.lease_over { 1 } else { 1_000 });
         let claim =
@@ -117,7 +117,7 @@ impl World {
         facts.next_step(at_millis(500), at_millis(0), at_millis(10_000))
     }
 
-    /// No worker of an old claim can still call.
+    /// Whether no worker with an old claim can still call.
     fn zombies_dead(&self) -> bool {
         !self.workers.iter().any(|worker| matches!(worker, Worker::Claimed(_)))
     }
@@ -218,7 +218,7 @@ impl World {
                     w.state = SendState::Unknown;
                     w.workers[place] = Worker::Recorded;
                 }),
-                // Not its turn: back to the queue.
+                // Not its turn: the job returns to the queue.
                 NextStep::WaitUntil(_) => step("waits", &|w| {
                     w.workers[place] = Worker::Idle;
                     w.queued += 1;
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    /// What is wrong with a world in which nothing more can happen but what already happened.
+    /// Returns the violation of a state, if any. `quiet`: nothing more can happen except repetitions.
     fn wrong(&self, quiet: bool) -> Option<String> {
         if self.accepted > 1 {
             return Some(format!("accepted {} times", self.accepted));
@@ -290,7 +290,8 @@ fn claim_id(number: u8) -> ClaimId {
     ClaimId::parse(&format!("clm_0000000000000000000000000{}", number.min(9))).unwrap()
 }
 
-/// Searches everything that can happen: how many states, the most accepted sends, the shortest way to what is wrong.
+/// Searches all reachable states. Returns their number, the highest number of accepted sends, and the shortest path to
+/// a violation.
 fn search(rules: &Rules) -> (usize, u8, Option<(String, Vec<&'static str>)>) {
     let start = World::start(rules);
     let mut seen: HashSet<World> = HashSet::from([start.clone()]);
@@ -303,7 +304,7 @@ fn search(rules: &Rules) -> (usize, u8, Option<(String, Vec<&'static str>)>) {
         let world = worlds[place].clone();
         most = most.max(world.accepted);
         let next = world.next(rules);
-        // Quiet: only repetitions of what was heard, and nobody is at work.
+        // Quiet: only repeated events remain, and no worker is active.
         let quiet = next.iter().all(|(_, next)| *next == world);
         if found.is_none()
             && let Some(wrong) = world.wrong(quiet)

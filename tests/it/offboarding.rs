@@ -1,5 +1,5 @@
-//! A business leaves (C9): by the API, at Meta, by a request to delete data. Nothing of it is left, whatever breaks on the way, and nothing of
-//! anybody else changes.
+//! Offboarding through the API, at Meta, or by a data deletion request. All data of the tenant or account is erased
+//! despite crashes, and no other data changes.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -19,7 +19,7 @@ use crate::harness::{Answer, App, CUSTOMER, NUMBER, ask, change, text_message};
 use crate::onboarding::{ACCOUNT, NEW, business, finished, grant, post, settle};
 use crate::partner::with_credit;
 
-/// Somebody who wrote to the leaving tenant only.
+/// A customer who wrote only to the tenant that leaves.
 pub(crate) const LEAVER: &str = "15550008888";
 
 /// The tenant that leaves.
@@ -28,7 +28,7 @@ pub(crate) struct Other {
     pub(crate) key: String,
 }
 
-/// A tenant connects the account that nobody has connected.
+/// Creates a tenant that connects the unconnected account.
 pub(crate) async fn joins(app: &App) -> Other {
     let tenant = app.stack.operator.create_tenant("Leaving").await.unwrap();
     let scopes = [Scope::Read, Scope::Send, Scope::Manage];
@@ -54,7 +54,8 @@ pub(crate) fn says(app: &App, customer: &str, number: &str, text: &str) {
     app.meta.customer_writes(customer, number, message).unwrap();
 }
 
-/// Both tenants live: the same customer writes to both, in one webhook too; answers, a file, a broadcast, what could not be read.
+/// Activity of both tenants: the same customer writes to both, also within one webhook; answers, a file, a broadcast,
+/// quarantined webhooks.
 async fn lives(app: &App, other: &Other) {
     for number in [NUMBER, NEW] {
         says(app, CUSTOMER, number, "hello");
@@ -83,17 +84,17 @@ async fn lives(app: &App, other: &Other) {
     app.drain().await;
 }
 
-/// Hours pass; Meta's webhooks come, the schedule runs.
+/// Advances by hours; webhooks are delivered and the schedule runs.
 pub(crate) async fn hours(app: &App, hours: i64) {
     for _ in 0..hours * 4 {
-        // On the heap: a test's stack is small.
+        // Boxed, because a test's stack is small.
         Box::pin(app.functions.offboard()).await.ok();
         Box::pin(app.drain()).await;
         app.advance(15 * 60);
     }
 }
 
-/// Whatever names the leaving tenant, its account, its numbers, its customers.
+/// Returns the texts that identify the leaving tenant, its account, its numbers and its customers.
 fn marks(other: &Other) -> Vec<String> {
     let names =
         [other.tenant.to_string(), ACCOUNT.to_owned(), NEW.to_owned(), LEAVER.to_owned(), "only here".to_owned()];
@@ -102,7 +103,7 @@ fn marks(other: &Other) -> Vec<String> {
     marks
 }
 
-/// Items that are not of the machinery itself, as texts.
+/// Returns the items of the table as texts, except those of the offboarding itself.
 pub(crate) async fn items(app: &App) -> Vec<String> {
     let machinery = ["LEASE#", "OFFBOARDING#", "DELETION#"];
     let ours = |item: &Value| !machinery.iter().any(|one| item["pk"]["S"].as_str().unwrap().starts_with(one));
@@ -111,7 +112,7 @@ pub(crate) async fn items(app: &App) -> Vec<String> {
             item["raw"] = String::from_utf8_lossy(&STANDARD.decode(raw).unwrap()).into_owned().into();
         }
         if item["sk"]["S"] == "KEY" {
-            // When a key was used is no fact about what it opens.
+            // Ignore the time of a key's last use.
             let key = item.as_object_mut().unwrap();
             key.retain(|name, _| name != "used_at" && name != "due");
         }
@@ -122,7 +123,7 @@ pub(crate) async fn items(app: &App) -> Vec<String> {
     texts
 }
 
-/// Everything in the bucket, unpacked.
+/// Returns all objects of the bucket, unpacked.
 async fn objects(app: &App) -> Vec<(String, String)> {
     let bucket = app.stack.operator_archive();
     let mut all = Vec::new();
@@ -143,7 +144,7 @@ async fn objects(app: &App) -> Vec<(String, String)> {
     all
 }
 
-/// Nothing of what left is anywhere; tombstones name the number and the account and nothing else.
+/// Checks that no data of the leaving tenant remains. Tombstones contain only the ids of the number and the account.
 pub(crate) async fn nothing_is_left(app: &App, other: &Other, at: &str) {
     for text in items(app).await {
         let item: Value = serde_json::from_str(&text).unwrap();
@@ -168,10 +169,10 @@ pub(crate) async fn both_live() -> (App, Other) {
     (app, other)
 }
 
-/// What the other tenant has, item by item.
+/// Returns the items of the other tenant.
 pub(crate) async fn of_the_stayer(app: &App, other: &Other) -> Vec<String> {
     let all = items(app).await;
-    // What the two share loses the leaver's part; a leaver's contact has names that nobody else has.
+    // Shared items lose the leaving tenant's part. Its contacts are identified by its aliases.
     let leaver = all.iter().filter(|text| text.contains(&format!("ALIAS#{}", other.tenant)));
     let contacts: Vec<String> = leaver
         .map(|text| serde_json::from_str::<Value>(text).unwrap()["contact"]["S"].as_str().unwrap().to_owned())
@@ -211,12 +212,12 @@ async fn a_tenant_that_leaves_leaves_nothing_and_nobody_else_changes() {
     nothing_is_left(&app, &other, "at the end").await;
     assert!(of_the_stayer(&app, &other).await == before);
     assert_eq!(app.world().await, world);
-    // Meta was told: no subscription, no token, no credit.
+    // At Meta the subscription, the token and the credit share are gone.
     let account = app.meta.business_account(ACCOUNT).unwrap();
     assert_eq!((account.subscribed, account.funding, app.meta.credit_shares()), (vec![], None, 0));
     assert_eq!(app.meta.calls_of("revoke"), 1);
     assert_eq!(ask(&app, &other.key, "GET", "/v1/conversations", Value::Null).await.status, StatusCode::UNAUTHORIZED);
-    // What Meta still says of the number is not stored, and whoever signs up next begins afresh.
+    // Later webhooks of the number are not stored, and a new signup starts empty.
     says(&app, LEAVER, NEW, "anybody there?");
     app.drain().await;
     nothing_is_left_but_the_archive(&app).await;
@@ -246,7 +247,8 @@ async fn at_every_single_call_it_may_break_and_nothing_is_left() {
     assert!(runs > 200);
 }
 
-/// Crashes before and after calls, of each kind so many: a call whose kind came often before says little new.
+/// Crashes before and after calls, at most `of_a_kind` per kind of call: further calls of the same kind give little new
+/// information.
 async fn crashes(of_a_kind: usize) -> (usize, usize, usize) {
     let (app, other) = Box::pin(both_live()).await;
     leave(&app, &other).await;
@@ -273,7 +275,7 @@ async fn crashes(of_a_kind: usize) -> (usize, usize, usize) {
             app.stack.faults.order(*call, fault);
             app.until_crash(async |app: &App| Box::pin(hours(app, 2)).await).await;
             app.stack.faults.clear();
-            // The lease of the run that died runs out.
+            // Wait until the crashed run's lease expires.
             app.advance(17 * 60);
             Box::pin(hours(&app, 2)).await;
             let done = state(&app, &id).await;
@@ -315,7 +317,7 @@ async fn what_meta_refuses_or_does_not_answer_does_not_keep_anything_from_being_
     assert_eq!(failed, ["credit", "revoke"]);
     nothing_is_left(&app, &other, "at the end").await;
     let alerts = ask(&app, &app.seed.operator_key, "GET", "/v1/alerts", Value::Null).await.json();
-    assert!(alerts.to_string().contains("Meta did not do a step of an offboarding."), "{alerts:#}");
+    assert!(alerts.to_string().contains("A step of an offboarding failed at Meta."), "{alerts:#}");
 }
 
 #[tokio::test]
@@ -333,7 +335,7 @@ async fn one_account_leaves_and_the_tenants_other_number_keeps_its_contacts() {
     let days = app.api("POST", "/v1/offboardings", Some(json!({"waba_id": ACCOUNT, "erase_after_days": 91}))).await;
     assert_eq!(days.json()["field"], "erase_after_days");
     let id = app.api("POST", "/v1/offboardings", Some(json!({"waba_id": ACCOUNT}))).await.json()["id"].clone();
-    // Stopped at once.
+    // Sending stops at once.
     let order = json!({"from": NEW, "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": "no"}});
     app.advance(20);
     assert_eq!(app.api("POST", "/v1/messages", Some(order)).await.json()["code"], "disconnected");
@@ -380,7 +382,7 @@ async fn a_business_that_disconnects_at_meta_may_come_back_within_a_month() {
         app.advance(10 * 86_400);
         if returns {
             Box::pin(connect(&app, &other.key)).await;
-            // The report once more, late: it is about an earlier time.
+            // A late repetition of the report refers to an earlier time.
         }
         app.advance(25 * 86_400);
         Box::pin(hours(&app, 2)).await;
@@ -414,19 +416,19 @@ async fn a_request_to_delete_data_is_carried_out_and_its_page_says_so() {
     for name in ["deauthorize", "deletion"] {
         assert_eq!(callback(&app, name, "another secret", now).await.status, StatusCode::UNAUTHORIZED);
     }
-    // An old request does not undo what was connected after it.
+    // An old request has no effect on a later connection.
     let old = callback(&app, "deletion", &app.seed.app_secret, now - 9_999_999).await.json();
     let page = async |answer: &Value| {
         let path = answer["url"].as_str().unwrap().strip_prefix("https://switchboard.example").unwrap();
         app.request(Request::get(path).body(Body::empty()).unwrap()).await.text
     };
-    assert!(page(&old).await.contains("Nothing of yours"));
+    assert!(page(&old).await.contains("No data of yours"));
     let asked = callback(&app, "deletion", &app.seed.app_secret, now).await;
     assert_eq!(asked.status, StatusCode::OK);
     let asked = asked.json();
     assert!(page(&asked).await.contains("being deleted"), "{asked}");
     Box::pin(hours(&app, 2)).await;
-    assert!(page(&asked).await.contains("Everything is deleted"));
+    assert!(page(&asked).await.contains("All your data has been deleted"));
     let listed = ask(&app, &other.key, "GET", "/v1/offboardings", Value::Null).await.json();
     assert_eq!(
         (listed["data"][0]["status"].as_str(), listed["data"][0]["why"].as_str()),
@@ -456,6 +458,6 @@ async fn a_user_who_removes_the_app_stops_sending_only_if_the_token_is_dead() {
         Box::pin(app.drain()).await;
         assert_eq!(app.meta.sent_count() == sent, dead);
         let alerts = ask(&app, &other.key, "GET", "/v1/alerts", Value::Null).await.text;
-        assert_eq!(alerts.contains("no longer good"), dead, "{alerts}");
+        assert_eq!(alerts.contains("no longer valid"), dead, "{alerts}");
     }
 }

@@ -1,4 +1,4 @@
-//! Who leaves while others stay, come back, or come anew: nothing of anybody else is touched, and what was promised is kept.
+//! Offboarding while other tenants stay, return or connect: other data is untouched, and guarantees hold.
 
 use axum::http::StatusCode;
 use sandbox::meta::ScriptedFault;
@@ -56,7 +56,7 @@ async fn a_rival_that_was_refused_takes_nothing_with_it() {
     };
     let token = shared::secret::Secret::new("EAAtheirs".to_owned());
     assert!(app.stack.operator.put_number(&number, &token, None).await.is_err());
-    // What is under way ends first.
+    // Running work ends first.
     Box::pin(hours(&app, 1)).await;
     let before = items(&app).await;
     let answer = json!({"tenant_id": rival.to_string()});
@@ -102,7 +102,7 @@ async fn each_departure_has_a_month_of_its_own() {
     app.advance(20 * 86_400);
     partner_removed(&app);
     Box::pin(app.drain()).await;
-    // The first month is over.
+    // The first retention period is over.
     app.advance(10 * 86_400);
     Box::pin(hours(&app, 2)).await;
     assert_eq!(kept(&app).await, 2);
@@ -153,7 +153,7 @@ async fn two_offboardings_of_one_account_take_turns() {
     Box::pin(hours(&app, 4)).await;
     let mut ends = Vec::new();
     for id in [&first, &second, &whole] {
-        // Of a tenant that is gone its other offboardings are gone too.
+        // The end of a tenant also deletes its other offboardings.
         ends.push(state(&app, id).await["status"].as_str().unwrap_or("gone").to_owned());
     }
     assert!(ends[2] == "done" && !ends.iter().any(|end| end == "running"), "{ends:?}");
@@ -190,7 +190,7 @@ async fn whoever_asks_for_deletion_after_removing_the_app_is_heard_and_who_signe
     Box::pin(hours(&app, 2)).await;
     assert!(!items(&app).await.iter().any(|text| text.contains(LEAVER)));
 
-    // Another user signs the account up again: the first one's request is about a time that is over.
+    // Another user signs the account up again, so the first user's request refers to the past.
     let order = sandbox::meta::PopupOrder { user: Some("900100200300003".to_owned()), ..grant(&[ACCOUNT]) };
     let started = ask(&app, &other.key, "POST", "/v1/onboardings", json!({"app": "sandbox"})).await.json();
     let code = app.meta.popup(order);
@@ -298,7 +298,7 @@ async fn of_a_tenant_with_several_accounts_one_that_meta_refuses_keeps_no_other_
     let id = leave(&app, &other).await["id"].clone();
     Box::pin(hours(&app, 2)).await;
     assert_eq!(state(&app, &id).await["status"], "done_with_failures");
-    // One of the two each: the other one was done all the same.
+    // Each call was refused for one account and executed for the other.
     assert_eq!(app.meta.credit_shares(), 1);
     let subscribed = [ACCOUNT, second].map(|id| app.meta.business_account(id).unwrap().subscribed.len());
     assert_eq!(subscribed.iter().sum::<usize>(), 1, "{subscribed:?}");
@@ -318,7 +318,7 @@ async fn one_number_of_an_account_leaves_and_the_account_stays() {
     let removed = app.api("DELETE", &format!("/v1/numbers/{second}"), None).await;
     assert_eq!(removed.status, StatusCode::ACCEPTED, "{}", removed.text);
     assert_eq!((&removed.json()["number_id"], &removed.json()["waba_ids"]), (&json!(second), &json!([])));
-    // It sends nothing from now on.
+    // The number cannot send any more.
     let order =
         |from: &str| json!({"from": from, "to": "+15550002222", "type": "text", "text": {"body": "still there?"}});
     let refused = app.api("POST", "/v1/messages", Some(order(second))).await;
@@ -327,13 +327,13 @@ async fn one_number_of_an_account_leaves_and_the_account_stays() {
     let done = state(&app, &removed.json()["id"]).await;
     assert_eq!(done["status"], "done", "{done:#}");
     assert_eq!(app.api("GET", &format!("/v1/numbers/{second}"), None).await.status, StatusCode::NOT_FOUND);
-    // Whose id it was, for 90 days, and the record of its end are all that is left.
+    // Only the tombstone of its id (90 days), the offboarding and the audit entries remain.
     let left: Vec<String> = items(&app).await.into_iter().filter(|item| item.contains(second)).collect();
     let allowed =
         |item: &String| ["erased_by", "gone_at", "OFFBOARDING#", "AUDIT#"].iter().any(|word| item.contains(word));
     assert!(left.iter().all(allowed), "{left:#?}");
     assert!(!items(&app).await.iter().any(|item| item.contains(LEAVER)), "who wrote to it only is gone");
-    // What still comes for it is not stored; the other number goes on.
+    // Later webhooks of the number are not stored; the other number is unaffected.
     for number in [second, NUMBER] {
         says(&app, LEAVER, number, "anybody?");
     }
@@ -343,7 +343,7 @@ async fn one_number_of_an_account_leaves_and_the_account_stays() {
     assert_eq!(app.api("POST", "/v1/messages", Some(order(NUMBER))).await.status, StatusCode::ACCEPTED);
     Box::pin(app.drain()).await;
     assert_eq!(app.meta.sent_count(), 1);
-    // It may be connected again, and begins empty.
+    // The number can be connected again, and starts empty.
     app.connect_number(second, false).await;
     says(&app, LEAVER, second, "back again");
     Box::pin(app.drain()).await;

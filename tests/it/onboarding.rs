@@ -1,4 +1,4 @@
-//! Onboarding (C1 to C3, C5, T3): from the popup to a number that works, whatever breaks on the way.
+//! Onboarding: from the popup to a working number, despite failures (`docs/reliability.md#t3`).
 
 use axum::http::StatusCode;
 use sandbox::meta::{BusinessAccount, BusinessNumber, PopupOrder, ScriptedFault};
@@ -18,7 +18,7 @@ fn number(id: &str, digits: &str) -> BusinessNumber {
     BusinessNumber { id: id.to_owned(), display_phone_number: digits.to_owned(), ..BusinessNumber::default() }
 }
 
-/// A business with one account and one number that nobody has connected.
+/// Returns an installation and a business with one unconnected account and number.
 pub(crate) async fn business() -> App {
     let app = App::start().await;
     app.meta.put_account(account(ACCOUNT, &[number(NEW, DIGITS)]));
@@ -43,7 +43,7 @@ pub(crate) fn finished() -> Value {
     event("FINISH", &json!({"waba_id": ACCOUNT, "phone_number_id": NEW, "business_id": "900100200300001"}))
 }
 
-/// What the page posts; it has no API key.
+/// Posts the signup page's result, without an API key.
 pub(crate) async fn post(app: &App, started: &Value, body: Value) -> Answer {
     let mut body = body;
     if body.get("state").is_none() {
@@ -56,7 +56,7 @@ pub(crate) async fn post(app: &App, started: &Value, body: Value) -> Answer {
     app.request(request).await
 }
 
-/// Connects a new number; a page that is not answered posts again. What was started, and the code.
+/// Connects a new number; the page repeats unanswered posts. Returns the onboarding and the code.
 pub(crate) async fn connect(app: &App) -> (Value, String) {
     app.meta.put_account(account(ACCOUNT, &[number(NEW, DIGITS)]));
     let started = start(app).await;
@@ -69,7 +69,7 @@ pub(crate) async fn connect(app: &App) -> (Value, String) {
     (started, code)
 }
 
-/// Jobs run, waits pass.
+/// Runs the jobs and advances over their waits.
 pub(crate) async fn settle(app: &App) {
     for _ in 0..40 {
         while app.functions.poll_onboarding().await > 0 {}
@@ -113,7 +113,7 @@ async fn a_number_is_connected_and_a_message_goes_in_and_out() {
             "probe done"
         ]
     );
-    // The same once more is the first outcome.
+    // A repeated post returns the first result.
     let again = post(&app, &started, json!({"code": code, "event": finished()})).await;
     assert_eq!((again.status, again.json()["status"].as_str()), (StatusCode::OK, Some("connected")));
     assert_eq!((app.meta.calls_of("oauth"), app.meta.calls_of("register")), (1, 1));
@@ -143,7 +143,7 @@ async fn a_number_of_the_business_app_is_not_registered() {
     assert_eq!((onboarding["status"].as_str(), onboarding["phone_number_id"].as_str()), (Some("connected"), Some(NEW)));
     assert!(states(&onboarding).contains(&"register skipped".to_owned()));
     assert_eq!(app.meta.calls_of("register"), 0);
-    // Its address book and its past are asked for, once each, although an answer was lost.
+    // Contacts and history are requested once each, although a response was lost.
     assert!(states(&onboarding).contains(&"history done".to_owned()));
     assert_eq!(app.meta.business_account(ACCOUNT).unwrap().numbers[0].synced, ["smb_app_state_sync", "history"]);
     assert_eq!(app.meta.calls_of("smb_app_data"), 2);
@@ -184,7 +184,7 @@ async fn of_a_hundred_who_want_the_same_account_one_gets_it() {
             rivals.push((started, code, tenant));
         }
         let (mut owners, mut refused) = (Vec::new(), 0);
-        // All jobs of a batch at once.
+        // All jobs of a batch run concurrently.
         settle(&app).await;
         for (started, code, tenant) in &rivals {
             let answer = post(&app, started, json!({"code": code, "event": finished()})).await.json();
@@ -197,7 +197,7 @@ async fn of_a_hundred_who_want_the_same_account_one_gets_it() {
         assert_eq!((owners.len(), refused), (1, 9));
         let number = shared::domain::ids::PhoneNumberId::parse(NEW).unwrap();
         assert_eq!(app.stack.operator.table.number(&number).await.unwrap().unwrap().tenant, owners[0]);
-        // A code that was used is nobody's.
+        // A used code is refused.
         let stranger = start(&app).await;
         let replayed = post(&app, &stranger, json!({"code": rivals[0].1, "event": finished()})).await.json();
         assert_eq!(states(&replayed), ["exchange failed"]);
@@ -309,7 +309,7 @@ async fn nobody_takes_over_another_tenants_account() {
         .body(axum::body::Body::from(json!({"app": "sandbox"}).to_string()))
         .unwrap();
     let theirs = app.request(request).await.json();
-    // The business gives the rival access too: the token is right, the number is taken.
+    // The business grants access to the other tenant too: the token is valid, but the number is taken.
     let code = app.meta.popup(grant(&[ACCOUNT]));
     post(&app, &theirs, json!({"code": code, "event": finished()})).await;
     settle(&app).await;
@@ -336,7 +336,7 @@ async fn a_failed_step_alone_is_retried() {
         (Some("register"), Some("failed"), Some(133_005))
     );
     assert!(step["action"].as_str().unwrap().contains("PIN"));
-    // The business turns two-step verification off.
+    // The business disables two-step verification.
     app.meta.put_account(BusinessAccount {
         subscribed: vec!["900100200300101".to_owned()],
         ..account(ACCOUNT, &[number(NEW, DIGITS)])
@@ -355,7 +355,7 @@ async fn metas_budget_of_registrations_is_guarded() {
     let app = business().await;
     let started = start(&app).await;
     app.meta.script_call("register", (0..50).map(|_| ScriptedFault::DropAfter));
-    // Meta forgets each time, so that each try looks needed.
+    // Meta loses the registration each time, so every try seems necessary.
     let code = app.meta.popup(grant(&[ACCOUNT]));
     post(&app, &started, json!({"code": code, "event": finished()})).await;
     for _ in 0..40 {

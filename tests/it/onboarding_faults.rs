@@ -1,4 +1,4 @@
-//! Onboarding when Meta refuses or everything breaks (C3): each error with its cause and action, each crash survived.
+//! Onboarding with errors of Meta and crashes: each error has its cause and action, and each crash is survived.
 
 use axum::http::StatusCode;
 use sandbox::aws::faults::Fault;
@@ -11,7 +11,7 @@ use crate::harness::App;
 use crate::onboarding::{ACCOUNT, business, finished, grant, post, settle, shown, start, states};
 use crate::partner::{settings, with_credit};
 
-/// Which call of Meta's a step makes first.
+/// Returns the first call to Meta of a step.
 fn call_of(step: Step) -> &'static str {
     match step {
         Step::Exchange => "oauth",
@@ -30,7 +30,8 @@ fn call_of(step: Step) -> &'static str {
 async fn every_error_is_recorded_with_its_cause_and_action() {
     let mut met = 0;
     for rule in signup_errors::RULES {
-        // What is a rule for one step is met there; the others in three, unless a rule of the step comes first.
+        // A rule for one step is tested there. General rules are tested in three steps, unless a rule of the step has
+        // priority.
         let steps = rule.step.map_or(vec![Step::Account, Step::Subscribe, Step::Probe], |step| vec![step]);
         for step in steps {
             let code = rule.codes.0;
@@ -70,7 +71,7 @@ async fn every_error_is_recorded_with_its_cause_and_action() {
     println!("onboarding: {} rules met in {met} onboardings", signup_errors::RULES.len());
 }
 
-/// What a business brings, and who we are.
+/// The kind of signup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     TechProvider,
@@ -101,7 +102,7 @@ async fn wherever_it_breaks_the_number_is_connected_in_the_end() {
         onboard(&mut app).await;
         let calls = app.stack.faults.calls();
         let (mut runs, mut spent) = (0, Vec::new());
-        // Up to there all kinds are alike.
+        // Until this call all kinds are alike.
         let alike = calls.iter().position(|name| name == "Graph.subscribe").unwrap();
         let from = if kind == Kind::TechProvider { 0 } else { alike };
         for (call, name) in calls.iter().enumerate().skip(from) {
@@ -116,7 +117,7 @@ async fn wherever_it_breaks_the_number_is_connected_in_the_end() {
                 let Some(started) = started else { continue };
                 let mut onboarding = shown(&app, &started).await;
                 if onboarding["status"] != "connected" {
-                    // Only where nobody knows what became of the code a new signup is needed.
+                    // A new signup is needed only when the outcome of the code exchange is unknown.
                     assert_eq!(states(&onboarding)[0], "exchange failed", "{at}: {onboarding:#}");
                     spent.push(format!("{fault:?} at {name}"));
                     let code = app.meta.popup(grant(&[ACCOUNT]));
@@ -137,7 +138,7 @@ async fn wherever_it_breaks_the_number_is_connected_in_the_end() {
     }
 }
 
-/// No step asked Meta more often than it may.
+/// Checks that no step called Meta more often than allowed.
 fn keeps_budgets(app: &App, kind: Kind, at: &str) {
     let registers = app.meta.calls_of("register");
     assert!(if kind == Kind::Coexistence { registers == 0 } else { (1..=2).contains(&registers) }, "{at}");
@@ -149,7 +150,7 @@ fn keeps_budgets(app: &App, kind: Kind, at: &str) {
     assert_eq!(account.funding.is_some(), kind == Kind::SolutionPartner, "{at}");
 }
 
-/// A whole onboarding by a page that posts again what was not answered; jobs once each.
+/// Runs a whole onboarding by a page that repeats unanswered posts, and polls the queue until all jobs are done.
 async fn onboard(app: &mut App) -> Option<Value> {
     let mut started = app
         .until_crash(async |app: &App| app.api("POST", "/v1/onboardings", Some(json!({"app": "sandbox"}))).await)
@@ -166,7 +167,7 @@ async fn onboard(app: &mut App) -> Option<Value> {
         if answer.is_some_and(|answer| answer.status.is_success()) {
             break;
         }
-        // The code is good for 30 seconds; what is under way is over after a minute.
+        // A code is valid for 30 seconds; running calls end within a minute.
         app.advance(wait);
     }
     for _ in 0..12 {

@@ -1,12 +1,12 @@
-//! Whatever is accepted, Meta takes: every value of every kind of message replaced by what does not belong there, and what
-//! our checks let through held against the simulated Meta's own contract.
+//! Every accepted message is accepted by Meta: every value of every kind of message is replaced by values of other
+//! types, and the bodies that pass our checks are validated against the simulated Meta's contract.
 
 use serde_json::{Value, json};
 use shared::domain::outgoing::Outgoing;
 
 use crate::kinds::kinds;
 
-/// Every place in a value, as JSON pointers.
+/// Collects the JSON pointers of all values in a value.
 fn places(value: &Value, here: &str, all: &mut Vec<String>) {
     all.push(here.to_owned());
     match value {

@@ -1,5 +1,5 @@
-//! How fast messages leave (`reliability.md` §1.4 and §3.2), in virtual time: the bulk lane on schedule, what is live
-//! ahead of it, each number for itself.
+//! Send rates (`docs/reliability.md#section-1-4`, `docs/reliability.md#section-3-2`) in virtual time: the bulk lane is
+//! released on schedule, the live lane goes ahead of it, and numbers are independent.
 
 use std::cell::Cell;
 
@@ -13,10 +13,10 @@ use shared::storage::Reserved;
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA};
 
-/// How finely virtual time is cut.
+/// Step of virtual time.
 const STEP: SignedDuration = SignedDuration::from_millis(10);
 
-/// Time passes until `over`: a releaser for each number that has one, and senders, are always at work.
+/// Advances time until `over`, while the release and send-message functions run. Returns the number of received jobs.
 async fn live_through(app: &App, over: impl AsyncFn() -> bool) -> usize {
     let releasers = async {
         loop {
@@ -40,7 +40,7 @@ async fn live_through(app: &App, over: impl AsyncFn() -> bool) -> usize {
                 }
             }
             app.clock.advance(STEP);
-            // The releaser sees that time has passed before anybody asks whether it still waits.
+            // The releaser must run before the next check whether it waits.
             tokio::task::yield_now().await;
         }
     };
@@ -61,7 +61,7 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64()
 }
 
-/// A customer of the number gets an answer, and so do customers of the other numbers.
+/// Sends an answer to a customer of the number, and answers from the other numbers.
 async fn ask(app: &App, number: &str, others: usize) {
     let chat = json!({"from": number, "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": "an answer"}});
     assert_eq!(app.api("POST", "/v1/messages", Some(chat)).await.status, StatusCode::ACCEPTED);
@@ -72,7 +72,7 @@ async fn ask(app: &App, number: &str, others: usize) {
     }
 }
 
-/// Whether all of them are out.
+/// Whether all those answers were sent.
 fn answered(app: &App, number: &str, others: usize) -> bool {
     let sent = app.meta.sent();
     let late = sent.iter().rev().take(2_000);
@@ -80,7 +80,7 @@ fn answered(app: &App, number: &str, others: usize) -> bool {
     chats.count() == others + 1
 }
 
-/// A backlog at one rate; answers in words what was measured.
+/// Sends a backlog at one rate. Returns a description of the measurement.
 async fn backlog(rate: u32, count: usize, others: usize) -> String {
     let app = App::start().await;
     app.meta.order_statuses(StatusOrder::Withheld);
@@ -108,7 +108,7 @@ async fn backlog(rate: u32, count: usize, others: usize) -> String {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     let start = app.clock.now();
     let (half, asked, waited) = (count / 2, Cell::new(None), Cell::new(None));
-    // One life through, because a releaser that is dropped is a releaser that crashed.
+    // One continuous run, because dropping a releaser simulates a crash.
     let received = live_through(&app, async || {
         let sent = app.meta.sent_count();
         if asked.get().is_none() && sent >= half {
@@ -177,7 +177,7 @@ async fn what_is_asked_for_as_bulk_waits_behind_what_is_live_and_all_of_it_leave
     live_through(&app, async || app.meta.sent_count() == 101).await;
     let took = seconds(start, app.clock.now());
     assert!((1.3..=1.9).contains(&took), "{took}");
-    // A flood of what is not said to be bulk: a burst goes at once, the rest joins the bulk lane, nothing is refused.
+    // A flood of live messages: a burst is sent at once, the rest joins the bulk lane, and nothing is refused.
     app.advance(60);
     for n in 200..300 {
         assert_eq!(app.api("POST", "/v1/messages", Some(order(n, None))).await.status, StatusCode::ACCEPTED);
@@ -270,7 +270,7 @@ async fn a_black_hole_leaves_a_few_in_doubt_and_never_the_backlog() {
     app.meta.script((0..200).map(|_| ScriptedFault::Silent { accepted: false }));
     assert_eq!(app.api("POST", "/v1/broadcasts", Some(broadcast(NUMBER, 300))).await.status, StatusCode::ACCEPTED);
     let hole = async {
-        // Ten minutes in which Meta answers nobody.
+        // For ten minutes Meta answers no call.
         let until = app.clock.now().checked_add(SignedDuration::from_mins(10)).unwrap();
         loop {
             app.functions.poll_release().await;
@@ -283,7 +283,7 @@ async fn a_black_hole_leaves_a_few_in_doubt_and_never_the_backlog() {
     };
     let patience = async {
         loop {
-            // The longest a call may take, made short.
+            // A short replacement for the longest duration of a call.
             for _ in 0..200 {
                 tokio::task::yield_now().await;
             }

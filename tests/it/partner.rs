@@ -1,4 +1,4 @@
-//! Solution Partners (C4), callback URLs of an account's own, Meta's hosted signup, and accounts that nobody named (C2).
+//! Solution Partners, callback URLs of accounts, Meta's hosted signup, and grants that name no account.
 
 use axum::http::StatusCode;
 use sandbox::meta::{BusinessAccount, Partner, PopupOrder, ScriptedFault};
@@ -13,7 +13,7 @@ use crate::onboarding::{ACCOUNT, NEW, business, finished, grant, post, settle, s
 const LINE: &str = "900100200300801";
 const SYSTEM_USER: &str = "900100200300802";
 
-/// What signups of the seeded app need, changed.
+/// Changes the signup settings of the seeded app.
 pub(crate) async fn settings(app: &App, change: impl FnOnce(&mut SignupSettings)) {
     let id = MetaAppId::parse("sandbox").unwrap();
     let mut settings = app.stack.operator.table.signup_settings(&id).await.unwrap().unwrap();
@@ -31,7 +31,7 @@ pub(crate) fn partner() -> Partner {
     }
 }
 
-/// The installation is a Solution Partner.
+/// Makes the installation a Solution Partner with a credit line.
 pub(crate) async fn with_credit(app: &App) {
     app.meta.put_partner(partner());
     settings(app, |settings| {
@@ -41,7 +41,7 @@ pub(crate) async fn with_credit(app: &App) {
     .await;
 }
 
-/// Serves the app's doors on a port; answers its base URL.
+/// Serves the functions on a port and returns the base URL.
 pub(crate) async fn served(app: &App) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -67,13 +67,13 @@ pub(crate) fn partner_added(app: &App) {
         json!({"event": "PARTNER_ADDED", "waba_info": {"waba_id": ACCOUNT, "owner_business_id": "900100200300001"}});
     let Value::Object(value) = value else { unreachable!() };
     let value: Map<String, Value> = value;
-    // The entry is our own business, not the account.
+    // The entry's id is the partner's own business, not the account.
     app.meta.reports("900100200300900", "account_update", &value);
 }
 
 #[tokio::test]
 async fn a_solution_partners_credit_line_pays_and_is_shared_once() {
-    // At once; with a lost answer; where it takes Meta some looks to show it.
+    // Immediate; with a lost answer; and with a share that becomes visible at Meta only after some reads.
     for (slow, faults) in
         [(0, vec![]), (0, vec![ScriptedFault::DropAfter]), (3, vec![]), (6, vec![ScriptedFault::DropAfter])]
     {
@@ -88,11 +88,11 @@ async fn a_solution_partners_credit_line_pays_and_is_shared_once() {
         let account = app.meta.business_account(ACCOUNT).unwrap();
         assert!(account.funding.is_some());
         assert_eq!(account.managed_by.first().map(String::as_str), Some(SYSTEM_USER));
-        // What the line answers for is told; what it costs Meta does not tell a partner.
+        // The exposure of the credit line is reported. Meta reports no cost to a partner.
         let billed = app.api("GET", &format!("/v1/accounts/{ACCOUNT}/billing"), None).await.json();
         assert!(billed["credit_exposure"]["since"].is_string() && billed["total"]["meta_cost"].is_null(), "{billed:#}");
     }
-    // A Tech Provider has no line.
+    // A Tech Provider has no credit line.
     let app = business().await;
     assert!(states(&onboard(&app).await).contains(&"credit skipped".to_owned()));
 }
@@ -124,7 +124,7 @@ async fn an_account_gets_a_callback_url_of_its_own_that_proves_itself() {
         app.meta.business_account(ACCOUNT).unwrap().override_url.unwrap(),
         format!("{url}/webhooks/meta/sandbox")
     );
-    // A URL that does not answer as it must.
+    // A URL that fails the verification request.
     let app = business().await;
     settings(&app, |settings| settings.override_url = Some(format!("{url}/elsewhere"))).await;
     let onboarding = onboard(&app).await;
@@ -156,7 +156,7 @@ async fn accounts_that_no_grant_and_no_page_names_are_found_by_their_business() 
     post(&app, &started, json!({"code": code})).await;
     settle(&app).await;
     assert_eq!(shown(&app, &started).await["status"], "connected");
-    // Several: somebody chooses.
+    // With several accounts a person must choose.
     app.meta.put_account(BusinessAccount {
         id: "900100200300667".to_owned(),
         business: Some("900100200300009".to_owned()),
@@ -166,7 +166,7 @@ async fn accounts_that_no_grant_and_no_page_names_are_found_by_their_business() 
     let code = app.meta.popup(unnamed(&[ACCOUNT, "900100200300667"]));
     let answer = post(&app, &started, json!({"code": code})).await.json();
     assert_eq!(answer["candidates"], json!([ACCOUNT, "900100200300667"]), "{answer:#}");
-    // None: nothing to connect.
+    // Without accounts there is nothing to connect.
     let started = start(&app).await;
     let code = app.meta.popup(unnamed(&[]));
     let answer = post(&app, &started, json!({"code": code})).await.json();
@@ -190,7 +190,7 @@ async fn a_hosted_signup_is_connected_without_a_page_once_however_often_it_is_re
     assert_eq!(all.len(), 1, "{all:#?}");
     assert_eq!((all[0]["status"].as_str(), all[0]["phone_number_id"].as_str()), (Some("connected"), Some(NEW)));
     assert_eq!(app.api("GET", &format!("/v1/numbers/{NEW}"), None).await.status, StatusCode::OK);
-    // Reported once more later: it is connected already.
+    // A later repetition finds it connected.
     app.advance(3_600);
     partner_added(&app);
     app.drain().await;

@@ -1,12 +1,12 @@
-//! Phone numbers as people and programs write them (A5): what is read has `+`, a country code and 7 to 15 ASCII digits, or is
-//! refused by name; nothing is guessed.
+//! Spellings of phone numbers: accepted are `+`, a country code and 7 to 15 ASCII digits in all. Everything else is
+//! refused with its reason, and nothing is guessed.
 
 use serde_json::{Value, json};
 use shared::domain::phone::PhoneNumber;
 
 use crate::harness::{App, NUMBER};
 
-/// Text, what it is read as (null: refused), and why.
+/// Text, parsed number (null: refused), and reason.
 const TABLE: &str = include_str!("tables/phones.jsonl");
 
 fn rows() -> Vec<(String, Option<String>, String)> {
@@ -40,7 +40,7 @@ async fn the_api_refuses_what_the_table_refuses_and_names_the_rule() {
     for (text, expected, why) in rows() {
         let order = json!({"from": NUMBER, "to": text, "type": "text", "text": {"body": "x"}});
         let answer = app.api("POST", "/v1/messages", Some(order)).await;
-        // A readable number is refused only by the window, which is closed.
+        // A valid number is refused only because the window is closed.
         let refused = if expected.is_some() { (409, Value::Null) } else { (422, json!("to")) };
         assert_eq!((answer.status.as_u16(), answer.json()["field"].clone()), refused, "{text:?}: {why}");
     }
@@ -48,7 +48,7 @@ async fn the_api_refuses_what_the_table_refuses_and_names_the_rule() {
 
 #[test]
 fn a_million_odd_strings_are_a_number_or_none() {
-    // What appears in numbers, and what must not.
+    // Characters that occur in numbers, and characters that must not.
     let pieces: Vec<char> =
         "+00112233445566778899 -.()xX,;/\u{660}\u{661}\u{ff11}\u{ff0b}\u{200b}\u{202e}\0\n\u{1d7d8}é".chars().collect();
     let (mut state, mut read) = (0x2545_f491_4f6c_dd1d_u64, 0_u32);
@@ -60,7 +60,7 @@ fn a_million_odd_strings_are_a_number_or_none() {
     };
     for _ in 0..1_000_000 {
         let mut text = if next(2) == 0 { "+".to_owned() } else { String::new() };
-        // Most pieces of a readable one are digits.
+        // Every other text consists mostly of digits.
         let tame = next(2) == 0;
         for _ in 0..next(20) {
             text.push(pieces[next(if tame { 26 } else { pieces.len() })]);

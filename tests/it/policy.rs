@@ -1,4 +1,4 @@
-//! What may be sent, and why not (mission B4): the same function at the API, at `send-options` and at the worker.
+//! The send policy: the same function decides at the API, at `send-options` and in the worker.
 
 use axum::http::StatusCode;
 use sandbox::meta::{MetaTemplate, ScriptedFault, StatusOrder};
@@ -31,7 +31,7 @@ async fn report(app: &App, field: &str, value: Value) {
     let Value::Object(value) = value else { unreachable!() };
     app.meta.reports(WABA, field, &value);
     app.drain().await;
-    // Longer than a standing is remembered.
+    // Longer than the number's status is cached.
     app.advance(16);
 }
 
@@ -85,7 +85,7 @@ async fn a_message_that_waited_until_the_window_closed_is_not_sent_or_a_template
                 (Some("read"), Some("we_answered"))
             );
             assert_eq!(app.meta.sent()[0].body["template"]["name"], "we_answered");
-            // With a fallback a late answer is accepted at once.
+            // With a fallback template a message outside the window is accepted.
             assert_eq!(app.send("late", None).await.status, StatusCode::ACCEPTED);
         } else {
             assert_eq!(
@@ -120,7 +120,7 @@ async fn a_customer_who_stopped_marketing_gets_none_and_everything_else() {
 
 #[tokio::test]
 async fn what_meta_answers_later_counts_for_the_messages_to_come() {
-    // 131050: opted out. 131049: a pause that grows. 130403: blocked. 131026: nothing to remember.
+    // 131050: opted out. 131049: a growing pause. 130403: blocked. 131026: no effect on later messages.
     let cases =
         [(131_050, "opted_out", 40 * 86_400), (131_049, "cool_down", 86_400), (130_403, "contact_blocked", 3_600)];
     for (code, reason, until) in cases {
@@ -182,7 +182,7 @@ async fn a_template_that_meta_refuses_is_stopped_and_somebody_is_told() {
     app.drain().await;
     assert_eq!(send(&app, &template("order_update", None)).await, (409, "template_stopped".to_owned()));
     let alerts = app.api("GET", "/v1/alerts", None).await.json();
-    assert_eq!(alerts["data"][0]["remedy"], "Make a new template.", "{alerts}");
+    assert_eq!(alerts["data"][0]["remedy"], "Create a new template.", "{alerts}");
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn last_answer(app: &App) -> Value {
     app.messages().await.into_iter().find(|message| message["direction"] == "outbound").unwrap()
 }
 
-/// A small generator: the run prints its seed, and the same seed is the same run.
+/// A small random number generator. The run prints its seed.
 struct Dice(u64);
 
 impl Dice {

@@ -1,5 +1,5 @@
-//! What was received can be read again: one message, one number, a time range, the quarantine, the dead letters. It
-//! changes nothing twice (A10).
+//! Replays of received webhooks: one message, one number, a time range, the quarantine, the dead-letter queue. A replay
+//! changes nothing that was already processed.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -22,7 +22,7 @@ pub(crate) async fn replay_as_operator(app: &App, order: &Value) -> Answer {
     app.request(request.body(Body::from(order.to_string())).unwrap()).await
 }
 
-/// Everything in the table but the replays, who asked for them, and the keys.
+/// Returns all items of the table, except replays, audit entries and keys.
 async fn facts(app: &App) -> Vec<Value> {
     let other = |item: &Value| ["REPLAY", "KEY", "AUDIT"].iter().any(|sk| item["sk"]["S"] == *sk);
     app.table_items().await.into_iter().filter(|item| !other(item)).collect()
@@ -39,7 +39,7 @@ fn assert_same_table(after: &[Value], before: &[Value]) {
     }
 }
 
-/// How many webhooks a replay queued, once it is done.
+/// Waits for the end of a replay and returns the number of webhooks it queued.
 async fn queued(app: &App, answer: &Answer) -> i64 {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     app.drain().await;
@@ -56,7 +56,7 @@ fn text_from(id: &str, from: &str) -> String {
 #[tokio::test]
 async fn the_whole_archive_over_the_final_table_is_byte_for_byte_the_same_table() {
     let app = App::start().await;
-    // Before the fixtures: they ban the account.
+    // Before the fixtures, because they ban the account.
     app.customer_writes("hello");
     app.drain().await;
     for text in ["one", "two", "three"] {
@@ -217,7 +217,7 @@ async fn a_replay_that_one_invocation_cannot_end_goes_on_in_the_next() {
     }
     let before = facts(&app).await;
     let answer = replay(&app, json!({"source": "archive"})).await;
-    // Each invocation has time for nothing but handing on, until one has enough.
+    // The first invocations have only time to pass the replay on.
     for _ in 0..3 {
         app.functions.poll_inbound_before(SignedDuration::from_secs(15)).await;
     }

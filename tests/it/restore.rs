@@ -1,4 +1,5 @@
-//! The table goes back to an earlier hour (runbook R11): what was received since comes back, what was erased does not, and nothing is sent twice.
+//! The table is restored to an earlier time (runbook R11): later webhooks are replayed, erased data stays erased, and
+//! nothing is sent twice.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ async fn broadcast(app: &App) -> String {
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// How often each message reached Meta: to whom, and what.
+/// Returns how often each message (recipient and text) reached Meta.
 fn sent(app: &App) -> BTreeMap<String, usize> {
     let mut sent = BTreeMap::new();
     for message in app.meta.sent() {
@@ -40,12 +41,12 @@ fn sent(app: &App) -> BTreeMap<String, usize> {
     sent
 }
 
-/// Only what is received is worked on: nobody sends.
+/// Runs only webhooks and the inbound function; nothing is sent.
 async fn only_inbound(app: &App) {
     while Box::pin(app.deliver()).await + Box::pin(app.functions.poll_inbound()).await > 0 {}
 }
 
-/// Everything in steps of ten minutes.
+/// Runs everything in steps of ten minutes.
 async fn hours(app: &App, hours: i64) {
     for _ in 0..hours * 6 {
         Box::pin(app.drain()).await;
@@ -54,7 +55,8 @@ async fn hours(app: &App, hours: i64) {
     }
 }
 
-/// A restored installation, before and after: what reached Meta, and the message that stood in line at the restored time.
+/// A restored installation: messages at Meta before and after, and the message that waited in the bulk lane at the
+/// restore time.
 struct Restored {
     app: App,
     before: BTreeMap<String, usize>,
@@ -62,21 +64,23 @@ struct Restored {
     erasure: Value,
 }
 
-/// Two people and a broadcast; then the table goes back. `hasty`: who restores it starts the senders first.
+/// Two customers and a broadcast; then the table is restored. With `hasty` the senders start before the archive is
+/// replayed.
 async fn restored(hasty: bool) -> Restored {
     let (mut app, _) = lively().await;
     app.meta.order_statuses(StatusOrder::Normal);
     let Value::Object(hello) = json!({"type": "text", "text": {"body": "hello"}}) else { unreachable!() };
     app.meta.customer_writes(BOB, NUMBER, hello).unwrap();
     Box::pin(app.drain()).await;
-    // As it is at the time to which the table is restored: messages and a broadcast wait to be sent.
+    // State at the restore time: messages and a broadcast wait to be sent.
     accepted(&app, "queued", Value::Null).await;
     let in_line = accepted(&app, "in line", json!("bulk")).await;
     let campaign = broadcast(&app).await;
     let then = app.clock.now();
     let items = app.table_items().await;
 
-    // What happens after it: they are sent, people write, one is forgotten, one message more is sent and one waits.
+    // After that time: they are sent, customers write, one contact is erased, another message is sent, and one more
+    // waits.
     Box::pin(app.recover()).await;
     receives(&app, &written(&app, NUMBER, BOB, "wamid.later.bob", "still there?")).await;
     receives(&app, &written(&app, NUMBER, CLEO, "wamid.later.cleo", "hello, it is cleo")).await;

@@ -1,5 +1,6 @@
-//! Every secret replaced while it is in use, by two instances that remember different things (`reliability.md` §4.4): a thousand requests
-//! of which many are under way at once, and nothing refused; then the old one, and nothing accepted.
+//! Every secret is replaced while in use, by two instances with different caches (`docs/reliability.md#section-4-4`): a
+//! thousand requests, many of them concurrent, and none is refused. Afterwards the old secret is used, and none is
+//! accepted.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -22,16 +23,16 @@ use crate::harness::{APP, App, NUMBER, WABA, ask, call};
 use crate::onboarding::{event, grant, post, shown, start};
 use crate::partner::{partner, with_credit};
 
-/// Requests of each switch.
+/// Requests per rotation.
 const REQUESTS: usize = 1_000;
-/// Requests that are under way together.
+/// Concurrent requests.
 const AT_ONCE: usize = 20;
-/// When the operator replaces the secret.
+/// Request at which the operator replaces the secret.
 const REPLACED: usize = 200;
-/// When others use the new one only: more than five minutes later, as the runbook says.
+/// Request from which callers use only the new secret: more than five minutes later, as the runbook demands.
 const SWITCHED: usize = 600;
 
-/// Two instances of each function, as Lambda has them.
+/// Two instances of each function, as on Lambda.
 struct Instances(App, Functions);
 
 impl Instances {
@@ -41,13 +42,13 @@ impl Instances {
         Self(app, other)
     }
 
-    /// One after the other.
+    /// Returns the instances in turn.
     fn gateway(&self, index: usize) -> Router {
         if index.is_multiple_of(2) { self.0.functions.gateway() } else { self.1.gateway() }
     }
 
-    /// Requests, [`AT_ONCE`] under way together, a second for each; the secret is replaced while those before [`REPLACED`] are.
-    /// Statuses of what is answered, by request.
+    /// Makes the requests, [`AT_ONCE`] concurrently, one second per request. The secret is replaced during the batch
+    /// that ends at [`REPLACED`]. Returns the response statuses in order of the requests.
     async fn thousand(&self, replace: impl AsyncFnOnce(), request: impl Fn(usize) -> Request<Body>) -> Vec<StatusCode> {
         let mut answers = Vec::with_capacity(REQUESTS);
         let mut replace = Some(replace);
@@ -67,7 +68,7 @@ impl Instances {
         answers
     }
 
-    /// Requests while nothing is replaced.
+    /// Makes the requests without a replacement.
     async fn thousand_of(&self, request: impl Fn(usize) -> Request<Body>) -> Vec<StatusCode> {
         self.thousand(async || (), request).await
     }
@@ -158,7 +159,7 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
     let tenant = TenantId::parse(&both.0.seed.tenant_id).unwrap();
     let scopes = [shared::domain::tenant::Scope::Read];
     let unused = operator.create_key(Some(tenant), &scopes).await.unwrap();
-    // Made under the new pepper, and used at once at an instance that remembers the old one.
+    // Created with the new pepper, and used at once at an instance that caches the old one.
     let made = OnceLock::new();
     let replace = async || {
         assert_eq!(operator.rotate(SystemSecretName::ApiKeyPepper).await.unwrap(), 2);
@@ -196,13 +197,13 @@ async fn an_app_secret_is_replaced_and_no_message_is_lost_for_its_tokens_old_pro
     assert_eq!(app.meta.sent_count(), 1);
     let old = app.seed.app_secret.clone();
     operator.put_app(&app_of(&["new-secret", &old], &[&app.seed.verify_token])).await.unwrap();
-    // Meta still has the old one: a visit changes nothing.
+    // Meta still has the old secret: a check changes nothing.
     app.functions.visit_tokens().await.unwrap();
     app.advance(301);
     app.send("between", None).await;
     app.drain().await;
     assert_eq!(app.meta.sent_count(), 2);
-    // Now it is reset at Meta.
+    // Now the secret is reset at Meta.
     app.meta.put_app(sandbox::meta::MetaApp {
         client_id: "900100200300101".to_owned(),
         secret: "new-secret".to_owned(),
@@ -222,7 +223,7 @@ async fn an_app_secret_is_replaced_and_no_message_is_lost_for_its_tokens_old_pro
     println!("rotation: app secret: 3 sends, 0 lost for a proof of the old one");
 }
 
-/// Works, and replaces something as soon as it was used; tells the replacement whether the work still goes on.
+/// Runs `work`, and replaces a secret as soon as `used` increases. `replace` gets whether the work is still running.
 async fn replaced_in_use(work: impl Future<Output = ()>, used: impl Fn() -> usize, replace: impl AsyncFnOnce(bool)) {
     let (before, worked) = (used(), Cell::new(false));
     let work = async {
@@ -242,7 +243,7 @@ fn customer(index: usize) -> String {
     format!("1555{:07}", 3_000_000 + index)
 }
 
-/// A message to each of [`AT_ONCE`] customers, all under way together at both instances, and what Meta says of them.
+/// Sends a message to each of [`AT_ONCE`] customers, concurrently at both instances, and processes the statuses.
 async fn messages(both: &Instances, replace: impl AsyncFnOnce(bool)) {
     let message = |index: usize| {
         let text = json!({"body": "Yes, from 10 to 18."});
@@ -259,7 +260,7 @@ async fn messages(both: &Instances, replace: impl AsyncFnOnce(bool)) {
             let stored = Box::pin(join(both.0.functions.poll_inbound(), both.1.poll_inbound()));
             let ((sent, stored), delivered) = Box::pin(join(join(sent, stored), both.0.deliver())).await;
             worked = sent.0 + sent.1 + stored.0 + stored.1 + delivered;
-            // The number's rate lets so many go at one instant.
+            // The number's rate limits the sends per instant.
             both.0.advance(1);
         }
     };
@@ -271,7 +272,7 @@ fn total(both: &Instances, metric: &str) -> u64 {
     both.0.functions.metrics.total(metric) + both.1.metrics.total(metric)
 }
 
-/// Two instances, and [`AT_ONCE`] customers who may be answered.
+/// Returns two instances and [`AT_ONCE`] customers with open windows.
 async fn with_customers() -> Instances {
     let both = Instances::start().await;
     for index in 0..AT_ONCE {
@@ -301,7 +302,7 @@ async fn the_key_of_the_callback_data_is_replaced_and_no_status_is_missed() {
     let last = both.0.meta.sent().last().unwrap().biz_opaque_callback_data.clone().unwrap();
     assert!(last.starts_with("w2."), "{last}");
 
-    // What was sent under the old key, and is reported only after it was dropped.
+    // Messages sent under the old key, whose statuses arrive after it was dropped.
     both.0.meta.order_statuses(StatusOrder::Withheld);
     messages(&both, async |_| ()).await;
     assert!(operator.rotate(SystemSecretName::CallbackMac).await.is_err(), "two at a time");
@@ -332,7 +333,7 @@ async fn an_access_token_is_replaced_and_no_send_is_refused() {
                 assert!(in_use);
                 store(&fresh).await.unwrap();
             }
-            // More than five minutes later the business takes the old one back.
+            // More than five minutes later the business revokes the old token.
             if first == SWITCHED {
                 both.0.meta.withdraw_tokens(WABA);
                 both.0.meta.put_token(&fresh, seeded_account());
@@ -355,7 +356,7 @@ async fn an_access_token_is_replaced_and_no_send_is_refused() {
     assert_eq!(accepted, 0);
 }
 
-/// Businesses that sign up at once, and steps that both instances take at once; the token is replaced while they use it.
+/// Runs concurrent signups on both instances, and replaces the token while they use it.
 async fn signups(both: &Instances, numbers: std::ops::Range<usize>, replace: impl AsyncFnOnce(bool)) -> Vec<Value> {
     let mut begun = Vec::new();
     for index in numbers {

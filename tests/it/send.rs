@@ -1,4 +1,5 @@
-//! How a send ends, for every way it can (`reliability.md` §2.3.4, O3, O4, O5).
+//! Every way in which a send can end (`docs/reliability.md#section-2-3-4`, `docs/reliability.md#o3`,
+//! `docs/reliability.md#o4`, `docs/reliability.md#o5`).
 
 use axum::http::StatusCode;
 use jiff::SignedDuration;
@@ -129,7 +130,7 @@ async fn what_meta_cannot_be_reached_for_waits_and_gives_up_after_five_tries() {
 #[tokio::test]
 async fn what_the_queue_gave_up_is_sent_when_the_outage_is_over() {
     let app = accepted(Vec::new()).await;
-    // A hundred receives in which the table does not answer.
+    // A hundred receives during which the table does not answer.
     for _ in 0..101 {
         app.stack.faults.order(0, Fault::Unavailable);
         app.functions.poll_outbound().await;
@@ -147,7 +148,7 @@ async fn what_the_queue_gave_up_is_sent_when_the_outage_is_over() {
 #[tokio::test]
 async fn work_that_cannot_be_read_is_not_thrown_away() {
     let app = accepted(Vec::new()).await;
-    // Of a version to come.
+    // A job of a later version.
     app.stack.aws.set_tap(Some(std::sync::Arc::new(|target, body| {
         let text = String::from_utf8_lossy(&body).into_owned();
         if target.contains("SendMessageBatch") {
@@ -328,7 +329,7 @@ async fn on_unknown_is_the_callers_choice() {
         assert_eq!(app.meta.sent().len(), accepted, "{choice}, {fault:?}");
         assert_eq!(app.only_status().await, ends, "{choice}, {fault:?}");
     }
-    // A second doubt is not tried a third time.
+    // After a second unknown outcome there is no third try.
     let app = open().await;
     app.meta.script([ScriptedFault::DropBefore, ScriptedFault::DropBefore]);
     asked(&app, json!({"on_unknown": "resend_once"})).await;

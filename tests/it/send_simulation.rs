@@ -1,5 +1,5 @@
-//! Many intents, every fault, crashes: nothing is accepted twice, what is doubtful is exactly what was ambiguous, and
-//! statuses settle all of it (`reliability.md` O3, O4).
+//! Many intents with every fault and crashes: none is accepted twice, exactly the ambiguous ones have an unknown
+//! outcome, and statuses settle all of them (`docs/reliability.md#o3`, `docs/reliability.md#o4`).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::harness::{App, NUMBER};
 
-/// A small generator: the same seed is the same run.
+/// A small random number generator.
 struct Dice(u64);
 
 impl Dice {
@@ -20,14 +20,14 @@ impl Dice {
     }
 }
 
-/// What one send meets.
+/// The fault that a send meets.
 enum Met {
     Nothing,
-    /// The outcome is clear, whatever it is.
+    /// The outcome is known.
     Clear(ScriptedFault),
-    /// Nobody can know; whether it was accepted.
+    /// The outcome is unknown; the flag is whether Meta accepted the message.
     Ambiguous(ScriptedFault, bool),
-    /// Meta said "try again": said to be not sent.
+    /// Meta answered "try again", which implies that nothing was sent.
     Soft(ScriptedFault),
 }
 
@@ -56,8 +56,8 @@ struct Tally {
     crashes: u64,
 }
 
-/// One run. The messages are accepted, tried under faults and crashes while Meta is silent about statuses; then the
-/// statuses come, backwards and doubled; then a day passes.
+/// Runs one simulation. The messages are accepted and tried under faults and crashes while statuses are withheld. Then
+/// the statuses arrive, backwards and twice. Then a day passes.
 async fn run(seed: u64, intents: usize, crashes: bool) -> String {
     let (mut app, mut dice, mut tally) = (App::start().await, Dice(seed), Tally::default());
     app.meta.order_statuses(StatusOrder::Withheld);
@@ -93,7 +93,7 @@ async fn run(seed: u64, intents: usize, crashes: bool) -> String {
         }
         app.functions.poll_outbound().await;
         if index % 50 == 49 {
-            // Whatever waits for a moment comes back; leases run out; the sweep runs.
+            // Hidden messages become visible, leases expire, the sweep runs.
             for _ in 0..3 {
                 app.advance(40);
                 app.functions.tick().await.unwrap();
@@ -101,8 +101,8 @@ async fn run(seed: u64, intents: usize, crashes: bool) -> String {
             }
         }
     }
-    // A lowered rate may have sent some to the bulk lane, and a soft answer is tried again after two minutes, twice: time
-    // passes until nobody has waited for eight minutes.
+    // A lowered rate may have moved some to the bulk lane, and a retryable answer is tried again after two minutes,
+    // twice. Advance until no message was waiting for eight minutes.
     let mut quiet = 0;
     for second in 0_usize.. {
         app.functions.poll_release().await;
@@ -120,7 +120,7 @@ async fn run(seed: u64, intents: usize, crashes: bool) -> String {
     }
     assert_eq!(app.meta.faults_waiting(), 0, "every fault was met");
 
-    // Nobody twice; the doubtful are those whose fault was ambiguous.
+    // No message is accepted twice. Unknown are those whose fault was ambiguous.
     let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
     for sent in app.meta.sent() {
         let data = sent.biz_opaque_callback_data.unwrap();
@@ -140,7 +140,7 @@ async fn run(seed: u64, intents: usize, crashes: bool) -> String {
         assert_eq!(soft, tally.soft, "each was tried again");
     }
 
-    // The statuses come.
+    // The statuses arrive.
     app.meta.order_statuses(StatusOrder::ReversedTwice);
     while app.deliver().await + app.functions.poll_inbound().await > 0 {}
     let (states, wrong) = self::states(&app, &promised, &accepted).await;
@@ -164,7 +164,7 @@ async fn run(seed: u64, intents: usize, crashes: bool) -> String {
     )
 }
 
-/// How many are in which state, and what is not as Meta has it.
+/// Returns the number of messages per state, and the differences from Meta's records.
 async fn states(
     app: &App,
     promised: &[(String, String)],
@@ -197,7 +197,7 @@ async fn nothing_is_accepted_twice_and_doubts_are_the_ambiguous_ones() {
 #[tokio::test]
 #[ignore = "takes minutes: .ci/run runs it"]
 async fn many_thousand_intents_under_every_fault() {
-    /// Of one world: what is asked of it grows with the square.
+    /// Intents per installation; the time of a run grows with the square.
     const AT_ONCE: usize = 2_500;
     let intents = shared::config::optional("SEND_INTENTS").and_then(|count| count.parse().ok()).unwrap_or(5_000);
     for (seed, begun) in (42..).zip((0..intents).step_by(AT_ONCE)) {
@@ -225,7 +225,7 @@ async fn after_twenty_five_hours_without_meta_nothing_stale_is_sent() {
     let list: Vec<String> = (100..120).map(|n| format!("+1666{n:07}")).collect();
     let order = json!({"from": NUMBER, "template": {"name": "hello_world", "language": {"code": "en_US"}}, "recipients": list, "category": "utility"});
     let broadcast = app.api("POST", "/v1/broadcasts", Some(order)).await.json()["id"].as_str().unwrap().to_owned();
-    // The number is paused: nobody can be reached for longer than messages are good for.
+    // The number is paused for longer than messages are valid.
     let number = shared::domain::ids::PhoneNumberId::parse(NUMBER).unwrap();
     let outage = app.clock.now().checked_add(jiff::SignedDuration::from_hours(25)).unwrap();
     app.stack.operator.table.pause(&number, outage, "outage").await.unwrap();

@@ -1,4 +1,4 @@
-//! The shareable link and its page (C1): opening it harms nothing, only pages that may finish a signup can.
+//! The shareable signup link and its page: opening it has no effect, and only permitted pages can finish a signup.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -26,7 +26,7 @@ async fn a_link_works_for_days_and_each_opening_has_a_state_of_its_own() {
     let app = business().await;
     let started = linked(&app).await;
     let (path, secret) = started["link"]["path"].as_str().unwrap().split_once('#').unwrap();
-    // A messenger looks at the page to show a preview.
+    // A messenger fetches the page for a preview.
     let page = app.request(Request::get(path).body(Body::empty()).unwrap()).await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text.contains("Connect your WhatsApp number") && !page.text.contains("{{"), "{}", page.text);
@@ -48,7 +48,7 @@ async fn a_link_works_for_days_and_each_opening_has_a_state_of_its_own() {
     assert_eq!(done.status, StatusCode::ACCEPTED, "{}", done.text);
     settle(&app).await;
     assert_eq!(shown(&app, &started).await["status"], "connected");
-    // Opened again it says so.
+    // A later opening shows the result.
     assert_eq!(open(&app, &started, secret).await.json()["status"], "connected");
 }
 
@@ -109,6 +109,6 @@ async fn a_page_of_a_foreign_origin_can_finish_nothing() {
     let named = from("https://app.example.com", "POST").await;
     assert_eq!(named.status, StatusCode::ACCEPTED);
     assert_eq!(named.headers["access-control-allow-origin"], "https://app.example.com");
-    // Our own page.
+    // The installation's own page.
     assert_eq!(from("https://switchboard.example", "POST").await.status, StatusCode::ACCEPTED);
 }

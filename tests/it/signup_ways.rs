@@ -1,4 +1,4 @@
-//! Each way to connect a number ends in a conversation: a message comes in, an answer goes out and is read.
+//! Each way to connect a number ends in a conversation: a message arrives, and the answer is sent and read.
 
 use axum::http::StatusCode;
 use sandbox::meta::{Partner, PopupOrder};
@@ -9,7 +9,7 @@ use crate::harness::App;
 use crate::onboarding::{ACCOUNT, NEW, business, grant, post, settle, shown, start};
 use crate::partner::{partner, partner_added, settings, with_credit};
 
-/// How a business comes.
+/// A way to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Code,
@@ -22,7 +22,7 @@ const SHAPES: [(&str, bool); 5] = [
     ("FINISH_ONLY_WABA", false),
     ("FINISH_GRANT_ONLY_API_ACCESS", false),
     ("FINISH_WHATSAPP_BUSINESS_APP_ONBOARDING", true),
-    // A coexistence that says so in another way.
+    // Coexistence without the event of its own.
     ("FINISH", true),
 ];
 

@@ -1,5 +1,5 @@
-//! Deterministic simulation of receiving (`reliability.md` I1): many webhooks, each three times, shuffled, the consumer
-//! going down before or after any call it makes, all drawn from one seed. Every seed that fails is printed and can be run
+//! Deterministic simulation of receiving (`docs/reliability.md#i1`): many webhooks, each delivered three times,
+//! shuffled, with crashes before or after any call, all derived from one seed. Failing seeds are printed and can be run
 //! alone: `SIMULATION_SEED=7 cargo test -p tests -- simulation`.
 
 use std::collections::BTreeSet;
@@ -14,11 +14,11 @@ use shared::domain::tenant::Scope;
 
 use crate::harness::{App, NUMBER, change, text_message, webhook_body};
 
-/// Runs of the everyday suite, each an installation of its own; `SIMULATION_SEEDS` asks for more, as `.ci/run` does.
+/// Number of seeds in the everyday suite, each an installation. `SIMULATION_SEEDS` sets more, as `.ci/run` does.
 const SEEDS: u64 = 200;
-/// Webhooks of one run.
+/// Webhooks per run.
 const WEBHOOKS: usize = 10;
-/// Customers who write them.
+/// Customers who write.
 const CUSTOMERS: u64 = 3;
 
 struct Chance(TestRng);
@@ -42,7 +42,8 @@ impl Chance {
     }
 }
 
-/// One message of a customer and, now and then, what is said about it later.
+/// Returns webhooks with one message each and, sometimes, the echo of our reaction; the texts; and the wamids with a
+/// reaction.
 fn webhooks(chance: &mut Chance, count: usize) -> (Vec<String>, BTreeSet<String>, BTreeSet<String>) {
     let (mut bodies, mut texts, mut reacted) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for index in 0..count {
@@ -66,7 +67,7 @@ fn webhooks(chance: &mut Chance, count: usize) -> (Vec<String>, BTreeSet<String>
     (bodies, texts, reacted)
 }
 
-/// Delivers, polls and crashes as chance has it; then lets everything settle.
+/// Delivers, polls and crashes at random, then settles.
 async fn run(app: &mut App, chance: &mut Chance, bodies: &[String]) -> usize {
     let mut deliveries: Vec<&String> = bodies.iter().flat_map(|body| [body, body, body]).collect();
     chance.shuffle(&mut deliveries);
@@ -74,7 +75,7 @@ async fn run(app: &mut App, chance: &mut Chance, bodies: &[String]) -> usize {
     let faults = [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply];
     for (index, body) in deliveries.iter().enumerate() {
         if app.webhook(body.as_bytes().to_vec()).await != StatusCode::OK {
-            // What was not acknowledged is delivered again.
+            // An unacknowledged webhook is delivered again.
             assert_eq!(app.webhook(body.as_bytes().to_vec()).await, StatusCode::OK);
         }
         if chance.below(4) == 0 || index + 1 == deliveries.len() {
@@ -84,7 +85,8 @@ async fn run(app: &mut App, chance: &mut Chance, bodies: &[String]) -> usize {
             crashes += usize::from(ended.is_none());
             app.stack.faults.clear();
         }
-        // Hidden messages come back; the whole run stays far below the eight days after which a message is too old.
+        // Hidden messages become visible. The whole run is far shorter than the eight days after which a message is too
+        // old.
         if chance.below(10.max(bodies.len() as u64 / 100)) == 0 {
             app.advance(400);
         }
@@ -93,7 +95,7 @@ async fn run(app: &mut App, chance: &mut Chance, bodies: &[String]) -> usize {
     crashes
 }
 
-/// What is hidden comes back, and what went down five times is queued again by an operator.
+/// Hidden messages become visible, and an operator replays the dead letters.
 async fn settle(app: &App) {
     let key = app.stack.operator.create_key(None, &[Scope::Operator]).await.unwrap();
     for _ in 0..6 {
@@ -106,7 +108,7 @@ async fn settle(app: &App) {
     app.drain().await;
 }
 
-/// Every message with its text and its reactions, of all conversations.
+/// Returns all messages of all conversations.
 async fn all_messages(app: &App) -> Vec<Value> {
     let mut all = Vec::new();
     for conversation in app.conversations().await {
@@ -182,7 +184,7 @@ async fn ten_thousand_webhooks_three_times_each_are_stored_once() {
     assert!(crashes > 100, "{crashes}");
 }
 
-/// A harness that finds nothing proves nothing.
+/// A planted bug must be detected.
 #[test]
 fn a_consumer_that_acknowledges_first_is_found() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,5 @@
-//! Statuses are a set of earliest times (S1-S5): what comes first, twice or from elsewhere does not matter.
+//! Statuses are a set of earliest times: order, repetition and foreign statuses do not matter (`docs/reliability.md#s1`
+//! to `docs/reliability.md#s5`).
 
 use axum::http::StatusCode;
 use sandbox::meta::{SentMessage, StatusOrder};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{App, CUSTOMER, NUMBER, change, text_message, webhook_body};
 
-/// A customer wrote, we answered `count` times, Meta took it and says nothing more.
+/// A customer wrote, Meta accepted `count` answers, and no status was reported.
 async fn sent_in_silence(count: usize) -> (App, Vec<SentMessage>) {
     let app = App::start().await;
     app.customer_writes("first");

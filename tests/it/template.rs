@@ -1,4 +1,4 @@
-//! `template.yaml` and the code say the same. cfn-lint and `sam validate` check the rest.
+//! `template.yaml` and the code agree. cfn-lint and `sam validate` check the rest.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use shared::limits::SEND_FUNCTION_TIMEOUT;
 use crate::architecture::{root, sources};
 use crate::cloudformation::Template;
 
-/// The template's resources by name, as text.
+/// Returns the template's resources by name, as text.
 fn resources() -> BTreeMap<String, String> {
     let template = read("template.yaml");
     let body = template.split("\nResources:\n").nth(1).unwrap().split("\nOutputs:\n").next().unwrap();
@@ -75,7 +75,7 @@ fn every_queue_has_dead_letters_and_time_enough() {
     let resources = resources();
     let (dead, live): (Vec<_>, Vec<_>) =
         of_type(&resources, "AWS::SQS::Queue").into_iter().partition(|(name, _)| name.ends_with("DeadLetters"));
-    // The fifth is the schedules'.
+    // Every live queue has one; the fifth is for schedules.
     assert_eq!((dead.len(), live.len()), (5, 4));
     for (name, block) in &live {
         let short = name.trim_end_matches("Queue");
@@ -140,12 +140,12 @@ fn panics_unwind_in_what_is_deployed() {
     assert!(read("Cargo.toml").contains("panic = \"unwind\""));
 }
 
-/// The metrics of a stack, as a template without substitutions says it.
+/// The metrics namespace of a stack, as [`Template`] reads it.
 const NAMESPACE: &str = "Switchboard/AWS::StackName";
-/// Where alarms stand.
+/// Templates with alarms.
 const ALARMS: [&str; 3] = ["infra/observability.yaml", "infra/function-alarms.yaml", "infra/gradual/added.yaml"];
 
-/// Whether a namespace is the stack's own: the nested templates are told it.
+/// Whether a namespace is the stack's own. Nested templates get it as a parameter.
 fn is_ours(namespace: &serde_json::Value) -> bool {
     namespace == "Namespace" || namespace == NAMESPACE
 }
@@ -162,7 +162,7 @@ fn metrics_are_the_stacks_own() {
     }
 }
 
-/// Alarms about metrics of ours, as (function, metric); every function's where it is not said.
+/// Returns the alarms on own metrics as (function, metric); without a function, any function's.
 fn watched() -> Vec<(Option<String>, String)> {
     let mut watched = Vec::new();
     for file in ALARMS {
@@ -185,7 +185,7 @@ fn watched() -> Vec<(Option<String>, String)> {
                 }
             }
         }
-        // What the dashboard shows: [namespace, metric, "Function", function, …].
+        // Metrics of the dashboard: [namespace, metric, "Function", function, …].
         for (_, dashboard) in template.of_type("AWS::CloudWatch::Dashboard") {
             let body: serde_json::Value =
                 serde_json::from_str(dashboard["Properties"]["DashboardBody"].as_str().unwrap()).unwrap();
@@ -200,7 +200,7 @@ fn watched() -> Vec<(Option<String>, String)> {
     watched
 }
 
-/// All code below a folder of the repository.
+/// Returns all code below a folder of the repository.
 fn code(folder: &Path) -> String {
     sources(folder).into_iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
@@ -218,7 +218,7 @@ fn whatever_an_alarm_or_the_dashboard_watches_is_told_by_the_function_it_names()
             let how = format!(".{how}(");
             code.split(how.as_str()).skip(1).any(|rest| rest.trim_start().starts_with(&format!("\"{metric}\"")))
         });
-        // Some names are chosen by a match before they are counted.
+        // Some names are selected by a match before they are counted.
         let chosen = code.contains(&format!("=> \"{metric}\""))
             || code.contains(&format!("\"{metric}\" }} else"))
             || code.contains(&format!("{{ \"{metric}\" }}"))
@@ -255,7 +255,7 @@ fn every_function_has_alarms_for_errors_throttles_and_time() {
     let alarms = read("infra/function-alarms.yaml") + &read("infra/observability.yaml");
     for (name, block) in of_type(&resources, "AWS::Serverless::Function") {
         let short = name.trim_end_matches("Function");
-        // A release works until its time is up.
+        // A release uses its whole timeout.
         let kinds: &[&str] =
             if short == "Release" { &["Errors", "Throttled"] } else { &["Errors", "Throttled", "NearTimeout"] };
         for kind in kinds {
@@ -274,7 +274,8 @@ fn every_function_has_alarms_for_errors_throttles_and_time() {
     }
 }
 
-/// Whether a path fits a route of API Gateway, and how well: greedy ones last, then by how much of it is literal.
+/// Returns whether a path matches a route of API Gateway, and its rank: greedy routes last, then by the number of
+/// literal parts.
 fn fit(route: &str, path: &str) -> Option<(bool, usize)> {
     let (route, path): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
     let greedy = route.last() == Some(&"{proxy+}");
@@ -284,7 +285,8 @@ fn fit(route: &str, path: &str) -> Option<(bool, usize)> {
     (reaches && route.iter().zip(&path).all(alike)).then_some((!greedy, literal))
 }
 
-/// The sandbox has one router for all functions; API Gateway sends each request to the function that the template names.
+/// The sandbox has one router for all functions. API Gateway sends each request to the function that the template
+/// names.
 #[test]
 fn every_described_route_leads_to_the_function_that_answers_it() {
     let template = Template::read("template.yaml", &[]);

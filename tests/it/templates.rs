@@ -1,4 +1,4 @@
-//! Templates (D4): mirrored whole, changed at Meta, and every parameter mistake named before Meta is asked.
+//! Templates: mirrored completely, changed at Meta, and every parameter mistake refused before Meta is called.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -53,7 +53,7 @@ async fn all_pages_are_mirrored_and_what_meta_lists_no_more_goes() {
     assert_eq!((&one["status"], &one["category"]), (&json!("APPROVED"), &json!("UTILITY")));
     assert_eq!(one["components"][0]["type"], "BODY");
     assert_eq!(names(&app, "&status=paused").await, Vec::<String>::new());
-    // One goes, one is paused; a webhook tells of another at once.
+    // One template is deleted, and a webhook reports another as paused.
     let key = one["template_id"].as_str().unwrap().to_owned();
     app.api("DELETE", &path("/campaign_007.en_US"), None).await;
     assert_eq!(app.api("GET", &path("/campaign_007.en_US"), None).await.status, StatusCode::NOT_FOUND, "{key}");
@@ -68,7 +68,7 @@ async fn all_pages_are_mirrored_and_what_meta_lists_no_more_goes() {
     let told = app.api("GET", &path("/campaign_008.en_US"), None).await.json();
     assert_eq!((&told["status"], &told["category"]), (&json!("PAUSED"), &json!("MARKETING")));
     app.advance(60);
-    // Meta fetched again says what it says: all are approved there.
+    // A new fetch overwrites the report: at Meta all are approved.
     assert_eq!(refresh(&app).await["templates"], 264);
     assert_eq!(names(&app, "").await.len(), 264);
     assert_eq!(app.api("GET", &path("/campaign_008.en_US"), None).await.json()["status"], "APPROVED");
@@ -103,7 +103,7 @@ async fn a_template_is_created_edited_shown_and_deleted_at_meta() {
     assert_eq!((&made.json()["status"], &made.json()["id"]), (&json!("PENDING"), &json!("table_ready.en_US")));
     let again = app.api("POST", &path(""), Some(new)).await;
     assert_eq!((again.status.as_u16(), &again.json()["meta_code"]), (409, &json!(2_388_024)));
-    // Meta decides what it is for.
+    // Meta decides the category.
     let offer = json!({"name": "sale", "language": "en_US", "category": "UTILITY", "components": [{"type": "BODY", "text": "An offer for you."}]});
     assert_eq!(app.api("POST", &path(""), Some(offer)).await.json()["category"], "MARKETING");
     let early = app
@@ -243,7 +243,7 @@ fn button(sub_type: &str, index: u32, parameters: Value) -> Value {
     json!({"type": "button", "sub_type": sub_type, "index": index.to_string(), "parameters": parameters})
 }
 
-/// Templates of every shape.
+/// Stores templates of every form.
 fn shapes(app: &App) {
     let body = |text: &str| json!({"type": "BODY", "text": text});
     put(app, "plain", &[], json!([body("Good day.")]));
@@ -275,7 +275,7 @@ fn shapes(app: &App) {
     put(app, "offered", &[], json!([body("Good day."), offer]));
 }
 
-/// Name of the template, what is filled in, the code that Meta would have answered, and the field.
+/// Returns template name, components, the error code that Meta would answer, and the field.
 fn corpus() -> Vec<(&'static str, Value, i64, &'static str)> {
     let two = |parameters: Value| json!([of_body(parameters)]);
     let all = "template.components";
@@ -294,7 +294,7 @@ fn corpus() -> Vec<(&'static str, Value, i64, &'static str)> {
     let full = json!([image(), of_body(json!([text("a")]))]);
     let carousel = |cards: Value| json!([{"type": "carousel", "cards": cards}]);
     vec![
-        // 132000: the number of parameters differs.
+        // 132000: wrong number of parameters.
         ("plain", two(json!([text("x")])), 132_000, b0),
         ("two", json!([]), 132_000, all),
         ("two", two(json!([])), 132_000, b0),
@@ -326,14 +326,14 @@ fn corpus() -> Vec<(&'static str, Value, i64, &'static str)> {
             132_000,
             "template.components[0].cards[1].components",
         ),
-        // 132001: there is no such template in this language.
+        // 132001: no such template in this language.
         ("nobody_knows", json!([]), 132_001, "template.name"),
         ("two.de", two(json!([text("a"), text("b")])), 132_001, "template.name"),
         // 132005: too long when filled in.
         ("long", two(json!([long])), 132_005, b0),
         ("titled", json!([{"type": "header", "parameters": [text(&"h".repeat(60))]}]), 132_005, b0),
         ("two", two(json!([text(&"v".repeat(1_025)), text("b")])), 132_005, b0),
-        // 132012: the format differs.
+        // 132012: wrong parameter format.
         (
             "two",
             two(json!([named("first_name", "a"), named("order", "b")])),
@@ -381,7 +381,7 @@ fn corpus() -> Vec<(&'static str, Value, i64, &'static str)> {
             132_012,
             "template.components[0].cards[1].components",
         ),
-        // 132068: its flow is blocked.
+        // 132068: the template's flow is blocked.
         ("booking", json!([]), 132_068, "template.name"),
     ]
 }
@@ -412,7 +412,7 @@ async fn every_parameter_mistake_is_caught_before_meta_is_asked() {
         assert!(refused["rule"].is_string());
     }
     assert_eq!(app.meta.sent().len(), 0, "Meta was not asked");
-    // And what is right goes through, all the way to the customer.
+    // Correct parameters are sent and delivered.
     let fine = json!([
         button("url", 1, json!([text("17")])),
         button("copy_code", 3, json!([{"type": "coupon_code", "coupon_code": "SAVE"}]))

@@ -1,5 +1,5 @@
-//! Nobody sees what is another's (T2): random calls of five tenants, each naming ids of all of them; every id and every word
-//! that comes back is the caller's.
+//! Isolation of tenants (`docs/reliability.md#t2`): random calls of five tenants use ids of all of them. Every id and
+//! text in a response must be the caller's.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use shared::secret::Secret;
 use crate::harness::{App, ask, text_message};
 
 const TENANTS: usize = 5;
-/// Written to all tenants: the same person is five contacts.
+/// Customers who write to all tenants: each is five contacts.
 const CUSTOMERS: usize = 6;
 
 struct Tenant {
@@ -27,9 +27,9 @@ struct Tenant {
 struct World {
     app: App,
     tenants: Vec<Tenant>,
-    /// Whose each id or word is.
+    /// Owner of each id or text.
     owner: HashMap<String, usize>,
-    /// Ids by what they are of, everybody's.
+    /// Ids of all tenants, by kind.
     pool: HashMap<&'static str, Vec<String>>,
     state: u64,
     answered: u32,
@@ -94,7 +94,7 @@ impl World {
         usize::try_from(self.state % u64::try_from(limit).unwrap()).unwrap()
     }
 
-    /// Any id of this kind, whoever has it.
+    /// Returns any id of this kind, of any tenant.
     fn any(&mut self, kind: &'static str) -> String {
         let count = self.pool.get(kind).map_or(0, Vec::len);
         if count == 0 {
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// A customer writes to a number: what is said names the tenant it is said to.
+    /// A customer writes to a number. The text contains the tenant.
     async fn customer_writes(&mut self) {
         let (place, customer) = (self.below(TENANTS), self.below(CUSTOMERS));
         let word = format!("said-to-{place}-{}", self.state);
@@ -128,7 +128,7 @@ impl World {
         self.app.functions.poll_inbound().await;
     }
 
-    /// One random call of a random tenant.
+    /// Makes one random call of a random tenant.
     async fn step(&mut self) {
         let caller = self.below(TENANTS);
         let (method, path, body, makes) = self.call();
@@ -155,13 +155,13 @@ impl World {
         }
     }
 
-    /// Every text that is somebody's is the caller's.
+    /// Checks that every text with an owner belongs to the caller.
     fn look(&mut self, said: &Value, caller: usize, what: &str) {
         match said {
             Value::String(text) => {
                 let owner = self.owner.get(text.as_str()).copied();
                 assert!(owner.is_none_or(|owner| owner == caller), "{what} of {caller} has {text} of {owner:?}");
-                // A conversation's id names its number.
+                // A conversation's id contains its number.
                 if let Some(number) = text.strip_prefix("conv_").and_then(|rest| rest.split_once('_')) {
                     assert_eq!(number.0, self.tenants[caller].number, "{what}: {text}");
                     self.note("conversation", text, caller);
@@ -243,7 +243,7 @@ impl World {
         }
     }
 
-    /// What is asked more seldom: contacts, accounts, what Meta knows, what ends something.
+    /// Less frequent calls: contacts, accounts, data at Meta, and calls that end something.
     fn rarer_call(&mut self) -> (&'static str, String, Value, Option<&'static str>) {
         const NONE: Value = Value::Null;
         let hello = json!({"name": "hello_world", "language": {"code": "en_US"}});
@@ -291,7 +291,7 @@ impl World {
     }
 }
 
-/// How many calls were made, and how many of them answered with something.
+/// Returns the number of calls, and of those that returned data.
 async fn run(steps: u32, seed: u64) -> (u32, u32) {
     let mut world = Box::pin(World::new(seed)).await;
     for step in 0..steps {
@@ -311,7 +311,7 @@ async fn every_answer_is_the_callers_own() {
     println!("tenants: {calls} calls of {TENANTS}, {given} answered with something, all of it the caller's");
 }
 
-/// A hundred thousand calls: CI's long runs.
+/// A hundred thousand calls, for CI's long runs.
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn every_answer_of_a_hundred_thousand_is_the_callers_own() {

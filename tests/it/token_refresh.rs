@@ -1,5 +1,5 @@
-//! Tokens over months (C8): renewed before they end, replaced only by a proved one, told about in time; a dead one stops sending and
-//! never receiving.
+//! Access tokens over months: renewed before they expire, replaced only by a checked token, and reported in time. A
+//! dead token stops sending, never receiving.
 
 use axum::http::StatusCode;
 use sandbox::meta::{PopupOrder, ScriptedFault};
@@ -11,7 +11,7 @@ use crate::partner::with_credit;
 
 const HOUR: i64 = 3_600;
 
-/// A number whose tokens last so many days.
+/// Returns an installation with a number whose tokens last this many days.
 async fn connected(days: Option<i64>) -> App {
     let app = business().await;
     connect(&app, days).await;
@@ -26,7 +26,7 @@ async fn connect(app: &App, days: Option<i64>) {
     assert_eq!(shown(app, &started).await["status"], "connected");
 }
 
-/// By a configuration that gives a short-lived token of the user.
+/// Connects by a popup configuration that returns a short-lived user token.
 async fn connect_user(app: &App, days: Option<i64>) {
     let started = start(app).await;
     let token = app.meta.popup_for_token(PopupOrder { days, ..grant(&[ACCOUNT]) });
@@ -62,7 +62,7 @@ async fn over_two_hundred_days_no_send_fails_for_its_token() {
         }
         for day in 0..200_i64 {
             for visit in 0..4 {
-                // Meta has its bad hours.
+                // Meta fails at times.
                 if (day * 7 + visit * 3) % 5 == 0 {
                     app.meta.script_call("debug_token", [ScriptedFault::Html502]);
                 }
@@ -84,7 +84,7 @@ async fn over_two_hundred_days_no_send_fails_for_its_token() {
             app.meta.sent_count()
         );
         assert_eq!(renewed > 0, days.is_some());
-        // Where Meta fails twice on the day that a renewal is tried first, somebody hears of it; the next try succeeds.
+        // If Meta fails twice on the day of the first renewal, an alert is raised; the next try succeeds.
         let told = alerts(&app).await;
         assert!(told.iter().all(|word| word == "ends_in_14_days"), "{told:?}");
     }
@@ -102,7 +102,7 @@ async fn what_cannot_be_renewed_is_told_in_time_and_stops_sending_only() {
     for expected in ["ends_in_14_days", "ends_in_7_days", "ends_in_3_days", "withdrawn"] {
         assert!(told.iter().any(|word| word == expected), "{expected}: {told:?}");
     }
-    // Customers go on writing; what is to be sent waits for a new token.
+    // Customers can write; outbound messages wait for a new token.
     let Value::Object(hello) = json!({"type": "text", "text": {"body": "are you there?"}}) else { unreachable!() };
     let hello: Map<String, Value> = hello;
     app.meta.customer_writes("15550002222", NEW, hello).unwrap();

@@ -1,4 +1,5 @@
-//! What was sent is counted once, whatever is repeated (D7); and what a tenant keeps at Meta (D6).
+//! Usage: every sent message is counted once, despite repetitions. Also profiles, short links and blocked customers at
+//! Meta.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -20,7 +21,7 @@ async fn each_message_is_counted_once_however_often_meta_repeats_itself() {
     app.drain().await;
     app.send("one", None).await;
     app.drain().await;
-    // Backwards and each twice.
+    // Backwards, and each twice.
     app.meta.order_statuses(StatusOrder::ReversedTwice);
     app.send("two", None).await;
     app.drain().await;
@@ -36,12 +37,12 @@ async fn each_message_is_counted_once_however_often_meta_repeats_itself() {
         "{counted:#}"
     );
     assert_eq!(counted["data"][0]["day"], "2026-11-20");
-    // The whole archive again.
+    // Replays the whole archive.
     let replay = app.api("POST", "/v1/replays", Some(json!({"source": "archive"}))).await;
     assert_eq!(replay.status, StatusCode::ACCEPTED);
     app.drain().await;
     assert_eq!(usage(&app, "").await, counted);
-    // The next day is another day.
+    // The next day is counted separately.
     app.advance(86_400);
     app.customer_writes("again");
     app.drain().await;
@@ -75,7 +76,7 @@ async fn what_meta_charges_for_is_what_was_counted() {
         for _ in 0..=day {
             assert_eq!(app.api("POST", "/v1/messages", Some(template.clone())).await.status, StatusCode::ACCEPTED);
         }
-        // A message that does not arrive is charged by nobody.
+        // An undelivered message is not charged.
         app.meta.script([sandbox::meta::ScriptedFault::FailLater { code: 131_026 }]);
         app.drain().await;
         app.advance(86_400);
@@ -93,7 +94,7 @@ async fn what_meta_charges_for_is_what_was_counted() {
     let lines = billed["data"].as_array().unwrap();
     assert!(lines.iter().all(|line| line["difference"] == 0 && line["number_id"] == NUMBER), "{billed:#}");
     assert!(lines.iter().any(|line| line["category"] == "utility" && line["pricing_type"] == "regular"));
-    // What another app sent is Meta's only.
+    // Messages of another app appear only in Meta's figures.
     let foreign = json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": format!("+{CUSTOMER}"),
         "type": "text", "text": {"body": "by another app"}});
     let graph = format!("{}/v25.0/{NUMBER}/messages", app.graph_url());
@@ -136,7 +137,7 @@ async fn a_profile_is_read_and_changed_with_its_picture() {
     let shown = app.api("GET", &path, None).await.json();
     assert_eq!(shown["websites"], json!(["https://shop.example"]));
     assert!(shown["profile_picture_url"].is_string());
-    // A token that is no longer good is told as that: asking again would not help.
+    // A dead token is reported as such, because a retry would not help.
     app.meta.withdraw_tokens(crate::harness::WABA);
     let refused = app.api("GET", &path, None).await;
     assert_eq!((refused.status, &refused.json()["meta_code"]), (StatusCode::CONFLICT, &json!(190)), "{}", refused.text);
@@ -184,7 +185,7 @@ async fn who_is_blocked_gets_nothing_until_that_is_taken_back() {
     assert_eq!(app.send("hello", None).await.json()["code"], "contact_blocked");
     assert_eq!(app.api("DELETE", &path, None).await.status, StatusCode::NO_CONTENT);
     assert_eq!(app.send("hello", None).await.status, StatusCode::ACCEPTED);
-    // Who has not written for a day cannot be blocked, says Meta.
+    // Meta refuses to block a customer who has not written for a day.
     app.advance(86_400 + 60);
     let late = app.api("PUT", &path, None).await;
     assert_eq!((late.status.as_u16(), &late.json()["meta_code"]), (409, &json!(139_101)), "{}", late.text);
@@ -222,14 +223,14 @@ async fn a_number_is_added_by_hand_only_with_a_token_that_meta_vouches_for() {
     let registered = register.json(&json!({"messaging_product": "whatsapp", "pin": "123456"})).send().await.unwrap();
     assert!(registered.status().is_success());
     assert_eq!(app.api("GET", "/v1/numbers", None).await.json()["data"].as_array().unwrap().len(), 2);
-    // It works: a customer writes, and is answered.
+    // The number works: a customer writes, and is answered.
     crate::offboarding::says(&app, CUSTOMER, number, "hello");
     app.drain().await;
     let order = json!({"from": number, "to": format!("+{CUSTOMER}"), "type": "text", "text": {"body": "welcome"}});
     assert_eq!(app.api("POST", "/v1/messages", Some(order)).await.status, StatusCode::ACCEPTED);
     app.drain().await;
     assert_eq!(app.meta.sent().len(), 1);
-    // Another tenant cannot take it, whatever token it has.
+    // Another tenant cannot connect it, whatever token it has.
     let other = app.stack.operator.create_tenant("Other").await.unwrap();
     let scopes = [shared::domain::tenant::Scope::Manage];
     let key = app.stack.operator.create_key(Some(other), &scopes).await.unwrap();

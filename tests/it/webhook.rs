@@ -1,4 +1,5 @@
-//! The front door: handshake, signature, limits (`reliability.md` I2, I3, I5, I8, I10).
+//! The webhook function: verification request, signature, limits (`docs/reliability.md#i2`, `docs/reliability.md#i3`,
+//! `docs/reliability.md#i5`, `docs/reliability.md#i8`, `docs/reliability.md#i10`).
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -10,7 +11,7 @@ use shared::secret::Secret;
 
 use crate::harness::{APP, App, CUSTOMER, NUMBER, change, text_message, webhook_body};
 
-/// Random MACs tried against one body.
+/// Number of random MACs tried for one body.
 const RANDOM_MACS: u32 = 100_000;
 
 async fn handshake(app: &App, path: &str) -> (StatusCode, String) {
@@ -22,7 +23,7 @@ fn secret(text: &str) -> Secret {
     Secret::new(text.to_owned())
 }
 
-/// A body of about 1 KB, as a text message has it.
+/// Returns a body of about 1 KB with a text message.
 fn one_kilobyte() -> Vec<u8> {
     let said = "x".repeat(700);
     let body =
@@ -187,7 +188,7 @@ async fn another_apps_secret_opens_only_its_own_door_and_old_secrets_stay_good_w
         let url = format!("/webhooks/meta/second?hub.mode=subscribe&hub.verify_token={token}&hub.challenge=7");
         assert_eq!(handshake(&app, &url).await, (StatusCode::OK, "7".to_owned()));
     }
-    // The old one is dropped: within five minutes it opens nothing.
+    // After the old secret is dropped, it is refused within five minutes.
     app.stack.operator.put_app(&keep("second", &["new"], &["t-new"])).await.unwrap();
     app.advance(300);
     assert_eq!(post("/webhooks/meta/second", "old").await, StatusCode::UNAUTHORIZED);
@@ -207,12 +208,12 @@ async fn bodies_up_to_three_megabytes_are_taken_and_larger_ones_refused() {
 #[tokio::test]
 async fn nothing_is_acknowledged_that_is_not_durable() {
     let app = App::start().await;
-    // The app's record is in memory from the first webhook on.
+    // The first webhook puts the app's record into the cache.
     assert_eq!(app.webhook(webhook_body(&[])).await, StatusCode::OK);
     app.drain().await;
     for service in ["AmazonSQS.", "S3."] {
         app.stack.faults.take_down(service);
-        // Random bytes do not compress, so this one needs S3.
+        // Random bytes do not compress, so this webhook needs S3.
         let noise: Vec<u8> = (0..1_000_000).flat_map(|_| shared::random::bytes::<1>().unwrap()).collect();
         let status = app.webhook(noise).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{service}");
@@ -242,7 +243,7 @@ async fn one_call_of_sqs_is_all_that_stands_between_meta_and_its_answer() {
     app.stack.faults.order(usize::MAX, Fault::Unavailable);
     assert_eq!(app.webhook(one_kilobyte()).await, StatusCode::OK);
     assert_eq!(app.stack.faults.calls(), ["AmazonSQS.SendMessage"]);
-    // Somebody without a signature does not even cost that.
+    // A request without a signature causes no call at all.
     app.stack.faults.order(usize::MAX, Fault::Unavailable);
     app.post_webhook(one_kilobyte(), &[]).await;
     assert!(app.stack.faults.calls().is_empty());

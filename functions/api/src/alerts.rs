@@ -1,4 +1,4 @@
-//! `GET /v1/alerts`.
+//! `GET /v1/alerts`, and acknowledging an alert.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct AlertJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     detail: Option<Box<RawValue>>,
-    /// When somebody said that it is seen to.
+    /// Time of acknowledgement; null: not acknowledged.
     acknowledged_at: Option<Moment>,
 }
 
@@ -58,8 +58,16 @@ impl AlertJson {
     }
 }
 
-/// Where somebody must act or should know, the latest first.
-#[utoipa::path(get, path = "/v1/alerts", tag = "Alerts", operation_id = "listAlerts", params(PageQuery), responses((status = 200, body = List<AlertJson>), Refusals), security(("key" = ["read"]), ("key" = ["operator"])))]
+/// Lists the alerts, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/alerts",
+    tag = "Alerts",
+    operation_id = "listAlerts",
+    params(PageQuery),
+    responses((status = 200, body = List<AlertJson>), Refusals),
+    security(("key" = ["read"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Read>,
@@ -70,8 +78,16 @@ pub(crate) async fn list(
     Ok(Json(List { data: page.items.into_iter().map(AlertJson::new).collect(), next_cursor: page.next }))
 }
 
-/// Says that an alert is seen to. It stays in the list.
-#[utoipa::path(post, path = "/v1/alerts/{id}/acknowledge", tag = "Alerts", operation_id = "acknowledgeAlert", params(("id" = String, Path)), responses((status = 200, body = AlertJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// Acknowledges an alert. It stays in the list.
+#[utoipa::path(
+    post,
+    path = "/v1/alerts/{id}/acknowledge",
+    tag = "Alerts",
+    operation_id = "acknowledgeAlert",
+    params(("id" = String, Path)),
+    responses((status = 200, body = AlertJson), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn acknowledge(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,

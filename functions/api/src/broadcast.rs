@@ -1,4 +1,4 @@
-//! Broadcasts under way: progress, results, pause, resume, cancel.
+//! Existing broadcasts: progress, results, pause, resume, cancel.
 
 use std::sync::Arc;
 
@@ -59,8 +59,16 @@ pub(crate) struct RecipientJson {
     error: Option<ErrorJson>,
 }
 
-/// The broadcasts, the latest first.
-#[utoipa::path(get, path = "/v1/broadcasts", tag = "Broadcasts", operation_id = "listBroadcasts", params(PageQuery), responses((status = 200, body = List<BroadcastJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the broadcasts, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/broadcasts",
+    tag = "Broadcasts",
+    operation_id = "listBroadcasts",
+    params(PageQuery),
+    responses((status = 200, body = List<BroadcastJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -71,8 +79,16 @@ pub(crate) async fn list(
     Ok(Json(List { data: page.items.iter().map(BroadcastJson::new).collect(), next_cursor: page.next }))
 }
 
-/// How far a broadcast is.
-#[utoipa::path(get, path = "/v1/broadcasts/{id}", tag = "Broadcasts", operation_id = "getBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), Refusals), security(("key" = ["read"])))]
+/// Returns the progress of a broadcast.
+#[utoipa::path(
+    get,
+    path = "/v1/broadcasts/{id}",
+    tag = "Broadcasts",
+    operation_id = "getBroadcast",
+    params(("id" = String, Path)),
+    responses((status = 200, body = BroadcastJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -82,8 +98,20 @@ pub(crate) async fn get(
     Ok(Json(BroadcastJson::new(&broadcast)))
 }
 
-/// Nobody gets a turn before it is resumed.
-#[utoipa::path(post, path = "/v1/broadcasts/{id}/pause", tag = "Broadcasts", operation_id = "pauseBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
+/// Pauses a broadcast: remaining recipients wait until it is resumed.
+#[utoipa::path(
+    post,
+    path = "/v1/broadcasts/{id}/pause",
+    tag = "Broadcasts",
+    operation_id = "pauseBroadcast",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = BroadcastJson),
+        (status = 409, body = Problem, description = "`broadcast_ended`"),
+        Refusals,
+    ),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn pause(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -92,8 +120,20 @@ pub(crate) async fn pause(
     steer(&deps, (tenant, &key), id, BroadcastState::Paused).await
 }
 
-/// It goes on.
-#[utoipa::path(post, path = "/v1/broadcasts/{id}/resume", tag = "Broadcasts", operation_id = "resumeBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
+/// Resumes a paused broadcast.
+#[utoipa::path(
+    post,
+    path = "/v1/broadcasts/{id}/resume",
+    tag = "Broadcasts",
+    operation_id = "resumeBroadcast",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = BroadcastJson),
+        (status = 409, body = Problem, description = "`broadcast_ended`"),
+        Refusals,
+    ),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn resume(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -102,8 +142,20 @@ pub(crate) async fn resume(
     steer(&deps, (tenant, &key), id, BroadcastState::Running).await
 }
 
-/// Nobody gets a turn any more.
-#[utoipa::path(post, path = "/v1/broadcasts/{id}/cancel", tag = "Broadcasts", operation_id = "cancelBroadcast", params(("id" = String, Path)), responses((status = 200, body = BroadcastJson), (status = 409, body = Problem, description = "`broadcast_ended`"), Refusals), security(("key" = ["send"])))]
+/// Cancels a broadcast: remaining recipients receive nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/broadcasts/{id}/cancel",
+    tag = "Broadcasts",
+    operation_id = "cancelBroadcast",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = BroadcastJson),
+        (status = 409, body = Problem, description = "`broadcast_ended`"),
+        Refusals,
+    ),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -132,8 +184,20 @@ async fn steer(
     Ok(Json(BroadcastJson::new(&now.unwrap_or(broadcast))))
 }
 
-/// What became of each recipient, in the broadcast's order.
-#[utoipa::path(get, path = "/v1/broadcasts/{id}/recipients", tag = "Broadcasts", operation_id = "listRecipients", params(("id" = String, Path), PageQuery), responses((status = 200, body = List<RecipientJson>), (status = 410, body = Problem, description = "`recipients_gone`"), Refusals), security(("key" = ["read"])))]
+/// Lists the outcome per recipient, in the broadcast's order.
+#[utoipa::path(
+    get,
+    path = "/v1/broadcasts/{id}/recipients",
+    tag = "Broadcasts",
+    operation_id = "listRecipients",
+    params(("id" = String, Path), PageQuery),
+    responses(
+        (status = 200, body = List<RecipientJson>),
+        (status = 410, body = Problem, description = "`recipients_gone`"),
+        Refusals,
+    ),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn recipients(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -142,7 +206,7 @@ pub(crate) async fn recipients(
 ) -> Result<Json<List<RecipientJson>>, Problem> {
     let broadcast = find(&deps, tenant, id).await?;
     let (limit, cursor) = query.read()?;
-    let rule = "must be a next_cursor that this list gave out";
+    let rule = "must be a `next_cursor` returned by this list";
     let from = match cursor {
         None => 0,
         Some(cursor) => cursor.parse::<usize>().map_err(|_| Problem::invalid("cursor", rule))?,

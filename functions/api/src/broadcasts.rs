@@ -1,4 +1,4 @@
-//! `POST /v1/broadcasts`: a template to up to 100,000 recipients from one call, as JSON or as CSV.
+//! `POST /v1/broadcasts`: one template to up to 100,000 recipients, requested as JSON or as CSV.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::defined::{Known, look_up};
 use crate::request::{Chosen, Options};
 use crate::send::{accepted_response, ask_for_release, files, idempotency, key_reused, own_number};
 
-/// A broadcast as JSON; as CSV the same without recipients stands in the query.
+/// A broadcast as JSON. A CSV request has the same fields, except the recipients, in its query.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = BroadcastRequest)]
 pub(crate) struct BroadcastRequest {
@@ -40,7 +40,7 @@ pub(crate) struct BroadcastRequest {
     template: Value,
     #[serde(default)]
     parameter_names: Vec<String>,
-    /// Each a phone number, or with the values of the template's body.
+    /// Each recipient is a phone number, or an object with values for the variables of the template's body.
     #[schema(value_type = Vec<RecipientRequest>)]
     recipients: Vec<Value>,
     #[serde(flatten)]
@@ -55,7 +55,7 @@ struct RecipientRequest {
     parameters: Vec<String>,
 }
 
-/// What stands in the query of a CSV request.
+/// Query parameters of a CSV request.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -68,16 +68,40 @@ pub(crate) struct CsvQuery {
     send_before: Option<String>,
 }
 
-/// Recipients as they were written, each with where.
+/// Recipients as given in the request: position, phone number and values of each.
 struct Rows {
     names: Vec<String>,
     rows: Vec<(String, String, Vec<String>)>,
 }
 
-/// Sends a template to up to 100,000 recipients from one call, each once.
+/// Sends a template to up to 100,000 recipients, once per recipient.
 ///
-/// As CSV, `from`, `template` and `language` stand in the query.
-#[utoipa::path(post, path = "/v1/broadcasts", tag = "Broadcasts", operation_id = "createBroadcast", request_body(content((BroadcastRequest = "application/json"), (String = "text/csv"))), params(CsvQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers the same broadcast again for 72 hours.")), responses((status = 202, body = BroadcastJson), (status = 409, body = Problem, description = "The rules do not allow this broadcast now: `code` is the reason."), Refusals), security(("key" = ["send"])))]
+/// A CSV request requires `from`, `template` and `language` in the query.
+#[utoipa::path(
+    post,
+    path = "/v1/broadcasts",
+    tag = "Broadcasts",
+    operation_id = "createBroadcast",
+    request_body(content((BroadcastRequest = "application/json"), (String = "text/csv"))),
+    params(
+        CsvQuery,
+        (
+            "Idempotency-Key" = Option<String>,
+            Header,
+            description = "Within 72 hours, the same key with the same request returns the existing broadcast.",
+        ),
+    ),
+    responses(
+        (status = 202, body = BroadcastJson),
+        (
+            status = 409,
+            body = Problem,
+            description = "The rules do not allow this broadcast now; `code` is the reason.",
+        ),
+        Refusals,
+    ),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Send>,
@@ -86,10 +110,10 @@ pub(crate) async fn create(
     query: Result<Query<CsvQuery>, QueryRejection>,
     Upload(body): Upload,
 ) -> Result<Response, Problem> {
-    // What a CSV request is about stands in its query.
+    // The query belongs to the hash, because a CSV request has its fields there.
     let idempotency = idempotency(&headers, &[raw_query.unwrap_or_default().as_bytes(), &body])?;
     let now = deps.clock.now();
-    // A repetition is answered as the first time, whatever the rules say by now.
+    // A repetition returns the first response, even if the rules refuse the broadcast by now.
     if let Some(idempotency) = &idempotency {
         let earlier = deps.table.earlier_broadcast(tenant, idempotency, now).await;
         if let Some(earlier) = earlier? {
@@ -100,7 +124,7 @@ pub(crate) async fn create(
     let (from, template, options, rows) = if is_csv { from_csv(query, &body)? } else { from_json(&body)? };
     let chosen = Chosen::read(&options, Class::Template(None), now)?;
     if chosen.lane != Lane::Live || options.lane.is_some() {
-        return Err(Problem::invalid("lane", "is not for broadcasts: they are always bulk"));
+        return Err(Problem::invalid("lane", "is not allowed for broadcasts: they always use the bulk lane"));
     }
     let number = own_number(&deps, tenant, &from).await?;
     let mut said = Outgoing::read("template", template)?;
@@ -129,7 +153,7 @@ pub(crate) async fn create(
     }
     allowed(&deps, &number, &broadcast, known).await?;
 
-    // The recipients first: a broadcast whose item stands is complete.
+    // Stores the recipients first, so that every stored broadcast is complete.
     let all = &recipients.0;
     let put = |page: usize| {
         let end = all.len().min((page + 1) * RECIPIENTS_A_CHUNK);
@@ -137,7 +161,7 @@ pub(crate) async fn create(
     };
     let puts = stream::iter(0..all.len().div_ceil(RECIPIENTS_A_CHUNK)).map(put).buffer_unordered(BATCH_CONCURRENCY);
     puts.try_collect::<Vec<()>>().await?;
-    // The lane first too: a broadcast that stands is released, whatever fails after this.
+    // Opens the lane before the broadcast is stored, so that a stored broadcast is released even after a crash.
     let opened = deps.table.open_line(&number.id, now).await?;
     let accepted = deps.table.put_broadcast(&broadcast, idempotency.as_ref(), now).await?;
     if opened {
@@ -191,8 +215,8 @@ fn known_fields(json: &Value) -> Result<(), Problem> {
     }
 }
 
-/// The first column is `to`; each other one is a variable of the template's body, by its name, or in order if the names
-/// are numbers.
+/// Parses a CSV request. The first column is `to`; each other column is a variable of the template's body, identified
+/// by name or number.
 fn from_csv(
     query: Result<Query<CsvQuery>, QueryRejection>,
     body: &[u8],
@@ -227,7 +251,7 @@ fn from_csv(
     Ok((required("from", query.from)?, template, options, Rows { names, rows }))
 }
 
-/// In which order the columns are the template's variables: by number if they are numbers, 1 to their count.
+/// Returns the column indexes in the order of the template's variables. Numeric names must be 1 to their count.
 fn variables(names: &[String]) -> Result<Vec<usize>, Problem> {
     let numbers: Vec<usize> = names.iter().filter_map(|name| name.parse().ok()).collect();
     if numbers.len() != names.len() {
@@ -235,11 +259,11 @@ fn variables(names: &[String]) -> Result<Vec<usize>, Problem> {
     }
     let column = |number: usize| numbers.iter().position(|known| *known == number);
     let order: Vec<usize> = (1..=names.len()).filter_map(column).collect();
-    let rule = "must have its numbered columns from 1 on, each once";
+    let rule = "must number its columns from 1 without gaps or repetitions";
     if order.len() == names.len() { Ok(order) } else { Err(Problem::invalid("body", rule)) }
 }
 
-/// The recipients, each once, and how many were named again.
+/// Returns the unique recipients and the number of duplicates.
 fn recipients(broadcast: &Broadcast, rows: Rows) -> Result<(Vec<BroadcastRecipient>, usize), Problem> {
     if rows.rows.is_empty() || rows.rows.len() > RECIPIENTS_MAX {
         return Err(Problem::invalid("recipients", &format!("must be 1 to {RECIPIENTS_MAX}")));
@@ -250,7 +274,7 @@ fn recipients(broadcast: &Broadcast, rows: Rows) -> Result<(Vec<BroadcastRecipie
     for (field, to, values) in rows.rows {
         let to = PhoneNumber::parse(&to).map_err(|rule| Problem::invalid(&format!("{field}.to"), &rule.to_string()))?;
         if values.len() != expected || (!rows.names.is_empty() && values.len() != rows.names.len()) {
-            let rule = "must have as many parameters as the first recipient, and as there are names";
+            let rule = "must have as many parameters as the first recipient, and as many as `parameter_names`";
             return Err(Problem::violates(&field, rule, 132_000));
         }
         if !seen.insert(to.canonical().e164().to_owned()) {
@@ -267,13 +291,13 @@ fn recipients(broadcast: &Broadcast, rows: Rows) -> Result<(Vec<BroadcastRecipie
     Ok((recipients, duplicates))
 }
 
-/// What holds for every recipient is asked once; the customer's wishes are asked at each one's turn.
-/// A mistake in what is filled in, with the recipient that it is of.
+/// Adds the recipient's position to a problem with its parameters.
 fn of_recipient(problem: Problem, place: usize) -> Problem {
     let field = problem.field.as_ref().map(|field| format!("recipients[{place}]: {field}"));
     Problem { field, ..problem }
 }
 
+/// Checks the rules that apply to all recipients. Each customer's preferences are checked just before sending.
 async fn allowed(deps: &Deps, number: &Number, broadcast: &Broadcast, known: Known) -> Result<(), Problem> {
     let standing = deps.table.standing(number).await?;
     known.check_flows(&standing)?;

@@ -1,4 +1,4 @@
-//! `GET /v1/contacts/{id}` and its end: one person across all numbers of the tenant.
+//! `/v1/contacts/{id}` and `/v1/erasures`: one person across all numbers of the tenant, and its erasure.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::json::{ContactJson, ConversationJson};
 pub(crate) struct CardJson {
     #[serde(flatten)]
     contact: ContactJson,
-    /// One a number, the latest activity first.
+    /// One conversation per number, latest activity first.
     conversations: Vec<ConversationJson>,
 }
 
@@ -30,12 +30,12 @@ pub(crate) struct CardJson {
 #[schema(as = Erasure)]
 pub(crate) struct ErasureJson {
     id: String,
-    /// `running`, or `done`: nothing of the contact is left in the table.
+    /// `running`, or `done`: no data of the contact is left in the table.
     status: &'static str,
-    /// All ids that the contact had.
+    /// All ids of the contact.
     contact_ids: Vec<String>,
     asked_at: Moment,
-    /// Messages, notes and what else was erased so far.
+    /// Number of items erased so far, such as messages and notes.
     erased: u64,
     done_at: Option<Moment>,
 }
@@ -53,8 +53,16 @@ impl ErasureJson {
     }
 }
 
-/// A contact: what is known of it on any of your numbers, and its conversations.
-#[utoipa::path(get, path = "/v1/contacts/{id}", tag = "Contacts", operation_id = "getContact", params(("id" = String, Path)), responses((status = 200, body = CardJson), Refusals), security(("key" = ["read"])))]
+/// Returns a contact across all your numbers, with its conversations.
+#[utoipa::path(
+    get,
+    path = "/v1/contacts/{id}",
+    tag = "Contacts",
+    operation_id = "getContact",
+    params(("id" = String, Path)),
+    responses((status = 200, body = CardJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -66,10 +74,19 @@ pub(crate) async fn get(
     Ok(Json(CardJson { contact: ContactJson::new(person.whole), conversations }))
 }
 
-/// Erases a contact: its conversations on all your numbers, with everything that was written in them, and its names.
+/// Erases a contact: its names and its conversations on all your numbers, with all messages and notes.
 ///
-/// It is gone for whoever asks at once, and out of the table within half an hour. Who writes under the same number later is somebody new.
-#[utoipa::path(delete, path = "/v1/contacts/{id}", tag = "Contacts", operation_id = "deleteContact", params(("id" = String, Path)), responses((status = 202, body = ErasureJson), Refusals), security(("key" = ["manage"])))]
+/// The contact is no longer returned from now on, and its data is deleted within half an hour. A later message from the
+/// same phone number creates a new contact.
+#[utoipa::path(
+    delete,
+    path = "/v1/contacts/{id}",
+    tag = "Contacts",
+    operation_id = "deleteContact",
+    params(("id" = String, Path)),
+    responses((status = 202, body = ErasureJson), Refusals),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn erase(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -93,8 +110,16 @@ fn settled(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// How far an erasure is.
-#[utoipa::path(get, path = "/v1/erasures/{id}", tag = "Contacts", operation_id = "getErasure", params(("id" = String, Path)), responses((status = 200, body = ErasureJson), Refusals), security(("key" = ["read"])))]
+/// Returns the progress of an erasure.
+#[utoipa::path(
+    get,
+    path = "/v1/erasures/{id}",
+    tag = "Contacts",
+    operation_id = "getErasure",
+    params(("id" = String, Path)),
+    responses((status = 200, body = ErasureJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn erasure(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -104,8 +129,16 @@ pub(crate) async fn erasure(
     Ok(Json(ErasureJson::new(&erasure)))
 }
 
-/// The erasures, the latest first; known for three years.
-#[utoipa::path(get, path = "/v1/erasures", tag = "Contacts", operation_id = "listErasures", params(PageQuery), responses((status = 200, body = List<ErasureJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the erasures, latest first. Records are kept for three years.
+#[utoipa::path(
+    get,
+    path = "/v1/erasures",
+    tag = "Contacts",
+    operation_id = "listErasures",
+    params(PageQuery),
+    responses((status = 200, body = List<ErasureJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn erasures(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,

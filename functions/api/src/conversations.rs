@@ -16,30 +16,31 @@ use utoipa::{IntoParams, ToSchema};
 use crate::Deps;
 use crate::json::ConversationJson;
 
-/// Which conversations are listed.
+/// Filters of the list of conversations.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    /// Items of the page.
+    /// Maximum number of items in the page.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u16>,
-    /// The `next_cursor` of the page before, of the same question.
+    /// The `next_cursor` of the previous page, with the same filters.
     cursor: Option<String>,
-    /// Words that the contact's names begin with, or the first or last digits of its number; by name instead of by activity.
+    /// Search text: beginnings of words in the contact's names, or the first or last digits of its number. Results are
+    /// sorted by name instead of by activity.
     search: Option<String>,
-    /// Of this number.
+    /// Only conversations of this number.
     number_id: Option<String>,
-    /// With something unread, or without.
+    /// Only conversations with (`true`) or without (`false`) unread activity.
     unread: Option<bool>,
-    /// `open` or `closed`.
+    /// Only `open` or only `closed` conversations.
     #[param(inline)]
     status: Option<StatusQuery>,
-    /// Assigned to this one; empty: to nobody.
+    /// Only conversations assigned to this assignee; empty: only unassigned ones.
     assigned_to: Option<String>,
-    /// With this label.
+    /// Only conversations with this label.
     label: Option<String>,
-    /// With an open customer service window, or without.
+    /// Only conversations whose customer service window is open (`true`) or closed (`false`).
     window_open: Option<bool>,
 }
 
@@ -50,10 +51,18 @@ pub(crate) enum StatusQuery {
     Closed,
 }
 
-/// The conversations, the latest activity first.
+/// Lists the conversations, latest activity first.
 ///
-/// A page may be shorter than `limit` although there are more.
-#[utoipa::path(get, path = "/v1/conversations", tag = "Conversations", operation_id = "listConversations", params(ListQuery), responses((status = 200, body = List<ConversationJson>), Refusals), security(("key" = ["read"])))]
+/// A page may contain fewer than `limit` items although more pages follow.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations",
+    tag = "Conversations",
+    operation_id = "listConversations",
+    params(ListQuery),
+    responses((status = 200, body = List<ConversationJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -98,8 +107,23 @@ struct PreferenceJson {
     at: Moment,
 }
 
-/// A conversation, with what its contact wants to get.
-#[utoipa::path(get, path = "/v1/conversations/{id}", tag = "Conversations", operation_id = "getConversation", params(("id" = String, Path)), responses((status = 200, body = ConversationDetailJson, headers(("ETag" = String, description = "The revision, for `If-Match`."))), Refusals), security(("key" = ["read"])))]
+/// Returns a conversation, with its contact's marketing preferences.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}",
+    tag = "Conversations",
+    operation_id = "getConversation",
+    params(("id" = String, Path)),
+    responses(
+        (
+            status = 200,
+            body = ConversationDetailJson,
+            headers(("ETag" = String, description = "The revision, to be sent as `If-Match`.")),
+        ),
+        Refusals,
+    ),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -109,7 +133,7 @@ pub(crate) async fn get(
     detail(&deps, conversation).await
 }
 
-/// A conversation with what its contact wants to get.
+/// Returns a conversation with its contact's marketing preferences.
 pub(crate) async fn detail(deps: &Deps, conversation: Conversation) -> Result<Shown, Problem> {
     let number = deps.cached_number(conversation.tenant, conversation.id.number()).await?;
     let number = number.ok_or_else(Problem::not_found)?;

@@ -1,4 +1,5 @@
-//! A template is compared with what Meta has stored of it before anything is accepted (`facts/errors-and-limits.md`, 132xxx).
+//! Checks a template message against Meta's stored definition before the message is accepted (`docs/meta/errors.md`,
+//! 132xxx).
 
 use shared::domain::number::Number;
 use shared::domain::outgoing::{Definition, Template};
@@ -13,24 +14,24 @@ const UNKNOWN: i64 = 132_001;
 /// Meta's "flow is blocked".
 const FLOW_BLOCKED: i64 = 132_068;
 
-/// What is known of a template, with its definition where that was fetched.
+/// Known facts about a template, with its definition if that was fetched.
 pub(crate) struct Known {
     pub(crate) facts: TemplateFacts,
     definition: Option<Definition>,
 }
 
 impl Known {
-    /// Whether what is filled in is what the template asks for. Of one that was not fetched nothing is claimed.
+    /// Checks that the parameters match the template's definition. A template that was not fetched passes.
     pub(crate) fn check(&self, template: &Template) -> Result<(), Problem> {
         let checked = self.definition.as_ref().map_or(Ok(()), |definition| definition.check(template));
         checked.map_err(Problem::from)
     }
 
-    /// Whether a flow that it opens is blocked at Meta.
+    /// Checks that no flow opened by the template is blocked at Meta.
     pub(crate) fn check_flows(&self, standing: &Standing) -> Result<(), Problem> {
         let flows = self.definition.iter().flat_map(Definition::flows);
         let blocked = |flow: &&str| {
-            // Other events of a flow have states of their own.
+            // Other events of a flow have their own state keys.
             let key = format!("{flow}.flow_status_change");
             let is = |state: &shared::domain::account::StoredState| {
                 state.aspect == "flow" && state.key.as_deref() == Some(&key) && state.word == "BLOCKED"
@@ -46,7 +47,7 @@ impl Known {
     }
 }
 
-/// Looks a template up; one that the account does not have is refused, if all of its templates were ever fetched.
+/// Looks up a template. An unknown template is refused only if the account's templates were fetched before.
 pub(crate) async fn look_up(deps: &Deps, number: &Number, template: &Template) -> Result<Known, Problem> {
     let (name, language) = (&template.name, &template.language.code);
     let (facts, record) = deps.table.template_facts(&number.waba, name, language).await?;

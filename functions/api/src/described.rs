@@ -1,4 +1,4 @@
-//! A message as the description shows it: one flat object, where the code has parts that are put together.
+//! Schema of a message for the OpenAPI description: one flat object, which the code assembles from parts.
 
 use serde_json::Value;
 use shared::api::Moment;
@@ -7,19 +7,19 @@ use utoipa::ToSchema;
 
 use crate::json::{AuthorJson, ErrorJson, MessageContextJson, ShownReactionJson, StatusesJson};
 
-/// A message. What it says stands in the field that `type` names.
+/// A message. Its content is in the field named by `type`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `MessageJson` puts together")]
+#[expect(dead_code, reason = "schema of what `MessageJson` assembles")]
 pub(crate) struct Message {
-    /// The wamid of what others wrote; `msg_…` of what was sent through us.
+    /// `msg_…` for messages sent through this API; otherwise Meta's id (wamid).
     id: String,
     conversation_id: String,
     /// `inbound` or `outbound`.
     direction: String,
     /// `customer`, `standby`, `history_customer`; `api`, `business_app`, `other_app`, `history_business`.
     origin: String,
-    /// `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `interactive`, `template`, `reaction`,
-    /// `button`, `order`, `system`, `unsupported`, `media_placeholder`, or what Meta calls it.
+    /// `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `interactive`, `template`,
+    /// `reaction`, `button`, `order`, `system`, `unsupported`, `media_placeholder`, or Meta's name of an unknown type.
     r#type: String,
     text: Option<Text>,
     #[schema(value_type = Option<Object>)]
@@ -50,49 +50,51 @@ pub(crate) struct Message {
     system: Option<Value>,
     #[schema(value_type = Option<Object>)]
     unsupported: Option<Value>,
-    /// What Meta sent, of a type that this version does not know.
+    /// Meta's JSON of a message whose type this version does not know.
     #[schema(value_type = Option<Value>)]
     unknown: Option<Value>,
-    /// Who wrote it, in a group.
+    /// Author of the message, in a group.
     author: Option<AuthorJson>,
     context: Option<MessageContextJson>,
-    /// The advertisement or post it came from, as Meta says it.
+    /// Advertisement or post that led to the message, as reported by Meta.
     #[schema(value_type = Option<Value>)]
     referral: Option<Value>,
     timestamp: Moment,
-    /// `received`, `queued`, `in_flight`, `accepted`, `sent`, `delivered`, `read`, `played`, `failed`, `unknown`, `review`,
-    /// `expired`, `cancelled`; of past messages also `pending` and `error`.
+    /// `received`, `queued`, `in_flight`, `accepted`, `sent`, `delivered`, `read`, `played`, `failed`, `unknown`,
+    /// `review`, `expired`, `cancelled`; for messages from a phone's history also `pending` and `error`.
     status: String,
     edited_at: Option<Moment>,
     revoked_at: Option<Moment>,
     #[schema(required = false)]
     reactions: Vec<ShownReactionJson>,
-    /// Of what was sent through us: Meta's id.
+    /// Meta's id. Only for messages sent through this API.
     wamid: Option<String>,
-    /// Of what was sent through us.
+    /// Number of attempts to send. Only for messages sent through this API.
     #[schema(required = false)]
     attempts: u32,
-    /// Of what was sent through us: when it was last tried. Earlier times are not kept.
+    /// Time of the last attempt; earlier times are not stored. Only for messages sent through this API.
     last_attempt_at: Option<Moment>,
-    /// Of what was sent through us, how it is known what became of it: `status` (Meta reported), `wamid` (Meta named its id), `refusal`
-    /// (Meta refused it), `person` (somebody settled a doubt), or null: it is not known, or it was never tried.
+    /// Evidence for the outcome: `status` (Meta reported a status), `wamid` (Meta returned its id), `refusal` (Meta
+    /// refused it), `person` (a person settled an unknown outcome). Null: outcome unknown, or never attempted. Only for
+    /// messages sent through this API.
     evidence: Option<String>,
-    /// Of a single message that was sent through us: until when it may be sent.
+    /// Time after which it is no longer sent. Only for single messages sent through this API.
     #[schema(required = false)]
     send_before: Moment,
-    /// Of a single message that was sent through us: `hold`, `resend_once`, `fail`.
+    /// `hold`, `resend_once` or `fail`: action when the outcome is unknown. Only for single messages sent through this
+    /// API.
     #[schema(required = false)]
     on_unknown: String,
-    /// Of what was sent through us: when each step was first reported.
+    /// Time at which each status was first reported. Only for messages sent through this API.
     #[schema(required = false)]
     statuses: StatusesJson,
     error: Option<ErrorJson>,
-    /// The template that was sent instead.
+    /// Name of the fallback template that was sent instead.
     sent_instead: Option<String>,
-    /// Meta assesses the template: silence is normal.
+    /// Meta is assessing the template's quality. A missing status is normal meanwhile.
     #[schema(required = false)]
     held_for_quality: bool,
-    /// The price facts, as Meta says them.
+    /// Pricing facts, as reported by Meta.
     #[schema(value_type = Option<Value>)]
     pricing: Option<Value>,
 }

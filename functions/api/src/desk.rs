@@ -1,4 +1,4 @@
-//! What people do with a conversation: assign, close, label, read, remember.
+//! People's work on a conversation: assign, close, label, write notes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use utoipa::ToSchema;
 use crate::Deps;
 use crate::conversations::{self, ConversationDetailJson, Shown, StatusQuery};
 
-/// What is to change; what is left out stays.
+/// Changes to a conversation. Omitted fields stay unchanged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConversationChange {
     #[schema(inline)]
     status: Option<StatusQuery>,
-    /// Whom it is assigned to, in your own words; null: nobody.
+    /// Assignee, as free text; null: unassigned.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 100)]
     assigned_to: Option<Option<String>>,
-    /// All its labels.
+    /// Complete list of labels; replaces the existing ones.
     #[schema(max_items = 20)]
     labels: Option<BTreeSet<String>>,
 }
@@ -35,9 +35,9 @@ pub(crate) struct ConversationChange {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoteRequest {
-    /// What is to be remembered; the customer never sees it.
+    /// Text of the note. The customer never sees it.
     text: String,
-    /// Who writes it, in your own words.
+    /// Author of the note, as free text.
     author: Option<String>,
 }
 
@@ -62,10 +62,24 @@ impl NoteJson {
     }
 }
 
-/// Closes or reopens a conversation, assigns it, labels it.
+/// Closes, reopens, assigns or labels a conversation.
 ///
-/// A closed conversation is open again when the customer writes. Where two people may do this, send the `ETag` that was read as `If-Match`.
-#[utoipa::path(patch, path = "/v1/conversations/{id}", tag = "Conversations", operation_id = "changeConversation", params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The ETag that was read.")), request_body = ConversationChange, responses((status = 200, body = ConversationDetailJson), (status = 412, body = Problem, description = "`changed_meanwhile`"), Refusals), security(("key" = ["send"])))]
+/// A closed conversation reopens when the customer writes. If several people may change it, send the `ETag` of the last
+/// read as `If-Match`.
+#[utoipa::path(
+    patch,
+    path = "/v1/conversations/{id}",
+    tag = "Conversations",
+    operation_id = "changeConversation",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` of the last read.")),
+    request_body = ConversationChange,
+    responses(
+        (status = 200, body = ConversationDetailJson),
+        (status = 412, body = Problem, description = "`changed_meanwhile`"),
+        Refusals,
+    ),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn change(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -87,7 +101,7 @@ pub(crate) async fn change(
     }
     if let Some(labels) = request.labels {
         if labels.len() > LABELS_MAX {
-            return Err(Problem::invalid("labels", &format!("must be at most {LABELS_MAX}")));
+            return Err(Problem::invalid("labels", &format!("must contain at most {LABELS_MAX} labels")));
         }
         desk.labels = labels.into_iter().map(|label| named("labels", label, LABEL_MAX)).collect::<Result<_, _>>()?;
     }
@@ -99,8 +113,17 @@ pub(crate) async fn change(
     conversations::detail(&deps, Conversation { desk, ..conversation }).await
 }
 
-/// Writes a note that only your people see.
-#[utoipa::path(post, path = "/v1/conversations/{id}/notes", tag = "Conversations", operation_id = "createNote", params(("id" = String, Path)), request_body = NoteRequest, responses((status = 201, body = NoteJson), Refusals), security(("key" = ["send"])))]
+/// Adds an internal note, invisible to the customer.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{id}/notes",
+    tag = "Conversations",
+    operation_id = "createNote",
+    params(("id" = String, Path)),
+    request_body = NoteRequest,
+    responses((status = 201, body = NoteJson), Refusals),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn create_note(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -117,8 +140,16 @@ pub(crate) async fn create_note(
     Ok((StatusCode::CREATED, Json(NoteJson::new(note))))
 }
 
-/// The notes about a conversation, the latest first; 200 at most.
-#[utoipa::path(get, path = "/v1/conversations/{id}/notes", tag = "Conversations", operation_id = "listNotes", params(("id" = String, Path)), responses((status = 200, body = List<NoteJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the notes of a conversation, latest first, at most 200.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}/notes",
+    tag = "Conversations",
+    operation_id = "listNotes",
+    params(("id" = String, Path)),
+    responses((status = 200, body = List<NoteJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn notes(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -129,8 +160,16 @@ pub(crate) async fn notes(
     Ok(Json(List { data: notes.into_iter().map(NoteJson::new).collect(), next_cursor: None }))
 }
 
-/// Removes a note.
-#[utoipa::path(delete, path = "/v1/conversations/{id}/notes/{note}", tag = "Conversations", operation_id = "deleteNote", params(("id" = String, Path), ("note" = String, Path)), responses((status = 204), Refusals), security(("key" = ["send"])))]
+/// Deletes a note.
+#[utoipa::path(
+    delete,
+    path = "/v1/conversations/{id}/notes/{note}",
+    tag = "Conversations",
+    operation_id = "deleteNote",
+    params(("id" = String, Path), ("note" = String, Path)),
+    responses((status = 204), Refusals),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn delete_note(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,

@@ -1,16 +1,17 @@
-//! `/openapi.json` and `/docs`: the description of the API, for programs and for people. They need no key and tell nothing
-//! of anybody.
+//! `/openapi.json` and `/docs`: description of the API, for programs and for people. Both need no key and contain no
+//! tenant's data.
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// Written from the code; a test compares.
+/// Generated from the code; a test compares the two.
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
 const PAGE: &str = include_str!("docs.html");
-/// The page runs its own script and asks its own origin.
-const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Content security policy: the page runs its inline script and fetches only from its own origin.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+    connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()

@@ -1,4 +1,4 @@
-//! `PUT` and `DELETE /v1/numbers/{id}/fallback-template`: what is sent instead of a free-form message that comes too late.
+//! `PUT` and `DELETE /v1/numbers/{id}/fallback-template`: the template to send when a free-form message is too late.
 
 use std::sync::Arc;
 
@@ -15,8 +15,17 @@ use crate::Deps;
 use crate::defined::look_up;
 use crate::send::files;
 
-/// Sets what is sent instead of a free-form message that comes too late.
-#[utoipa::path(put, path = "/v1/numbers/{id}/fallback-template", tag = "Numbers", operation_id = "putFallbackTemplate", params(("id" = String, Path)), request_body = Template, responses((status = 204), Refusals), security(("key" = ["manage"])))]
+/// Sets the template to send in place of a free-form message once the customer service window has closed.
+#[utoipa::path(
+    put,
+    path = "/v1/numbers/{id}/fallback-template",
+    tag = "Numbers",
+    operation_id = "putFallbackTemplate",
+    params(("id" = String, Path)),
+    request_body = Template,
+    responses((status = 204), Refusals),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn put(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -24,7 +33,7 @@ pub(crate) async fn put(
     Said(request): Said<Value>,
 ) -> Result<StatusCode, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    // The whole body is the template.
+    // The whole body is the template, so field names have no `template.` prefix.
     let template = template(&deps, &number, request).await.map_err(|problem| problem.without_parent("template"))?;
     deps.table.put_fallback(&number, Some(&template)).await?;
     deps.numbers.forget(&number.id);
@@ -40,8 +49,16 @@ async fn template(deps: &Deps, number: &Number, request: Value) -> Result<Templa
     Ok(template)
 }
 
-/// Nothing is sent any more instead of a message that comes too late.
-#[utoipa::path(delete, path = "/v1/numbers/{id}/fallback-template", tag = "Numbers", operation_id = "deleteFallbackTemplate", params(("id" = String, Path)), responses((status = 204), Refusals), security(("key" = ["manage"])))]
+/// Removes the fallback template.
+#[utoipa::path(
+    delete,
+    path = "/v1/numbers/{id}/fallback-template",
+    tag = "Numbers",
+    operation_id = "deleteFallbackTemplate",
+    params(("id" = String, Path)),
+    responses((status = 204), Refusals),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn delete(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,

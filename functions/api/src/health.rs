@@ -1,4 +1,4 @@
-//! `GET /v1/numbers/{id}/health`: each hop from the Meta app's settings to the last message stored, and the one that is broken.
+//! `GET /v1/numbers/{id}/health`: one check per stage, from the Meta app's settings to the last stored message.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::Deps;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct HealthJson {
     health: &'static str,
-    /// The first hop that is broken: what comes after it may be broken because of it.
+    /// First failed check; it may be the cause of later failures.
     broken: Option<&'static str>,
     looked_at: Option<Moment>,
     hops: Vec<HopJson>,
@@ -49,8 +49,16 @@ impl HealthJson {
     }
 }
 
-/// Each hop from the Meta app's settings to the last message stored.
-#[utoipa::path(get, path = "/v1/numbers/{id}/health", tag = "Numbers", operation_id = "getHealth", params(("id" = String, Path)), responses((status = 200, body = HealthJson), Refusals), security(("key" = ["read"])))]
+/// Returns one check per stage, from the Meta app's settings to the last stored message.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/health",
+    tag = "Numbers",
+    operation_id = "getHealth",
+    params(("id" = String, Path)),
+    responses((status = 200, body = HealthJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -61,10 +69,18 @@ pub(crate) async fn get(
     Ok(Json(HealthJson::new(health)))
 }
 
-/// Has Meta asked again: within five minutes instead of within a day.
+/// Requests new checks at Meta, which run within five minutes instead of within a day.
 ///
-/// This function itself may open no token.
-#[utoipa::path(post, path = "/v1/numbers/{id}/health", tag = "Numbers", operation_id = "lookAtHealth", params(("id" = String, Path)), responses((status = 202, body = HealthJson), Refusals), security(("key" = ["manage"])))]
+/// The response shows the previous results: another function holds the access token and runs the checks.
+#[utoipa::path(
+    post,
+    path = "/v1/numbers/{id}/health",
+    tag = "Numbers",
+    operation_id = "lookAtHealth",
+    params(("id" = String, Path)),
+    responses((status = 202, body = HealthJson), Refusals),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn look(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,

@@ -1,4 +1,4 @@
-//! The API's own wire format: separate structs, so that a change inside never changes a promise outside.
+//! Wire format of the API. Separate structs keep internal changes out of the public contract.
 
 use std::collections::BTreeSet;
 
@@ -30,14 +30,14 @@ pub(crate) struct ConversationJson {
     free_entry_point: EntryPointJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_call_at: Option<Moment>,
-    /// The customer wrote or called after somebody last read it.
+    /// The customer has written or called since the conversation was last marked as read.
     unread: bool,
-    /// `open`, or `closed` until the customer writes again.
+    /// `open` or `closed`; reopens when the customer writes.
     status: &'static str,
-    /// In your own words; null: to nobody.
+    /// Assignee, as free text; null: unassigned.
     assigned_to: Option<String>,
     labels: BTreeSet<String>,
-    /// Counts the changes of status, assignment and labels: what `If-Match` is about.
+    /// Number of changes to status, assignment and labels; the value for `If-Match`.
     revision: u64,
 }
 
@@ -69,8 +69,8 @@ struct WindowJson {
     closes_at: Option<Moment>,
 }
 
-/// What is known of a free entry point: when the customer last came from an advertisement, and until when Meta said
-/// that it is open.
+/// Free entry point: time of the customer's last arrival from an advertisement, and end of the free period as reported
+/// by Meta.
 #[derive(Serialize, ToSchema)]
 struct EntryPointJson {
     last_referral_at: Option<Moment>,
@@ -104,7 +104,7 @@ impl ConversationJson {
 }
 
 impl ContactJson {
-    /// The contact of a conversation.
+    /// Returns the contact of a conversation.
     pub(crate) fn new(conversation: Conversation) -> Self {
         Self {
             id: conversation.id.contact().to_string(),
@@ -151,7 +151,7 @@ pub(crate) struct MessageJson {
     pub(crate) outbound: Option<OutboundJson>,
 }
 
-/// What a message says: as it was written to us, or as we were asked to send it.
+/// Content of a message: received content, or outgoing content as requested.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum SaidJson {
@@ -196,7 +196,7 @@ pub(crate) struct OutboundJson {
     attempts: u32,
     last_attempt_at: Option<Moment>,
     evidence: Option<&'static str>,
-    /// Of a single message only: until when it may be sent, and what happens when nobody knows whether it was.
+    /// Set for single messages only, as is `on_unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     send_before: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -226,12 +226,12 @@ pub(crate) struct ErrorJson {
     title: String,
     details: Option<String>,
     remedy: Option<String>,
-    /// Meta's id of the failed call (`fbtrace_id`): its support asks for it.
+    /// Meta's id of the failed call (`fbtrace_id`), for Meta's support.
     trace: Option<String>,
 }
 
 impl MessageJson {
-    /// One that was sent through us, with what its caller asked for.
+    /// Returns a message sent through this API, with the caller's sending options.
     pub(crate) fn of_ours(message: StoredMessage, intent: &Intent) -> Self {
         let mut shown = Self::new(message);
         if let Some(outbound) = &mut shown.outbound {
@@ -325,8 +325,9 @@ impl OutboundJson {
     }
 }
 
-/// What to do about a message that may or may not have been sent.
-const DOUBT: &str = "Wait for its status, which settles it. What happens without one is its `on_unknown`; after a day a person decides.";
+/// Remedy for a message whose outcome is unknown.
+const DOUBT: &str = "Wait: a later status from Meta settles the outcome. \
+    Without one, `on_unknown` applies; after a day a person decides.";
 
 impl ErrorJson {
     fn new(error: ProviderError, in_doubt: bool) -> Self {
@@ -342,7 +343,7 @@ impl ErrorJson {
     }
 }
 
-/// What `POST /v1/messages` answers.
+/// Response of `POST /v1/messages`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AcceptedJson {
     pub(crate) id: String,

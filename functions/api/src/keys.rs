@@ -1,4 +1,4 @@
-//! `/v1/tenants`, `/v1/keys`, `/v1/audit`: who may do what, and who changed that.
+//! `/v1/tenants`, `/v1/keys`, `/v1/audit`: tenants, API keys and the audit log.
 
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ pub(crate) struct TenantRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyRequest {
     name: Option<String>,
-    /// Some of `read`, `send`, `manage`.
+    /// One or more of `read`, `send`, `manage`.
     scopes: Vec<String>,
-    /// Days from now; without it until it is revoked.
+    /// Lifetime in days; without it, the key never expires.
     #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<i64>,
-    /// Averaged over ten seconds; more than 100 only an operator may give.
+    /// Rate limit, averaged over ten seconds. Only an operator may set more than 100.
     #[schema(minimum = 1, maximum = 1000, default = 100)]
     requests_per_second: Option<u32>,
-    /// For operators: whose key it is.
+    /// The key's tenant. Required for operators, not allowed for tenants.
     tenant_id: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct TenantJson {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyJson {
     id: String,
-    /// The whole key: shown when it is made, and never again.
+    /// The complete key. Returned only when the key is created.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     name: Option<String>,
@@ -62,7 +62,7 @@ pub(crate) struct KeyJson {
     expires_at: Option<Moment>,
     revoked_at: Option<Moment>,
     requests_per_second: u32,
-    /// Within a few seconds.
+    /// Time of the last use, accurate to a few seconds.
     last_used_at: Option<Moment>,
 }
 
@@ -101,8 +101,16 @@ impl KeyJson {
     }
 }
 
-/// Makes a tenant.
-#[utoipa::path(post, path = "/v1/tenants", tag = "Tenants and keys", operation_id = "createTenant", request_body = TenantRequest, responses((status = 201, body = TenantJson), Refusals), security(("key" = ["operator"])))]
+/// Creates a tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/tenants",
+    tag = "Tenants and keys",
+    operation_id = "createTenant",
+    request_body = TenantRequest,
+    responses((status = 201, body = TenantJson), Refusals),
+    security(("key" = ["operator"])),
+)]
 pub(crate) async fn create_tenant(
     State(deps): State<Arc<Deps>>,
     Operator { key }: Operator,
@@ -117,8 +125,16 @@ pub(crate) async fn create_tenant(
     Ok((StatusCode::CREATED, Json(TenantJson::new(tenant))))
 }
 
-/// All tenants, the latest first.
-#[utoipa::path(get, path = "/v1/tenants", tag = "Tenants and keys", operation_id = "listTenants", params(PageQuery), responses((status = 200, body = List<TenantJson>), Refusals), security(("key" = ["operator"])))]
+/// Lists all tenants, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants",
+    tag = "Tenants and keys",
+    operation_id = "listTenants",
+    params(PageQuery),
+    responses((status = 200, body = List<TenantJson>), Refusals),
+    security(("key" = ["operator"])),
+)]
 pub(crate) async fn tenants(
     State(deps): State<Arc<Deps>>,
     _: Operator,
@@ -129,8 +145,16 @@ pub(crate) async fn tenants(
     Ok(Json(List { data: page.items.into_iter().map(TenantJson::new).collect(), next_cursor: page.next }))
 }
 
-/// A tenant.
-#[utoipa::path(get, path = "/v1/tenants/{id}", tag = "Tenants and keys", operation_id = "getTenant", params(("id" = String, Path)), responses((status = 200, body = TenantJson), Refusals), security(("key" = ["operator"])))]
+/// Returns a tenant.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants/{id}",
+    tag = "Tenants and keys",
+    operation_id = "getTenant",
+    params(("id" = String, Path)),
+    responses((status = 200, body = TenantJson), Refusals),
+    security(("key" = ["operator"])),
+)]
 pub(crate) async fn tenant(
     State(deps): State<Arc<Deps>>,
     _: Operator,
@@ -140,10 +164,18 @@ pub(crate) async fn tenant(
     Ok(Json(TenantJson::new(known.ok_or_else(Problem::not_found)?)))
 }
 
-/// Makes a key, which is shown this once.
+/// Creates an API key. Only this response contains the complete key.
 ///
-/// A tenant makes keys for its own programs, an operator for any tenant.
-#[utoipa::path(post, path = "/v1/keys", tag = "Tenants and keys", operation_id = "createKey", request_body = KeyRequest, responses((status = 201, body = KeyJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// A tenant creates keys for itself, an operator for any tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/keys",
+    tag = "Tenants and keys",
+    operation_id = "createKey",
+    request_body = KeyRequest,
+    responses((status = 201, body = KeyJson), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant: own, key: maker, .. }: TenantOrOperator<Manage>,
@@ -152,15 +184,15 @@ pub(crate) async fn create(
     let tenant = match (own, request.tenant_id) {
         (Some(tenant), None) => tenant,
         (None, Some(id)) => {
-            let id = TenantId::parse(&id).map_err(|_| Problem::invalid("tenant_id", "must be a tenant's id"))?;
+            let id = TenantId::parse(&id).map_err(|_| Problem::invalid("tenant_id", "must be a tenant id"))?;
             let known = deps.table.tenant(id).await?;
             let open = known.filter(|known| known.closing_at.is_none());
-            open.ok_or_else(|| Problem::invalid("tenant_id", "must be a tenant that is not leaving"))?.id
+            open.ok_or_else(|| Problem::invalid("tenant_id", "must be a tenant that is not being offboarded"))?.id
         }
         (Some(_), Some(_)) => {
-            return Err(Problem::invalid("tenant_id", "is for operators: a key is made for its maker's tenant"));
+            return Err(Problem::invalid("tenant_id", "is only for operators: a tenant creates keys for itself"));
         }
-        (None, None) => return Err(Problem::invalid("tenant_id", "is required of an operator")),
+        (None, None) => return Err(Problem::invalid("tenant_id", "is required for operators")),
     };
     let scopes = scopes(&request.scopes)?;
     let name = request.name.map(|name| named("name", name, NAME_MAX)).transpose()?;
@@ -168,7 +200,7 @@ pub(crate) async fn create(
     let expires_at = expiry(request.expires_in_days, now)?;
     let rate = request.requests_per_second.unwrap_or(KEY_RATE_DEFAULT);
     if !(1..=KEY_RATE_MAX).contains(&rate) || (rate > KEY_RATE_DEFAULT && own.is_some()) {
-        let rule = format!("must be 1 to {KEY_RATE_DEFAULT}, of an operator 1 to {KEY_RATE_MAX}");
+        let rule = format!("must be 1 to {KEY_RATE_DEFAULT} (for operators 1 to {KEY_RATE_MAX})");
         return Err(Problem::invalid("requests_per_second", &rule));
     }
     let key = ApiKey::generate(now)?;
@@ -193,8 +225,16 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(KeyJson::new(record, Some(shown)))))
 }
 
-/// The keys, the latest first.
-#[utoipa::path(get, path = "/v1/keys", tag = "Tenants and keys", operation_id = "listKeys", params(PageQuery), responses((status = 200, body = List<KeyJson>), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// Lists the API keys, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/keys",
+    tag = "Tenants and keys",
+    operation_id = "listKeys",
+    params(PageQuery),
+    responses((status = 200, body = List<KeyJson>), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
@@ -206,15 +246,23 @@ pub(crate) async fn list(
     Ok(Json(List { data: ours.map(|key| KeyJson::new(key, None)).collect(), next_cursor: page.next }))
 }
 
-/// Takes a key back: it is refused within a minute.
-#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "Tenants and keys", operation_id = "revokeKey", params(("id" = String, Path)), responses((status = 204), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// Revokes an API key. It is refused within one minute.
+#[utoipa::path(
+    delete,
+    path = "/v1/keys/{id}",
+    tag = "Tenants and keys",
+    operation_id = "revokeKey",
+    params(("id" = String, Path)),
+    responses((status = 204), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn revoke(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
     Id(id): Id<String>,
 ) -> Result<StatusCode, Problem> {
     let known = deps.table.api_key(&id).await?;
-    // An operator takes back any key.
+    // An operator may revoke any key.
     let known = known.filter(|key| tenant.is_none() || key.tenant == tenant).ok_or_else(Problem::not_found)?;
     deps.table.revoke_api_key(&known.id, deps.clock.now()).await?;
     deps.access.forget(&known.id);
@@ -222,8 +270,16 @@ pub(crate) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who changed what, the latest first. Kept for 400 days.
-#[utoipa::path(get, path = "/v1/audit", tag = "Tenants and keys", operation_id = "listAudit", params(PageQuery), responses((status = 200, body = List<AuditJson>), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// Lists the audit log of changes, latest first. Entries are kept for 400 days.
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    tag = "Tenants and keys",
+    operation_id = "listAudit",
+    params(PageQuery),
+    responses((status = 200, body = List<AuditJson>), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn audit(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
@@ -241,7 +297,7 @@ pub(crate) async fn audit(
 }
 
 fn scopes(words: &[String]) -> Result<Vec<Scope>, Problem> {
-    let rule = || Problem::invalid("scopes", "must be some of read, send, manage, each once");
+    let rule = || Problem::invalid("scopes", "must be one or more of read, send, manage, without repetition");
     let scope = |word: &String| Scope::from_word(word).filter(|scope| *scope != Scope::Operator).ok_or_else(rule);
     let mut scopes = words.iter().map(scope).collect::<Result<Vec<_>, _>>()?;
     scopes.sort_unstable();

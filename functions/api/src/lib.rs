@@ -1,7 +1,7 @@
-//! Our JSON API. The tenant comes from the API key and from nowhere else; what belongs to another tenant is answered as
-//! if it did not exist.
+//! JSON API. The tenant is derived from the API key alone. Resources of other tenants are answered as if they did not
+//! exist.
 //!
-//! What there is: [`routes`], and described `docs/openapi.json`.
+//! [`routes`] lists the routes; `docs/openapi.json` describes them.
 
 mod alerts;
 mod broadcast;
@@ -56,10 +56,10 @@ use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
-/// How late a ban or a lost token is seen when a message is accepted: the worker asks again.
+/// Longest delay before accepting a message notices a ban or a lost token. `send-message` checks again before it sends.
 const STANDING_CACHE_FOR: SignedDuration = SignedDuration::from_secs(15);
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
@@ -68,15 +68,15 @@ pub struct Config {
     pub key_id: String,
     /// The outbound queue.
     pub outbound_queue_url: String,
-    /// The inbound queue: replays are walked there.
+    /// The inbound queue, which also carries replays.
     pub inbound_queue_url: String,
-    /// The release queue: a bulk lane that was empty is told that it is not.
+    /// The release queue, notified when an empty bulk lane receives work.
     pub release_queue_url: String,
     /// The onboarding queue.
     pub onboarding_queue_url: String,
-    /// The bucket: files to send, recipients of broadcasts.
+    /// The bucket with files to send and recipients of broadcasts.
     pub bucket: String,
-    /// Version of Graph that the signup popup is to use, such as `v25.0`.
+    /// Graph API version for the signup popup, such as `v25.0`.
     pub graph_version: String,
 }
 
@@ -85,7 +85,7 @@ impl Config {
     /// `ONBOARDING_QUEUE_URL` and `BUCKET_NAME`, and optionally `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -100,7 +100,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and caches of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -119,7 +119,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         let table = Table::new(aws.dynamodb(), config.table.clone());
@@ -148,7 +148,7 @@ impl Guarded for Deps {
     }
 }
 
-/// The routes of this function.
+/// Returns the router of this function.
 pub fn router(deps: Deps) -> Router {
     let deps = Arc::new(deps);
     routes::routes()
@@ -156,7 +156,7 @@ pub fn router(deps: Deps) -> Router {
         .merge(docs::routes())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This resource has no such method.")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not supported here.")
         })
         .layer(DefaultBodyLimit::max(UPLOAD_MAX))
         .with_state(deps)

@@ -1,4 +1,4 @@
-//! `POST /v1/media`: a file to send. Its type is told by its bytes; Meta gets it when it is first sent.
+//! `/v1/media`: files to send. The type is detected from the bytes. Meta receives the file when it is first sent.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::Deps;
 
-/// Meta's "media could not be had".
+/// Meta's error code for media that cannot be used.
 const MEDIA: i64 = 131_053;
 
 #[derive(Serialize, ToSchema)]
@@ -25,7 +25,7 @@ pub(crate) struct FileJson {
     kind: &'static str,
     file_size: i64,
     created_at: Moment,
-    /// Good for five minutes, without a key, for whoever has it.
+    /// Link for downloading the file. It is valid for five minutes and needs no API key.
     download_url: String,
     download_url_expires_at: Moment,
 }
@@ -45,8 +45,20 @@ impl FileJson {
     }
 }
 
-/// Stores a file to send, up to 4.4 MB; its type is told by its bytes.
-#[utoipa::path(post, path = "/v1/media", tag = "Media", operation_id = "uploadMedia", request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file."), responses((status = 201, body = FileJson), Refusals), security(("key" = ["send"])))]
+/// Stores a file to send, up to 4.4 MB. Its type is detected from its content.
+#[utoipa::path(
+    post,
+    path = "/v1/media",
+    tag = "Media",
+    operation_id = "uploadMedia",
+    request_body(
+        content = Vec<u8>,
+        content_type = "application/octet-stream",
+        description = "The content of the file.",
+    ),
+    responses((status = 201, body = FileJson), Refusals),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn upload(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Send>,
@@ -67,21 +79,29 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, Json(FileJson::new(&deps, &media).await?)))
 }
 
-/// A caller who says what the file is must be right: a film named as a picture is a mistake somewhere.
+/// Checks the declared `Content-Type`: a mismatch with the file points to a mistake of the caller.
 fn declared(headers: &HeaderMap, found: MediaType) -> Result<(), Problem> {
     const ANYTHING: [&str; 2] = ["application/octet-stream", ""];
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let said = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    // The same container is called audio and video, and curl calls every body a form.
+    // MP4 is both an audio and a video type, and curl declares every body as a form by default.
     let alike = said == found.mime() || said.ends_with("/mp4") && found.mime().ends_with("/mp4");
     if alike || ANYTHING.contains(&said.as_str()) || said == "application/x-www-form-urlencoded" {
         return Ok(());
     }
-    Err(Problem::violates("Content-Type", &format!("must be what the file is: {}", found.mime()), MEDIA))
+    Err(Problem::violates("Content-Type", &format!("must match the content of the file: {}", found.mime()), MEDIA))
 }
 
-/// A file to send, with a link to download it.
-#[utoipa::path(get, path = "/v1/media/{id}", tag = "Media", operation_id = "getMedia", params(("id" = String, Path)), responses((status = 200, body = FileJson), Refusals), security(("key" = ["read"])))]
+/// Returns a file to send, with a download link.
+#[utoipa::path(
+    get,
+    path = "/v1/media/{id}",
+    tag = "Media",
+    operation_id = "getMedia",
+    params(("id" = String, Path)),
+    responses((status = 200, body = FileJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,

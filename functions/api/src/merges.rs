@@ -33,8 +33,16 @@ impl MergeJson {
     }
 }
 
-/// Contacts that turned out to be one person.
-#[utoipa::path(get, path = "/v1/merges", tag = "Contacts", operation_id = "listMerges", params(PageQuery), responses((status = 200, body = List<MergeJson>), Refusals), security(("key" = ["read"])))]
+/// Lists merges of contacts that were found to be the same person.
+#[utoipa::path(
+    get,
+    path = "/v1/merges",
+    tag = "Contacts",
+    operation_id = "listMerges",
+    params(PageQuery),
+    responses((status = 200, body = List<MergeJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -45,8 +53,16 @@ pub(crate) async fn list(
     Ok(Json(List { data: page.items.into_iter().map(MergeJson::new).collect(), next_cursor: page.next }))
 }
 
-/// Takes a merge back, for good.
-#[utoipa::path(post, path = "/v1/merges/{one}/{other}/undo", tag = "Contacts", operation_id = "undoMerge", params(("one" = String, Path), ("other" = String, Path)), responses((status = 204), Refusals), security(("key" = ["manage"])))]
+/// Undoes a merge permanently.
+#[utoipa::path(
+    post,
+    path = "/v1/merges/{one}/{other}/undo",
+    tag = "Contacts",
+    operation_id = "undoMerge",
+    params(("one" = String, Path), ("other" = String, Path)),
+    responses((status = 204), Refusals),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn undo(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,

@@ -1,4 +1,4 @@
-//! One message: read, and of what was sent through us taken back, or settled by a person.
+//! One message: read it, cancel it, or settle its unknown outcome.
 
 use std::sync::Arc;
 
@@ -17,8 +17,16 @@ use crate::Deps;
 use crate::described::Message;
 use crate::json::MessageJson;
 
-/// One message: of what was sent through us with its attempts, its statuses and what proves them.
-#[utoipa::path(get, path = "/v1/conversations/{id}/messages/{message}", tag = "Conversations", operation_id = "getMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = Message), Refusals), security(("key" = ["read"])))]
+/// Returns one message.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}/messages/{message}",
+    tag = "Conversations",
+    operation_id = "getMessage",
+    params(("id" = String, Path), ("message" = String, Path)),
+    responses((status = 200, body = Message), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -34,8 +42,16 @@ pub(crate) async fn get(
     }
 }
 
-/// Takes a message back that nobody has tried yet.
-#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/cancel", tag = "Messages", operation_id = "cancelMessage", params(("id" = String, Path), ("message" = String, Path)), responses((status = 200, body = Message), (status = 409, body = Problem, description = "`not_queued`"), Refusals), security(("key" = ["send"])))]
+/// Cancels a message that has not been attempted yet.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{id}/messages/{message}/cancel",
+    tag = "Messages",
+    operation_id = "cancelMessage",
+    params(("id" = String, Path), ("message" = String, Path)),
+    responses((status = 200, body = Message), (status = 409, body = Problem, description = "`not_queued`"), Refusals),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -44,8 +60,8 @@ pub(crate) async fn cancel(
     let (intent, facts) = find(&deps, tenant, &conversation, id).await?;
     let ended = deps.table.end(&conversation, id, &Ending::Cancelled, deps.clock.now()).await?;
     if !ended && facts.state != SendState::Cancelled {
-        let title = "The message is not waiting any more.";
-        return Err(Problem::conflict("not_queued", title).remedy("Read the message for its state."));
+        let title = "The message is no longer waiting to be sent.";
+        return Err(Problem::conflict("not_queued", title).remedy("Read the message to see its state."));
     }
     deps.access.note(Some(tenant), &key, "message.cancelled", &id.to_string()).await?;
     deps.metrics.count("cancelled", "api", 1);
@@ -59,8 +75,17 @@ pub(crate) struct Settlement {
     outcome: String,
 }
 
-/// Settles a doubt in words of a person, who looked at the customer's phone or asked.
-#[utoipa::path(post, path = "/v1/conversations/{id}/messages/{message}/settle", tag = "Messages", operation_id = "settleMessage", params(("id" = String, Path), ("message" = String, Path)), request_body = Settlement, responses((status = 200, body = Message), (status = 409, body = Problem, description = "`not_in_doubt`"), Refusals), security(("key" = ["send"])))]
+/// Records a person's finding about a message whose outcome is unknown.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{id}/messages/{message}/settle",
+    tag = "Messages",
+    operation_id = "settleMessage",
+    params(("id" = String, Path), ("message" = String, Path)),
+    request_body = Settlement,
+    responses((status = 200, body = Message), (status = 409, body = Problem, description = "`not_in_doubt`"), Refusals),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn settle(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
@@ -74,15 +99,15 @@ pub(crate) async fn settle(
         _ => return Err(Problem::invalid("outcome", "must be sent or not_sent")),
     };
     if !deps.table.end(&conversation, id, &ending, deps.clock.now()).await? {
-        let title = "The message is not in doubt.";
-        return Err(Problem::conflict("not_in_doubt", title).remedy("Read the message for its state."));
+        let title = "The outcome of this message is known.";
+        return Err(Problem::conflict("not_in_doubt", title).remedy("Read the message to see its state."));
     }
     deps.access.note(Some(tenant), &key, "message.settled", &id.to_string()).await?;
     deps.metrics.count("unknown_resolved", "person", 1);
     shown(&deps, &intent).await
 }
 
-/// A message of ours; what is another tenant's is as if it did not exist.
+/// Returns a message sent through this API. Another tenant's message is answered as if it did not exist.
 async fn find(
     deps: &Deps,
     tenant: TenantId,

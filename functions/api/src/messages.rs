@@ -1,4 +1,4 @@
-//! `GET /v1/conversations/{id}/messages`.
+//! `GET /v1/conversations/{id}/messages`, and the export of a conversation.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use crate::json::MessageJson;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MessagesQuery {
-    /// Items of the page.
+    /// Maximum number of items in the page.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u16>,
-    /// The `next_cursor` of the page before; with the other `order` it leads back from there.
+    /// The `next_cursor` of the previous page. With the opposite `order`, the pages go back from that point.
     cursor: Option<String>,
-    /// Which come first.
+    /// `newest` (default) or `oldest` messages first.
     #[param(inline)]
     order: Option<OrderQuery>,
 }
@@ -38,8 +38,16 @@ enum OrderQuery {
     Oldest,
 }
 
-/// The messages of a conversation, the newest first unless asked otherwise.
-#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Conversations", operation_id = "listMessages", params(("id" = String, Path), MessagesQuery), responses((status = 200, body = List<Message>), Refusals), security(("key" = ["read"])))]
+/// Lists the messages of a conversation, newest first by default.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}/messages",
+    tag = "Conversations",
+    operation_id = "listMessages",
+    params(("id" = String, Path), MessagesQuery),
+    responses((status = 200, body = List<Message>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -56,25 +64,42 @@ pub(crate) async fn list(
     Ok(Json(List { data: page.items.into_iter().map(MessageJson::new).collect(), next_cursor: page.next }))
 }
 
-/// Bytes of messages in one answer of an export, from which on it ends: Lambda answers 6 MB at most.
+/// Size in bytes at which one response of an export ends. A Lambda response is limited to 6 MB.
 const EXPORT_BYTES: usize = 3_000_000;
-/// Messages read at once.
+/// Messages read per query.
 const EXPORT_PAGE: u16 = 100;
-/// Where the export goes on.
+/// Header with the cursor of the export's next part.
 const NEXT: HeaderName = HeaderName::from_static("next-cursor");
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportQuery {
-    /// The `Next-Cursor` of the part before.
+    /// The `Next-Cursor` of the previous part.
     cursor: Option<String>,
 }
 
-/// A conversation as JSON Lines, the oldest message first.
+/// Exports a conversation as JSON Lines, oldest message first.
 ///
-/// A part has about 3 MB; the header `Next-Cursor` is the `cursor` of the next one, and missing at the end.
-#[utoipa::path(get, path = "/v1/conversations/{id}/export", tag = "Conversations", operation_id = "exportConversation", params(("id" = String, Path), ExportQuery), responses((status = 200, description = "A message a line.", content_type = "application/x-ndjson", body = String, headers(("Next-Cursor" = String))), Refusals), security(("key" = ["read"])))]
+/// One response contains about 3 MB. Its header `Next-Cursor` is the `cursor` of the next part; the last part has none.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}/export",
+    tag = "Conversations",
+    operation_id = "exportConversation",
+    params(("id" = String, Path), ExportQuery),
+    responses(
+        (
+            status = 200,
+            description = "One message per line.",
+            content_type = "application/x-ndjson",
+            body = String,
+            headers(("Next-Cursor" = String)),
+        ),
+        Refusals,
+    ),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn export(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,

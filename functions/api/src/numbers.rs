@@ -1,4 +1,4 @@
-//! `GET /v1/numbers` and what hangs on one number: states, templates, kept items.
+//! `GET /v1/numbers`, and states, templates and quarantined items of one number.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::Deps;
 use crate::conversations::{self, ConversationDetailJson, Shown};
 use crate::settings::SettingsJson;
 
-/// Longest raw item that is shown in a list, in bytes: a hundred of them must fit into Lambda's answer of 6 MB.
+/// Largest raw item returned in a list, in bytes: a hundred of them must fit into a Lambda response of 6 MB.
 const SHOWN_RAW_MAX: usize = 32 * 1024;
 
 #[derive(Serialize, ToSchema)]
@@ -32,9 +32,9 @@ pub(crate) struct NumberJson {
     id: String,
     account_id: String,
     display_phone_number: String,
-    /// What your people call it.
+    /// Name given by the tenant.
     label: Option<String>,
-    /// Whether it may send.
+    /// Whether the number may send.
     active: bool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct NumberDetailJson {
     #[serde(flatten)]
     number: NumberJson,
     settings: SettingsJson,
-    /// What is sent instead of a free-form message that comes too late.
+    /// Template to send when a free-form message is too late for the customer service window.
     fallback_template: Option<Template>,
     states: Vec<StateJson>,
     account_states: Vec<StateJson>,
@@ -129,8 +129,16 @@ impl KeptJson {
     }
 }
 
-/// The numbers, the latest first.
-#[utoipa::path(get, path = "/v1/numbers", tag = "Numbers", operation_id = "listNumbers", params(PageQuery), responses((status = 200, body = List<NumberJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the numbers, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers",
+    tag = "Numbers",
+    operation_id = "listNumbers",
+    params(PageQuery),
+    responses((status = 200, body = List<NumberJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -142,8 +150,16 @@ pub(crate) async fn list(
     Ok(Json(List { data, next_cursor: page.next }))
 }
 
-/// A number and what Meta said of it and its account.
-#[utoipa::path(get, path = "/v1/numbers/{id}", tag = "Numbers", operation_id = "getNumber", params(("id" = String, Path)), responses((status = 200, body = NumberDetailJson), Refusals), security(("key" = ["read"])))]
+/// Returns a number, with the states that Meta reported for the number and its account.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}",
+    tag = "Numbers",
+    operation_id = "getNumber",
+    params(("id" = String, Path)),
+    responses((status = 200, body = NumberDetailJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -167,19 +183,27 @@ pub(crate) async fn get(
     ))
 }
 
-/// Whose conversation is asked for: exactly one of the two.
+/// Identifier of the contact: exactly one of the two.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContactQuery {
-    /// `+` and country code.
+    /// Phone number with `+` and country code.
     phone: Option<String>,
     /// Meta's business-scoped user id.
     user_id: Option<String>,
 }
 
-/// What is known of a contact, whether or not a message was written.
-#[utoipa::path(get, path = "/v1/numbers/{id}/conversation", tag = "Numbers", operation_id = "findConversation", params(("id" = String, Path), ContactQuery), responses((status = 200, body = ConversationDetailJson), Refusals), security(("key" = ["read"])))]
+/// Returns the conversation with a contact, even if it has no messages yet.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/conversation",
+    tag = "Numbers",
+    operation_id = "findConversation",
+    params(("id" = String, Path), ContactQuery),
+    responses((status = 200, body = ConversationDetailJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn conversation(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -195,7 +219,7 @@ pub(crate) async fn conversation(
         (None, Some(user_id)) if !user_id.is_empty() => {
             ContactCard { user_id: Some(user_id), ..ContactCard::default() }
         }
-        _ => return Err(Problem::invalid("phone", "or `user_id` is required, exactly one of the two")),
+        _ => return Err(Problem::invalid("phone", "or `user_id` is required, but not both")),
     };
     let contact = deps.table.find_contact(number.tenant, &card).await?;
     let id = ConversationId::new(number.id.clone(), contact.ok_or_else(Problem::not_found)?);
@@ -204,8 +228,16 @@ pub(crate) async fn conversation(
     conversations::detail(&deps, conversation).await
 }
 
-/// What Meta reported of the account's templates.
-#[utoipa::path(get, path = "/v1/numbers/{id}/templates", tag = "Numbers", operation_id = "listTemplateStates", params(("id" = String, Path)), responses((status = 200, body = List<TemplateStatesJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the states that Meta reported for the account's templates.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/templates",
+    tag = "Numbers",
+    operation_id = "listTemplateStates",
+    params(("id" = String, Path)),
+    responses((status = 200, body = List<TemplateStatesJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn templates(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -221,8 +253,16 @@ pub(crate) async fn templates(
     Ok(Json(List { data, next_cursor: None }))
 }
 
-/// What was kept raw for the number: what could not be used.
-#[utoipa::path(get, path = "/v1/numbers/{id}/kept", tag = "Numbers", operation_id = "listKept", params(("id" = String, Path), PageQuery), responses((status = 200, body = List<KeptJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the number's quarantined items: webhook content that could not be processed.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/kept",
+    tag = "Numbers",
+    operation_id = "listKept",
+    params(("id" = String, Path), PageQuery),
+    responses((status = 200, body = List<KeptJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn kept(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,

@@ -1,4 +1,4 @@
-//! `POST /v1/offboardings` and below: a business leaves, or a whole tenant.
+//! `/v1/offboardings`: removal of a number, an account or a tenant, with its data.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) struct OffboardingJson {
     started_at: Moment,
     erase_at: Moment,
     waba_ids: Vec<String>,
-    /// The number that leaves alone, while its account stays.
+    /// Number that is removed while its account stays.
     number_id: Option<String>,
     erased: u64,
     cancelled: Option<String>,
@@ -80,8 +80,16 @@ impl OffboardingJson {
     }
 }
 
-/// An account leaves; for an operator a whole tenant.
-#[utoipa::path(post, path = "/v1/offboardings", tag = "Offboardings", operation_id = "startOffboarding", request_body = StartRequest, responses((status = 202, body = OffboardingJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// Starts removing an account, or (operators only) a whole tenant, and erasing its data.
+#[utoipa::path(
+    post,
+    path = "/v1/offboardings",
+    tag = "Offboardings",
+    operation_id = "startOffboarding",
+    request_body = StartRequest,
+    responses((status = 202, body = OffboardingJson), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
@@ -96,7 +104,7 @@ pub(crate) async fn start(
     let offboarding = match (tenant, request.waba_id, request.tenant_id) {
         (Some(tenant), Some(account), None) => {
             let account =
-                WabaId::parse(&account).map_err(|_| Problem::invalid("waba_id", "must be an id of Meta's"))?;
+                WabaId::parse(&account).map_err(|_| Problem::invalid("waba_id", "must be an account id of Meta"))?;
             let owner = deps.table.account_tenant(&account).await?;
             if owner != Some(tenant) {
                 return Err(Problem::not_found());
@@ -105,16 +113,15 @@ pub(crate) async fn start(
             Offboarding::of_account(id, (tenant, account), Why::Asked, when)
         }
         (None, None, Some(tenant)) => {
-            let tenant =
-                TenantId::parse(&tenant).map_err(|_| Problem::invalid("tenant_id", "must be a tenant's id"))?;
+            let tenant = TenantId::parse(&tenant).map_err(|_| Problem::invalid("tenant_id", "must be a tenant id"))?;
             let known = deps.table.has_tenant(tenant).await?;
             if !known {
                 return Err(Problem::not_found());
             }
             Offboarding::of_tenant(id, tenant, Why::Asked, when)
         }
-        (Some(_), ..) => return Err(Problem::invalid("waba_id", "is required, and nothing else names what leaves")),
-        (None, ..) => return Err(Problem::invalid("tenant_id", "is required of an operator, and nothing else")),
+        (Some(_), ..) => return Err(Problem::invalid("waba_id", "is required, as the only id in the request")),
+        (None, ..) => return Err(Problem::invalid("tenant_id", "is required for operators, as the only id")),
     };
     deps.table.put_offboarding(&offboarding).await?;
     deps.access.note(tenant, &key, "offboarding.started", &id.to_string()).await?;
@@ -122,10 +129,23 @@ pub(crate) async fn start(
     Ok((StatusCode::ACCEPTED, Json(OffboardingJson::new(offboarding, now))))
 }
 
-/// Removes a number: it sends nothing from now on, and what was stored of it is erased. The last number of an account takes the account with it.
+/// Removes a number: it stops sending now, and its stored data is erased.
 ///
-/// At Meta it stays registered, and its account subscribed to: what comes for it is not stored any more. `…/deactivate` keeps everything.
-#[utoipa::path(delete, path = "/v1/numbers/{id}", tag = "Numbers", operation_id = "deleteNumber", params(("id" = String, Path)), responses((status = 202, body = OffboardingJson), (status = 412, body = Problem, description = "`changed_meanwhile`"), Refusals), security(("key" = ["manage"])))]
+/// Removing the last number of an account removes the account too. Otherwise the number stays registered at Meta and
+/// its account stays subscribed; new events for the number are not stored. To keep the data, use `…/deactivate`.
+#[utoipa::path(
+    delete,
+    path = "/v1/numbers/{id}",
+    tag = "Numbers",
+    operation_id = "deleteNumber",
+    params(("id" = String, Path)),
+    responses(
+        (status = 202, body = OffboardingJson),
+        (status = 412, body = Problem, description = "`changed_meanwhile`"),
+        Refusals,
+    ),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn remove(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -158,8 +178,16 @@ pub(crate) async fn remove(
     Ok((StatusCode::ACCEPTED, Json(OffboardingJson::new(offboarding, now))))
 }
 
-/// How far an offboarding is.
-#[utoipa::path(get, path = "/v1/offboardings/{id}", tag = "Offboardings", operation_id = "getOffboarding", params(("id" = String, Path)), responses((status = 200, body = OffboardingJson), Refusals), security(("key" = ["read"]), ("key" = ["operator"])))]
+/// Returns the progress of an offboarding.
+#[utoipa::path(
+    get,
+    path = "/v1/offboardings/{id}",
+    tag = "Offboardings",
+    operation_id = "getOffboarding",
+    params(("id" = String, Path)),
+    responses((status = 200, body = OffboardingJson), Refusals),
+    security(("key" = ["read"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Read>,
@@ -170,8 +198,16 @@ pub(crate) async fn get(
     Ok(Json(OffboardingJson::new(known, deps.clock.now())))
 }
 
-/// The offboardings, the latest first.
-#[utoipa::path(get, path = "/v1/offboardings", tag = "Offboardings", operation_id = "listOffboardings", params(PageQuery), responses((status = 200, body = List<OffboardingJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the offboardings, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/offboardings",
+    tag = "Offboardings",
+    operation_id = "listOffboardings",
+    params(PageQuery),
+    responses((status = 200, body = List<OffboardingJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,

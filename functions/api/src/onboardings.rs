@@ -1,4 +1,4 @@
-//! `POST /v1/onboardings` and below: a tenant lets one of its customers connect a number.
+//! `/v1/onboardings`: a tenant lets one of its customers connect a number.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use crate::Deps;
 #[serde(deny_unknown_fields)]
 #[schema(as = StartOnboarding)]
 pub(crate) struct StartRequest {
-    /// The Meta app, by our name for it.
+    /// Name of the Meta app, as configured in this system.
     app: String,
-    /// Days that a link to the signup page is good for; without it there is none.
+    /// Lifetime in days of a link to the signup page; without it, no link is created.
     #[schema(minimum = 1, maximum = 30)]
     link_days: Option<i64>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct ChoiceRequest {
     phone_number_id: Option<String>,
 }
 
-/// What the page needs to open the popup. `state` is shown this once.
+/// Parameters for opening the signup popup. Only this response contains `state`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct StartedJson {
     id: String,
@@ -50,7 +50,7 @@ pub(crate) struct StartedJson {
     link: Option<LinkJson>,
 }
 
-/// What the tenant sends to its customer. It is shown this once.
+/// Link for the tenant's customer. Only this response contains it.
 #[derive(Serialize, ToSchema)]
 struct LinkJson {
     path: String,
@@ -119,14 +119,22 @@ impl OnboardingJson {
     }
 }
 
-/// Begins to connect a number through Meta's Embedded Signup.
-#[utoipa::path(post, path = "/v1/onboardings", tag = "Onboardings", operation_id = "startOnboarding", request_body = StartRequest, responses((status = 201, body = StartedJson), Refusals), security(("key" = ["manage"])))]
+/// Starts connecting a number through Meta's Embedded Signup.
+#[utoipa::path(
+    post,
+    path = "/v1/onboardings",
+    tag = "Onboardings",
+    operation_id = "startOnboarding",
+    request_body = StartRequest,
+    responses((status = 201, body = StartedJson), Refusals),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
     Said(request): Said<StartRequest>,
 ) -> Result<(StatusCode, Json<StartedJson>), Problem> {
-    let unknown = || Problem::invalid("app", "must be the name of a Meta app that is set up for signups");
+    let unknown = || Problem::invalid("app", "must be the name of a Meta app that is configured for signups");
     let app = MetaAppId::parse(&request.app).map_err(|_| unknown())?;
     let settings = deps.table.signup_settings(&app).await?;
     let settings = settings.ok_or_else(unknown)?;
@@ -181,8 +189,16 @@ pub(crate) async fn start(
     Ok((StatusCode::CREATED, Json(started)))
 }
 
-/// The onboardings, the latest first.
-#[utoipa::path(get, path = "/v1/onboardings", tag = "Onboardings", operation_id = "listOnboardings", params(PageQuery), responses((status = 200, body = List<OnboardingJson>), Refusals), security(("key" = ["read"])))]
+/// Lists the onboardings, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/onboardings",
+    tag = "Onboardings",
+    operation_id = "listOnboardings",
+    params(PageQuery),
+    responses((status = 200, body = List<OnboardingJson>), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -195,8 +211,16 @@ pub(crate) async fn list(
     Ok(Json(List { data: shown.collect(), next_cursor: page.next }))
 }
 
-/// How far an onboarding is.
-#[utoipa::path(get, path = "/v1/onboardings/{id}", tag = "Onboardings", operation_id = "getOnboarding", params(("id" = String, Path)), responses((status = 200, body = OnboardingJson), Refusals), security(("key" = ["read"])))]
+/// Returns the progress of an onboarding.
+#[utoipa::path(
+    get,
+    path = "/v1/onboardings/{id}",
+    tag = "Onboardings",
+    operation_id = "getOnboarding",
+    params(("id" = String, Path)),
+    responses((status = 200, body = OnboardingJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -206,8 +230,20 @@ pub(crate) async fn get(
     Ok(Json(OnboardingJson::new(onboarding, deps.clock.now())))
 }
 
-/// Takes up the step that failed, and what comes after it.
-#[utoipa::path(post, path = "/v1/onboardings/{id}/retry", tag = "Onboardings", operation_id = "retryOnboarding", params(("id" = String, Path)), responses((status = 202, body = OnboardingJson), (status = 409, body = Problem, description = "`not_retryable`"), Refusals), security(("key" = ["manage"])))]
+/// Retries the failed step, and continues with the steps after it.
+#[utoipa::path(
+    post,
+    path = "/v1/onboardings/{id}/retry",
+    tag = "Onboardings",
+    operation_id = "retryOnboarding",
+    params(("id" = String, Path)),
+    responses(
+        (status = 202, body = OnboardingJson),
+        (status = 409, body = Problem, description = "`not_retryable`"),
+        Refusals,
+    ),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn retry(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -217,17 +253,30 @@ pub(crate) async fn retry(
     let failed = onboarding.steps.iter().find(|(_, record)| record.state == StepState::Failed);
     let repeatable = |step: Step| step > Step::Prove || onboarding.hosted_by.is_some();
     let Some((step, _)) = failed.filter(|(step, _)| repeatable(*step)) else {
-        let title = "No step has failed that can be retried.";
+        let title = "No failed step can be retried.";
         return Err(Problem::conflict("not_retryable", title)
-            .remedy("What is wrong with the code or the token only a new signup cures."));
+            .remedy("If the code exchange or the token check failed, start a new signup."));
     };
     try_again(&deps, onboarding.id, *step).await?;
     deps.access.note(Some(tenant), &key, "onboarding.retried", &id.to_string()).await?;
     go_on(&deps, onboarding.id).await
 }
 
-/// Says which of several accounts it is about, or which of the account's numbers.
-#[utoipa::path(post, path = "/v1/onboardings/{id}/choose", tag = "Onboardings", operation_id = "chooseForOnboarding", params(("id" = String, Path)), request_body = ChoiceRequest, responses((status = 202, body = OnboardingJson), (status = 409, body = Problem, description = "`nothing_to_choose`"), Refusals), security(("key" = ["manage"])))]
+/// Chooses one of several accounts, or one of the account's numbers.
+#[utoipa::path(
+    post,
+    path = "/v1/onboardings/{id}/choose",
+    tag = "Onboardings",
+    operation_id = "chooseForOnboarding",
+    params(("id" = String, Path)),
+    request_body = ChoiceRequest,
+    responses(
+        (status = 202, body = OnboardingJson),
+        (status = 409, body = Problem, description = "`nothing_to_choose`"),
+        Refusals,
+    ),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn choose(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -242,9 +291,9 @@ pub(crate) async fn choose(
             let chosen = chosen.ok_or_else(|| Problem::invalid("waba_id", "must be one of the candidates"))?;
             deps.table.settle_account(onboarding.id, Some(&chosen), &[]).await?;
         }
-        // Whether it is the account's is what the step asks Meta.
+        // The step asks Meta whether the number belongs to the account.
         (None, Some(number)) if account_failed => {
-            let rule = |_| Problem::invalid("phone_number_id", "must be an id of Meta's");
+            let rule = |_| Problem::invalid("phone_number_id", "must be a phone number id of Meta");
             let number = PhoneNumberId::parse(&number).map_err(rule)?;
             deps.table.settle_number(onboarding.id, &number).await?;
             try_again(&deps, onboarding.id, Step::Account).await?;
@@ -253,7 +302,7 @@ pub(crate) async fn choose(
             let title = "There is nothing to choose.";
             return Err(Problem::conflict("nothing_to_choose", title));
         }
-        _ => return Err(Problem::invalid("waba_id", "or phone_number_id is required, one of the two")),
+        _ => return Err(Problem::invalid("waba_id", "or `phone_number_id` is required, but not both")),
     }
     deps.access.note(Some(tenant), &key, "onboarding.chosen", &id.to_string()).await?;
     go_on(&deps, onboarding.id).await

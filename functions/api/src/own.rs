@@ -1,4 +1,4 @@
-//! The caller's numbers, from memory.
+//! Cached reads of the caller's numbers.
 
 use shared::domain::ids::{PhoneNumberId, TenantId};
 use shared::domain::number::Number;
@@ -9,13 +9,13 @@ use shared::storage::StorageError;
 use crate::Deps;
 
 impl Deps {
-    /// The tenant's number as it was within the last minutes: good for what is asked often.
+    /// Returns the tenant's number, up to `CACHE_FOR` old. For frequent requests.
     pub(crate) async fn cached_number(&self, tenant: TenantId, id: &PhoneNumberId) -> Result<Option<Number>, Problem> {
         let number = self.numbers.get(id, self.table.number(id)).await?;
         Ok(number.filter(|number| number.tenant == tenant))
     }
 
-    /// What stops sending from a number, as it was within the last seconds.
+    /// Returns the states that may stop the number from sending, up to `STANDING_CACHE_FOR` old.
     pub(crate) async fn standing(&self, number: &Number) -> Result<Standing, StorageError> {
         let fetch = async { self.table.standing(number).await.map(Some) };
         Ok(self.standings.get(&number.id, fetch).await?.unwrap_or_default())

@@ -1,5 +1,5 @@
-//! `GET /v1/conversations/{id}/send-options`: what may be sent now, and why not. The same function decides when a message
-//! is accepted and when it is sent.
+//! `GET /v1/conversations/{id}/send-options`: kinds of messages that may be sent now, or the reason against. The same
+//! function decides on acceptance and before sending.
 
 use std::sync::Arc;
 
@@ -60,8 +60,16 @@ impl OptionJson {
     }
 }
 
-/// What may be sent now, and why not.
-#[utoipa::path(get, path = "/v1/conversations/{id}/send-options", tag = "Conversations", operation_id = "getSendOptions", params(("id" = String, Path)), responses((status = 200, body = SendOptionsJson), Refusals), security(("key" = ["read"])))]
+/// Returns which kinds of messages may be sent now, with the reason where one may not.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}/send-options",
+    tag = "Conversations",
+    operation_id = "getSendOptions",
+    params(("id" = String, Path)),
+    responses((status = 200, body = SendOptionsJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn options(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -87,7 +95,7 @@ pub(crate) async fn options(
     }))
 }
 
-/// What decides about a message of this class.
+/// Gathers the facts for the decision about a message of this class.
 async fn gather(
     deps: &Deps,
     number: &Number,
@@ -99,8 +107,9 @@ async fn gather(
     deps.table.facts(number, conversation, class, standing, template).await
 }
 
-/// Refuses what may not be sent before it is stale. What is blocked for a while is accepted, and waits; a free-form
-/// message that comes too late is accepted where the number has a template to send instead.
+/// Refuses a message that cannot be sent before `send_before`. A message that is blocked only until then is accepted
+/// and waits. A free-form message outside the customer service window is accepted if the number has a fallback
+/// template.
 pub(crate) async fn admit(
     deps: &Deps,
     number: &Number,
@@ -131,7 +140,7 @@ pub(crate) async fn admit(
     Err(Problem { meta_code: saved_code(reason, facts.template.status.as_deref()), ..problem })
 }
 
-/// The error of Meta's that a refusal saves, where it has one of its own (`facts/errors-and-limits.md`).
+/// Returns Meta's error code for the same refusal, if it has one (`docs/meta/errors.md`).
 fn saved_code(reason: Reason, template: Option<&str>) -> Option<i64> {
     match (reason, template) {
         (Reason::WindowClosed | Reason::WindowNeverOpened, _) => Some(131_047),

@@ -1,4 +1,4 @@
-//! `POST /v1/conversations/{id}/read`: what the customer wrote was read.
+//! `POST /v1/conversations/{id}/read`: marks the customer's messages as read.
 
 use std::sync::Arc;
 
@@ -15,23 +15,33 @@ use utoipa::ToSchema;
 
 use crate::Deps;
 
-/// Messages older than this cannot be marked (`facts/messages.md` §7).
+/// Meta does not mark older messages as read (`docs/meta/messages.md#section-7`).
 const MARKED_WITHIN: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadRequest {
-    /// The wamid of a customer's message; without it everything the customer wrote so far.
+    /// Meta's id (wamid) of a customer's message; without it, all messages of the customer so far.
     message_id: Option<String>,
-    /// Whether the customer is to see it; then `message_id` is required. Default: the number's `read_receipts`.
+    /// Whether to mark the message at Meta too, visible to the customer; requires `message_id`. Default: the number's
+    /// `read_receipts`.
     at_meta: Option<bool>,
-    /// The customer sees for up to 25 seconds that an answer is being written.
+    /// Shows the customer a typing indicator for up to 25 seconds.
     #[serde(default)]
     typing: bool,
 }
 
-/// Marks a conversation as read up to a customer's message, here and at Meta; with `typing` an answer is announced.
-#[utoipa::path(post, path = "/v1/conversations/{id}/read", tag = "Conversations", operation_id = "markRead", params(("id" = String, Path)), request_body = ReadRequest, responses((status = 202), Refusals), security(("key" = ["send"])))]
+/// Marks a conversation as read up to a customer's message, optionally with a typing indicator.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{id}/read",
+    tag = "Conversations",
+    operation_id = "markRead",
+    params(("id" = String, Path)),
+    request_body = ReadRequest,
+    responses((status = 202), Refusals),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn read(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Send>,
@@ -46,7 +56,7 @@ pub(crate) async fn read(
     if request.typing && !at_meta {
         return Err(Problem::invalid(
             "typing",
-            "needs `at_meta`: who does not see that it is read sees no answer coming",
+            "requires `at_meta`: Meta shows a typing indicator only together with a read receipt",
         ));
     }
     let Some(message) = request.message_id else {
@@ -58,7 +68,7 @@ pub(crate) async fn read(
         }
         return Ok(StatusCode::ACCEPTED);
     };
-    let theirs = || Problem::violates("message_id", "must be the wamid of a customer's message here", 131_009);
+    let theirs = || Problem::violates("message_id", "must be a customer's message in this conversation", 131_009);
     let wamid = Wamid::parse(&message).map_err(|_| theirs())?;
     let message = deps.table.foreign_message(&id, &wamid).await?.ok_or_else(theirs)?;
     if !matches!(message.direction, Direction::Inbound(_)) {
@@ -66,7 +76,7 @@ pub(crate) async fn read(
     }
     let now = deps.clock.now();
     if at_meta && now.duration_since(message.at) > MARKED_WITHIN {
-        return Err(Problem::violates("message_id", "must be of a message of the last 30 days", 131_009));
+        return Err(Problem::violates("message_id", "must be the wamid of a message of the last 30 days", 131_009));
     }
     deps.table.note_read(tenant, &id, message.at).await?;
     if at_meta {

@@ -1,4 +1,4 @@
-//! `POST /v1/replays` and `GET /v1/replays/{id}`: what was received is read again, and changes nothing twice.
+//! `POST /v1/replays` and `GET /v1/replays/{id}`: processes received webhooks again. Repeated events change nothing.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::Deps;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayRequest {
-    /// `archive`, `quarantine`, or for operators `dead_letters`.
+    /// `archive`, `quarantine` or (operators only) `dead_letters`.
     #[schema(value_type = String)]
     source: ReplaySource,
     number_id: Option<String>,
@@ -32,9 +32,10 @@ pub(crate) struct ReplayRequest {
 pub(crate) struct ReplayJson {
     id: String,
     status: &'static str,
-    /// When what it reads was received: no earlier than what is still kept. Null for dead letters, which are read whole.
+    /// Start of the replayed period, by time of receipt, limited to the stored data. Null for dead letters: they are
+    /// replayed completely.
     from: Option<Moment>,
-    /// Before this.
+    /// End of the replayed period, exclusive.
     until: Option<Moment>,
     read: i64,
     queued: i64,
@@ -55,8 +56,16 @@ impl ReplayJson {
     }
 }
 
-/// Reads again what was received; it changes nothing that is stored already.
-#[utoipa::path(post, path = "/v1/replays", tag = "Replays", operation_id = "startReplay", request_body = ReplayRequest, responses((status = 202, body = ReplayJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// Processes received webhooks again. Existing data stays unchanged.
+#[utoipa::path(
+    post,
+    path = "/v1/replays",
+    tag = "Replays",
+    operation_id = "startReplay",
+    request_body = ReplayRequest,
+    responses((status = 202, body = ReplayJson), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
@@ -77,11 +86,11 @@ async fn job(deps: &Deps, tenant: Option<TenantId>, request: &ReplayRequest) -> 
         if tenant.is_some() {
             return Err(Problem::invalid(
                 "source",
-                "must be `archive` or `quarantine`: dead letters are the operator's",
+                "must be `archive` or `quarantine`: only operators replay dead letters",
             ));
         }
         if [&request.number_id, &request.message_id, &request.from, &request.until].into_iter().any(Option::is_some) {
-            return Err(Problem::invalid("source", "must stand alone: dead letters are replayed whole"));
+            return Err(Problem::invalid("source", "must be the only field to replay dead letters"));
         }
     }
     let number = match &request.number_id {
@@ -99,7 +108,7 @@ async fn job(deps: &Deps, tenant: Option<TenantId>, request: &ReplayRequest) -> 
     let from = moment("from", request.from.as_deref())?.unwrap_or(all.from).max(all.from);
     let until = moment("until", request.until.as_deref())?.unwrap_or(all.until).min(all.until);
     if until <= from {
-        return Err(Problem::invalid("until", "must be later than `from`, and not before what is still kept"));
+        return Err(Problem::invalid("until", "must be later than `from`, and within the stored period"));
     }
     Ok(ReplayJob { tenant, number, message, from, until, ..all })
 }
@@ -120,8 +129,16 @@ fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem>
     text.map(parse).transpose()
 }
 
-/// How far a replay is.
-#[utoipa::path(get, path = "/v1/replays/{id}", tag = "Replays", operation_id = "getReplay", params(("id" = String, Path)), responses((status = 200, body = ReplayJson), Refusals), security(("key" = ["manage"]), ("key" = ["operator"])))]
+/// Returns the progress of a replay.
+#[utoipa::path(
+    get,
+    path = "/v1/replays/{id}",
+    tag = "Replays",
+    operation_id = "getReplay",
+    params(("id" = String, Path)),
+    responses((status = 200, body = ReplayJson), Refusals),
+    security(("key" = ["manage"]), ("key" = ["operator"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,

@@ -1,4 +1,4 @@
-//! What a request to send says: read once, every rule named.
+//! Request to send: parsed once; every refusal names the field and the broken rule.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,8 +16,8 @@ use shared::http::Problem;
 use shared::limits::{AUTHENTICATION_SEND_BEFORE, SEND_BEFORE_DEFAULT, SEND_BEFORE_MAX};
 use utoipa::ToSchema;
 
-/// The request without what is said. Names are the Cloud API's own where it has one; unknown ones are refused so that a
-/// typing error is not ignored.
+/// The request without its content. Field names follow the Cloud API where it has them. Unknown fields are refused, so
+/// that no typing error is ignored.
 #[derive(Debug, Deserialize)]
 struct Envelope {
     conversation_id: Option<String>,
@@ -28,14 +28,14 @@ struct Envelope {
     options: Options,
 }
 
-/// How a message is sent; the same for one and for a broadcast.
+/// Sending options of a single message and of a broadcast.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct Options {
     /// `marketing`, `utility` or `authentication`; only for templates.
     pub(crate) category: Option<String>,
-    /// What happens if nobody knows whether it was sent: `hold`, `resend_once` or `fail`.
+    /// Action when the outcome is unknown: `hold`, `resend_once` or `fail`.
     pub(crate) on_unknown: Option<String>,
-    /// When it is stale, RFC 3339, at most 30 days ahead.
+    /// Time after which the message is no longer sent, RFC 3339, at most 30 days ahead.
     pub(crate) send_before: Option<String>,
     /// `live` or `bulk`.
     pub(crate) lane: Option<String>,
@@ -44,13 +44,14 @@ pub(crate) struct Options {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct QuotedRequest {
-    /// The wamid of the message that is quoted.
+    /// Meta's id (wamid) of the quoted message.
     message_id: String,
 }
 
-/// A message to send: addressed by `conversation_id`, or by `from` and `to`; with `type` and the field of that name.
+/// A message to send, addressed by `conversation_id` or by `from` and `to`. Its content is in the field named by
+/// `type`.
 #[derive(Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes what `SendRequest::read` takes apart by hand")]
+#[expect(dead_code, reason = "schema of what `SendRequest::read` parses by hand")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SendMessage {
     conversation_id: Option<String>,
@@ -95,7 +96,7 @@ enum Kind {
     Template,
 }
 
-/// A request to send, read.
+/// A parsed request to send.
 pub(crate) struct SendRequest {
     pub(crate) to: To,
     pub(crate) body: Outgoing,
@@ -103,13 +104,13 @@ pub(crate) struct SendRequest {
     pub(crate) chosen: Chosen,
 }
 
-/// Where a message goes, as the request says it.
+/// Destination of a message, as requested.
 pub(crate) enum To {
     Conversation(String),
     Customer { from: String, to: String },
 }
 
-/// The options, read.
+/// The parsed options.
 pub(crate) struct Chosen {
     pub(crate) category: Option<Category>,
     pub(crate) on_unknown: OnUnknown,
@@ -126,7 +127,7 @@ impl SendRequest {
             return Err(Problem::violates("type", "is required", MISSING));
         };
         let said = request.remove(&kind).filter(|_| Outgoing::KINDS.contains(&kind.as_str()));
-        // A derived reader would take an array for an object, field by field.
+        // A derived deserializer would accept an array for an object, field by field.
         if request.get("context").is_some_and(|context| !(context.is_object() || context.is_null())) {
             return Err(Problem::invalid("context", "must be an object"));
         }
@@ -146,7 +147,7 @@ impl SendRequest {
             None => None,
         };
         if quotes.is_some() && matches!(body, Outgoing::Reaction(_)) {
-            return Err(Problem::violates("context", "is not for reactions, which name their message themselves", 100));
+            return Err(Problem::violates("context", "is not for reactions: a reaction names its message itself", 100));
         }
         let class = if matches!(body, Outgoing::Template(_)) { Class::Template(None) } else { Class::FreeForm };
         let chosen = Chosen::read(&envelope.options, class, now)?;
@@ -154,19 +155,19 @@ impl SendRequest {
     }
 }
 
-/// Meta's "required parameter is missing".
+/// Meta's error code for a missing required parameter.
 const MISSING: i64 = 131_008;
 
-/// `flatten` and `deny_unknown_fields` exclude each other, so the names are checked here.
+/// Serde does not support `flatten` with `deny_unknown_fields`, so the names are checked here.
 fn known_fields(request: &serde_json::Map<String, Value>) -> Result<(), Problem> {
     const FIELDS: [&str; 9] =
         ["conversation_id", "from", "to", "type", "context", "category", "on_unknown", "send_before", "lane"];
     match request.keys().find(|key| !FIELDS.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) if Outgoing::KINDS.contains(&key.as_str()) => {
-            Err(Problem::invalid(key, "must be left out: it is not the message's `type`"))
+            Err(Problem::invalid(key, "must be left out: `type` names another field"))
         }
-        Some(key) => Err(Problem::invalid(key, "is no field of this request")),
+        Some(key) => Err(Problem::invalid(key, "is not a field of this request")),
     }
 }
 
@@ -187,7 +188,7 @@ impl Chosen {
             None => None,
         };
         if category.is_some() && class == Class::FreeForm {
-            return Err(Problem::invalid("category", "is only for templates: leave it out"));
+            return Err(Problem::invalid("category", "is allowed only for templates"));
         }
         let rule = "must be hold, resend_once or fail";
         let on_unknown = word("on_unknown", options.on_unknown.as_deref(), OnUnknown::from_word, rule)?;
@@ -195,7 +196,7 @@ impl Chosen {
         let usual =
             if category == Some(Category::Authentication) { AUTHENTICATION_SEND_BEFORE } else { SEND_BEFORE_DEFAULT };
         let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(Timestamp::MAX);
-        let rule = "must be a time from now on, RFC 3339, at most 30 days ahead";
+        let rule = "must be a time in the future, RFC 3339, at most 30 days ahead";
         let send_before = match &options.send_before {
             None => after(usual),
             Some(text) => {
@@ -212,7 +213,7 @@ fn to(envelope: Envelope) -> Result<To, Problem> {
         (Some(id), None, None) => Ok(To::Conversation(id)),
         (None, Some(from), Some(to)) => Ok(To::Customer { from, to }),
         (Some(_), _, _) => {
-            Err(Problem::invalid("conversation_id", "must stand alone: leave out `from` and `to`, or leave it out"))
+            Err(Problem::invalid("conversation_id", "cannot be combined with `from` and `to`: use one of the two"))
         }
         (None, Some(_), None) => Err(Problem::invalid("to", "is required with `from`")),
         (None, None, Some(_)) => Err(Problem::invalid("from", "is required with `to`")),

@@ -1,7 +1,7 @@
-//! `POST /v1/messages`: read the request, ask the rules, take a slot, remember the idempotency key, tell the sender, store
-//! the intent, 202.
+//! `POST /v1/messages`: parses the request, checks the rules, reserves a slot, stores the idempotency key, enqueues the
+//! job, stores the intent and responds 202.
 //!
-//! The intent is the promise: once it is stored it will be tried. So the queue hears of it first.
+//! A stored intent is certain to be attempted, so its job is enqueued before the intent is stored.
 
 use std::sync::Arc;
 
@@ -29,19 +29,38 @@ use crate::json::AcceptedJson;
 use crate::policy::admit;
 use crate::request::{SendMessage, SendRequest, To};
 
-/// How far two of our clocks may be apart (`reliability.md` H18).
+/// Largest assumed difference between the clocks of two instances (`docs/reliability.md#h18`).
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
-/// The header that makes a repetition harmless.
+/// Header that makes a repetition safe.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Tells that the answer is an earlier request's.
+/// Header that marks the response of an earlier request.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// Tells a caller without a key what it risks.
+/// Header that warns a caller without an idempotency key.
 const WARNING: HeaderName = HeaderName::from_static("switchboard-warning");
 
 /// Accepts a message to send.
 ///
-/// 202: it is stored and will be tried until `send_before`.
-#[utoipa::path(post, path = "/v1/messages", tag = "Messages", operation_id = "sendMessage", request_body = SendMessage, params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body answers the same message again for 72 hours.")), responses((status = 202, body = AcceptedJson), (status = 409, body = Problem, description = "The rules do not allow this message now: `code` is the reason."), Refusals), security(("key" = ["send"])))]
+/// Status 202 means that the message is stored and will be attempted until `send_before`.
+#[utoipa::path(
+    post,
+    path = "/v1/messages",
+    tag = "Messages",
+    operation_id = "sendMessage",
+    request_body = SendMessage,
+    params(
+        (
+            "Idempotency-Key" = Option<String>,
+            Header,
+            description = "Within 72 hours, the same key with the same body returns the existing message.",
+        ),
+    ),
+    responses(
+        (status = 202, body = AcceptedJson),
+        (status = 409, body = Problem, description = "The rules do not allow this message now; `code` is the reason."),
+        Refusals,
+    ),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn send(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Send>,
@@ -53,7 +72,7 @@ pub(crate) async fn send(
     }
     let idempotency = idempotency(&headers, &[&body])?;
     let now = deps.clock.now();
-    // A repetition is answered as the first time, whatever the rules say by now.
+    // A repetition returns the first response, even if the rules refuse the message by now.
     let earlier = match &idempotency {
         Some(idempotency) => deps.table.earlier_message(tenant, idempotency, now).await,
         None => Ok(None),
@@ -63,14 +82,15 @@ pub(crate) async fn send(
         Some(earlier) => {
             let begun = made(&deps, earlier)?;
             let stands = deps.table.intent(&begun.1, begun.0).await?.is_some();
-            // What was sent to a contact that was erased since is not sent again.
+            // A repetition for a contact erased since then sends nothing.
             if stands || deps.table.is_erased(begun.1.contact()).await? {
                 return Ok(accepted_response(AcceptedJson::new(begun.0, &begun.1), true, true));
             }
             Some(begun)
         }
     };
-    // Whoever began it is at it, and then it is the same message; or died over it long ago.
+    // The first request with this key is still running (finish the same message), or crashed over 60 s ago (take the
+    // key over).
     let dead = begun.take_if(|(id, _)| now.duration_since(id.made_at()) > ACCEPTING_TAKES).map(|(id, _)| id);
     let request = SendRequest::read(&body, now)?;
     let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
@@ -94,7 +114,7 @@ pub(crate) async fn send(
     Ok(accepted_response(AcceptedJson::new(intent.id, &intent.conversation), replayed, idempotency.is_some()))
 }
 
-/// What the key made before.
+/// Returns the message that the key created earlier.
 fn made(deps: &Deps, earlier: Accepted<(OutboundId, ConversationId)>) -> Result<(OutboundId, ConversationId), Problem> {
     let Accepted::Replayed(made) = earlier else {
         deps.metrics.count("idem_mismatch", "body", 1);
@@ -104,8 +124,8 @@ fn made(deps: &Deps, earlier: Accepted<(OutboundId, ConversationId)>) -> Result<
     Ok(made)
 }
 
-/// Stores the message after whoever takes it further was told: a message that stands is never forgotten, and a sender that
-/// is told too early waits for it.
+/// Enqueues the job (or opens the bulk lane), then stores the message. So every stored message has a job, or is left to
+/// the sweep if SQS failed. A worker that receives the job too early waits for the message.
 async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Result<(), Problem> {
     let mut opened = false;
     let waits = match lane {
@@ -127,7 +147,7 @@ async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Resu
     };
     deps.table.accept(intent, waits).await?;
     if let Err(error) = deps.table.note_sent(intent).await {
-        // The sender notes it.
+        // `send-message` updates the conversation later.
         tracing::error!(event = "api.conversation_not_noted", message_id = %intent.id, %error);
     }
     if opened {
@@ -136,14 +156,14 @@ async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// 202, and what a caller should know about repeating the request.
+/// Builds the 202 response, with headers about repeating the request.
 pub(crate) fn accepted_response(accepted: impl Serialize, replayed: bool, keyed: bool) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     if !keyed {
-        let warning = HeaderValue::from_static("no Idempotency-Key: repeating this request would send twice");
+        let warning = HeaderValue::from_static("no Idempotency-Key: repeating this request would send again");
         response.headers_mut().insert(WARNING, warning);
     }
     response
@@ -155,10 +175,10 @@ pub(crate) fn key_reused() -> Problem {
         "idempotency_key_reused",
         "This Idempotency-Key was used for another request.",
     )
-    .remedy("Use a new key for a new message, and the same body for a repetition.")
+    .remedy("Use a new key for a new message; repeat a request with the same body.")
 }
 
-/// The caller's key, and a hash of all parts of the request.
+/// Returns the caller's idempotency key with a hash of all parts of the request.
 pub(crate) fn idempotency(headers: &HeaderMap, parts: &[&[u8]]) -> Result<Option<Idempotency>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()));
@@ -185,7 +205,7 @@ async fn intent(
         to,
         body: request.body.clone(),
         quotes: request.quotes.clone(),
-        // A worker's clock may be a little behind ours.
+        // The clock of a worker may be slightly behind.
         not_before: now.checked_sub(CLOCK_SKEW).unwrap_or(now),
         send_before: request.chosen.send_before,
         on_unknown: request.chosen.on_unknown,
@@ -208,7 +228,8 @@ async fn in_conversation(
     let number =
         deps.cached_number(tenant, id.number()).await?.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
     let to = known.phone.map(Recipient::Phone).or(known.user_id.map(Recipient::UserId));
-    let to = to.ok_or_else(|| Problem::invalid("conversation_id", "must have a contact who can be reached"))?;
+    let to =
+        to.ok_or_else(|| Problem::invalid("conversation_id", "must have a contact with phone number or user id"))?;
     Ok((number, id, to))
 }
 
@@ -226,27 +247,27 @@ async fn to_customer(
     Ok((number.clone(), ConversationId::new(number.id, known.contact), to))
 }
 
-/// The number that `from` names.
+/// Returns the tenant's number named by `from`.
 pub(crate) async fn own_number(deps: &Deps, tenant: TenantId, from: &str) -> Result<Number, Problem> {
     let unknown = || Problem::invalid("from", "must be the id of one of your numbers");
     let from = PhoneNumberId::parse(from).map_err(|_| unknown())?;
     deps.cached_number(tenant, &from).await?.ok_or_else(unknown)
 }
 
-/// Every file of ours that a message names must be this tenant's and of the right type.
+/// Checks that each uploaded file in a message belongs to the tenant and has the right type.
 pub(crate) async fn files(deps: &Deps, tenant: TenantId, body: &mut Outgoing) -> Result<(), Problem> {
-    /// Meta's "media could not be had".
+    /// Meta's error code for media that cannot be used.
     const MEDIA: i64 = 131_053;
     for file in body.files() {
         if !file.id.starts_with(MediaId::PREFIX) {
             continue;
         }
-        let unknown = || Problem::violates(&file.field, "must be an id that POST /v1/media gave out", MEDIA);
+        let unknown = || Problem::violates(&file.field, "must be an id returned by POST /v1/media", MEDIA);
         let id = MediaId::parse(file.id).map_err(|_| unknown())?;
         let found = deps.table.media(id, None, deps.clock.now()).await?;
         let (media, _) = found.filter(|(media, _)| media.tenant == tenant).ok_or_else(unknown)?;
         if !media.media_type.fits(file.kind) {
-            let rule = format!("must be a file for {}: this one is {}", file.kind, media.media_type.mime());
+            let rule = format!("must be a file usable as {}: this one is {}", file.kind, media.media_type.mime());
             return Err(Problem::violates(&file.field, &rule, MEDIA));
         }
         if file.voice && media.media_type.mime() != "audio/ogg" {
@@ -256,8 +277,8 @@ pub(crate) async fn files(deps: &Deps, tenant: TenantId, body: &mut Outgoing) ->
     Ok(())
 }
 
-/// Takes a slot of the number's schedule, or sends the message to the bulk lane: because the caller says so, or because
-/// the number is busy. An answer to a customer waits for its turn longer than anything else before it does.
+/// Reserves a slot in the number's schedule, or chooses the bulk lane if the caller requested it or the number is busy.
+/// A free-form message may wait longer for its slot than a template.
 async fn lane(
     deps: &Deps,
     number: &Number,
@@ -288,7 +309,7 @@ async fn lane(
     }
 }
 
-/// Asks for a number's open lane to be released; if that fails, the sweep asks within a minute.
+/// Requests the release of a number's open bulk lane. If that fails, the sweep requests it within a minute.
 pub(crate) async fn ask_for_release(deps: &Deps, number: &PhoneNumberId) {
     let job = ReleaseJob { number: number.clone() };
     if let Err(error) = deps.release.send_release(&job, 0).await {

@@ -1,4 +1,4 @@
-//! What a tenant decides about a number.
+//! A tenant's settings for a number.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::Deps;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SettingsJson {
     label: Option<String>,
-    /// Whether the number may send.
+    /// Whether the number may send messages.
     active: bool,
     inactive_since: Option<Moment>,
     inactive_reason: Option<String>,
@@ -45,23 +45,23 @@ impl SettingsJson {
     }
 }
 
-/// What is to change; what is left out stays.
+/// Changes to a number's settings. Omitted fields stay unchanged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NumberChange {
-    /// What your people call it; null: nothing.
+    /// Name given by the tenant; null: none.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 100)]
     label: Option<Option<String>>,
-    /// Whether its agent answers by itself.
+    /// Whether the agent `agent_id` answers automatically.
     auto_reply: Option<bool>,
-    /// Who answers by itself, by your own id; null: nobody.
+    /// Agent that answers automatically, by your own id; null: none.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 100)]
     agent_id: Option<Option<String>>,
-    /// Whether customers see that their messages were read, unless the call says otherwise.
+    /// Whether marking as read is visible to customers by default.
     read_receipts: Option<bool>,
-    /// For how many days messages stored from now on are kept; null: for ever.
+    /// Retention in days of messages stored from now on; null: unlimited.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, minimum = 30, maximum = 3650)]
     retention_days: Option<Option<u32>>,
@@ -70,16 +70,30 @@ pub(crate) struct NumberChange {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Deactivation {
-    /// Why, in your own words.
+    /// Reason, as free text.
     reason: Option<String>,
 }
 
 type Shown = ([(HeaderName, String); 1], Json<SettingsJson>);
 
-/// Changes what was decided about a number.
+/// Changes the settings of a number.
 ///
-/// Where two people may do this, send the `ETag` that was read as `If-Match`. Other functions see it within five minutes.
-#[utoipa::path(patch, path = "/v1/numbers/{id}", tag = "Numbers", operation_id = "changeNumber", params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The ETag that was read.")), request_body = NumberChange, responses((status = 200, body = SettingsJson), (status = 412, body = Problem, description = "`changed_meanwhile`"), Refusals), security(("key" = ["manage"])))]
+/// If several people may change them, send the `ETag` of the last read as `If-Match`. Changes take full effect within
+/// five minutes.
+#[utoipa::path(
+    patch,
+    path = "/v1/numbers/{id}",
+    tag = "Numbers",
+    operation_id = "changeNumber",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` of the last read.")),
+    request_body = NumberChange,
+    responses(
+        (status = 200, body = SettingsJson),
+        (status = 412, body = Problem, description = "`changed_meanwhile`"),
+        Refusals,
+    ),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn change(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -111,10 +125,23 @@ pub(crate) async fn change(
     deps.decide(&number, &settings, &expected, (tenant, &key, "number.changed")).await
 }
 
-/// Lets a number send nothing any more; it receives and stores as before.
+/// Deactivates sending from a number. Receiving and storing continue.
 ///
-/// Messages to send are refused with `number_inactive`, and what waits fails with it.
-#[utoipa::path(post, path = "/v1/numbers/{id}/deactivate", tag = "Numbers", operation_id = "deactivateNumber", params(("id" = String, Path)), request_body = Deactivation, responses((status = 200, body = SettingsJson), (status = 412, body = Problem, description = "`changed_meanwhile`"), Refusals), security(("key" = ["manage"])))]
+/// New messages are refused with `number_inactive`, and waiting messages fail with the same code.
+#[utoipa::path(
+    post,
+    path = "/v1/numbers/{id}/deactivate",
+    tag = "Numbers",
+    operation_id = "deactivateNumber",
+    params(("id" = String, Path)),
+    request_body = Deactivation,
+    responses(
+        (status = 200, body = SettingsJson),
+        (status = 412, body = Problem, description = "`changed_meanwhile`"),
+        Refusals,
+    ),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn deactivate(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -129,8 +156,20 @@ pub(crate) async fn deactivate(
     deps.decide(&number, &settings, &expected, (tenant, &key, "number.deactivated")).await
 }
 
-/// Lets a number send again.
-#[utoipa::path(post, path = "/v1/numbers/{id}/activate", tag = "Numbers", operation_id = "activateNumber", params(("id" = String, Path)), responses((status = 200, body = SettingsJson), (status = 412, body = Problem, description = "`changed_meanwhile`"), Refusals), security(("key" = ["manage"])))]
+/// Reactivates sending from a number.
+#[utoipa::path(
+    post,
+    path = "/v1/numbers/{id}/activate",
+    tag = "Numbers",
+    operation_id = "activateNumber",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = SettingsJson),
+        (status = 412, body = Problem, description = "`changed_meanwhile`"),
+        Refusals,
+    ),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn activate(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,

@@ -1,4 +1,4 @@
-//! What was sent, and what Meta charges for.
+//! `GET /v1/usage`: sent and billable messages.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
 
-/// Numbers of a tenant that are looked at without being named.
+/// Maximum number of phone numbers in a report without `number_id`.
 const NUMBERS: u16 = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -27,7 +27,7 @@ pub(crate) struct UsageQuery {
     /// The last day, UTC. Default: today.
     #[param(format = Date)]
     until: Option<String>,
-    /// Of this number only.
+    /// Only messages of this number.
     number_id: Option<String>,
 }
 
@@ -37,15 +37,15 @@ pub(crate) struct UsageReportJson {
     total: UsageCountsJson,
 }
 
-/// One number, one day, one kind of message. A day is that on which the message was accepted, UTC.
+/// Counts of one number, day, category and pricing type. The day is the UTC day on which the message was accepted.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct UsageJson {
     #[schema(format = Date)]
     day: String,
     number_id: String,
-    /// What Meta charges it as, such as `marketing`, `utility`, `service`; null where Meta named no price.
+    /// Meta's pricing category, such as `marketing`, `utility`, `service`; null if Meta reported no pricing.
     category: Option<String>,
-    /// Meta's word, such as `regular` (charged), `free_customer_service`, `free_entry_point`.
+    /// Meta's pricing type, such as `regular` (charged), `free_customer_service`, `free_entry_point`.
     pricing_type: Option<String>,
     #[serde(flatten)]
     counts: UsageCountsJson,
@@ -53,13 +53,13 @@ pub(crate) struct UsageJson {
 
 #[derive(Serialize, ToSchema, Default, Clone, Copy)]
 pub(crate) struct UsageCountsJson {
-    /// Messages of which Meta reported anything.
+    /// Messages with at least one status report from Meta.
     messages: u64,
     sent: u64,
     delivered: u64,
     read: u64,
     failed: u64,
-    /// That Meta charges for: to the business, or to the credit line that is shared with it.
+    /// Messages charged by Meta, either to the business or to the credit line shared with it.
     billable: u64,
 }
 
@@ -85,10 +85,19 @@ impl UsageCountsJson {
     }
 }
 
-/// What was sent and what became of it, by number, day and category, with what Meta charges for.
+/// Returns counts of sent, delivered, read, failed and billable messages per number, day and category.
 ///
-/// Counted from what Meta reports of each message, each message once, however often that is repeated. Kept for 400 days.
-#[utoipa::path(get, path = "/v1/usage", tag = "Usage", operation_id = "getUsage", params(UsageQuery), responses((status = 200, body = UsageReportJson), Refusals), security(("key" = ["read"])))]
+/// The counts are based on Meta's status reports. Each message counts once, even if reports are repeated. Counts are
+/// kept for 400 days.
+#[utoipa::path(
+    get,
+    path = "/v1/usage",
+    tag = "Usage",
+    operation_id = "getUsage",
+    params(UsageQuery),
+    responses((status = 200, body = UsageReportJson), Refusals),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -126,5 +135,5 @@ pub(crate) async fn get(
 }
 
 fn too_much() -> Problem {
-    Problem::invalid("number_id", "is required, or fewer days: there is too much to count at once")
+    Problem::invalid("number_id", "is required, or a shorter period: one report cannot cover this much")
 }

@@ -1,4 +1,4 @@
-//! What is said about numbers, accounts and templates: to its subject, and an alert to its tenant.
+//! State changes of numbers, accounts and templates: stored at their subject, with an alert for the tenant.
 
 use shared::domain::account::{Aspect, StateChange, Subject};
 use shared::domain::event::KeptReason;
@@ -11,10 +11,10 @@ use shared::queue::OnboardingJob;
 use crate::Deps;
 use crate::apply::{NotStored, Placed, known_number};
 
-/// Aspects that may concern an account before anybody has connected it: onboarding looks for them.
+/// Aspects stored even for an account that is not connected yet, because onboarding reads them.
 const BEFORE_CONNECTED: [Aspect; 4] = [Aspect::Partner, Aspect::PartnerApp, Aspect::Certification, Aspect::Token];
 
-/// Records a state and its alert.
+/// Stores a state change and its alert.
 pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) -> Result<Placed, NotStored> {
     let (change, tenant) = located(deps, change).await?;
     if tenant.is_none() && has_left(deps, &change).await? {
@@ -40,7 +40,7 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
     deps.table.put_state(&change).await?;
     deps.table.note_template(&change).await?;
     if let Subject::Template(account, _) = &change.subject {
-        // What stands in it may be another text now: it is fetched within minutes.
+        // The template's text may have changed, so the templates are fetched again within minutes.
         deps.table.visit_now(account, change.at).await?;
     }
     deps.table.put_alert(tenant, &change).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
     Ok(Placed::Stored)
 }
 
-/// Finds the number that is named by its digits, and the tenant.
+/// Resolves a number named by its digits, and finds the tenant.
 async fn located(deps: &Deps, change: StateChange) -> Result<(StateChange, Option<TenantId>), NotStored> {
     let tenant = match &change.subject {
         Subject::Number(id) => known_number(deps, Some(id)).await?.map(|number| number.tenant),
@@ -68,7 +68,8 @@ async fn located(deps: &Deps, change: StateChange) -> Result<(StateChange, Optio
     Ok((change, tenant))
 }
 
-/// A business shared an account that has no token, also one that was ours before: where the app has a hosted signup, that may be one. What was begun before is not begun again.
+/// Handles an account without a token that a business shared, including one that was connected earlier. If the app uses
+/// hosted signup, starts an onboarding. Its id derives from the report, so a repetition starts nothing.
 async fn begin_hosted(
     deps: &Deps,
     app: &MetaAppId,
@@ -97,13 +98,13 @@ async fn begin_hosted(
         ended: None,
         steps: Vec::new(),
     };
-    // No state finishes it: there is no page.
+    // The empty state hash matches nothing: without a signup page, no request may finish this onboarding.
     deps.table.put_onboarding(&onboarding, "", None).await?;
     let job = OnboardingJob { id }.encode().map_err(|_| NotStored::BadJob)?;
     Ok(deps.onboarding.send(job, &id.to_string()).await?)
 }
 
-/// Whether it is about a number or account that left, and not the beginning of its return.
+/// Whether the change concerns a removed number or account and does not start its return.
 async fn has_left(deps: &Deps, change: &StateChange) -> Result<bool, NotStored> {
     let returns = matches!(change.aspect, Aspect::Partner | Aspect::PartnerApp | Aspect::Token)
         && matches!(change.word.as_str(), "added" | "installed" | "to_be_proved");
@@ -117,8 +118,8 @@ async fn has_left(deps: &Deps, change: &StateChange) -> Result<bool, NotStored> 
     })
 }
 
-/// The business took its account back: what was stored is erased, unless it returns within a month. Of an account with several numbers one
-/// that leaves is only stopped.
+/// Starts an offboarding after a business withdrew access. The data is erased after `KEPT_FOR_RETURN` (a month) unless
+/// the business returns. If one of several numbers of an account is withdrawn, nothing is erased.
 async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) -> Result<(), NotStored> {
     let account = match &change.subject {
         Subject::Waba(account) => account.clone(),
@@ -131,7 +132,7 @@ async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) 
         }
         _ => return Ok(()),
     };
-    // A report that was late, and is older than the token that stands, is about an earlier time.
+    // A late report older than the current connection concerns an earlier connection.
     let known = deps.table.account(&account).await?;
     if known.is_none_or(|known| known.connected_at > change.at) {
         return Ok(());

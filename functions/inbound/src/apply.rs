@@ -1,4 +1,4 @@
-//! One item of a webhook merged into the table.
+//! Merges one item of a webhook into the table.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use shared::vault::VaultError;
 use crate::books::{Notebook, note_of};
 use crate::{Deps, account};
 
-/// Why an item is not stored yet: the record must come again.
+/// Reason why an item is not stored yet; the record must be redelivered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotStored {
     #[error(transparent)]
@@ -36,24 +36,24 @@ pub(crate) enum NotStored {
     Vault(#[from] VaultError),
     #[error(transparent)]
     Queue(#[from] QueueError),
-    #[error("a job that is no JSON")]
+    #[error("the job could not be encoded as JSON")]
     BadJob,
-    #[error("the contact is being erased, which was not known yet: it is a new one next time")]
+    #[error("the contact is being erased; the redelivered record creates a new contact")]
     ContactErased,
-    #[error("the callback MAC key was never made: run `operator init`")]
+    #[error("the callback MAC key does not exist: run `operator init`")]
     NoCallbackMac,
 }
 
-/// What came of an item that was understood.
+/// Disposition of an item.
 pub(crate) enum Placed {
-    /// It is in the table.
+    /// The item is in the table.
     Stored,
-    /// It is for nobody we know, or not to be used: kept raw.
+    /// The item has no known recipient or cannot be used, so it is quarantined.
     Nowhere(KeptReason, String),
 }
 
-/// Merges one item; answers under which id it is kept, if it could not be used. What DynamoDB refuses for its values is
-/// kept raw: trying again would refuse it again.
+/// Merges one item. Returns its quarantine id if it could not be used. An item whose values DynamoDB refuses is
+/// quarantined, because a retry would be refused again.
 pub(crate) async fn apply(
     (deps, books): (&Deps, Notebook<'_>),
     event: InboundEvent,
@@ -64,7 +64,7 @@ pub(crate) async fn apply(
     let number = said.number().cloned();
     let placed = match said {
         Said::Kept(reason, what, _) => Ok(Placed::Nowhere(reason, what)),
-        // A part of a past conversation is as large as a hundred messages.
+        // A part of a phone's history may be as large as a hundred messages.
         _ if raw.len() > TABLE_RAW_MAX && !matches!(said, Said::History(_)) => {
             Err(StorageError::Refused("an item that large").into())
         }
@@ -77,7 +77,7 @@ pub(crate) async fn apply(
                 Ok(placed)
             }
             None => match &number {
-                // What is still said of a number that left is not kept: it was erased.
+                // Late events of a removed number are dropped, because its data was erased.
                 Some(number) if deps.table.is_number_gone(number).await? => {
                     deps.metrics.count("gone", said.what(), 1);
                     Ok(Placed::Stored)
@@ -88,7 +88,7 @@ pub(crate) async fn apply(
     };
     let kept = match placed {
         Ok(Placed::Stored) => return Ok(None),
-        // Repeated by Meta, or replayed: what was erased does not come back.
+        // A repetition by Meta or a replay must not restore erased data.
         Err(NotStored::Storage(StorageError::Erased)) => {
             deps.metrics.count("erased", "said_before", 1);
             return Ok(None);
@@ -103,7 +103,7 @@ pub(crate) async fn apply(
     Ok(Some(Table::kept_id(&kept.raw)))
 }
 
-/// Under which name it is noted that something was received: the health of a number shows it.
+/// Returns the kind under which a receipt is recorded, for the health of a number.
 fn seen_kind(said: &Said) -> Option<Seen> {
     match said {
         Said::Message(_, message) if message.origin == Origin::Customer => Some(Seen::Messages),
@@ -115,7 +115,7 @@ fn seen_kind(said: &Said) -> Option<Seen> {
     }
 }
 
-/// Once an hour for each kind of each number, as far as this function remembers.
+/// Records a receipt at most once per hour, number and kind, as far as the cache remembers.
 async fn note_seen(
     deps: &Deps,
     number: &Number,
@@ -132,8 +132,8 @@ async fn note_seen(
     Ok(())
 }
 
-/// The number, from memory for five minutes. That it is unknown is not remembered: it may be connected any moment, and
-/// what was said to it meanwhile must not be missed.
+/// Returns the number, cached for five minutes. A missing number is not cached, because it may be connected at any
+/// moment and no event for it may be missed.
 pub(crate) async fn known_number(deps: &Deps, id: Option<&PhoneNumberId>) -> Result<Option<Number>, StorageError> {
     let Some(id) = id else { return Ok(None) };
     let known = deps.numbers.get(id, deps.table.number(id)).await?;
@@ -153,7 +153,7 @@ async fn of_number(
         Said::Message(_, message) => return store_message((deps, books), number, &message, received_at).await,
         Said::Amendment(_, amendment) => {
             let card = &amendment.contact;
-            // Asked anew: nothing that is written here tells that the contact is being erased.
+            // Not cached: no write below would detect that the contact is being erased.
             deps.contacts.forget(&(number.tenant, card.aliases()));
             let contact = contact_of(deps, number, (card, &[]), amendment.at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
@@ -171,7 +171,7 @@ async fn of_number(
         Said::History(thread) => store_history((deps, books), number, *thread, received_at).await?,
         Said::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
         Said::AddressBook(_, card, entry, at) => {
-            // The owner typed the number, so it may be spelled as people do.
+            // The phone's owner typed the number, so its spelling may vary.
             let typed = Vouched::Typed;
             let known = deps.table.resolve_contact(number.tenant, (&card, &[]), typed, at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), known.contact);
@@ -191,8 +191,8 @@ async fn of_number(
     Ok(Placed::Stored)
 }
 
-/// The contact of a card that the provider vouches for. An alias never leads elsewhere, so memory is right unless the contact was erased: see
-/// [`note`].
+/// Returns the contact of a card that the provider vouches for. An alias never changes its contact, so the cache is
+/// right unless the contact was erased (see [`note`]).
 async fn contact_of(
     deps: &Deps,
     number: &Number,
@@ -220,8 +220,8 @@ async fn resolved(
     known.ok_or(StorageError::Corrupt("alias"))
 }
 
-/// Notes what moved a conversation. Where memory led to a contact that is being erased, it is forgotten, and the record comes again: then who
-/// writes is a new contact, and nothing is lost.
+/// Records what changed a conversation. If the cached contact is being erased, the cache entry is dropped and the
+/// record is redelivered. The sender then becomes a new contact, and nothing is lost.
 async fn note(
     deps: &Deps,
     number: &Number,
@@ -253,7 +253,7 @@ async fn store_message(
     message: &ForeignMessage,
     received_at: Timestamp,
 ) -> Result<Placed, NotStored> {
-    // A kind of tomorrow must not make a metric of its own.
+    // An unknown kind must not create its own metric.
     let unknown = matches!(message.content, Content::Unknown(_));
     let (origin, kind) = (message.origin, if unknown { "unknown" } else { message.content.kind() });
     let live = !origin.is_history();
@@ -267,7 +267,7 @@ async fn store_message(
     let card = as_now_known(message);
     let opened_by = opens.then_some(&card);
     let put = deps.table.put_message(&conversation, message, opened_by, (received_at, keep_until)).await?;
-    // Noted for a repetition too: the first time may have stopped right here.
+    // Recorded for a repetition too, because the first processing may have stopped at this point.
     let id = MessageId::Inbound(message.id.clone());
     let referred = live && origin.is_inbound() && message.context.referral.is_some();
     let noted = Noted {
@@ -277,7 +277,8 @@ async fn store_message(
         called_at: None,
         told_at: Some(message.at),
     };
-    // A message that ends does not say for ever when the customer wrote last, and who came from an advertisement is noted.
+    // Skips the conversation write only if the message never expires (otherwise the last-inbound time is lost with it)
+    // and has no ad referral to record.
     if opens && keep_until.is_none() && !referred {
         let known = deps.table.note_opened(number.tenant, &conversation, &card, &noted).await;
         still_there(deps, number, &card, known)?;
@@ -292,7 +293,7 @@ async fn store_message(
     Ok(Placed::Stored)
 }
 
-/// Notes for the inbox that somebody wrote, at the end of the batch. What is read again was noted then, unless it was lost since.
+/// Records inbox activity, at the end of the batch. A replay records it only if it is missing.
 async fn note_activity(
     (deps, books): (&Deps, Notebook<'_>),
     number: &Number,
@@ -309,8 +310,8 @@ async fn note_activity(
     Ok(())
 }
 
-/// A customer who answers a message of ours that we do not know by this id proves that one in doubt was sent, if there is
-/// just one it can be (`reliability.md` §2.3.5, E3).
+/// Settles a message whose outcome is unknown: a customer's reply to one of our messages with an unrecorded id shows
+/// that it was sent, if just one message matches (`docs/reliability.md#section-2-3-5`, `docs/reliability.md#e3`).
 async fn answered(
     deps: &Deps,
     number: &Number,
@@ -327,7 +328,7 @@ async fn answered(
     Ok(())
 }
 
-/// The sender's card with the names that the message itself brings, such as a new number.
+/// Returns the sender's card, updated with identifiers in the message itself, such as a new number.
 fn as_now_known(message: &ForeignMessage) -> ContactCard {
     let mut card = message.contact.clone();
     for linked in &message.linked {
@@ -337,7 +338,8 @@ fn as_now_known(message: &ForeignMessage) -> ContactCard {
     card
 }
 
-/// A part of a past conversation: its contact is looked up once, and the conversation noted once. It opens nothing.
+/// Stores a part of a phone's history. The contact is resolved once, and the conversation is updated once. History
+/// never opens a customer service window.
 async fn store_history(
     (deps, books): (&Deps, Notebook<'_>),
     number: &Number,
@@ -363,10 +365,10 @@ async fn store_history(
         let id = MessageId::Inbound(newest.id.clone());
         let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
         note(deps, number, &conversation, &thread.contact, &noted).await?;
-        // Only the newest can stand for the conversation in the inbox.
+        // Only the newest message can represent the conversation in the inbox.
         note_activity((deps, books), number, &conversation, newest.at, kept.1).await?;
     }
-    // One that cannot be stored is kept with its part, after the others are stored.
+    // If a message cannot be stored, its whole part is quarantined, after the other messages are stored.
     puts.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(())
 }
@@ -387,7 +389,7 @@ async fn apply_status(
     };
     let mut opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
     if opened == Opened::Newer {
-        // The key was replaced a moment ago.
+        // The key was replaced moments ago.
         deps.callback_mac.forget(&());
         opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
     }
@@ -399,7 +401,7 @@ async fn apply_status(
         }
     };
     if books.counted_before {
-        // Read again: counted only if it was not known, and before it is.
+        // A replayed status counts only if it is not stored yet, so it is counted before it is stored.
         let known = deps.table.intent(&data.conversation, data.message).await?;
         if known.is_some_and(|(_, facts)| facts.times.at(update.status).is_none()) {
             deps.table.note_usage(vec![note_of(&number.id, data.message, update)], received_at).await?;
@@ -415,16 +417,20 @@ async fn apply_status(
             deps.metrics.count("status_applied", update.status.as_str(), 1);
             deps.metrics.count("unknown_resolved", "status", u64::from(settled_doubt));
             if duplicate_send {
-                tracing::error!(event = "inbound.duplicate_confirmed", message_id = %data.message, attempt = data.attempt);
+                tracing::error!(
+                    event = "inbound.duplicate_confirmed",
+                    message_id = %data.message,
+                    attempt = data.attempt
+                );
                 deps.metrics.count("duplicate_confirmed", "status", 1);
             }
             let contact = data.conversation.contact();
             if lied {
-                let why = ProviderError::ours("distrusted", "a status came for an attempt that Meta had refused");
+                let why = ProviderError::ours("distrusted", "a status arrived for an attempt that Meta had refused");
                 let distrust = Consequence::Distrust;
                 deps.table.follow(number, contact, None, &why, distrust, received_at).await?;
             }
-            // A refusal that comes late means the same for the messages to come as one that came at once.
+            // A late refusal has the same consequences for future messages as an immediate one.
             if let Some(error) = &update.error
                 && let Some(consequence) = error::consequence(error.code)
             {
@@ -435,7 +441,7 @@ async fn apply_status(
         Applied::NoMessage => deps.metrics.count("status_orphan", update.status.as_str(), 1),
     }
     if counts && !books.counted_before {
-        // For a repetition too: the first time may have stopped before it was counted.
+        // Counted for a repetition too, because the first processing may have stopped before counting.
         books.note_usage(&number.id, data.message, update, received_at);
     }
     Ok(())
@@ -448,7 +454,7 @@ async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotStored> {
     known.ok_or(NotStored::NoCallbackMac)
 }
 
-/// Keeps an item raw, in the bucket where it is too large for the table, and counts why.
+/// Quarantines a raw item (in the bucket if it is too large for the table) and counts the reason.
 pub(crate) async fn keep(
     deps: &Deps,
     kept: &Kept,

@@ -1,4 +1,4 @@
-//! What a batch has to be counted for, and which conversations it moved in the inbox: written once at its end, not once for each item.
+//! Effects of a batch that are written once at its end instead of once per item: usage counts and inbox activity.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,23 +11,23 @@ use shared::storage::{Activity, StorageError};
 
 use crate::Deps;
 
-/// Notes of one invocation.
+/// Collected effects of one invocation.
 #[derive(Debug, Default)]
 pub(crate) struct Books(Mutex<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
     usage: Vec<UsageNote>,
-    /// When the first status was received that is counted.
+    /// Earliest time of receipt among the counted statuses.
     since: Option<Timestamp>,
     activity: Vec<Activity>,
 }
 
-/// The books as one record uses them.
+/// The effects from the view of one record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Notebook<'a> {
     pub(crate) books: &'a Books,
-    /// What is read again was counted before, in another batch.
+    /// Whether the record is a replay, whose effects were counted in an earlier batch.
     pub(crate) counted_before: bool,
 }
 
@@ -54,7 +54,7 @@ impl Notebook<'_> {
 }
 
 impl Books {
-    /// Writes everything down. Before that nothing may be acknowledged.
+    /// Writes all effects. No record may be acknowledged before.
     pub(crate) async fn close(&self, deps: &Deps) -> Result<(), StorageError> {
         let notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         deps.table.note_activity(notes.activity).await?;
@@ -65,7 +65,7 @@ impl Books {
     }
 }
 
-/// What a status says of a message of this number.
+/// Returns the usage facts of a status update.
 pub(crate) fn note_of(number: &PhoneNumberId, message: OutboundId, update: &StatusUpdate) -> UsageNote {
     let facts: Option<Value> = update.pricing.as_deref().and_then(|json| serde_json::from_str(json).ok());
     let fact = |key: &str| facts.as_ref().and_then(|facts| facts.get(key));

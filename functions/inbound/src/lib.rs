@@ -1,7 +1,7 @@
-//! From the inbound queue to facts in the table.
+//! Processes webhooks from the inbound queue and stores their facts in the table.
 //!
-//! A batch is archived as it came, then each record is read leniently and every item of it is merged into the table.
-//! A record is acknowledged only when everything it says is stored; doing it again changes nothing.
+//! A batch is archived unchanged. Then each record is parsed leniently, and each of its items is merged into the table.
+//! A record is acknowledged only when all its items are stored. Processing a record again changes nothing.
 
 mod account;
 mod apply;
@@ -25,10 +25,10 @@ use shared::storage::{Archive, Resolved, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
-/// How long it is remembered that something was noted as received: the hour that it is noted for.
+/// Lifetime of the cache of recorded receipts (`seen`): one hour, the period that one record covers.
 const SEEN_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
@@ -37,19 +37,20 @@ pub struct Config {
     pub key_id: String,
     /// The bucket of the raw archive.
     pub bucket: String,
-    /// The inbound queue: what one invocation cannot end, and what is read again.
+    /// The inbound queue, for the rest of a large record and for replays.
     pub inbound_queue_url: String,
-    /// The onboarding queue: an account was shared through a hosted signup.
+    /// The onboarding queue, for accounts shared through a hosted signup.
     pub onboarding_queue_url: String,
-    /// Where its records go that failed too often.
+    /// The dead-letter queue of the inbound queue.
     pub dead_letters_url: String,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, `INBOUND_QUEUE_URL`, `ONBOARDING_QUEUE_URL` and `INBOUND_DEAD_LETTERS_URL`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, `INBOUND_QUEUE_URL`, `ONBOARDING_QUEUE_URL` and
+    /// `INBOUND_DEAD_LETTERS_URL`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -62,7 +63,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and caches of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -80,7 +81,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
@@ -100,8 +101,8 @@ impl Deps {
     }
 }
 
-/// Processes a batch; answers with the records that must come again. `deadline` is when Lambda kills this invocation:
-/// what is not begun well before it comes again by itself, and does not take down what is done.
+/// Processes a batch and returns the records to redeliver. `deadline` is the time at which Lambda ends this invocation.
+/// Work that cannot start well before it is redelivered, and finished work stays acknowledged.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let records = event.records.len();
     let archived = record::archive(deps, &event).await;
@@ -111,12 +112,13 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
         if !archived {
             return Outcome::Failed;
         }
-        // On the heap: a thread's stack may be small, and eight of these are under way at once.
+        // Boxed, because a thread's stack may be small and up to `BATCH_CONCURRENCY` (10) of these futures run at once.
         Box::pin(record::process(deps, books, record, deadline)).await
     })
     .await;
     if let Err(error) = Box::pin(books.close(deps)).await {
-        // Nobody knows any more what was noted for which record: all come again, and change nothing but that.
+        // Effects cannot be attributed to single records, so the whole batch is redelivered; only the missing effects
+        // change.
         tracing::error!(event = "inbound.not_noted", %error);
         let counted = response.batch_item_failures.len();
         deps.metrics.count("record_failed", "not_noted", all.len().saturating_sub(counted) as u64);

@@ -1,4 +1,4 @@
-//! One record: unpack, read, merge every item. An item that fails does not stop the others.
+//! One record: unpack, parse, merge its items. A failing item does not stop the others.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,19 @@ use crate::apply::NotStored;
 use crate::books::{Books, Notebook};
 use crate::{Deps, apply, replay};
 
-/// Time left that a slice of items needs to be begun: its few hundred writes, each with its repeats.
+/// Minimum time left for starting a slice: it makes a few hundred writes, each with retries.
 pub(crate) const SLICE_NEEDS: SignedDuration = SignedDuration::from_secs(10);
-/// Messages between two looks at the clock.
+/// Messages per slice; the clock is checked between slices.
 const SLICE: usize = 256;
 
-/// The folder of the raw archive for what came in the hour of `at`.
+/// Returns the raw archive's folder for the hour of `at`.
 pub(crate) fn archive_folder(at: Timestamp) -> String {
     format!("raw/{}", at.strftime("%Y-%m-%dT%H"))
 }
 
-/// Writes the batch to the archive as it came, one line a record, by the hour of receipt. `false` when S3 does not
-/// take it: then nothing may be acknowledged. What was archived before, or is no webhook, is not.
+/// Writes the batch to the archive unchanged, one line per record, in the folder of the hour of receipt. Returns
+/// `false` if S3 fails; then no record may be acknowledged. Skips records that were archived before or are not
+/// webhooks.
 pub(crate) async fn archive(deps: &Deps, event: &SqsEvent) -> bool {
     let mut folders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for line in event.records.iter().filter_map(|record| record.body.as_deref()) {
@@ -46,14 +47,14 @@ pub(crate) async fn archive(deps: &Deps, event: &SqsEvent) -> bool {
     true
 }
 
-/// Merges everything a record says. `Failed` when any of it could not be stored; the rest is stored all the same.
+/// Merges all items of a record. Returns `Failed` if any item could not be stored; the others are stored anyway.
 pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, deadline: Timestamp) -> Outcome {
     let text = record.body.unwrap_or_default();
     let job = match InboundWork::decode(&text) {
         Ok(InboundWork::Webhook(job)) => job,
         Ok(InboundWork::Replay(job)) => return replay::run(deps, job, deadline).await,
         Err(_) => {
-            // The same in every receive, so that a repetition is identical.
+            // `SentTimestamp` is the same in every receive, so a repetition stores an identical item.
             let sent_at = record.attributes.get("SentTimestamp").and_then(|millis| millis.parse().ok());
             let sent_at = sent_at.map_or(Timestamp::UNIX_EPOCH, at_millis);
             return quarantine(deps, "job", text.into_bytes(), sent_at).await;
@@ -68,8 +69,8 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
     merge(deps, books, &job, webhook::parse(&body, job.received_at), deadline).await
 }
 
-/// Merges the items in slices. When the time is up, the rest goes back to the queue as a job of its own, so that any
-/// body ends in some number of invocations.
+/// Merges the items in slices. When time runs out, the remaining items return to the queue as a new job, so a body of
+/// any size is finished over several invocations.
 async fn merge(
     deps: &Deps,
     books: Notebook<'_>,
@@ -80,7 +81,7 @@ async fn merge(
     let mut failures = Vec::new();
     let mut done = job.done;
     let (all, mut settled) = (events.len(), job.done);
-    // How far a past has come is said when the messages before it are stored.
+    // History progress is stored after the messages that it covers.
     let (progress, items): (Vec<_>, Vec<_>) =
         events.into_iter().partition(|event| matches!(event.said, Said::HistoryProgress(..)));
     let mut items = items.into_iter().skip(done).peekable();
@@ -90,11 +91,11 @@ async fn merge(
             if !failures.is_empty() {
                 return not_stored(&failures);
             }
-            // Its turn did not come in this invocation.
+            // Nothing was started in this invocation.
             if done == job.done {
                 return Outcome::Later;
             }
-            // What was kept again must not be forgotten by whoever does the rest.
+            // An item that was quarantined again must not be deleted by the job with the rest.
             let kept = job.kept.clone().filter(|_| !kept_again);
             let rest = InboundJob { done, kept, ..job.clone() };
             return hand_on(deps, &rest).await;
@@ -132,7 +133,7 @@ async fn merge(
         return not_stored(&failures);
     }
     if settled != all {
-        // The law that nothing is lost, checked where it would be broken: the record is not acknowledged.
+        // Invariant: every item is settled. If not, the record is not acknowledged, so that nothing is lost.
         deps.metrics.count("inbound_imbalance", "items", 1);
         tracing::error!(event = "inbound.imbalance", items = all, settled);
         return Outcome::Failed;
@@ -153,7 +154,7 @@ async fn apply_all(
     results.buffer_unordered(BATCH_CONCURRENCY).collect().await
 }
 
-/// One line a record: an outage would write thousands.
+/// Logs one line per record, because an outage would otherwise log thousands.
 fn not_stored(failures: &[NotStored]) -> Outcome {
     if let Some(error) = failures.first() {
         tracing::error!(event = "inbound.not_stored", items = failures.len(), %error);
@@ -173,13 +174,13 @@ async fn hand_on(deps: &Deps, rest: &InboundJob) -> Outcome {
 }
 
 pub(crate) enum Unreadable {
-    /// S3 did not answer.
+    /// S3 did not respond; try again later.
     Later,
-    /// It is gone or damaged: trying again cannot help.
+    /// The body is missing or damaged; retrying cannot help.
     Never,
 }
 
-/// The body of a webhook, from the job or from the archive.
+/// Returns the body of a webhook, from the job or from the archive.
 pub(crate) async fn body(deps: &Deps, payload: &Payload) -> Result<Vec<u8>, Unreadable> {
     let Payload::Stored(key) = payload else {
         return payload.body().ok().flatten().ok_or(Unreadable::Never);

@@ -1,8 +1,8 @@
-//! Replays: what was received once is queued again, from the archive, the quarantine or the dead letters. Every fact has
-//! its own identity, so reading it again changes nothing that is stored.
+//! Replays: received webhooks are enqueued again from the archive, the quarantine or the dead-letter queue. Every fact
+//! has its own identity, so storing it again changes nothing.
 //!
-//! One job walks one object, page or batch at a time and hands itself on when the time is up. Doing a step twice queues
-//! webhooks twice, which changes nothing either.
+//! A job processes one object, page or batch per step, and enqueues its continuation when time runs out. A repeated
+//! step enqueues webhooks twice, which is harmless too.
 
 use shared::clock::{SignedDuration, Timestamp, at_millis};
 use shared::domain::account::Subject;
@@ -16,14 +16,14 @@ use crate::Deps;
 use crate::apply::{NotStored, known_number};
 use crate::record::{Unreadable, archive_folder, body};
 
-/// Time left that one more step needs: an object of ten webhooks, or a page of kept items.
+/// Minimum time left for another step: an object of ten webhooks, or a page of quarantined items.
 const STEP_NEEDS: SignedDuration = SignedDuration::from_secs(20);
-/// Kept items read at once.
+/// Quarantined items per page.
 const PAGE: u16 = 25;
-/// Milliseconds of an hour: the archive has a folder for each.
+/// Milliseconds per hour; the archive has one folder per hour.
 const HOUR: i64 = 3_600_000;
 
-/// Walks a replay until it ends or the time is up.
+/// Runs a replay until it is complete or time runs out.
 pub(crate) async fn run(deps: &Deps, mut job: ReplayJob, deadline: Timestamp) -> Outcome {
     let walked = walk(deps, &mut job, deadline).await;
     let done = match walked {
@@ -48,7 +48,7 @@ pub(crate) async fn run(deps: &Deps, mut job: ReplayJob, deadline: Timestamp) ->
     if deps.inbound.send(text, ReplayJob::GROUP).await.is_ok() { Outcome::Done } else { Outcome::Failed }
 }
 
-/// `true` when nothing is left.
+/// Returns `true` when nothing is left.
 async fn walk(deps: &Deps, job: &mut ReplayJob, deadline: Timestamp) -> Result<bool, NotStored> {
     loop {
         if deadline.duration_since(deps.clock.now()) < STEP_NEEDS {
@@ -65,7 +65,7 @@ async fn walk(deps: &Deps, job: &mut ReplayJob, deadline: Timestamp) -> Result<b
     }
 }
 
-/// One object of the archive: a batch as it came. `at` is the hour and the last object read in it.
+/// Processes one archived object, which is one batch. `at` is the hour and the last object read in it.
 async fn archive_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotStored> {
     let hour = job.at.0.max(job.from.as_millisecond() / HOUR);
     let folder = archive_folder(at_millis(hour * HOUR));
@@ -80,7 +80,7 @@ async fn archive_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotStore
                 archived_line(deps, job, line).await?;
             }
         }
-        // Its eight days ended meanwhile.
+        // The object was deleted meanwhile, after eight days.
         Err(ArchiveError::Gone) => {}
         Err(error) => return Err(error.into()),
     }
@@ -115,7 +115,7 @@ async fn queue(deps: &Deps, job: &mut ReplayJob, webhook: &InboundJob) -> Result
     Ok(())
 }
 
-/// Whether any of the items is what the replay is about.
+/// Whether any item matches the replay's filters.
 async fn any_asked_for(deps: &Deps, job: &ReplayJob, events: &[InboundEvent]) -> Result<bool, NotStored> {
     for event in events {
         let said = &event.said;
@@ -143,7 +143,7 @@ async fn of_tenant(deps: &Deps, job: &ReplayJob, said: &Said) -> Result<bool, No
     Ok(owner.or(number) == Some(tenant))
 }
 
-/// One page of kept items of one reason. `at` is the reason and the position in its list.
+/// Processes one page of quarantined items of one reason. `at` is the reason and the position in its list.
 async fn quarantine_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotStored> {
     let place = usize::try_from(job.at.0).unwrap_or(usize::MAX);
     let Some(reason) = KeptReason::ALL.get(place) else { return Ok(false) };
@@ -156,7 +156,7 @@ async fn quarantine_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotSt
     Ok(true)
 }
 
-/// Queues a kept item. It is forgotten when it turned out to be of use; what still cannot be used stays as it is.
+/// Enqueues a quarantined item. It is deleted after successful processing; otherwise it stays in quarantine.
 async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result<(), NotStored> {
     if kept.received_at < job.from || kept.received_at >= job.until {
         return Ok(());
@@ -170,7 +170,7 @@ async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result
         },
         (None, None) => return Ok(()),
     };
-    // What could not be unpacked or decoded is a job itself, not a body.
+    // An item that could not be decoded or unpacked is a whole job, not a webhook body.
     if kept.what == "job" || kept.what == "payload" {
         if job.tenant.is_some() || job.number.is_some() || job.message.is_some() {
             return Ok(());
@@ -192,10 +192,10 @@ async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result
     queue(deps, job, &kept).await
 }
 
-/// Up to ten dead letters. They are deleted here once they are queued there.
+/// Moves up to ten dead letters to the inbound queue. Each is deleted only after it was enqueued.
 async fn dead_letters_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotStored> {
     let letters = deps.dead_letters.receive().await?;
-    // An empty answer may be a sample of a queue that is not.
+    // SQS may return no messages although the queue is not empty.
     let more = !letters.is_empty() || deps.dead_letters.depth().await? > 0;
     for letter in letters {
         let group = if letter.group.is_empty() { ReplayJob::GROUP } else { &letter.group };

@@ -1,4 +1,5 @@
-//! Meta apps: what proves their webhooks, and what signups through them need. Only operators; secrets go in and never come out.
+//! Meta apps: secrets for verifying their webhooks, and settings for signups. Only for operators. Secrets are stored
+//! but never returned.
 
 use std::sync::Arc;
 
@@ -14,27 +15,28 @@ use utoipa::ToSchema;
 
 use crate::Deps;
 
-/// Longest secret of an app or verify token, in bytes: several are sealed together, and KMS takes 4,096.
+/// Longest app secret or verify token, in bytes. All of an app are encrypted together, and KMS encrypts at most 4,096
+/// bytes.
 const SECRET_MAX: usize = 512;
 
-/// A Meta app. While a secret is replaced the previous one is good too.
+/// A Meta app. While a secret is being replaced, the previous one stays valid too.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppRequest {
     app_secret: String,
     previous_app_secret: Option<String>,
-    /// What Meta's handshake is to name: any text of your own.
+    /// Verify token for Meta's webhook handshake; choose any text.
     verify_token: String,
     previous_verify_token: Option<String>,
-    /// The app's id at Meta; with `config_id` for signups.
+    /// The app's id at Meta. Required for signups, together with `config_id`.
     client_id: Option<String>,
-    /// The configuration of Facebook Login for Business.
+    /// Id of the app's configuration of Facebook Login for Business.
     config_id: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AppJson {
-    /// Our name for it: the last part of its webhook URL.
+    /// Name of the app in this system, which is the last part of its webhook URL.
     id: String,
     webhook_path: String,
     client_id: Option<String>,
@@ -48,8 +50,17 @@ impl AppJson {
     }
 }
 
-/// Stores a Meta app, replacing what was stored of it. Its webhooks are believed within five minutes.
-#[utoipa::path(put, path = "/v1/apps/{id}", tag = "Meta apps", operation_id = "putApp", params(("id" = String, Path, description = "Our name for it.")), request_body = AppRequest, responses((status = 200, body = AppJson), Refusals), security(("key" = ["operator"])))]
+/// Stores or replaces a Meta app. Its webhooks are accepted within five minutes.
+#[utoipa::path(
+    put,
+    path = "/v1/apps/{id}",
+    tag = "Meta apps",
+    operation_id = "putApp",
+    params(("id" = String, Path, description = "Name of the app in this system.")),
+    request_body = AppRequest,
+    responses((status = 200, body = AppJson), Refusals),
+    security(("key" = ["operator"])),
+)]
 pub(crate) async fn put(
     State(deps): State<Arc<Deps>>,
     Operator { key }: Operator,
@@ -62,7 +73,7 @@ pub(crate) async fn put(
             Some(SignupSettings { client_id, config_id, ..known.clone().unwrap_or_default() })
         }
         (None, None) => None,
-        _ => return Err(Problem::invalid("config_id", "and `client_id` are given together, or neither")),
+        _ => return Err(Problem::invalid("config_id", "and `client_id` must be given together")),
     };
     if let Some(settings) = &settings {
         settings.check().map_err(|rule| Problem::invalid("client_id", &rule))?;
@@ -81,8 +92,16 @@ pub(crate) async fn put(
     Ok(Json(AppJson::new(&id, settings.or(known))))
 }
 
-/// A Meta app, without its secrets.
-#[utoipa::path(get, path = "/v1/apps/{id}", tag = "Meta apps", operation_id = "getApp", params(("id" = String, Path, description = "Our name for it.")), responses((status = 200, body = AppJson), Refusals), security(("key" = ["operator"])))]
+/// Returns a Meta app, without its secrets.
+#[utoipa::path(
+    get,
+    path = "/v1/apps/{id}",
+    tag = "Meta apps",
+    operation_id = "getApp",
+    params(("id" = String, Path, description = "Name of the app in this system.")),
+    responses((status = 200, body = AppJson), Refusals),
+    security(("key" = ["operator"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     _: Operator,

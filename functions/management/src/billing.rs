@@ -1,4 +1,4 @@
-//! What Meta charged for, beside what was counted here.
+//! Comparison of Meta's billing data with local counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,29 +34,30 @@ pub(crate) struct BillingQuery {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BillingJson {
     account_id: String,
-    /// The account's, such as `USD`, as Meta says.
+    /// The account's currency as reported by Meta, such as `USD`.
     currency: Option<String>,
-    /// Where your own credit line pays for this account; else null.
+    /// Set if your own credit line pays for this account; otherwise null.
     credit_exposure: Option<ExposureJson>,
     data: Vec<BilledJson>,
     total: ComparedJson,
 }
 
-/// What your credit line answers for. Meta tells a partner no amounts, so it is messages; their price is in Meta's price list.
+/// Messages charged to your credit line. Meta reports no amounts to a partner, so only messages are counted; prices are
+/// in Meta's price list.
 #[derive(Serialize, ToSchema)]
 struct ExposureJson {
-    /// Since when the line is shared with the account.
+    /// Time since which the credit line is shared with the account.
     since: Moment,
-    /// Messages that Meta charges for, by category, as counted here.
+    /// Billable messages by category, from local counts.
     billable: BTreeMap<String, u64>,
 }
 
-/// One number, one day (UTC), one kind of message.
+/// Counts of one number, day (UTC), category and pricing type.
 #[derive(Serialize, ToSchema)]
 struct BilledJson {
     #[schema(format = Date)]
     day: String,
-    /// Null where Meta names a number that is not connected here.
+    /// Null if Meta reports a number that is not connected here.
     number_id: Option<String>,
     category: Option<String>,
     pricing_type: Option<String>,
@@ -66,15 +67,15 @@ struct BilledJson {
 
 #[derive(Serialize, ToSchema, Default, Clone, Copy)]
 struct ComparedJson {
-    /// Delivered, as counted here from statuses.
+    /// Delivered messages, counted locally from status reports.
     delivered: u64,
-    /// Of which Meta charges for.
+    /// Billable messages, counted locally from status reports.
     billable: u64,
-    /// Delivered, as Meta says; approximate, and late by some hours.
+    /// Delivered messages as reported by Meta; approximate, with a delay of some hours.
     meta_volume: u64,
-    /// What they cost, as Meta says, in `currency`; null where Meta does not tell.
+    /// Cost in `currency`, as reported by Meta; null if not reported.
     meta_cost: Option<f64>,
-    /// Counted here and not by Meta, or, negative, the other way round: sent by another app, or near midnight.
+    /// `delivered` minus `meta_volume`. Differences come from messages sent by another app, or sent near midnight.
     difference: i64,
 }
 
@@ -99,14 +100,22 @@ impl ComparedJson {
     }
 }
 
-/// Day, number, category, pricing type: in small letters on both sides.
+/// Day, number, category and pricing type; the last two in lower case on both sides.
 type Kind = (Date, Option<PhoneNumberId>, Option<String>, Option<String>);
 
-/// What Meta says that it charged for, beside what was counted here.
+/// Compares Meta's billing data of an account with local counts.
 ///
-/// Messages that another app sent from the same numbers are Meta's only. Days are UTC; Meta counts a message on the day it was delivered, we on
-/// the day it was accepted.
-#[utoipa::path(get, path = "/v1/accounts/{id}/billing", tag = "Usage", operation_id = "getBilling", params(("id" = String, Path), BillingQuery), responses((status = 200, body = BillingJson), AtMeta), security(("key" = ["read"])))]
+/// Messages sent from the same numbers by another app appear only in Meta's data. Days are UTC. Meta counts a message
+/// on the day of delivery; local counts use the day of acceptance.
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{id}/billing",
+    tag = "Usage",
+    operation_id = "getBilling",
+    params(("id" = String, Path), BillingQuery),
+    responses((status = 200, body = BillingJson), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -124,7 +133,7 @@ pub(crate) async fn get(
     let ids: Vec<PhoneNumberId> = numbers.values().cloned().collect();
     let counted = deps.table.usage_of_days(&ids, from, until).await?;
     let counted =
-        counted.ok_or_else(|| Problem::invalid("from", "must be later: there is too much to count at once"))?;
+        counted.ok_or_else(|| Problem::invalid("from", "must be later: one report cannot cover this much"))?;
     let span = (midnight(from).as_second(), midnight(until.tomorrow().unwrap_or(until)).as_second());
     let billed = deps.graph.billed(&token, &id, span).await.map_err(refused)?;
     let mut kinds: BTreeMap<Kind, ComparedJson> = BTreeMap::new();

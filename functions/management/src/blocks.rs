@@ -1,4 +1,4 @@
-//! Customers whom a number does not want to hear from.
+//! Customers blocked by a number.
 
 use std::sync::Arc;
 
@@ -12,8 +12,16 @@ use crate::Deps;
 use crate::account::refused;
 use crate::described::AtMeta;
 
-/// Blocks the customer of a conversation at Meta, who must have written within the last 24 hours.
-#[utoipa::path(put, path = "/v1/conversations/{id}/block", tag = "Conversations", operation_id = "blockContact", params(("id" = String, Path)), responses((status = 204), AtMeta), security(("key" = ["send"])))]
+/// Blocks the customer of a conversation at Meta. The customer must have written within the last 24 hours.
+#[utoipa::path(
+    put,
+    path = "/v1/conversations/{id}/block",
+    tag = "Conversations",
+    operation_id = "blockContact",
+    params(("id" = String, Path)),
+    responses((status = 204), AtMeta),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn block(
     State(deps): State<Arc<Deps>>,
     caller: Caller<Send>,
@@ -22,8 +30,16 @@ pub(crate) async fn block(
     deps.block(caller, &id, true).await
 }
 
-/// Takes a block back.
-#[utoipa::path(delete, path = "/v1/conversations/{id}/block", tag = "Conversations", operation_id = "unblockContact", params(("id" = String, Path)), responses((status = 204), AtMeta), security(("key" = ["send"])))]
+/// Unblocks the customer of a conversation.
+#[utoipa::path(
+    delete,
+    path = "/v1/conversations/{id}/block",
+    tag = "Conversations",
+    operation_id = "unblockContact",
+    params(("id" = String, Path)),
+    responses((status = 204), AtMeta),
+    security(("key" = ["send"])),
+)]
 pub(crate) async fn unblock(
     State(deps): State<Arc<Deps>>,
     caller: Caller<Send>,

@@ -1,4 +1,4 @@
-//! What Meta may answer to any of this function's routes.
+//! OpenAPI description of errors that any route of this function may return because of Meta.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use utoipa::IntoResponses;
 use utoipa::openapi::response::Response;
 use utoipa::openapi::{Ref, RefOr};
 
-/// The refusals of any route, and Meta's.
+/// The common error responses, with those that originate at Meta.
 pub(crate) struct AtMeta;
 
 impl IntoResponses for AtMeta {

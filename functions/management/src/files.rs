@@ -1,4 +1,4 @@
-//! Files that customers sent: copied from Meta into the owner's bucket when somebody first asks, and read from there.
+//! Files sent by customers: copied from Meta into the bucket on the first request, then served from there.
 
 use std::sync::Arc;
 
@@ -19,25 +19,34 @@ use crate::Deps;
 use crate::account::refused;
 use crate::described::AtMeta;
 
-/// Meta's words for a file that is not the number's, or older than seven days.
+/// Meta's error codes for a file that does not belong to the number or is older than seven days.
 const UNKNOWN_AT_META: [i64; 2] = [100, 131_053];
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ReceivedFile)]
 pub(crate) struct FileJson {
-    /// Meta's id of it, as it stands in the message.
+    /// Meta's id of the file, as in the message.
     id: String,
     mime_type: String,
     file_size: i64,
-    /// Good for five minutes, without a key, for whoever has it.
+    /// Link for downloading the file. It is valid for five minutes and needs no API key.
     download_url: String,
     download_url_expires_at: Moment,
 }
 
-/// A file that a customer sent: a link to download it.
+/// Returns a file sent by a customer, with a download link.
 ///
-/// It is copied from Meta when it is first asked for, which Meta allows for seven days, and kept for 89 days.
-#[utoipa::path(get, path = "/v1/numbers/{id}/files/{file}", tag = "Media", operation_id = "getReceivedFile", params(("id" = String, Path), ("file" = String, Path, description = "Meta's id, as it stands in the message.")), responses((status = 200, body = FileJson), AtMeta), security(("key" = ["read"])))]
+/// The file is copied from Meta on the first request, which must happen within seven days. The copy is kept for 89
+/// days.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/files/{file}",
+    tag = "Media",
+    operation_id = "getReceivedFile",
+    params(("id" = String, Path), ("file" = String, Path, description = "Meta's id of the file, as in the message.")),
+    responses((status = 200, body = FileJson), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,

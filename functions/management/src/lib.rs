@@ -1,5 +1,5 @@
-//! What a tenant keeps at Meta, by our API: templates, profiles, QR codes, blocked customers, numbers that are connected by
-//! hand. The only function behind the API that may open an account's token, and it reads no message.
+//! Management of resources at Meta: templates, profiles, QR codes, blocked customers, and numbers connected by hand.
+//! The only function behind the API that may decrypt an account's token; it reads no messages.
 
 mod account;
 mod apps;
@@ -29,30 +29,31 @@ use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
     pub table: String,
-    /// The KMS key.
+    /// The KMS key for tokens and app secrets.
     pub key_id: String,
-    /// The bucket: copies of files that customers sent.
+    /// The bucket with copies of files sent by customers.
     pub bucket: String,
-    /// Scheme and host of Graph.
+    /// Scheme and host of the Graph API.
     pub graph_url: String,
-    /// Version of Graph, such as `v25.0`.
+    /// Version of the Graph API, such as `v25.0`.
     pub graph_version: String,
-    /// Scheme and host under which Meta reaches this installation; without it those under which it is asked.
+    /// Scheme and host under which Meta reaches this installation. Default: the host of the request.
     pub public_url: Option<String>,
-    /// Scheme and host of the webhooks' own door, where they have one (a function URL).
+    /// Scheme and host of the webhook's function URL, if it has one.
     pub webhook_url: Option<String>,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, and optionally `PUBLIC_URL`, `WEBHOOK_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, and optionally `PUBLIC_URL`, `WEBHOOK_URL`, `META_GRAPH_URL` and
+    /// `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -66,7 +67,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and configuration of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -86,7 +87,7 @@ impl Guarded for Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     ///
     /// # Errors
     /// When the Graph client cannot set up TLS.
@@ -106,7 +107,7 @@ impl Deps {
     }
 }
 
-/// The routes of this function.
+/// Returns the router of this function.
 pub fn router(deps: Deps) -> Router {
     let deps = Arc::new(deps);
     routes::routes()

@@ -21,12 +21,12 @@ const MESSAGE_MAX: usize = 140;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShortLinkJson {
-    /// Meta's code of it.
+    /// Meta's code of the link.
     id: String,
-    /// What stands in the customer's message field.
+    /// Text prefilled in the customer's message field.
     message: String,
     url: String,
-    /// The QR code, where one was asked for.
+    /// Image of the QR code, if requested.
     qr_image_url: Option<String>,
 }
 
@@ -44,17 +44,17 @@ impl ShortLinkJson {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkRequest {
-    /// What is to stand in the customer's message field.
+    /// Text to prefill in the customer's message field.
     #[schema(min_length = 1, max_length = 140)]
     message: String,
-    /// `SVG` or `PNG` for a QR code too.
+    /// `SVG` or `PNG` to create a QR code too.
     qr_image: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkChange {
-    /// What is to stand in the customer's message field.
+    /// Text to prefill in the customer's message field.
     #[schema(min_length = 1, max_length = 140)]
     message: String,
 }
@@ -64,8 +64,16 @@ fn checked(message: &str) -> Result<(), Problem> {
     if fits { Ok(()) } else { Err(Problem::invalid("message", &format!("must be 1 to {MESSAGE_MAX} characters"))) }
 }
 
-/// The short links of a number.
-#[utoipa::path(get, path = "/v1/numbers/{id}/links", tag = "Numbers", operation_id = "listLinks", params(("id" = String, Path)), responses((status = 200, body = List<ShortLinkJson>), AtMeta), security(("key" = ["read"])))]
+/// Lists the short links of a number.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/links",
+    tag = "Numbers",
+    operation_id = "listLinks",
+    params(("id" = String, Path)),
+    responses((status = 200, body = List<ShortLinkJson>), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -76,8 +84,17 @@ pub(crate) async fn list(
     Ok(Json(List { data: links.into_iter().map(ShortLinkJson::new).collect(), next_cursor: None }))
 }
 
-/// Makes a short link, with a QR code if one is asked for. Meta keeps 2,000 of a number.
-#[utoipa::path(post, path = "/v1/numbers/{id}/links", tag = "Numbers", operation_id = "createLink", params(("id" = String, Path)), request_body = LinkRequest, responses((status = 201, body = ShortLinkJson), AtMeta), security(("key" = ["manage"])))]
+/// Creates a short link, optionally with a QR code. Meta allows 2,000 links per number.
+#[utoipa::path(
+    post,
+    path = "/v1/numbers/{id}/links",
+    tag = "Numbers",
+    operation_id = "createLink",
+    params(("id" = String, Path)),
+    request_body = LinkRequest,
+    responses((status = 201, body = ShortLinkJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -96,7 +113,16 @@ pub(crate) async fn create(
 }
 
 /// Changes the message of a short link.
-#[utoipa::path(patch, path = "/v1/numbers/{id}/links/{link}", tag = "Numbers", operation_id = "changeLink", params(("id" = String, Path), ("link" = String, Path)), request_body = LinkChange, responses((status = 200, body = ShortLinkJson), AtMeta), security(("key" = ["manage"])))]
+#[utoipa::path(
+    patch,
+    path = "/v1/numbers/{id}/links/{link}",
+    tag = "Numbers",
+    operation_id = "changeLink",
+    params(("id" = String, Path), ("link" = String, Path)),
+    request_body = LinkChange,
+    responses((status = 200, body = ShortLinkJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn change(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -112,8 +138,16 @@ pub(crate) async fn change(
     Ok(Json(ShortLinkJson::new(changed)))
 }
 
-/// Deletes a short link: it leads nowhere any more.
-#[utoipa::path(delete, path = "/v1/numbers/{id}/links/{link}", tag = "Numbers", operation_id = "deleteLink", params(("id" = String, Path), ("link" = String, Path)), responses((status = 204), AtMeta), security(("key" = ["manage"])))]
+/// Deletes a short link, which then stops working.
+#[utoipa::path(
+    delete,
+    path = "/v1/numbers/{id}/links/{link}",
+    tag = "Numbers",
+    operation_id = "deleteLink",
+    params(("id" = String, Path), ("link" = String, Path)),
+    responses((status = 204), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn delete(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -126,7 +160,7 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// 14 characters of base 32 (Meta): anything else leads elsewhere in a path.
+/// Accepts only Meta's format, 14 characters of base 32; other text could change the path of the request to Meta.
 fn is_code(code: &str) -> Result<(), Problem> {
     let spelled = code.len() == 14 && code.bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b));
     if spelled { Ok(()) } else { Err(Problem::not_found()) }

@@ -1,4 +1,4 @@
-//! Numbers that are connected by hand, with a token that Meta says is good; and what to type in at Meta.
+//! Numbers connected by hand with a token that Meta confirms as valid, and the webhook settings for Meta.
 
 use std::sync::Arc;
 
@@ -23,17 +23,17 @@ use crate::Deps;
 use crate::account::{app_not_known, refused};
 use crate::described::AtMeta;
 
-/// A number and the token that opens its account.
+/// A number, with an access token for its account.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewNumber {
-    /// Meta's id of the number.
+    /// Meta's id of the phone number.
     phone_number_id: String,
-    /// Meta's id of its account.
+    /// Meta's id of the number's account (WABA).
     waba_id: String,
-    /// The Meta app that the token is of, by our name for it.
+    /// Name in this system of the Meta app that issued the token.
     app: String,
-    /// A token that reaches the account, best of a system user and without end.
+    /// Access token for the account, preferably a non-expiring token of a system user.
     access_token: String,
 }
 
@@ -42,21 +42,21 @@ pub(crate) struct AddedJson {
     id: String,
     account_id: String,
     display_phone_number: String,
-    /// Whether it can send and receive: else register it in WhatsApp Manager.
+    /// Whether the number can send and receive. If false, register it in WhatsApp Manager.
     registered: bool,
     webhook: WebhookJson,
 }
 
-/// What to type in at Meta, in the app's settings.
+/// Webhook settings to enter at Meta, in the app's settings.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WebhookJson {
     callback_url: Option<String>,
     verify_token: Option<String>,
-    /// What to subscribe to.
+    /// Webhook fields to subscribe to.
     fields: Vec<&'static str>,
 }
 
-/// What the app must be subscribed to (`facts/webhooks.md`).
+/// Webhook fields that the app must be subscribed to (`docs/meta/webhooks.md`).
 const FIELDS: [&str; 20] = [
     "messages",
     "message_echoes",
@@ -80,8 +80,16 @@ const FIELDS: [&str; 20] = [
     "payment_configuration_update",
 ];
 
-/// Connects a number by hand. The token is proved: Meta says that it is the app's, good, and reaches the account.
-#[utoipa::path(post, path = "/v1/numbers", tag = "Numbers", operation_id = "addNumber", request_body = NewNumber, responses((status = 201, body = AddedJson), AtMeta), security(("key" = ["manage"])))]
+/// Connects a number by hand. Meta must confirm that the token belongs to the app, is valid and reaches the account.
+#[utoipa::path(
+    post,
+    path = "/v1/numbers",
+    tag = "Numbers",
+    operation_id = "addNumber",
+    request_body = NewNumber,
+    responses((status = 201, body = AddedJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn add(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -89,15 +97,15 @@ pub(crate) async fn add(
     Said(request): Said<NewNumber>,
 ) -> Result<(StatusCode, Json<AddedJson>), Problem> {
     let id = PhoneNumberId::parse(&request.phone_number_id);
-    let id = id.map_err(|_| Problem::invalid("phone_number_id", "must be an id of Meta's"))?;
+    let id = id.map_err(|_| Problem::invalid("phone_number_id", "must be a phone number id of Meta"))?;
     let account =
-        WabaId::parse(&request.waba_id).map_err(|_| Problem::invalid("waba_id", "must be an id of Meta's"))?;
+        WabaId::parse(&request.waba_id).map_err(|_| Problem::invalid("waba_id", "must be an account id of Meta"))?;
     let name = MetaAppId::parse(&request.app).ok();
     let known = match &name {
         Some(name) => deps.app(name).await?,
         None => None,
     };
-    let rule = "must be the name of a Meta app that is set up for signups";
+    let rule = "must be the name of a Meta app that is configured for signups";
     let (app, settings) = known.ok_or_else(|| Problem::invalid("app", rule))?;
     let secret = app.app_secrets.first().ok_or_else(Problem::unavailable)?;
     let value = Secret::new(request.access_token);
@@ -114,7 +122,7 @@ pub(crate) async fn add(
         settings: Settings::default(),
     };
     deps.take(&number, &token, &app.id).await?;
-    // The account's webhooks come to the app; repeating it changes nothing.
+    // Routes the account's webhooks to the app. Repetition changes nothing.
     deps.graph.subscribe(&token, &number.waba).await.map_err(refused)?;
     deps.access.note(Some(tenant), &key, "number.added", number.id.as_str()).await?;
     let added = AddedJson {
@@ -127,8 +135,16 @@ pub(crate) async fn add(
     Ok((StatusCode::CREATED, Json(added)))
 }
 
-/// The webhook URL and verify token to type in at Meta.
-#[utoipa::path(get, path = "/v1/numbers/{id}/webhook", tag = "Numbers", operation_id = "getWebhook", params(("id" = String, Path)), responses((status = 200, body = WebhookJson), AtMeta), security(("key" = ["manage"])))]
+/// Returns the webhook URL and verify token to enter at Meta.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/webhook",
+    tag = "Numbers",
+    operation_id = "getWebhook",
+    params(("id" = String, Path)),
+    responses((status = 200, body = WebhookJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn webhook(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Manage>,
@@ -152,7 +168,7 @@ impl Deps {
     }
 
     fn webhook_of(&self, app: &MetaApp, headers: &HeaderMap) -> WebhookJson {
-        // Where nobody said what this installation is called, it is called what the caller calls it.
+        // If neither URL is configured, the host of this request is used.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(|host| format!("https://{host}"));
         let base = self.webhook_url.clone().or_else(|| self.public_url.clone()).or(host);
         let base = base.map(|base| base.trim_end_matches('/').to_owned());
@@ -163,7 +179,7 @@ impl Deps {
         }
     }
 
-    /// What Meta says of token, account and number together is believed; nothing that the caller says.
+    /// Asks Meta whether token, account and number belong together. The caller's statements are not trusted.
     async fn prove(
         &self,
         settings: &SignupSettings,
@@ -174,10 +190,10 @@ impl Deps {
         let facts = self.graph.debug_token(&settings.client_id, secret, &token.value).await.map_err(refused)?;
         facts.check(&settings.client_id, Some(account)).map_err(|unfit| {
             let rule = match unfit {
-                Unfit::OtherApp => "must be of the app that is named".to_owned(),
-                Unfit::NotValid => "must be good: Meta says that it is not".to_owned(),
+                Unfit::OtherApp => "must belong to the app named in `app`".to_owned(),
+                Unfit::NotValid => "must be valid, but Meta reports that it is not".to_owned(),
                 Unfit::Lacks(missing) => format!("must have the permission {missing}"),
-                Unfit::OtherAccount => "must reach the account".to_owned(),
+                Unfit::OtherAccount => "must have access to the account".to_owned(),
             };
             Problem::invalid("access_token", &rule)
         })?;
@@ -186,7 +202,7 @@ impl Deps {
         found.ok_or_else(|| Problem::invalid("phone_number_id", "must be a number of the account"))
     }
 
-    /// Account and number become the tenant's, unless another one has them.
+    /// Assigns account and number to the tenant, unless another tenant owns them.
     async fn take(&self, number: &Number, token: &AccessToken, app: &MetaAppId) -> Result<(), Problem> {
         if let Some(hindrance) = self.table.hindrance(number).await? {
             return Err(hindered(hindrance));
@@ -200,13 +216,13 @@ impl Deps {
 fn hindered(hindrance: Hindrance) -> Problem {
     match hindrance {
         Hindrance::BeingErased => {
-            let title = "What was stored of this account when it left is being erased.";
+            let title = "Old data of this account is still being erased after its removal.";
             Problem::conflict("being_erased", title).remedy("Repeat the request in a few minutes.")
         }
-        Hindrance::TenantLeaves => Problem::conflict("tenant_leaving", "The tenant is leaving."),
+        Hindrance::TenantLeaves => Problem::conflict("tenant_leaving", "The tenant is being offboarded."),
         Hindrance::AccountTaken | Hindrance::NumberTaken => {
-            let problem = Problem::conflict("taken", "Another tenant has this account or number.");
-            problem.remedy("Let the other tenant release it first.")
+            let problem = Problem::conflict("taken", "This account or number belongs to another tenant.");
+            problem.remedy("The other tenant must remove it first.")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What customers see of a number.
+//! Business profile of a number, as shown to customers.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::account::refused;
 use crate::described::AtMeta;
 use crate::samples::kind_of;
 
-/// Longest texts of a profile, in characters (`facts/messages.md` §10).
+/// Longest texts of a profile, in characters (`docs/meta/messages.md#section-10`).
 const ABOUT_MAX: usize = 139;
 const ADDRESS_MAX: usize = 256;
 const DESCRIPTION_MAX: usize = 512;
@@ -56,7 +56,7 @@ pub(crate) struct ProfileJson {
     description: Option<String>,
     email: Option<String>,
     websites: Vec<String>,
-    /// Meta's word for the trade.
+    /// Meta's code of the industry.
     vertical: Option<String>,
     profile_picture_url: Option<String>,
 }
@@ -77,7 +77,7 @@ impl ProfileJson {
     }
 }
 
-/// What is to change; what is left out stays.
+/// Changes to a profile. Omitted fields stay unchanged.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProfileChange {
@@ -93,11 +93,11 @@ pub(crate) struct ProfileChange {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     email: Option<String>,
-    /// At most two, with http or https.
+    /// At most two URLs, starting with http:// or https://.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 2)]
     websites: Option<Vec<String>>,
-    /// Meta's word for the trade, such as `RETAIL`.
+    /// Meta's code of the industry, such as `RETAIL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     vertical: Option<String>,
 }
@@ -121,7 +121,7 @@ impl ProfileChange {
             let web =
                 |url: &String| (url.starts_with("https://") || url.starts_with("http://")) && url.len() <= WEBSITE_MAX;
             if websites.len() > WEBSITES_MAX || !websites.iter().all(web) {
-                let rule = format!("must be at most {WEBSITES_MAX}, http or https, of {WEBSITE_MAX} characters");
+                let rule = format!("must be at most {WEBSITES_MAX} http or https URLs of {WEBSITE_MAX} characters");
                 return Err(Problem::invalid("websites", &rule));
             }
         }
@@ -134,8 +134,16 @@ impl ProfileChange {
     }
 }
 
-/// The business profile, as Meta has it now.
-#[utoipa::path(get, path = "/v1/numbers/{id}/profile", tag = "Numbers", operation_id = "getProfile", params(("id" = String, Path)), responses((status = 200, body = ProfileJson), AtMeta), security(("key" = ["read"])))]
+/// Returns the current business profile at Meta.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/profile",
+    tag = "Numbers",
+    operation_id = "getProfile",
+    params(("id" = String, Path)),
+    responses((status = 200, body = ProfileJson), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -146,7 +154,16 @@ pub(crate) async fn get(
 }
 
 /// Changes the business profile.
-#[utoipa::path(patch, path = "/v1/numbers/{id}/profile", tag = "Numbers", operation_id = "changeProfile", params(("id" = String, Path)), request_body = ProfileChange, responses((status = 200, body = ProfileJson), AtMeta), security(("key" = ["manage"])))]
+#[utoipa::path(
+    patch,
+    path = "/v1/numbers/{id}/profile",
+    tag = "Numbers",
+    operation_id = "changeProfile",
+    params(("id" = String, Path)),
+    request_body = ProfileChange,
+    responses((status = 200, body = ProfileJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn change(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -164,8 +181,17 @@ pub(crate) async fn change(
     Ok(Json(ProfileJson::new(&deps.graph.profile(&token, &number.id).await.map_err(refused)?)))
 }
 
-/// Sets the profile picture: JPEG or PNG.
-#[utoipa::path(put, path = "/v1/numbers/{id}/profile/picture", tag = "Numbers", operation_id = "putProfilePicture", params(("id" = String, Path)), request_body(content = Vec<u8>, content_type = "image/jpeg", description = "The picture."), responses((status = 204), AtMeta), security(("key" = ["manage"])))]
+/// Sets the profile picture, a JPEG or PNG file.
+#[utoipa::path(
+    put,
+    path = "/v1/numbers/{id}/profile/picture",
+    tag = "Numbers",
+    operation_id = "putProfilePicture",
+    params(("id" = String, Path)),
+    request_body(content = Vec<u8>, content_type = "image/jpeg", description = "The content of the picture."),
+    responses((status = 204), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn picture(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -174,7 +200,7 @@ pub(crate) async fn picture(
 ) -> Result<StatusCode, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
     let kind = kind_of(&file, &["image/jpeg", "image/png"]);
-    let kind = kind.ok_or_else(|| Problem::invalid("body", "must be a picture: JPEG or PNG"))?;
+    let kind = kind.ok_or_else(|| Problem::invalid("body", "must be a JPEG or PNG picture"))?;
     let handle = deps.handle_of((tenant, &number.waba), &token, kind, file).await?;
     let change = Map::from_iter([("profile_picture_handle".to_owned(), Value::String(handle))]);
     deps.graph.change_profile(&token, &number.id, change).await.map_err(refused)?;

@@ -1,4 +1,4 @@
-//! Every route, once: for the router and for the description.
+//! Route list, from which both the router and the OpenAPI description are made.
 
 use crate::{Deps, apps, billing, blocks, files, links, numbers, profile, samples, templates};
 

@@ -1,4 +1,4 @@
-//! Files that Meta keeps under a handle: profile pictures, and the samples that templates are reviewed with.
+//! Files stored at Meta under a handle: profile pictures, and samples for the review of templates.
 
 use std::sync::Arc;
 
@@ -18,18 +18,33 @@ use crate::Deps;
 use crate::account::{app_not_known, refused};
 use crate::described::AtMeta;
 
-/// What the header of a template may be (Meta: template components, media headers).
+/// File types allowed in a template's header (Meta: template components, media headers).
 const SAMPLES: [&str; 4] = ["image/jpeg", "image/png", "video/mp4", "application/pdf"];
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SampleJson {
-    /// For `example.header_handle` of a template's header.
+    /// Value for `example.header_handle` of a template's header.
     handle: String,
     mime_type: &'static str,
 }
 
-/// Gives Meta a sample of what a template's header will be: JPEG, PNG, MP4 or PDF. Meta wants one before it looks at the template.
-#[utoipa::path(post, path = "/v1/accounts/{id}/templates/samples", tag = "Templates", operation_id = "uploadTemplateSample", params(("id" = String, Path)), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file."), responses((status = 201, body = SampleJson), AtMeta), security(("key" = ["manage"])))]
+/// Uploads a sample file for a template's header.
+///
+/// JPEG, PNG, MP4 or PDF. Meta requires a sample before it reviews a template with a media header.
+#[utoipa::path(
+    post,
+    path = "/v1/accounts/{id}/templates/samples",
+    tag = "Templates",
+    operation_id = "uploadTemplateSample",
+    params(("id" = String, Path)),
+    request_body(
+        content = Vec<u8>,
+        content_type = "application/octet-stream",
+        description = "The content of the file.",
+    ),
+    responses((status = 201, body = SampleJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn upload(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -44,13 +59,13 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, Json(SampleJson { handle, mime_type })))
 }
 
-/// What a file is by its first bytes, if it is one of these.
+/// Returns the MIME type detected from the file's content, if it is one of `allowed`.
 pub(crate) fn kind_of(file: &[u8], allowed: &[&str]) -> Option<&'static str> {
     MediaType::of(file).ok().map(MediaType::mime).filter(|mime| allowed.contains(mime))
 }
 
 impl Deps {
-    /// Meta's handle of a file that was given to it with an account's token.
+    /// Uploads a file to Meta with an account's token and returns Meta's handle.
     pub(crate) async fn handle_of(
         &self,
         (tenant, account): (TenantId, &WabaId),

@@ -1,4 +1,4 @@
-//! Templates of an account: the mirror of what Meta has, and changes there.
+//! Templates of an account: the local copy of Meta's list, and changes at Meta.
 
 use std::sync::Arc;
 
@@ -25,24 +25,24 @@ use crate::described::AtMeta;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AccountJson {
     id: String,
-    /// The Meta app that it was connected through; null if it was stored by hand.
+    /// Meta app through which the account was connected; null if an operator stored it by hand.
     app: Option<String>,
     connected_at: Moment,
-    /// Whether it has a token now.
+    /// Whether an access token is stored.
     connected: bool,
-    /// When its templates were last fetched from Meta.
+    /// Time at which the templates were last fetched from Meta.
     templates_fetched_at: Option<Moment>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MirroredTemplateJson {
-    /// Name and language.
+    /// Name and language, such as `order_update.en_US`.
     id: String,
     name: String,
     language: String,
-    /// Meta's id.
+    /// Meta's id of the template.
     template_id: Option<String>,
-    /// Meta's word, such as `APPROVED`, `PENDING`, `REJECTED`, `PAUSED`.
+    /// Meta's status, such as `APPROVED`, `PENDING`, `REJECTED`, `PAUSED`.
     status: Option<String>,
     status_at: Option<Moment>,
     /// `MARKETING`, `UTILITY`, `AUTHENTICATION`.
@@ -52,7 +52,7 @@ pub(crate) struct MirroredTemplateJson {
     rejected_reason: Option<String>,
     /// `NAMED` or `POSITIONAL`.
     parameter_format: &'static str,
-    /// Meta's own; null while they were not fetched.
+    /// Components in Meta's format; null until fetched.
     #[schema(value_type = Option<Value>)]
     components: Option<Box<RawValue>>,
     fetched_at: Option<Moment>,
@@ -77,31 +77,31 @@ impl MirroredTemplateJson {
     }
 }
 
-/// A template for Meta's approval, in Meta's own fields.
+/// A template for Meta's approval, with Meta's field names.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTemplate {
     /// Lower-case letters, digits and underscores.
     name: String,
-    /// Such as `en_US`.
+    /// Locale, such as `en_US`.
     language: String,
-    /// `MARKETING`, `UTILITY` or `AUTHENTICATION`; Meta may decide otherwise.
+    /// `MARKETING`, `UTILITY` or `AUTHENTICATION`. Meta may assign another category.
     category: String,
     /// `NAMED` or `POSITIONAL`.
     parameter_format: Option<String>,
     #[schema(value_type = Vec<Object>)]
     components: Value,
-    /// How long Meta tries to deliver it, in seconds.
+    /// Time in seconds during which Meta attempts delivery.
     message_send_ttl_seconds: Option<i64>,
 }
 
-/// What is to change; all components are replaced.
+/// Changes to a template. Given components replace all existing ones.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TemplateChange {
     #[schema(value_type = Option<Vec<Object>>)]
     components: Option<Value>,
-    /// That of an approved template cannot change.
+    /// New category; not possible for an approved template.
     category: Option<String>,
     message_send_ttl_seconds: Option<i64>,
 }
@@ -109,7 +109,7 @@ pub(crate) struct TemplateChange {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreviewRequest {
-    /// As they would be sent.
+    /// Components with parameters, as in a message.
     #[serde(default)]
     components: Vec<Component>,
 }
@@ -130,7 +130,7 @@ struct PreviewButtonJson {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RefreshedJson {
-    /// Templates that Meta has.
+    /// Number of templates at Meta.
     templates: usize,
     fetched_at: Moment,
 }
@@ -139,21 +139,28 @@ pub(crate) struct RefreshedJson {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TemplatesQuery {
-    /// Items of the page.
+    /// Maximum number of items in the page.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u16>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Only of this status, such as `APPROVED`.
+    /// Only templates with this status, such as `APPROVED`.
     status: Option<String>,
-    /// Only of this category, such as `UTILITY`.
+    /// Only templates of this category, such as `UTILITY`.
     category: Option<String>,
-    /// Only of this language, such as `en_US`.
+    /// Only templates in this language, such as `en_US`.
     language: Option<String>,
 }
 
-/// The accounts that were connected.
-#[utoipa::path(get, path = "/v1/accounts", tag = "Accounts", operation_id = "listAccounts", responses((status = 200, body = List<AccountJson>), AtMeta), security(("key" = ["read"])))]
+/// Lists the connected accounts.
+#[utoipa::path(
+    get,
+    path = "/v1/accounts",
+    tag = "Accounts",
+    operation_id = "listAccounts",
+    responses((status = 200, body = List<AccountJson>), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn accounts(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -172,10 +179,19 @@ pub(crate) async fn accounts(
     Ok(Json(List { data, next_cursor: None }))
 }
 
-/// The account's templates, by name: as Meta had them when they were last fetched, with what Meta reported since.
+/// Lists the account's templates by name, from the local copy.
 ///
-/// They are fetched once a day, when Meta reports a change, and on demand. A page may be shorter than `limit` although there are more.
-#[utoipa::path(get, path = "/v1/accounts/{id}/templates", tag = "Templates", operation_id = "listTemplates", params(("id" = String, Path), TemplatesQuery), responses((status = 200, body = List<MirroredTemplateJson>), AtMeta), security(("key" = ["read"])))]
+/// The copy is fetched from Meta once per day, when Meta reports a change, and on request; changes reported since are
+/// applied. A page may contain fewer than `limit` items although more pages follow.
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{id}/templates",
+    tag = "Templates",
+    operation_id = "listTemplates",
+    params(("id" = String, Path), TemplatesQuery),
+    responses((status = 200, body = List<MirroredTemplateJson>), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -196,8 +212,19 @@ pub(crate) async fn list(
     Ok(Json(List { data, next_cursor: page.next }))
 }
 
-/// One template.
-#[utoipa::path(get, path = "/v1/accounts/{id}/templates/{template}", tag = "Templates", operation_id = "getTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), responses((status = 200, body = MirroredTemplateJson), AtMeta), security(("key" = ["read"])))]
+/// Returns a template.
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{id}/templates/{template}",
+    tag = "Templates",
+    operation_id = "getTemplate",
+    params(
+        ("id" = String, Path),
+        ("template" = String, Path, description = "Name and language, such as `order_update.en_US`."),
+    ),
+    responses((status = 200, body = MirroredTemplateJson), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -207,7 +234,15 @@ pub(crate) async fn get(
 }
 
 /// Fetches all templates from Meta now.
-#[utoipa::path(post, path = "/v1/accounts/{id}/templates/refresh", tag = "Templates", operation_id = "refreshTemplates", params(("id" = String, Path)), responses((status = 200, body = RefreshedJson), AtMeta), security(("key" = ["manage"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/accounts/{id}/templates/refresh",
+    tag = "Templates",
+    operation_id = "refreshTemplates",
+    params(("id" = String, Path)),
+    responses((status = 200, body = RefreshedJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn refresh(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -221,10 +256,19 @@ pub(crate) async fn refresh(
     Ok(Json(RefreshedJson { templates: listed.len(), fetched_at: Moment(began) }))
 }
 
-/// Gives Meta a template to approve.
+/// Submits a template to Meta for approval.
 ///
-/// Meta may take it for another category than was asked for: the answer says which.
-#[utoipa::path(post, path = "/v1/accounts/{id}/templates", tag = "Templates", operation_id = "createTemplate", params(("id" = String, Path)), request_body = NewTemplate, responses((status = 201, body = MirroredTemplateJson), AtMeta), security(("key" = ["manage"])))]
+/// Meta may assign another category than requested; the response contains the assigned one.
+#[utoipa::path(
+    post,
+    path = "/v1/accounts/{id}/templates",
+    tag = "Templates",
+    operation_id = "createTemplate",
+    params(("id" = String, Path)),
+    request_body = NewTemplate,
+    responses((status = 201, body = MirroredTemplateJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -263,8 +307,20 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?))))
 }
 
-/// Changes a template; Meta looks at it again.
-#[utoipa::path(patch, path = "/v1/accounts/{id}/templates/{template}", tag = "Templates", operation_id = "editTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), request_body = TemplateChange, responses((status = 200, body = MirroredTemplateJson), AtMeta), security(("key" = ["manage"])))]
+/// Changes a template. Meta reviews it again.
+#[utoipa::path(
+    patch,
+    path = "/v1/accounts/{id}/templates/{template}",
+    tag = "Templates",
+    operation_id = "editTemplate",
+    params(
+        ("id" = String, Path),
+        ("template" = String, Path, description = "Name and language, such as `order_update.en_US`."),
+    ),
+    request_body = TemplateChange,
+    responses((status = 200, body = MirroredTemplateJson), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn edit(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -298,8 +354,19 @@ pub(crate) async fn edit(
     Ok(Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?)))
 }
 
-/// Deletes a template in one language. Meta blocks the name of an approved one for 30 days.
-#[utoipa::path(delete, path = "/v1/accounts/{id}/templates/{template}", tag = "Templates", operation_id = "deleteTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), responses((status = 204), AtMeta), security(("key" = ["manage"])))]
+/// Deletes a template in one language. Meta blocks the name of an approved template for 30 days.
+#[utoipa::path(
+    delete,
+    path = "/v1/accounts/{id}/templates/{template}",
+    tag = "Templates",
+    operation_id = "deleteTemplate",
+    params(
+        ("id" = String, Path),
+        ("template" = String, Path, description = "Name and language, such as `order_update.en_US`."),
+    ),
+    responses((status = 204), AtMeta),
+    security(("key" = ["manage"])),
+)]
 pub(crate) async fn delete(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
@@ -314,8 +381,20 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Shows a template as the customer would see it; a mistake in the parameters is named.
-#[utoipa::path(post, path = "/v1/accounts/{id}/templates/{template}/preview", tag = "Templates", operation_id = "previewTemplate", params(("id" = String, Path), ("template" = String, Path, description = "Name and language: `order_update.en_US`.")), request_body = PreviewRequest, responses((status = 200, body = PreviewJson), AtMeta), security(("key" = ["read"])))]
+/// Renders a template as the customer would see it. Errors in the parameters are reported.
+#[utoipa::path(
+    post,
+    path = "/v1/accounts/{id}/templates/{template}/preview",
+    tag = "Templates",
+    operation_id = "previewTemplate",
+    params(
+        ("id" = String, Path),
+        ("template" = String, Path, description = "Name and language, such as `order_update.en_US`."),
+    ),
+    request_body = PreviewRequest,
+    responses((status = 200, body = PreviewJson), AtMeta),
+    security(("key" = ["read"])),
+)]
 pub(crate) async fn preview(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
@@ -346,7 +425,8 @@ impl Deps {
     }
 }
 
-/// Before Meta is asked, in whole seconds as Meta's reports are: what Meta reports meanwhile is newer.
+/// Time before the call to Meta, in whole seconds as in Meta's reports, so that reports made during the call count as
+/// newer.
 fn began(deps: &Deps) -> Timestamp {
     Timestamp::from_second(deps.clock.now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
@@ -355,7 +435,7 @@ fn edited(known: TemplateRecord, components: Option<Value>, category: Option<Str
     let replaced = components.map(|components| components.to_string());
     ListedTemplate {
         id,
-        // Meta looks at it again; what it was until then a webhook or the next look tells.
+        // Meta reviews the template again. A webhook or the next fetch brings the new status.
         status: known.status.unwrap_or_else(|| "PENDING".to_owned()),
         category: category.or(known.category).unwrap_or_default(),
         quality: known.quality,
@@ -380,7 +460,8 @@ fn format(word: Option<&str>) -> Result<bool, Problem> {
     }
 }
 
-/// How long Meta tries to deliver a template, by category (`facts/messages.md` §12); -1 is 30 days.
+/// Checks the delivery period of a template against Meta's limits by category (`docs/meta/messages.md#section-12`); -1
+/// is 30 days.
 fn time_to_live(category: &str, ttl: Option<i64>) -> Result<(), Problem> {
     let Some(ttl) = ttl else { return Ok(()) };
     let (allowed, or_month) = match Category::from_word(category) {
@@ -396,6 +477,6 @@ fn time_to_live(category: &str, ttl: Option<i64>) -> Result<(), Problem> {
 }
 
 fn not_fetched() -> Problem {
-    Problem::conflict("not_fetched", "The template was not fetched from Meta yet.")
-        .remedy("POST /v1/accounts/{id}/templates/refresh.")
+    Problem::conflict("not_fetched", "The template has not been fetched from Meta yet.")
+        .remedy("Fetch the templates: POST /v1/accounts/{id}/templates/refresh.")
 }

@@ -1,4 +1,5 @@
-//! The bucket: raw webhooks of several tenants lie in one object, and in one body. What leaves is taken out, the rest stays as it is.
+//! Erasure in the bucket. One object, and even one webhook body, may contain data of several tenants. The parts to
+//! erase are removed; the rest stays unchanged.
 
 use bytes::Bytes;
 use shared::provider::meta::webhook::{self, Left};
@@ -7,12 +8,13 @@ use shared::storage::{ArchiveError, Leavers};
 
 use crate::{Deps, LeavingError};
 
-/// Folders of raw webhooks, in the order they are walked.
+/// Folders with raw webhooks, in the order of the walk.
 const FOLDERS: [&str; 3] = ["raw", "large", "kept"];
-/// Objects looked at in one page.
+/// Objects per page.
 const PAGE: i32 = 100;
 
-/// One page of the bucket. `cursor` is the last key seen, empty at the beginning. Answers how many objects named what leaves, and where it goes on.
+/// Processes one page of the bucket. `cursor` is the last key processed, empty at the beginning. Returns the number of
+/// objects that contained data to erase, and the next cursor.
 pub(crate) async fn page(deps: &Deps, leavers: &Leavers, cursor: &str) -> Result<(u64, Option<String>), LeavingError> {
     let place = FOLDERS.iter().position(|folder| cursor.starts_with(&format!("{folder}/"))).unwrap_or(0);
     let (Some(folder), after) = (FOLDERS.get(place), Some(cursor).filter(|cursor| cursor.len() > "kept/".len())) else {
@@ -38,7 +40,7 @@ pub(crate) async fn page(deps: &Deps, leavers: &Leavers, cursor: &str) -> Result
     Ok((found, keys.last().cloned().or_else(next_folder)))
 }
 
-/// Deletes an object, or all of a folder whose name ends in `/`.
+/// Deletes an object, or all objects of a folder if the name ends with `/`.
 pub(crate) async fn delete(deps: &Deps, object: &str) -> Result<(), LeavingError> {
     let Some(folder) = object.strip_suffix('/') else { return Ok(deps.archive.delete(object).await?) };
     loop {
@@ -52,7 +54,7 @@ pub(crate) async fn delete(deps: &Deps, object: &str) -> Result<(), LeavingError
     }
 }
 
-/// The object without what leaves; `None`: nothing of it leaves.
+/// Returns the object without the data to erase, or `None` if it contains none.
 fn without(folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<u8>>, LeavingError> {
     match folder {
         "raw" => {
@@ -68,7 +70,7 @@ fn without(folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<
             }
             Ok(changed.then(|| lines.join(&b'\n')))
         }
-        // One body in gzip. What cannot be unpacked names nobody.
+        // One gzipped body. A body that cannot be unpacked counts as free of data to erase.
         "large" => {
             let Ok(body) = Payload::gunzip(bytes) else { return Ok(None) };
             Ok(match left_of(leavers, &body) {
@@ -79,7 +81,8 @@ fn without(folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<
                 }
             })
         }
-        // A kept item is a webhook that says only that; what could not be read is theirs if it names them.
+        // A quarantined item is a webhook with a single event. An unreadable one is deleted if it contains an id to
+        // erase.
         _ => Ok(match left_of(leavers, bytes) {
             Left::All if webhook::parses(bytes) => None,
             Left::All => leavers.are_in(bytes).then(Vec::new),
@@ -88,7 +91,8 @@ fn without(folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<
     }
 }
 
-/// A line of the archive is a job. `None`: it stays as it is; `Some(None)`: nothing of it stays.
+/// Removes data from one archive line, which is a job. `None`: the line stays unchanged. `Some(None)`: the line is
+/// removed.
 fn line_without(leavers: &Leavers, line: &[u8]) -> Option<Option<Vec<u8>>> {
     let text = std::str::from_utf8(line).ok()?;
     let Ok(InboundWork::Webhook(job)) = InboundWork::decode(text) else {
@@ -99,7 +103,7 @@ fn line_without(leavers: &Leavers, line: &[u8]) -> Option<Option<Vec<u8>>> {
         Left::All => None,
         Left::Nothing => Some(None),
         Left::Rest(rest) => {
-            // It is smaller than what it was taken from.
+            // The rest is smaller than the original, so it fits.
             let Ok(Packed::Fits(payload)) = Payload::pack(&rest) else { return Some(None) };
             let job = InboundJob { payload, ..job.clone() }.encode().ok();
             Some(job.map(String::into_bytes))

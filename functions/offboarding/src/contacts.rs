@@ -1,4 +1,4 @@
-//! Erasing one contact, where a tenant was asked to forget somebody.
+//! Erasure of single contacts, requested by tenants.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::erasure::{Erasure, mentions};
@@ -8,10 +8,10 @@ use shared::storage::Table;
 
 use crate::{AGAIN, Deps, LeavingError, PAGE_NEEDS, RUN_MAX, archive};
 
-/// Kept items looked at in one page.
+/// Quarantined items per page.
 const KEPT_PAGE: u16 = 100;
 
-/// Goes on with what is due. One in trouble does not stop the others.
+/// Continues the due erasures. A failing one does not stop the others.
 pub(crate) async fn run(deps: &Deps, now: Timestamp, deadline: Timestamp) -> Result<(), LeavingError> {
     let mut trouble = None;
     for erasure in deps.table.erasures_due(now, RUN_MAX).await? {
@@ -29,16 +29,16 @@ fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
 }
 
 async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Timestamp) -> Result<(), LeavingError> {
-    // What the index says may be older than the item.
+    // The index may be older than the item.
     if erasure.done_at.is_some() || erasure.closed_at.is_some_and(|closed| now < after(closed, SETTLES_IN)) {
         return Ok(());
     }
-    // One that takes longer than an invocation does not keep the others from theirs.
+    // Rescheduled first, so that an erasure longer than an invocation does not block the others.
     deps.table.note_erasure(&erasure, after(now, AGAIN)).await?;
     let numbers = deps.table.all_numbers(erasure.tenant).await?;
     let ids = Table::conversations_of(&erasure, &numbers);
     if erasure.closed_at.is_none() {
-        // Whoever asked died before it was done.
+        // The API crashed before the conversations were closed.
         deps.table.begin_erasure(&erasure).await?;
         deps.table.close_conversations(&erasure, &numbers).await?;
         erasure.closed_at = Some(now);
@@ -80,7 +80,8 @@ async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Time
     Ok(())
 }
 
-/// What was kept raw for a number and names the contact: how much was erased, and whether that was all.
+/// Deletes a number's quarantined items that mention the contact. Returns the number of deleted items, and whether all
+/// items were checked.
 async fn kept(
     deps: &Deps,
     number: &Number,

@@ -1,4 +1,4 @@
-//! Erasing, and the proof that nothing is left: the same walk through table and bucket twice; the second one must find nothing.
+//! Erasure and its confirmation: the same walk through table and bucket twice. The second walk must find nothing.
 
 use shared::clock::Timestamp;
 use shared::domain::offboarding::{Offboarding, SETTLES_IN};
@@ -6,9 +6,9 @@ use shared::storage::Leavers;
 
 use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive, gather, obsolete};
 
-/// Numbers of a tenant read at once.
+/// Numbers of a tenant per page.
 const NUMBERS_PAGE: u16 = 100;
-/// What the cursor of the walk through the bucket begins with; that of the table is a key.
+/// Prefix of the cursor in the bucket. A cursor in the table is a key.
 const IN_BUCKET: &str = "bucket:";
 
 pub(crate) async fn erase(
@@ -21,12 +21,12 @@ pub(crate) async fn erase(
         if now < offboarding.erase_at {
             return Ok(Ended::GoesOn(offboarding.erase_at));
         }
-        // What was connected since sending was stopped leaves too.
+        // Numbers connected since sending was stopped are removed too.
         gather(deps, &mut offboarding).await?;
         if !deps.table.mark_gone(&offboarding, now).await? {
             return Ok(Ended::GoesOn(settled(now)));
         }
-        // It may have come back while it was marked.
+        // The business may have reconnected during the marking.
         let back = match &offboarding.number {
             Some(number) if deps.table.is_connected_since(number, offboarding.started_at).await? => {
                 Some("The number was connected again in time.")
@@ -45,7 +45,7 @@ pub(crate) async fn erase(
         return Ok(Ended::GoesOn(settled(marked_at)));
     }
     if !deps.table.erases(&offboarding).await? {
-        return Ok(Ended::Cancelled("It was erased, and connected anew."));
+        return Ok(Ended::Cancelled("The data was erased, and the business connected again."));
     }
     Ok(if walk(deps, &mut offboarding, deadline, true).await? { Ended::Done } else { Ended::GoesOn(deps.clock.now()) })
 }
@@ -56,13 +56,13 @@ pub(crate) async fn prove(
     now: Timestamp,
     deadline: Timestamp,
 ) -> Result<Ended, LeavingError> {
-    // Given free before: then the proof was made, and only its record was lost.
+    // If the marks were released before, the confirmation was complete and only its record was lost.
     if deps.table.erases(&offboarding).await? {
         if !walk(deps, &mut offboarding, deadline, false).await? {
             return Ok(Ended::GoesOn(deps.clock.now()));
         }
         if offboarding.found > 0 {
-            // Written by somebody who had not noticed yet, and erased by this very look: looked through once more.
+            // A late writer had not seen the marks yet. This walk erased its data, and one more walk must confirm.
             offboarding.found = 0;
             deps.table.note_leaving(&offboarding).await?;
             return Ok(Ended::GoesOn(settled(now)));
@@ -76,8 +76,8 @@ fn settled(since: Timestamp) -> Timestamp {
     since.checked_add(SETTLES_IN).unwrap_or(Timestamp::MAX)
 }
 
-/// Walks through the table, then through the bucket, from where the last invocation stopped. `true`: to the end. What is found is erased in both
-/// walks: a proof that finds something has to be made again.
+/// Walks through the table, then through the bucket, from the position of the last invocation. Returns `true` at the
+/// end. Both walks erase what they find; a confirming walk that finds data must be repeated.
 async fn walk(
     deps: &Deps,
     offboarding: &mut Offboarding,
@@ -101,7 +101,7 @@ async fn walk(
                     archive::delete(deps, object).await?;
                 }
                 deps.table.erase(&walked, &leavers, deps.clock.now()).await?;
-                // After the table comes the bucket, from its beginning.
+                // After the table, the walk continues at the start of the bucket.
                 (walked.found, Some(walked.next.unwrap_or_else(|| IN_BUCKET.to_owned())))
             }
         };
@@ -115,7 +115,7 @@ async fn walk(
     }
 }
 
-/// The tenant's numbers that do not leave.
+/// Returns the tenant's numbers that stay.
 async fn staying(
     deps: &Deps,
     offboarding: &Offboarding,

@@ -1,5 +1,6 @@
-//! Every five minutes: what leaves goes on leaving. Recorded steps, each repeatable: sending stops, Meta is told, the credit line is taken back, the
-//! token is forgotten, what was stored is erased, and a last look proves that nothing is left (`facts/onboarding.md` §10.5).
+//! Removes numbers, accounts and tenants; runs every five minutes. Recorded, repeatable steps: sending stops, Meta is
+//! informed, the credit line is revoked, the token is deleted, stored data is erased, and a last pass confirms that
+//! nothing is left (`docs/meta/onboarding.md#section-10-5`).
 
 mod archive;
 mod contacts;
@@ -18,29 +19,29 @@ use shared::storage::{Archive, ArchiveError, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::{Vault, VaultError};
 
-/// Offboardings gone on with in one run.
+/// Maximum number of offboardings continued in one run.
 const RUN_MAX: u16 = 20;
-/// The lease of a run: longer than the function's timeout.
+/// Lease of a run, longer than the function's timeout.
 const LEASE: SignedDuration = SignedDuration::from_mins(16);
-/// What the lease is called.
+/// Name of the lease.
 const JOB: &str = "offboarding";
-/// When Meta is asked again that did not answer, and what could not be stored is tried again.
+/// Delay before a retry after Meta did not answer or storing failed.
 const AGAIN: SignedDuration = SignedDuration::from_mins(5);
-/// A page is begun only with this much time left: one page of the table with a few thousand deletions.
+/// Minimum time left for starting a page: one page of the table with a few thousand deletions.
 const PAGE_NEEDS: SignedDuration = SignedDuration::from_secs(60);
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
     pub table: String,
-    /// The KMS key.
+    /// The KMS key for tokens and app secrets.
     pub key_id: String,
     /// The bucket.
     pub bucket: String,
-    /// Scheme and host of Graph.
+    /// Scheme and host of the Graph API.
     pub graph_url: String,
-    /// Version of Graph, such as `v25.0`.
+    /// Version of the Graph API, such as `v25.0`.
     pub graph_version: String,
 }
 
@@ -48,7 +49,7 @@ impl Config {
     /// Reads `TABLE_NAME`, `KEY_ID`, `BUCKET_NAME`, and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -60,7 +61,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -72,7 +73,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     ///
     /// # Errors
     /// When the Graph client cannot set up TLS.
@@ -88,7 +89,7 @@ impl Deps {
     }
 }
 
-/// Why an offboarding did not get further, or a run stopped.
+/// Reason why an offboarding did not continue or a run stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum LeavingError {
     /// The table.
@@ -102,30 +103,30 @@ pub enum LeavingError {
     Vault(#[from] VaultError),
 }
 
-/// How a step ended.
+/// Result of a step.
 pub(crate) enum Ended {
     Done,
-    /// It was not needed.
+    /// The step was not needed.
     Skipped(&'static str),
-    /// Meta does not answer: it is tried again.
+    /// Meta did not answer; the step is retried.
     Later {
         code: Option<i64>,
         cause: String,
     },
-    /// Meta refuses: somebody must act, and the rest goes on.
+    /// Meta refused; a person must act, and the other steps continue.
     Failed {
         code: Option<i64>,
         cause: String,
         action: &'static str,
     },
-    /// It goes on then, from where it is.
+    /// The step continues at this time from its current position.
     GoesOn(Timestamp),
-    /// There is nothing left to do, and why.
+    /// The offboarding is cancelled, for this reason.
     Cancelled(&'static str),
 }
 
 impl Ended {
-    /// Two trouble spots of one step are one: what is tried again comes before what is over, and says both.
+    /// Merges two problems of one step. A retryable one takes precedence, and its cause names both.
     fn with(self, other: Option<Self>) -> Self {
         match (self, other) {
             (
@@ -143,10 +144,11 @@ impl Ended {
     }
 }
 
-/// One run, unless another one is under way. `deadline` is when Lambda kills this invocation. An offboarding in trouble does not stop the others.
+/// Continues the due offboardings and erasures, unless another run is in progress. `deadline` is the time at which
+/// Lambda ends this invocation. A failing offboarding does not stop the others.
 ///
 /// # Errors
-/// The last trouble met, after everything else was tried.
+/// The last error, after all others were tried.
 pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
     let now = deps.clock.now();
     let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
@@ -156,7 +158,7 @@ pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
     }
     let mut trouble = None;
     for id in deps.table.offboardings_due(now, RUN_MAX).await? {
-        // On the heap, as its steps are: together they are large, and a thread's stack may be small.
+        // Boxed, as its steps are: together the futures are large, and a thread's stack may be small.
         if let Err(error) = Box::pin(go_on(deps, id, deadline)).await {
             tracing::error!(event = "offboarding.stuck", offboarding_id = %id, %error);
             deps.table.postpone_offboarding(id, after(AGAIN)).await?;
@@ -171,10 +173,10 @@ pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
     trouble.map_or(Ok(()), Err)
 }
 
-/// Takes the steps that are left, in order, until one waits.
+/// Runs the remaining steps in order, until one has to wait.
 async fn go_on(deps: &Deps, id: OffboardingId, deadline: Timestamp) -> Result<(), LeavingError> {
     loop {
-        // Read each time: the step before settled what this one needs.
+        // Read for each step, because the previous one changed the offboarding.
         let Some(offboarding) = deps.table.offboarding(id).await? else { return Ok(()) };
         let Some(step) = offboarding.next_step() else { return Ok(()) };
         let now = deps.clock.now();
@@ -185,7 +187,7 @@ async fn go_on(deps: &Deps, id: OffboardingId, deadline: Timestamp) -> Result<()
                 Ended::Cancelled(why)
             }
             Leaving::Unsubscribe | Leaving::Credit | Leaving::Revoke if offboarding.number.is_some() => {
-                Ended::Skipped("The account stays.")
+                Ended::Skipped("Not needed: the account stays connected.")
             }
             Leaving::Stop => Box::pin(stop(deps, offboarding.clone(), now)).await?,
             Leaving::Unsubscribe => Box::pin(meta::unsubscribe(deps, &offboarding)).await?,
@@ -200,7 +202,7 @@ async fn go_on(deps: &Deps, id: OffboardingId, deadline: Timestamp) -> Result<()
     }
 }
 
-/// Records how a step ended. `true`: on to the next one.
+/// Records the result of a step. Returns `true` if the next step can run.
 async fn record(
     deps: &Deps,
     offboarding: &Offboarding,
@@ -217,7 +219,7 @@ async fn record(
             StepRecord { code, cause: Some(cause), ..plain(StepState::Running) }
         }
         Ended::Later { code, cause } => {
-            let action = "Meta did not answer for a day. Do this step in Meta's Business settings.".to_owned();
+            let action = "Meta did not answer for a day. Carry out this step in Meta's Business settings.".to_owned();
             StepRecord { code, cause: Some(cause), action: Some(action), ..plain(StepState::Failed) }
         }
         Ended::Failed { code, cause, action } => {
@@ -236,10 +238,15 @@ async fn record(
             return Ok(false);
         }
     };
-    tracing::info!(event = "offboarding.step", offboarding_id = %offboarding.id, step = step.as_str(), state = record.state.as_str());
+    tracing::info!(
+        event = "offboarding.step",
+        offboarding_id = %offboarding.id,
+        step = step.as_str(),
+        state = record.state.as_str()
+    );
     deps.metrics.count("offboarding_step", step.as_str(), 1);
     if step == Leaving::Revoke && record.state == StepState::Failed {
-        // Whatever Meta says: here the tokens end.
+        // The tokens are deleted here even if Meta did not revoke them.
         meta::forget_tokens(deps, offboarding).await?;
     }
     if record.state == StepState::Failed {
@@ -260,7 +267,7 @@ async fn record(
     Ok(record.state != StepState::Running)
 }
 
-/// An account whose last number was removed leaves too: nobody keeps a token for nothing.
+/// Starts the offboarding of an account whose last number was removed, so that no token is stored without need.
 async fn without_numbers(
     deps: &Deps,
     tenant: TenantId,
@@ -282,7 +289,8 @@ async fn without_numbers(
     Ok(())
 }
 
-/// Why there is nothing to do: the business came back, or left by another offboarding. A whole tenant leaves whatever happens.
+/// Returns the reason if the offboarding is obsolete: the business reconnected, or another offboarding removed it. The
+/// offboarding of a whole tenant is never obsolete.
 pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<Option<&'static str>, LeavingError> {
     if offboarding.whole {
         return Ok(None);
@@ -292,7 +300,7 @@ pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<O
             return Ok(Some("The number was connected again in time."));
         }
         let known = deps.table.number(number).await?.filter(|known| Some(known.tenant) == offboarding.tenant);
-        return Ok(known.is_none().then_some("The number left by another offboarding."));
+        return Ok(known.is_none().then_some("Another offboarding removed the number."));
     }
     for account in &offboarding.accounts {
         let known = deps.table.account(account).await?;
@@ -302,13 +310,13 @@ pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<O
                     return Ok(Some("The business connected again in time."));
                 }
             }
-            _ => return Ok(Some("The account left by another offboarding.")),
+            _ => return Ok(Some("Another offboarding removed the account.")),
         }
     }
     Ok(None)
 }
 
-/// Nothing is sent any more, and nothing new is connected.
+/// Stops sending, and for a whole tenant prevents new connections.
 async fn stop(deps: &Deps, mut offboarding: Offboarding, now: Timestamp) -> Result<Ended, LeavingError> {
     if let (true, Some(tenant)) = (offboarding.whole, offboarding.tenant) {
         deps.table.close_tenant(tenant, now).await?;
@@ -318,13 +326,14 @@ async fn stop(deps: &Deps, mut offboarding: Offboarding, now: Timestamp) -> Resu
     Ok(Ended::Done)
 }
 
-/// Looks up what leaves. Only what is the tenant's own: an account that it tried to connect may be somebody else's.
+/// Determines what to remove. Includes only accounts owned by the tenant, because an account that it tried to connect
+/// may belong to another one.
 pub(crate) async fn gather(deps: &Deps, offboarding: &mut Offboarding) -> Result<(), LeavingError> {
     let mut accounts = offboarding.accounts.clone();
     if let (true, Some(tenant)) = (offboarding.whole, offboarding.tenant) {
         accounts = deps.table.accounts_of_tenant(tenant).await?;
     }
-    // What an earlier try looked up may have changed.
+    // The result of an earlier attempt may be outdated.
     offboarding.accounts.clear();
     offboarding.numbers = offboarding.number.iter().cloned().collect();
     offboarding.businesses.clear();
@@ -335,7 +344,7 @@ pub(crate) async fn gather(deps: &Deps, offboarding: &mut Offboarding) -> Result
         }
         deps.table.stop_account(&account, offboarding.started_at).await?;
         for number in deps.table.numbers_of(&account).await? {
-            // A number that moved is its new account's.
+            // A number that moved belongs to its new account.
             if deps.table.account_of_number(&number).await?.as_ref() == Some(&account) {
                 offboarding.numbers.push(number);
             }
@@ -353,12 +362,12 @@ pub(crate) async fn gather(deps: &Deps, offboarding: &mut Offboarding) -> Result
     Ok(deps.table.settle_leaving(offboarding).await?)
 }
 
-/// Somebody must do what Meta did not: the operator, because the tenant may be gone.
+/// Raises an alert for the operator about a step that failed at Meta. The tenant may be gone already.
 async fn tell(deps: &Deps, offboarding: &Offboarding, step: Leaving, now: Timestamp) -> Result<(), LeavingError> {
     let alert = Alert {
         severity: Severity::Warning,
-        title: "Meta did not do a step of an offboarding.",
-        remedy: "Read the offboarding: it says which step, and what to do at Meta.",
+        title: "A step of an offboarding failed at Meta.",
+        remedy: "Read the offboarding. It names the step and the action needed at Meta.",
     };
     let change = StateChange {
         subject: Subject::Portfolio(offboarding.id.to_string()),

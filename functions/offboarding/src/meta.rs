@@ -1,4 +1,4 @@
-//! What Meta is told. All of it may be told twice; what is gone at Meta already is done.
+//! Calls to Meta. All are repeatable; an object that is already gone at Meta counts as done.
 
 use std::collections::HashSet;
 
@@ -12,13 +12,13 @@ use shared::vault::Context;
 
 use crate::{Deps, Ended, LeavingError};
 
-/// What Meta says of a token, an account or a share that is gone: there is nothing left to take back.
+/// Meta's error codes for a token, account or share that no longer exists, so nothing is left to revoke.
 const GONE: [i64; 6] = [10, 33, 100, 102, 190, 200];
 
-/// The account's webhooks come to our app no more.
+/// Unsubscribes our app from the account's webhooks.
 pub(crate) async fn unsubscribe(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
     if offboarding.why == Why::Disconnected {
-        return Ok(Ended::Skipped("The business took the access back itself."));
+        return Ok(Ended::Skipped("Not needed: the business withdrew the access itself."));
     }
     let mut worst: Option<Ended> = None;
     for account in &offboarding.accounts {
@@ -34,7 +34,7 @@ pub(crate) async fn unsubscribe(deps: &Deps, offboarding: &Offboarding) -> Resul
     Ok(worst.unwrap_or(Ended::Done))
 }
 
-/// The credit line pays for the business no more: every share that the business has is taken back, whoever asked for it.
+/// Revokes all shares of our credit line with the business, regardless of their origin.
 pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
     let (mut worst, mut revoked, mut asked): (Option<Ended>, _, _) = (None, 0, HashSet::new());
     for account in &offboarding.accounts {
@@ -46,20 +46,20 @@ pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<End
         }
         match credit_of(deps, &app, &line, &business).await? {
             Ok(shares) => revoked += shares,
-            // The others are taken back all the same.
+            // The other shares are revoked anyway.
             Err(ended) => worst = Some(ended.with(worst)),
         }
     }
     Ok(match (worst, revoked) {
         (Some(ended), _) => ended,
         (None, 0) => {
-            Ended::Skipped("No credit line of ours pays for it, or it pays for another account of the business.")
+            Ended::Skipped("Not needed: no credit line of ours pays for it, or it also pays for other accounts.")
         }
         (None, _) => Ended::Done,
     })
 }
 
-/// Takes back what a business has of a line: how many shares there were.
+/// Revokes a business's shares of a credit line. Returns the number of shares.
 async fn credit_of(
     deps: &Deps,
     app: &MetaAppId,
@@ -67,15 +67,15 @@ async fn credit_of(
     business: &str,
 ) -> Result<Result<usize, Ended>, LeavingError> {
     const BY_HAND: &str =
-        "Take the share of the credit line back in Meta's Business settings: until then you pay for the business.";
+        "Revoke the share of the credit line in Meta's Business settings. Until then you pay for the business.";
     let Some(sealed) = deps.table.system_token(app).await? else {
-        let cause = format!("There is no token of our own system user to take the credit of business {business} back.");
+        let cause = format!("No token of our own system user is stored to revoke the credit of business {business}.");
         return Ok(Err(Ended::Failed { code: None, cause, action: BY_HAND }));
     };
     let system = deps.vault.open_token(&sealed, &Context::SystemToken(app.clone())).await?;
     let refused = |failure: &CallFailure| {
-        // A token that lacks the right and a share that is gone must not be mixed up: money is at stake.
-        let cause = format!("Meta does not take the credit of business {business} back: {}", failure.error().title);
+        // A token without permission must not be mistaken for a share that is gone, because money is at stake.
+        let cause = format!("Meta did not revoke the credit of business {business}: {}", failure.error().title);
         match failure {
             CallFailure::TryLater(_) => Ended::Later { code: code(failure), cause },
             CallFailure::Refused(_) => Ended::Failed { code: code(failure), cause, action: BY_HAND },
@@ -93,7 +93,7 @@ async fn credit_of(
     Ok(Ok(shares.len()))
 }
 
-/// The tokens are worth nothing, and are forgotten here whatever Meta says.
+/// Revokes the tokens at Meta. They are deleted here even if Meta refuses.
 pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
     let mut worst: Option<Ended> = None;
     for account in &offboarding.accounts {
@@ -110,7 +110,7 @@ pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<End
     Ok(worst.unwrap_or(Ended::Done))
 }
 
-/// Forgets what Meta did not take back.
+/// Deletes the tokens that Meta did not revoke.
 pub(crate) async fn forget_tokens(deps: &Deps, offboarding: &Offboarding) -> Result<(), LeavingError> {
     for account in &offboarding.accounts {
         if let Some(record) = deps.table.token_record(account).await? {
@@ -129,10 +129,10 @@ async fn revoke_at_meta(
     if let Some(business) = &record.business
         && shares_more(deps, offboarding, business).await?
     {
-        // It may be the very token that its other account uses.
+        // The business's other account may use the same token.
         return Ok(None);
     }
-    // A token that was stored by hand is its owner's to revoke.
+    // The owner must revoke a token that was stored by hand.
     let Some((app, settings)) = app(deps, record).await? else { return Ok(None) };
     let Some(secret) = app.app_secrets.first() else { return Ok(None) };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
@@ -142,10 +142,10 @@ async fn revoke_at_meta(
     Ok(revoked.err().and_then(|failure| unless_gone(&failure, by_hand)))
 }
 
-/// Whether a business shares another account with us that stays.
+/// Whether the business shares another account with us that stays connected.
 pub(crate) async fn shares_more(deps: &Deps, offboarding: &Offboarding, business: &str) -> Result<bool, LeavingError> {
     for other in deps.table.accounts_of(business).await? {
-        // One that leaves by an offboarding of its own has been stopped: it does not stay.
+        // An account with its own offboarding is already stopped and does not stay.
         let stays = deps.table.account(&other).await?.is_some_and(|known| known.has_token);
         if stays && !offboarding.accounts.contains(&other) && !is_leaving(deps, &other).await? {
             return Ok(true);
@@ -154,7 +154,7 @@ pub(crate) async fn shares_more(deps: &Deps, offboarding: &Offboarding, business
     Ok(false)
 }
 
-/// Whether an account's state says that it left.
+/// Whether the account's state marks it as removed.
 async fn is_leaving(deps: &Deps, account: &WabaId) -> Result<bool, LeavingError> {
     let states = deps.table.account_states(account).await?;
     Ok(states.iter().any(|state| state.aspect == Aspect::Partner.as_str() && state.word == "removed"))

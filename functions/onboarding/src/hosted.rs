@@ -1,5 +1,6 @@
-//! Meta's hosted signup has no page of ours: a business shares its account, and Meta reports that. The token is fetched by our own system user
-//! (`facts/onboarding.md` §1.4). Where the business came through a popup of ours too, that way is the right one.
+//! Onboarding through Meta's hosted signup, without a page of ours: a business shares its account, and Meta reports
+//! that. Our own system user fetches the token (`docs/meta/onboarding.md#section-1-4`). If the business also used our
+//! popup, that signup takes precedence.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::WabaId;
@@ -10,7 +11,7 @@ use crate::partner::system_token;
 use crate::steps::{Ended, ended, failed};
 use crate::{Deps, NotRecorded, record};
 
-/// Fetches and proves the token. `Some`: that is not done, and how it goes on.
+/// Fetches and checks the token. Returns `Some` if that is not finished, with the delay of the next attempt, if any.
 pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option<Option<SignedDuration>>, NotRecorded> {
     let (Some(account), Some(business)) = (&onboarding.account, &onboarding.hosted_by) else { return Ok(Some(None)) };
     if onboarding.steps.iter().any(|(_, record)| record.state == StepState::Failed) {
@@ -22,14 +23,14 @@ pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option
         return Ok(Some(Some(begins.duration_since(now))));
     }
     if !onboarding.is_through(Step::Exchange) {
-        // One of the same tenant's that left comes back.
+        // An account that the same tenant removed earlier may return.
         let known = deps.table.account(account).await?;
         if known.is_some_and(|known| known.has_token || known.tenant != onboarding.tenant) {
-            deps.table.end_onboarding(onboarding.id, "the account was connected by a signup of its own").await?;
+            deps.table.end_onboarding(onboarding.id, "the account was connected by another signup").await?;
             return Ok(Some(None));
         }
         if deps.table.is_claimed(account, now).await? {
-            deps.table.end_onboarding(onboarding.id, "a signup of its own is about the account").await?;
+            deps.table.end_onboarding(onboarding.id, "another signup for the account is in progress").await?;
             return Ok(Some(None));
         }
         if let Some(failure) = fetch(deps, onboarding, business).await? {
@@ -40,11 +41,11 @@ pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option
     record(deps, onboarding, Step::Prove, proved).await
 }
 
-/// The token that the business gave our app, sealed before anything else. `Some`: how it failed.
+/// Fetches the business's token for our app, and encrypts and stores it first. Returns `Some` on failure.
 async fn fetch(deps: &Deps, onboarding: &Onboarding, business: &str) -> Result<Option<Ended>, NotRecorded> {
     let Some(system) = system_token(deps, onboarding).await? else {
         let action = "Store it in META_SYSTEM_TOKEN with `operator signup`, and retry the step.";
-        return Ok(Some(failed("There is no token of our own system user, which fetches the business's.", action)));
+        return Ok(Some(failed("No token of our own system user is stored to fetch the business's token.", action)));
     };
     let Some((_, app)) = app(deps, onboarding).await? else { return Ok(Some(NO_APP)) };
     let Some(secret) = app.app_secrets.first() else { return Ok(Some(NO_APP)) };
@@ -81,7 +82,7 @@ async fn prove(deps: &Deps, onboarding: &Onboarding, account: &WabaId) -> Result
     Ok(match facts.check(&settings.client_id, Some(account)) {
         Ok(()) => Ended::Done,
         Err(_) => failed(
-            "The token that the business gave is not valid, lacks a permission, or does not reach the account.",
+            "The token from the business is invalid, lacks a permission, or does not reach the account.",
             "Check the assets and permissions of the hosted signup, and let the business go through it again.",
         ),
     })

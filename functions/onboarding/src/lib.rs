@@ -1,5 +1,6 @@
-//! From a token that was proved to a number that works: recorded steps, each repeatable. A step that is through is never taken
-//! again; one that Meta did not answer is tried again by itself; one that failed waits for somebody (`facts/onboarding.md` §12).
+//! Connects a number after its token was checked, in recorded, repeatable steps (`docs/meta/onboarding.md#section-12`).
+//! A finished step is never repeated. A step without an answer from Meta is retried automatically. A failed step waits
+//! for a person.
 
 mod hosted;
 mod partner;
@@ -21,23 +22,24 @@ use shared::vault::{Context, Vault, VaultError};
 
 use steps::Ended;
 
-/// Tries of a step that Meta does not answer, before somebody is asked: with the waits between them about half an hour.
+/// Attempts of a step that Meta does not answer, before it fails and a person must act. With the waits this takes a
+/// quarter of an hour to one and a half hours, depending on the error.
 const TRIES_MAX: u32 = 20;
-/// The longest wait between two tries.
+/// Longest wait between two attempts, unless the error itself requires more.
 const WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
     pub table: String,
-    /// The KMS key.
+    /// The KMS key for tokens, app secrets and PINs.
     pub key_id: String,
-    /// The onboarding queue, to delay a job in it.
+    /// The onboarding queue, for delaying its jobs.
     pub onboarding_queue_url: String,
-    /// Scheme and host of Graph.
+    /// Scheme and host of the Graph API.
     pub graph_url: String,
-    /// Version of Graph, such as `v25.0`.
+    /// Version of the Graph API, such as `v25.0`.
     pub graph_version: String,
 }
 
@@ -45,7 +47,7 @@ impl Config {
     /// Reads `TABLE_NAME`, `KEY_ID`, `ONBOARDING_QUEUE_URL`, and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -57,7 +59,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -69,7 +71,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     ///
     /// # Errors
     /// When the Graph client cannot set up TLS.
@@ -85,7 +87,7 @@ impl Deps {
     }
 }
 
-/// Why a step was not recorded: the job comes again.
+/// Reason why a step was not recorded; the job is redelivered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotRecorded {
     #[error(transparent)]
@@ -96,7 +98,7 @@ pub(crate) enum NotRecorded {
     NoRandomness(#[from] NoRandomness),
 }
 
-/// Processes a batch; answers with the jobs that must come again.
+/// Processes a batch and returns the jobs to redeliver.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsBatchResponse {
     run_standard(event, &deps.metrics, |record| process(deps, record)).await
 }
@@ -123,7 +125,7 @@ async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
     }
 }
 
-/// Takes the steps that are left, in order. `Some`: to be gone on with after that time.
+/// Runs the remaining steps in order. Returns `Some` with a delay if the job must continue later.
 async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, NotRecorded> {
     let Some((first, _)) = deps.table.onboarding(id).await? else { return Ok(None) };
     if first.hosted_by.is_some()
@@ -134,7 +136,7 @@ async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, N
     }
     let mut opened = None;
     for step in Step::ALL.iter().copied().filter(|step| *step > Step::Prove) {
-        // Read each time: the step before may have settled what this one needs.
+        // Read for each step, because the previous one may have changed the onboarding.
         let Some((onboarding, keyed)) = deps.table.onboarding(id).await? else { return Ok(None) };
         if onboarding.is_through(step) {
             continue;
@@ -160,7 +162,7 @@ async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, N
     Ok(None)
 }
 
-/// Takes one step and records it. `None`: on to the next one.
+/// Runs and records one step. Returns `None` if the next step can run.
 async fn take(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -171,7 +173,7 @@ async fn take(
     record(deps, onboarding, step, ended).await
 }
 
-/// Records how a step ended. `None`: on to the next one.
+/// Records the result of a step. Returns `None` if the next step can run.
 async fn record(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -202,12 +204,17 @@ async fn record(
             (record(StepState::Running, code, Some(cause.to_owned()), None), Some(Some(wait)))
         }
         Ended::Later { code, cause, .. } => {
-            let action = "Retry the step when Meta is well again.";
+            let action = "Retry the step once Meta responds again.";
             (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Some(None))
         }
     };
     deps.metrics.count("onboarding_step", step.as_str(), 1);
-    tracing::info!(event = "onboarding.step", onboarding_id = %onboarding.id, step = step.as_str(), state = record.state.as_str());
+    tracing::info!(
+        event = "onboarding.step",
+        onboarding_id = %onboarding.id,
+        step = step.as_str(),
+        state = record.state.as_str()
+    );
     deps.table.record_step(onboarding.id, step, &record).await?;
     Ok(stop)
 }

@@ -1,4 +1,4 @@
-//! What only some installations need: a callback URL of the account's own, and a Solution Partner's credit line.
+//! Optional steps: a callback URL of the account's own, and a Solution Partner's credit line.
 
 use shared::clock::Timestamp;
 use shared::domain::app::SignupSettings;
@@ -13,22 +13,22 @@ use crate::{Deps, NotRecorded};
 
 const NOT_ATTACHED: Ended = Ended::Later {
     code: None,
-    cause: "The credit line was shared; Meta does not say yet that it pays for the account.",
+    cause: "The credit line was shared, but Meta does not yet show it as the account's payment method.",
     wait: shared::clock::SignedDuration::from_secs(10),
 };
 
-/// What signups through the onboarding's app need.
+/// Returns the signup settings of the onboarding's app.
 pub(crate) async fn settings(deps: &Deps, onboarding: &Onboarding) -> Result<SignupSettings, NotRecorded> {
     Ok(deps.table.signup_settings(&onboarding.app).await?.unwrap_or_default())
 }
 
-/// The token of our own system user, if one is stored.
+/// Returns the token of our own system user, if one is stored.
 pub(crate) async fn system_token(deps: &Deps, onboarding: &Onboarding) -> Result<Option<AccessToken>, NotRecorded> {
     let Some(sealed) = deps.table.system_token(&onboarding.app).await? else { return Ok(None) };
     Ok(Some(deps.vault.open_token(&sealed, &Context::SystemToken(onboarding.app.clone())).await?))
 }
 
-/// The account's webhooks go to the callback URL that the settings name. Meta asks that URL at once.
+/// Directs the account's webhooks to the callback URL in the settings. Meta verifies that URL immediately.
 pub(crate) async fn override_callback(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -37,7 +37,7 @@ pub(crate) async fn override_callback(
 ) -> Result<Ended, NotRecorded> {
     let known = deps.table.signup_app(&onboarding.app).await?;
     let Some((sealed, url)) = known.and_then(|(sealed, settings)| Some((sealed, settings.override_url?))) else {
-        return Ok(Ended::Skipped("The app's own callback URL gets the account's webhooks."));
+        return Ok(Ended::Skipped("Not needed: the account's webhooks go to the app's callback URL."));
     };
     let app = deps.vault.open_app(&onboarding.app, &sealed).await?;
     let Some(verify_token) = app.verify_tokens.first() else {
@@ -47,7 +47,7 @@ pub(crate) async fn override_callback(
     Ok(called.map_or_else(|failure| ended(Step::Override, &failure), |()| Ended::Done))
 }
 
-/// Our credit line pays for the account: looked at first, shared once, looked at again.
+/// Makes our credit line pay for the account: checks, shares the line once, checks again.
 pub(crate) async fn credit(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -55,16 +55,16 @@ pub(crate) async fn credit(
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
     let Some(line) = settings(deps, onboarding).await?.credit else {
-        return Ok(Ended::Skipped("The business pays Meta itself: the app has no credit line."));
+        return Ok(Ended::Skipped("Not needed: the business pays Meta itself, because the app has no credit line."));
     };
     let Some(system) = system_token(deps, onboarding).await? else {
         let action = "Store it in META_SYSTEM_TOKEN with `operator signup`, and retry the step.";
-        return Ok(failed("The app has a credit line, but no token of our own system user.", action));
+        return Ok(failed("The app has a credit line, but no stored token of our own system user.", action));
     };
     let known = deps.table.token_record(account).await?;
     let Some(business) = known.and_then(|known| known.business) else {
         let action = "Let the business go through the signup again, and check that it shares its account.";
-        return Ok(failed("Meta does not say which business owns the account.", action));
+        return Ok(failed("Meta does not show which business owns the account.", action));
     };
     let look = async || -> Result<bool, CallFailure> {
         let paid_by = deps.graph.account(token, account).await?.primary_funding_id;
@@ -79,7 +79,7 @@ pub(crate) async fn credit(
         Ok(true) => return Ok(Ended::Done),
         Ok(false) => {
             let now = deps.clock.now();
-            // Asked for, and not attached yet: asked again only after Meta had time to show it.
+            // Already requested but not attached yet. It is requested again only after Meta had time to show it.
             if let Some(asked) = deps.table.take_credit_share(account, now).await? {
                 return Ok(not_attached(asked, now));
             }

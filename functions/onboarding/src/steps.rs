@@ -1,4 +1,4 @@
-//! What each step does. Each may be taken twice: it asks first, or its call changes nothing the second time.
+//! The onboarding steps. Each is repeatable: it checks first, or its call has no effect the second time.
 
 use shared::clock::SignedDuration;
 use shared::domain::ids::{PhoneNumberId, WabaId};
@@ -15,29 +15,29 @@ use shared::vault::Context;
 
 use crate::{Deps, NotRecorded, partner};
 
-/// `featureType` of a popup for numbers that stay in the WhatsApp Business app.
+/// `featureType` of a popup for numbers that stay in the WhatsApp Business app (coexistence).
 const COEXISTENCE: &str = "whatsapp_business_app_onboarding";
-/// Possible PINs: six digits.
+/// Number of possible PINs with six digits.
 const PINS: u32 = 1_000_000;
 
-/// How a step ended.
+/// Result of a step.
 #[derive(Debug)]
 pub(crate) enum Ended {
     Done,
-    /// It was not needed.
+    /// The step was not needed.
     Skipped(&'static str),
-    /// It is tried again by itself after that time.
+    /// The step is retried automatically after `wait`.
     Later {
         code: Option<i64>,
         cause: &'static str,
         wait: SignedDuration,
     },
-    /// Something of ours is under way first: that counts as no try.
+    /// Another process here must finish first. Does not count as an attempt.
     Waits {
         cause: &'static str,
         wait: SignedDuration,
     },
-    /// Somebody must act.
+    /// A person must act.
     Failed {
         code: Option<i64>,
         cause: &'static str,
@@ -52,13 +52,13 @@ pub(crate) async fn take(
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
     let Some(account) = &onboarding.account else {
-        return Ok(failed("Nobody has said which account it is.", "Choose one of the candidates."));
+        return Ok(failed("No account has been chosen yet.", "Choose one of the candidates."));
     };
     if step == Step::Account {
         return take_account(deps, onboarding, account, token).await;
     }
     let Some(number) = &onboarding.number else {
-        return Ok(failed("Nobody has said which number it is.", "Retry the step `account`."));
+        return Ok(failed("No number has been chosen yet.", "Retry the step `account`."));
     };
     match step {
         Step::Subscribe => {
@@ -76,7 +76,8 @@ pub(crate) async fn take(
     }
 }
 
-/// Account and number become this tenant's: only now, because only now it is proved that they are the business's that signed up.
+/// Assigns account and number to the tenant. Not earlier, because only the checked token shows that they belong to the
+/// business that signed up.
 async fn take_account(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -87,7 +88,7 @@ async fn take_account(
         Ok(numbers) => numbers,
         Err(outcome) => return Ok(ended(Step::Account, &outcome)),
     };
-    // A business that hides its name is connected all the same.
+    // A business that hides its identity is connected too.
     let business = match deps.graph.account(token, account).await {
         Ok(known) => known.owner_business_info.map(|business| business.id),
         Err(CallFailure::Refused(_)) => None,
@@ -98,7 +99,7 @@ async fn take_account(
         Err(ended) => return Ok(ended),
     };
     let Ok(id) = PhoneNumberId::parse(&found.id) else {
-        return Ok(failed("Meta names the number by something that is no id.", "Report this to the maintainers."));
+        return Ok(failed("Meta returned an invalid id for the number.", "Report this to the maintainers."));
     };
     let number = Number {
         id: id.clone(),
@@ -129,22 +130,22 @@ async fn take_account(
 fn hindered(hindrance: Hindrance) -> Ended {
     match hindrance {
         Hindrance::BeingErased => {
-            let cause = "What was stored of this account when it left is being erased.";
+            let cause = "Old data of this account is still being erased after its removal.";
             Ended::Waits { cause, wait: SignedDuration::from_mins(5) }
         }
-        Hindrance::TenantLeaves => failed("The tenant is leaving.", "Nothing can be connected for it any more."),
+        Hindrance::TenantLeaves => failed("The tenant is being offboarded.", "No number can be connected for it."),
         Hindrance::AccountTaken | Hindrance::NumberTaken => {
-            failed("Another tenant has this account or number.", "Let the other tenant release it first.")
+            failed("This account or number belongs to another tenant.", "The other tenant must remove it first.")
         }
     }
 }
 
-/// The number that the popup named, if it is the account's; else the only one that it can be.
+/// Returns the number named by the popup if it belongs to the account, or the only possible number.
 fn chosen<'a>(onboarding: &Onboarding, numbers: &'a [AccountNumber]) -> Result<&'a AccountNumber, Ended> {
     if let Some(named) = &onboarding.number {
         let found = numbers.iter().find(|number| number.id == named.as_str());
-        let action = "Post the popup's message as it came, and let the business go through the signup again.";
-        return found.ok_or_else(|| failed("The account has no number of the id that the page named.", action));
+        let action = "Post the popup's message unchanged, and let the business go through the signup again.";
+        return found.ok_or_else(|| failed("The account has no number with the id sent by the page.", action));
     }
     let fits = |number: &&AccountNumber| onboarding.shape != Some(Shape::Coexistence) || number.is_on_biz_app;
     let fitting: Vec<&AccountNumber> = numbers.iter().filter(fits).collect();
@@ -152,16 +153,17 @@ fn chosen<'a>(onboarding: &Onboarding, numbers: &'a [AccountNumber]) -> Result<&
         [only] => Ok(only),
         [] => Err(failed(
             "The account has no number yet.",
-            "Let the business add a number in WhatsApp Manager, and retry the step.",
+            "Ask the business to add a number in WhatsApp Manager, and retry the step.",
         )),
         _ => Err(failed(
             "The account has several numbers, and the popup named none.",
-            "Say which one it is: POST …/choose with its phone_number_id.",
+            "Choose one: POST …/choose with its phone_number_id.",
         )),
     }
 }
 
-/// Registers the number with a PIN of its own, unless it is registered. A number of the WhatsApp Business app registers itself.
+/// Registers the number with its own PIN, unless it is registered already. A number in the WhatsApp Business app is
+/// registered by that app.
 async fn register(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -179,7 +181,7 @@ async fn register(
         return Ok(Ended::Skipped("The number is registered already."));
     }
     let pin = pin(deps, onboarding, number).await?;
-    // Counted before the call: one that is not answered may have been made.
+    // Counted before the call, because a call without an answer may have had effect.
     if deps.table.take_registration(number, deps.clock.now()).await?.is_some() {
         return Ok(failed(
             "The number was registered five times within 72 hours; Meta allows ten.",
@@ -190,8 +192,8 @@ async fn register(
     Ok(called.map_or_else(|outcome| ended(Step::Register, &outcome), |()| Ended::Done))
 }
 
-/// Asks the phone of a coexistence number for what it has; the webhooks go to our app already. Meta takes it once for an
-/// onboarding.
+/// Requests the data of a coexistence number's phone (contacts or history). The webhooks already go to our app. Meta
+/// accepts one request per onboarding.
 async fn sync(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -201,11 +203,13 @@ async fn sync(
 ) -> Result<Ended, NotRecorded> {
     let known = deps.table.number(number).await?;
     if known.is_none_or(|known| !known.coexistence) {
-        // Meta does not refuse a popup that it no longer knows: it shows the usual one (`facts/onboarding.md` §0).
+        // Meta shows the usual popup for an unknown configuration instead of refusing it
+        // (`docs/meta/onboarding.md#section-0`).
         let asked = partner::settings(deps, onboarding).await?.feature_type.as_deref() == Some(COEXISTENCE);
         return Ok(Ended::Skipped(match asked {
             true => {
-                "The number is not in the WhatsApp Business app, although the popup was asked for one that is: check the configuration's products."
+                "The number is not in the WhatsApp Business app, although the popup was set up for that: check the \
+                 configuration's products."
             }
             false => "The number is not in the WhatsApp Business app.",
         }));
@@ -213,13 +217,13 @@ async fn sync(
     Ok(match deps.graph.sync(token, number, what).await {
         Ok(()) => Ended::Done,
         Err(failure) if failure.error().code == ASKED_BEFORE => {
-            Ended::Skipped("The phone was asked for this before, perhaps by a try whose answer was lost.")
+            Ended::Skipped("This was requested from the phone before, perhaps by an attempt whose answer was lost.")
         }
         Err(outcome) => ended(step, &outcome),
     })
 }
 
-/// The number's PIN: random, sealed before it is used, the same for every try.
+/// Returns the number's PIN, which is random, stored encrypted before its first use, and the same in every attempt.
 async fn pin(deps: &Deps, onboarding: &Onboarding, number: &PhoneNumberId) -> Result<Secret, NotRecorded> {
     let context = Context::Pin { tenant: onboarding.tenant, number: number.clone() };
     if let Some(sealed) = deps.table.pin(number).await? {
@@ -231,14 +235,14 @@ async fn pin(deps: &Deps, onboarding: &Onboarding, number: &PhoneNumberId) -> Re
     if deps.table.put_pin_once(number, &sealed).await? == Stored::New {
         return Ok(pin);
     }
-    // Another worker was first: its PIN is the number's.
+    // Another worker stored a PIN first; that one is valid.
     match deps.table.pin(number).await? {
         Some(sealed) => Ok(deps.vault.open(&sealed, &context).await?),
         None => Ok(pin),
     }
 }
 
-/// Asks for everything once more: only then the number is called connected.
+/// Checks subscription and registration again before the number is reported as connected.
 async fn probe(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -249,11 +253,11 @@ async fn probe(
     match deps.graph.subscription(token, account, &settings.client_id).await {
         Ok(Some(callback)) if settings.override_url.is_none() || callback == settings.override_url => {}
         Ok(Some(_)) => {
-            let cause = "The account's webhooks do not go to the callback URL of its own.";
+            let cause = "The account's webhooks do not go to the configured callback URL.";
             return Ok(Ok(failed(cause, "Start a new onboarding, or set the override in WhatsApp Manager.")));
         }
         Ok(None) => {
-            let cause = "The account's webhooks do not come to the app.";
+            let cause = "The account's webhooks do not go to the app.";
             return Ok(Ok(failed(cause, "Start a new onboarding.")));
         }
         Err(outcome) => return Ok(Err(outcome)),
@@ -262,14 +266,14 @@ async fn probe(
         Ok(known) if known.is_registered() => Ok(Ok(Ended::Done)),
         Ok(_) => Ok(Ok(Ended::Later {
             code: None,
-            cause: "Meta does not say yet that the number is connected.",
+            cause: "Meta does not report the number as connected yet.",
             wait: SignedDuration::from_secs(5),
         })),
         Err(outcome) => Ok(Err(outcome)),
     }
 }
 
-/// What an error of Meta's means for the step.
+/// Maps an error from Meta to the result of the step.
 pub(crate) fn ended(step: Step, outcome: &CallFailure) -> Ended {
     let error = outcome.error();
     let rule = signup_errors::meaning(step, error);

@@ -1,4 +1,4 @@
-//! Broadcasts under way: each gets a chunk in turn.
+//! Running broadcasts of a number; each releases a chunk in turn.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::broadcast::{Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK};
@@ -9,20 +9,20 @@ use shared::storage::ArchiveError;
 
 use crate::{Deps, NotReleased, enqueue};
 
-/// How late a releaser sees that a broadcast was paused or cancelled.
+/// Longest delay before a releaser notices a paused or cancelled broadcast.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
-/// What a releaser knows of its number's broadcasts.
+/// A releaser's state of its number's broadcasts.
 #[derive(Default)]
 pub(crate) struct Broadcasts {
     running: Vec<Broadcast>,
     looked_at: Option<Timestamp>,
     turn: usize,
-    /// The recipients read last: of which broadcast, which object.
+    /// Recipients read last, with their broadcast and object.
     page: Option<(BroadcastId, usize, Vec<BroadcastRecipient>)>,
 }
 
-/// Releases a chunk of the broadcast whose turn it is. `false` if there is none.
+/// Releases a chunk of the next broadcast. Returns `false` if none is running.
 pub(crate) async fn chunk(
     deps: &Deps,
     number: &Number,
@@ -45,7 +45,7 @@ pub(crate) async fn chunk(
         state.page = match deps.files.recipients(broadcast.id, page).await {
             Ok(recipients) => Some((broadcast.id, page, recipients)),
             Err(ArchiveError::Gone) => {
-                // Paused for longer than recipients are kept: it must not stand in the way of the others.
+                // The broadcast was paused for longer than recipients are stored. It must not block the others.
                 tracing::error!(event = "release.recipients_gone", broadcast_id = %broadcast.id);
                 deps.metrics.count("broadcast_ended", "recipients_gone", 1);
                 deps.table.steer(&broadcast, BroadcastState::Cancelled).await?;
@@ -75,7 +75,7 @@ pub(crate) async fn chunk(
     if !work.is_empty() {
         enqueue(deps, number, &work, interval, now).await?;
     }
-    // Written after the queue has them: what is lost in between is queued twice and sent once.
+    // Written after enqueuing. After a crash in between, recipients are enqueued twice but receive one message.
     deps.table.advance(&broadcast, released).await?;
     state.running[state.turn].released = released;
     if released >= broadcast.recipients.count {

@@ -1,8 +1,8 @@
-//! The bulk lane: what may wait leaves a number on schedule, a tenth of a second's worth at a time, behind what is live.
+//! The bulk lane: releases waiting messages of a number on its schedule, after live messages, in chunks of 0.1 seconds.
 //!
-//! One releaser a number, by a lease. It takes slots from the number's schedule just before they are due, so a live
-//! message always finds the schedule near the present; it goes on until the lane is empty or its time is up, and then
-//! asks for the next one. Losing it costs a minute: the sweep asks again.
+//! A lease ensures one releaser per number. It reserves slots just before they are due, so that live messages always
+//! find the schedule near the present. It continues until the lane is empty or time runs out, and then enqueues its
+//! continuation. A lost releaser costs a minute, until the sweep requests another.
 
 mod broadcasts;
 mod line;
@@ -23,27 +23,27 @@ use shared::telemetry::Metrics;
 
 use broadcasts::Broadcasts;
 
-/// Time that must be left before another chunk is released: queueing it takes milliseconds.
+/// Minimum time left for releasing another chunk. Enqueuing takes milliseconds.
 const CHUNK_NEEDS: SignedDuration = SignedDuration::from_secs(5);
-/// How long a releaser has its number for itself without renewing that.
+/// Lease of a releaser for its number.
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
-/// How often it renews it.
+/// Interval of renewing the lease.
 const RENEW: SignedDuration = SignedDuration::from_secs(10);
-/// An index shows what was added within moments: a lane that is empty for longer is empty.
+/// Longest assumed delay of the index. A lane that looks empty for longer is empty.
 const INDEX_LAG: SignedDuration = SignedDuration::from_secs(60);
-/// How soon a lane that looks empty is looked at again, in seconds.
+/// Delay in seconds before an apparently empty lane is checked again.
 const LOOK_AGAIN: i64 = 20;
-/// How late a releaser sees that a number was upgraded.
+/// Longest delay before a releaser notices the upgrade of a number.
 const STANDING_CACHE_FOR: SignedDuration = SignedDuration::from_mins(1);
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
     pub table: String,
     /// The outbound queue.
     pub outbound_queue_url: String,
-    /// The release queue, for what one invocation cannot end.
+    /// The release queue, for work beyond one invocation.
     pub release_queue_url: String,
     /// The bucket with the recipients of broadcasts.
     pub bucket: String,
@@ -53,7 +53,7 @@ impl Config {
     /// Reads `TABLE_NAME`, `OUTBOUND_QUEUE_URL`, `RELEASE_QUEUE_URL` and `BUCKET_NAME`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -64,7 +64,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and caches of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -78,7 +78,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Deps {
     }
 }
 
-/// Why a chunk was not released: the queue shows the job again.
+/// Reason why a chunk was not released; the job is redelivered.
 #[derive(Debug, thiserror::Error)]
 enum NotReleased {
     #[error(transparent)]
@@ -105,16 +105,16 @@ enum NotReleased {
     Bucket(#[from] ArchiveError),
 }
 
-/// How a releaser ends.
+/// Result of a releaser.
 enum End {
-    /// Somebody else is at it, or there is nothing.
+    /// Another releaser holds the lease, or nothing is left.
     Over,
-    /// Somebody must go on, after so many seconds.
+    /// The work continues after this delay in seconds.
     GoOn(i64),
 }
 
-/// Processes a batch of one number each; answers with the records that must come again. `deadline` is when Lambda kills
-/// this invocation.
+/// Processes a batch with one number per record and returns the records to redeliver. `deadline` is the time at which
+/// Lambda ends this invocation.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     run_standard(event, &deps.metrics, |record: SqsMessage| async move {
         let Ok(job) = ReleaseJob::decode(record.body.as_deref().unwrap_or_default()) else {
@@ -189,7 +189,7 @@ async fn run(
     }
 }
 
-/// Releases what is due now. `false` if the lane is empty.
+/// Releases the due messages. Returns `false` if the lane is empty.
 async fn chunk(
     deps: &Deps,
     number: &Number,
@@ -209,8 +209,9 @@ async fn chunk(
     Ok(true)
 }
 
-/// Takes the slots and wakes the sender. Live messages may have taken some since the releaser looked: then this chunk
-/// leaves among them, and where none were left without slots, at most once, because the next look finds the schedule ahead.
+/// Reserves the slots and enqueues the jobs. Live messages may have taken slots meanwhile; then this chunk leaves among
+/// them. If no slots were left, the chunk leaves without slots. That happens at most once, because the next check finds
+/// the schedule ahead.
 async fn enqueue(
     deps: &Deps,
     number: &Number,
@@ -227,7 +228,7 @@ async fn enqueue(
     Ok(())
 }
 
-/// The lane is closed once it was empty for as long as an index may lag behind.
+/// Closes the lane once it has been empty for longer than the index may lag.
 async fn nothing_left(deps: &Deps, number: &Number, opened_at: Timestamp, now: Timestamp) -> Result<End, NotReleased> {
     if now.duration_since(opened_at) < INDEX_LAG {
         return Ok(End::GoOn(LOOK_AGAIN));

@@ -1,4 +1,4 @@
-//! Messages that wait in a number's bulk lane.
+//! Messages waiting in a number's bulk lane.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use shared::clock::Timestamp;
@@ -8,8 +8,8 @@ use shared::queue::{OutboundWork, SendJob};
 
 use crate::{Deps, NotReleased};
 
-/// Takes up to `most` messages out of the lane, the longest waiting first. Each is on the due list before it is queued:
-/// what is lost here is found by the sweep.
+/// Takes up to `most` messages out of the lane, longest waiting first. Each is put on the due list before it is
+/// enqueued, so that the sweep finds messages lost in between.
 pub(crate) async fn take(
     deps: &Deps,
     number: &Number,
@@ -17,11 +17,11 @@ pub(crate) async fn take(
     now: Timestamp,
 ) -> Result<Vec<OutboundWork>, NotReleased> {
     let waiting = deps.table.line(&number.id, u16::try_from(most).unwrap_or(u16::MAX)).await?;
-    // Several at once, in their order: one after the other a fast number's chunk would take longer than its slots.
+    // Concurrent but in order: one by one, the chunk of a fast number would take longer than its slots.
     let leaving: Vec<_> = waiting
         .into_iter()
         .map(|due| async move {
-            // The index may still show what has left.
+            // The index may still show messages that have left the lane.
             let left = deps.table.leave_line(&number.id, &due, now).await?;
             let job = SendJob { conversation: due.conversation, message: due.message };
             Ok::<_, NotReleased>(left.then_some(OutboundWork::Send(job)))

@@ -1,4 +1,4 @@
-//! One message: decide from its facts, ask the rules, prepare, claim, call, record.
+//! One attempt: decide from the facts, check the rules, prepare, claim, call Meta, record.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::event::ProviderError;
@@ -16,17 +16,17 @@ use crate::gate::{self, Gate};
 use crate::prepare::{NotReady, Prepared, prepare};
 use crate::{Deps, Next, number_of, settle};
 
-/// How long a message waits whose token, key or file is not there yet: each look costs a receive.
+/// Wait of a message whose token, key or file is missing. Each check costs a receive.
 const NOT_READY_WAIT: SignedDuration = SignedDuration::from_mins(5);
 
-/// What is claimed: a message that is stored, or one that exists only from now on.
+/// Whether the claimed message is already stored or is created by the claim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Store {
     Known,
     New,
 }
 
-/// A message with everything decided but the claim.
+/// A message that is ready to be claimed.
 pub(crate) struct Ready {
     pub(crate) number: Number,
     pub(crate) pace: Pace,
@@ -34,15 +34,15 @@ pub(crate) struct Ready {
     pub(crate) prepared: Prepared,
 }
 
-/// Why a message is not claimed.
+/// Reason why a message is not claimed.
 pub(crate) enum NotNow {
-    /// It waits until then, and so does its conversation.
+    /// The message and its conversation wait until this time.
     Wait(Timestamp),
-    /// It waits until then; its conversation goes on.
+    /// The message waits until this time; its conversation continues.
     Postpone(Timestamp),
-    /// Its broadcast was cancelled.
+    /// The broadcast of the message was cancelled.
     Cancelled,
-    /// It will never be sent.
+    /// The message will never be sent.
     Refused(ProviderError),
 }
 
@@ -79,13 +79,14 @@ pub(crate) async fn step(
                 Ok(Next::Finished)
             }
             Err(NotNow::Wait(at)) if intent.broadcast.is_none() => {
-                // Not a moment longer than it is good for.
+                // Never later than `send_before`.
                 let at = at.min(intent.send_before);
                 deps.table.postpone(intent, at).await?;
                 Ok(Next::NotBefore(at))
             }
             Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
-                // The due list wakes it: in the queue it would hold back what is behind it, and be received again and again.
+                // Moves to the due list: in the queue, the message would block those behind it and be received
+                // repeatedly.
                 deps.table.postpone(intent, at.min(intent.send_before)).await?;
                 Ok(Next::Finished)
             }
@@ -93,9 +94,10 @@ pub(crate) async fn step(
     }
 }
 
-/// The first time the API may have died before the conversation showed the message.
+/// Repairs the inbox before the first attempt, because the API may have crashed before recording the activity. Then
+/// prepares the message.
 async fn ready_at_last(deps: &Deps, intent: &Intent, facts: &SendFacts) -> Result<Result<Ready, NotNow>, StorageError> {
-    // A campaign's messages stay out of the inbox.
+    // Broadcast messages do not appear in the inbox.
     let first = facts.claim.is_none() && intent.broadcast.is_none();
     if first && !deps.table.shows_activity(&intent.conversation, intent.accepted_at()).await? {
         deps.table.note_sent(intent).await?;
@@ -103,10 +105,10 @@ async fn ready_at_last(deps: &Deps, intent: &Intent, facts: &SendFacts) -> Resul
     ready(deps, intent).await
 }
 
-/// Asks everybody who may say no, and gets ready what the wire needs.
+/// Runs all checks and prepares the request.
 pub(crate) async fn ready(deps: &Deps, intent: &Intent) -> Result<Result<Ready, NotNow>, StorageError> {
     let Some(number) = number_of(deps, intent).await? else {
-        let gone = ProviderError::ours("number_gone", "the number is no longer connected");
+        let gone = ProviderError::ours("number_gone", "the number is not connected any more");
         return Ok(Err(NotNow::Refused(gone)));
     };
     if let Some(not_now) = gate::broadcast(deps, intent).await? {
@@ -132,14 +134,15 @@ pub(crate) async fn ready(deps: &Deps, intent: &Intent) -> Result<Result<Ready, 
             tracing::warn!(event = "send.not_ready", message_id = %intent.id, reason = %not_ready);
             let later = deps.clock.now().checked_add(NOT_READY_WAIT).unwrap_or(Timestamp::MAX);
             if matches!(not_ready, NotReady::Vault(_) | NotReady::Waiting(_)) {
-                // What the token lacks, every message of the number lacks: the bulk lane stands still meanwhile.
+                // The token or key is missing for every message of the number, so the number is paused, including its
+                // bulk lane.
                 deps.table.pause(&number.id, later, "not_ready").await?;
                 deps.paces.forget(&number.id);
             }
             return Ok(Err(NotNow::Wait(later)));
         }
     };
-    // Last, because it takes a slot.
+    // Last check, because it takes a slot.
     Ok(match gate::pair(deps, intent).await? {
         Some(until) => Err(NotNow::Wait(until)),
         None => Ok(Ready { number, pace, instead, prepared }),
@@ -169,7 +172,7 @@ pub(crate) async fn send(
         deps.metrics.count("claim_lost", "raced", 1);
         return Ok(Next::NotBefore(now));
     }
-    // Between the claim and the wire there is no await but the request itself.
+    // Between claim and call, nothing else is awaited.
     let (outcome, suspected) = match body {
         Ok(body) => {
             let answered = watched(deps, &ready.number.id, &ready.prepared.token, body).await;
@@ -177,7 +180,7 @@ pub(crate) async fn send(
             answered
         }
         Err(_) => {
-            let no_body = ProviderError::ours("no_body", "the request body could not be made");
+            let no_body = ProviderError::ours("no_body", "the request body could not be built");
             (SendOutcome::Refused(no_body), false)
         }
     };
@@ -185,8 +188,8 @@ pub(crate) async fn send(
     settle::settle(deps, intent, facts, ready, claim, (outcome, suspect)).await
 }
 
-/// The call. While it is not answered its number becomes suspect, so that others do not run into the same silence; the
-/// second part tells whether it did.
+/// Calls Meta. If the response takes longer than `silence`, marks the number as suspect, so that other workers do not
+/// wait for the same silence. The second value tells whether that happened.
 async fn watched(deps: &Deps, number: &PhoneNumberId, token: &AccessToken, body: Vec<u8>) -> (SendOutcome, bool) {
     let mut call = std::pin::pin!(deps.graph.send_message(token, number, body));
     if let Ok(outcome) = tokio::time::timeout(deps.silence, &mut call).await {
@@ -203,7 +206,8 @@ async fn watched(deps: &Deps, number: &PhoneNumberId, token: &AccessToken, body:
     (outcome, true)
 }
 
-/// Claims, and when DynamoDB's answer is lost, reads whose claim stands: nothing was sent yet, so ours may go on.
+/// Claims the message. If DynamoDB's response is lost, reads the current claim; if it is this one, sending may
+/// continue, because nothing was sent yet.
 async fn claim_surely(
     deps: &Deps,
     intent: &Intent,
@@ -229,7 +233,7 @@ async fn claim_surely(
     }
 }
 
-/// Why a message is refused, for the metrics: never a text of the provider's.
+/// Returns the reason of a refusal for metrics, never a text from the provider.
 pub(crate) fn reason_of(error: &ProviderError) -> String {
     if error.is_the_providers() { error.code.to_string() } else { error.title.clone() }
 }

@@ -1,14 +1,14 @@
-//! When to try again.
+//! Waiting times between attempts.
 
 use shared::clock::{SignedDuration, Timestamp};
 
-/// Longest wait between two tries, in seconds: a released throttle is then noticed within about a minute.
+/// Longest wait between two attempts, in seconds, so that the end of throttling is noticed within about a minute.
 const LONGEST: u64 = 64;
-/// Tries without ever reaching Meta before the message is given up (`reliability.md` §2.3.4).
+/// Consecutive attempts without reaching Meta before the message fails (`docs/reliability.md#section-2-3-4`).
 const UNREACHED_TRIES: u32 = 5;
 
-/// After the `attempt`-th try: 1, 4, 16, then 64 seconds, and up to half as much again, so that many messages do not
-/// come back together. `chance` is a number from 0 to 255.
+/// Returns the time of the next attempt: after 1, 4, 16, then 64 seconds, plus up to 50 % jitter, so that many messages
+/// do not return at once. `chance` is a random number from 0 to 255.
 pub(crate) fn next_try(now: Timestamp, attempt: u32, chance: u8) -> Timestamp {
     let wait = 4_u64.saturating_pow(attempt.saturating_sub(1)).min(LONGEST) * 1_000;
     let wait = wait + wait / 2 * u64::from(chance) / 255;
@@ -16,7 +16,7 @@ pub(crate) fn next_try(now: Timestamp, attempt: u32, chance: u8) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether a message is given up that could not be handed to Meta so many times in a row.
+/// Whether a message fails after `unreached` consecutive attempts without reaching Meta.
 pub(crate) fn gives_up(unreached: u32) -> bool {
     unreached >= UNREACHED_TRIES
 }

@@ -1,4 +1,4 @@
-//! Files: ours get an id of Meta's, which is used again while it is good.
+//! Uploads of our files to Meta. Meta's file id is reused while it is valid.
 
 use shared::domain::event::ProviderError;
 use shared::domain::ids::MediaId;
@@ -11,7 +11,7 @@ use shared::storage::ArchiveError;
 use crate::Deps;
 use crate::prepare::NotReady;
 
-/// Puts Meta's ids in place of ours. Two workers at once may upload a file twice, which costs an upload.
+/// Replaces our file ids by Meta's. Two workers may upload the same file at once, which costs one extra upload.
 pub(crate) async fn at_meta(
     deps: &Deps,
     number: &Number,
@@ -27,8 +27,7 @@ pub(crate) async fn at_meta(
 }
 
 async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: MediaId) -> Result<String, NotReady> {
-    let gone =
-        || NotReady::Refused(ProviderError::ours("file_gone", "the file is not stored any more: upload it again"));
+    let gone = || NotReady::Refused(ProviderError::ours("file_gone", "the file is no longer stored: upload it again"));
     let now = deps.clock.now();
     let found = deps.table.media(id, Some(&number.id), now).await?;
     let (media, known) = found.filter(|(media, _)| media.tenant == number.tenant).ok_or_else(gone)?;

@@ -1,5 +1,5 @@
-//! Whether a message may go now: the rules once more, the number's pause and suspicion, the customer's pace. Asked right
-//! before the claim, because a message may have waited.
+//! Checks right before the claim, because a message may have waited: the rules again, the number's pause and suspicion,
+//! the customer's pace.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::broadcast::BroadcastState;
@@ -14,24 +14,25 @@ use shared::storage::{Reserved, StorageError};
 use crate::Deps;
 use crate::attempt::NotNow;
 
-/// Longest time between two looks at what only people can settle: each costs a receive, and 100 are allowed.
+/// Interval between two checks of a state that only people can resolve. Each check costs a receive, and 100 are
+/// allowed.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
-/// What the rules let out.
+/// Decision of the rules.
 pub(crate) enum Gate {
-    /// The message itself.
+    /// The message itself may be sent.
     Open,
-    /// The number's fallback template in its place.
+    /// The number's fallback template is sent instead.
     Instead(Template),
-    /// Not now; nothing leaves this number before.
+    /// Nothing may be sent from this number before this time.
     Wait(Timestamp),
-    /// Not now, but others may go.
+    /// This message must wait until this time; others may be sent.
     Postpone(Timestamp),
-    /// Never.
+    /// The message must never be sent.
     Refused(ProviderError),
 }
 
-/// The class of a message, for the rules.
+/// Returns the class of a message for the rules.
 pub(crate) fn class_of(says: &Outgoing, intent: &Intent) -> Class {
     match says {
         Outgoing::Template(_) => Class::Template(intent.category),
@@ -39,12 +40,12 @@ pub(crate) fn class_of(says: &Outgoing, intent: &Intent) -> Class {
     }
 }
 
-/// Asks the rules.
+/// Evaluates the rules.
 pub(crate) async fn rules(deps: &Deps, number: &Number, intent: &Intent) -> Result<Gate, StorageError> {
     let now = deps.clock.now();
     let reason = match verdict(deps, number, intent, &intent.body).await? {
         Verdict::Allowed => return Ok(Gate::Open),
-        // What ends after the message is stale is as good as never.
+        // A block that ends after `send_before` counts as permanent.
         Verdict::Blocked(reason, Some(until)) if until >= intent.send_before => {
             return Ok(Gate::Refused(refusal(reason)));
         }
@@ -86,7 +87,8 @@ fn refusal(reason: Reason) -> ProviderError {
     ProviderError::ours(reason.as_str(), reason.remedy())
 }
 
-/// The number's pace. `Err`: nothing leaves it before then; a suspect number is tried by one call at a time.
+/// Returns the number's pace, or `Err` with the time before which nothing may be sent. A suspect number is probed by
+/// one call at a time.
 pub(crate) async fn pace(deps: &Deps, number: &Number) -> Result<Result<Pace, Timestamp>, StorageError> {
     let now = deps.clock.now();
     let fetch = async { deps.table.pace(&number.id).await.map(Some) };
@@ -104,7 +106,8 @@ pub(crate) async fn pace(deps: &Deps, number: &Number) -> Result<Result<Pace, Ti
     Ok(Ok(pace))
 }
 
-/// Takes the pair's slot. A broadcast has one message for each customer, which the pair's burst always covers.
+/// Reserves a slot in the pace of number and customer. Not for broadcasts: one message per customer always fits the
+/// pair's burst.
 pub(crate) async fn pair(deps: &Deps, intent: &Intent) -> Result<Option<Timestamp>, StorageError> {
     if intent.broadcast.is_some() {
         return Ok(None);
@@ -119,10 +122,10 @@ fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// How long a message waits whose broadcast is paused, between two looks.
+/// Interval between two checks of a paused broadcast.
 const PAUSED_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
-/// What the state of its broadcast means for a message; `None` if it may go.
+/// Returns the effect of the broadcast's state on its message, or `None` if it may be sent.
 pub(crate) async fn broadcast(deps: &Deps, intent: &Intent) -> Result<Option<NotNow>, StorageError> {
     let Some(id) = intent.broadcast else { return Ok(None) };
     let known = deps.broadcasts.get(&id, deps.table.broadcast(id)).await?;

@@ -1,8 +1,8 @@
-//! From the outbound queue to Meta: the only caller of the provider's "send".
+//! Sends messages from the outbound queue to Meta. The only caller of the provider's send operation.
 //!
-//! Meta knows no idempotency key, so the protocol of `reliability.md` §2.3 stands in for one: prepare everything, claim
-//! last and conditionally, make one HTTP call, record only while the claim stands. A message whose fate is unclear is
-//! `unknown`; its status webhook settles it, and it is never sent again from here.
+//! Meta has no idempotency key. The protocol of `docs/reliability.md#section-2-3` replaces it: prepare everything, then
+//! claim conditionally as the last step, make one HTTP call, and record the result only while the claim is valid. A
+//! message with an unclear result becomes `unknown`. Its status webhook settles it; this function never sends it again.
 
 mod attempt;
 mod backoff;
@@ -35,31 +35,32 @@ use shared::storage::{Archive, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
-/// How often a message is looked for that is not stored yet, at most.
+/// Longest interval between two checks for a message that is not stored yet.
 const STORED_SOON: SignedDuration = SignedDuration::from_secs(5);
-/// How late a worker sees a pause or a suspicion (`reliability.md` §2.3.5): one read a second and number.
+/// Longest delay before a worker notices a pause or suspicion (`docs/reliability.md#section-2-3-5`). Costs one read per
+/// second and number.
 const PACE_CACHE_FOR: SignedDuration = SignedDuration::from_secs(1);
-/// How late a worker sees that an account is banned, a template stopped, a broadcast cancelled.
+/// Longest delay before a worker notices a banned account, a stopped template or a cancelled broadcast.
 const STANDING_CACHE_FOR: SignedDuration = SignedDuration::from_secs(15);
-/// A call without an answer for so long makes its number suspect: about ten times what Meta usually takes.
+/// Time without a response after which the number becomes suspect: about ten times Meta's usual response time.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
     pub table: String,
     /// The KMS key that sealed the tokens.
     pub key_id: String,
-    /// The outbound queue, to delay a message in it.
+    /// The outbound queue, for delaying its messages.
     pub outbound_queue_url: String,
     /// The bucket with the files to send.
     pub bucket: String,
-    /// Scheme and host of Graph.
+    /// Scheme and host of the Graph API.
     pub graph_url: String,
-    /// Version of Graph, such as `v25.0`.
+    /// Version of the Graph API, such as `v25.0`.
     pub graph_version: String,
-    /// A call without an answer for so long makes its number suspect.
+    /// Time without a response after which the number becomes suspect.
     pub silence: Duration,
 }
 
@@ -68,7 +69,7 @@ impl Config {
     /// `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -82,7 +83,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and caches of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -103,7 +104,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     ///
     /// # Errors
     /// When the Graph client cannot set up TLS.
@@ -128,16 +129,17 @@ impl Deps {
     }
 }
 
-/// Processes a batch; answers with the records that must come again. `deadline` is when Lambda kills this invocation.
+/// Processes a batch and returns the records to redeliver. `deadline` is the time at which Lambda ends this invocation.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let hand_back = |record: SqsMessage| async move {
-        // Visible again at once: the queue still holds it back while the one before it in its group is hidden.
+        // Makes the record visible at once. The queue still withholds it while an earlier record of its group is
+        // hidden.
         come_back(deps, &record, deps.clock.now()).await;
     };
     run_fifo(event, &deps.metrics, |record| process(deps, record, deadline), hand_back).await
 }
 
-/// What the queue is to do with a record.
+/// Next action of the queue for a record.
 enum Next {
     Finished,
     NotBefore(Timestamp),
@@ -156,7 +158,7 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
         }
         Ok(OutboundWork::Mark(job)) => mark::mark(deps, &job).await,
         Err(_) => {
-            // A newer version's, perhaps: it must not be lost, and in the end it waits in the dead letters.
+            // Possibly a job of a newer version. It must not be lost, and ends in the dead-letter queue.
             deps.metrics.count("send_bad_job", "decode", 1);
             return Outcome::Later;
         }
@@ -167,7 +169,7 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
             come_back(deps, &record, at).await;
             Outcome::Later
         }
-        // It goes with its contact.
+        // The message is erased together with its contact.
         Err(StorageError::Erased) => {
             deps.metrics.count("send_refused_by_us", "erased", 1);
             Outcome::Done
@@ -179,8 +181,8 @@ async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcom
     }
 }
 
-/// A message of which the queue heard and that does not stand: it is stored right after, or its caller was told that it was
-/// not accepted.
+/// Handles a job whose message is not stored. Either the message is stored moments later, or its caller received an
+/// error.
 fn not_stored(deps: &Deps, record: &SqsMessage) -> Next {
     let now = deps.clock.now();
     let sent_at = record.attributes.get("SentTimestamp").and_then(|at| at.parse().ok()).map(shared::clock::at_millis);
@@ -193,7 +195,7 @@ fn not_stored(deps: &Deps, record: &SqsMessage) -> Next {
     Next::NotBefore(now.checked_add(wait).unwrap_or(Timestamp::MAX))
 }
 
-/// Asks SQS to show the message again at `at`; otherwise it comes back after the queue's visibility timeout.
+/// Makes SQS redeliver the record at `at`. If that fails, it is redelivered after the visibility timeout.
 async fn come_back(deps: &Deps, record: &SqsMessage, at: Timestamp) {
     let Some(receipt) = record.receipt_handle.as_deref() else { return };
     let wait = at.duration_since(deps.clock.now());
@@ -203,7 +205,7 @@ async fn come_back(deps: &Deps, record: &SqsMessage, at: Timestamp) {
     }
 }
 
-/// The number of a conversation, if it is still this tenant's.
+/// Returns the number of a conversation, if it still belongs to the tenant.
 async fn number_of(deps: &Deps, intent: &Intent) -> Result<Option<Number>, StorageError> {
     let id = intent.conversation.number();
     let number = deps.numbers.get(id, deps.table.number(id)).await?;

@@ -1,5 +1,5 @@
-//! A customer's message marked as read, or an answer shown as being written. Nothing is recorded: doing it twice changes
-//! nothing, and when it fails the customer misses two blue ticks.
+//! Marks a customer's message as read or shows a typing indicator. Nothing is recorded: repetition is harmless, and
+//! after a failure the customer only misses two blue ticks.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::provider::meta::graph::CallFailure;
@@ -9,11 +9,11 @@ use shared::storage::StorageError;
 
 use crate::{Deps, Next, prepare};
 
-/// A typing indicator is shown for 25 seconds (`facts/messages.md` §7): after that it says what is not true.
+/// Duration of a typing indicator (`docs/meta/messages.md#section-7`). A later one would be misleading.
 const TYPING_FOR: SignedDuration = SignedDuration::from_secs(25);
-/// How long a receipt is tried.
+/// Period during which a read receipt is retried.
 const READ_FOR: SignedDuration = SignedDuration::from_mins(5);
-/// Between two tries.
+/// Interval between two attempts.
 const TRY_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 pub(crate) async fn mark(deps: &Deps, job: &MarkJob) -> Result<Next, StorageError> {

@@ -1,4 +1,4 @@
-//! Everything that may fail and be repeated freely, before the claim: the token, the key of the callback data, the files.
+//! Preparation before the claim, which may fail and be repeated freely: token, callback data key, files.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use shared::vault::{Context, VaultError};
 
 use crate::{Deps, files};
 
-/// A message ready for the wire, but for the attempt's number.
+/// A message ready to be sent, except for the attempt number.
 pub(crate) struct Prepared {
     pub(crate) token: Arc<AccessToken>,
     callback_mac: Arc<Keyring>,
-    /// What is said, with Meta's ids of files in place of ours.
+    /// Content, with Meta's file ids in place of ours.
     says: Outgoing,
 }
 
-/// Why a message is not ready.
+/// Reason why a message is not ready.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotReady {
     #[error(transparent)]
@@ -34,9 +34,9 @@ pub(crate) enum NotReady {
     File(#[from] ArchiveError),
     #[error("{0}")]
     Waiting(&'static str),
-    #[error("Meta does not take the file now")]
+    #[error("Meta does not accept the file at present")]
     NotUploaded(ProviderError),
-    #[error("Meta refuses the file")]
+    #[error("Meta refused the file")]
     Refused(ProviderError),
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn prepare(deps: &Deps, number: &Number, says: &Outgoing) -> Re
 }
 
 impl Prepared {
-    /// The request body of one attempt.
+    /// Builds the request body of one attempt.
     pub(crate) fn body(&self, intent: &Intent, attempt: u32) -> Result<Vec<u8>, serde_json::Error> {
         let data = CallbackData { conversation: intent.conversation.clone(), message: intent.id, attempt };
         message::body(intent, &self.says, &data.seal(&self.callback_mac, intent.tenant))

@@ -1,4 +1,4 @@
-//! A broadcast's recipient: its message is made and claimed in one write, when its turn has come.
+//! One recipient of a broadcast: its message is created and claimed in one write.
 
 use shared::clock::Timestamp;
 use shared::domain::broadcast::Broadcast;
@@ -12,8 +12,8 @@ use shared::storage::{Claimed, StorageError, Vouched};
 use crate::attempt::{self, NotNow, Store, reason_of};
 use crate::{Deps, Next};
 
-/// `first`: the queue gives it out for the first time, so its message is hardly ever made yet. If it is, the claim shows that, and the job
-/// comes again.
+/// Sends the message of one recipient. On the `first` receive, the message is assumed to be new. If it exists already,
+/// the claim fails and the job is redelivered.
 pub(crate) async fn send(
     deps: &Deps,
     job: &RecipientJob,
@@ -28,7 +28,7 @@ pub(crate) async fn send(
         return attempt::step(deps, &intent, &facts, deadline).await;
     }
     let stored = if now >= broadcast.send_before {
-        let why = ProviderError::ours("expired", "its time ran out before its turn");
+        let why = ProviderError::ours("expired", "`send_before` passed before its turn");
         refuse(deps, &intent, &why, SendState::Expired, ("expired", "broadcast")).await?
     } else {
         match attempt::ready(deps, &intent).await? {
@@ -41,11 +41,11 @@ pub(crate) async fn send(
                 refuse(deps, &intent, &why, SendState::Failed, ("send_refused_by_us", &reason)).await?
             }
             Err(NotNow::Cancelled) => {
-                let why = ProviderError::ours("cancelled", "the broadcast was cancelled before its turn");
+                let why = ProviderError::ours("cancelled", "the broadcast was cancelled before this message was sent");
                 deps.table.put_refused(&intent, &why, SendState::Cancelled).await?
             }
             Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
-                // From here the due list has it: in the queue it would be received too often.
+                // Moves to the due list, because in the queue it would be received too often.
                 let waiting = Intent { not_before: at.min(intent.send_before), ..intent };
                 deps.table.put_waiting(&waiting).await?
             }
@@ -53,12 +53,12 @@ pub(crate) async fn send(
     };
     Ok(match stored {
         Claimed::Won => Next::Finished,
-        // It was stored after all, perhaps claimed by somebody who died: it is read when the job comes again.
+        // The message exists already, perhaps claimed by a crashed worker. It is read when the job is redelivered.
         Claimed::Lost => Next::NotBefore(now),
     })
 }
 
-/// Stores a message that will not be sent, and counts it.
+/// Stores a message that will not be sent, and counts the reason.
 async fn refuse(
     deps: &Deps,
     intent: &Intent,
@@ -80,7 +80,7 @@ async fn intent(
     now: Timestamp,
 ) -> Result<Intent, StorageError> {
     let to = Recipient::Phone(job.recipient.to.clone());
-    // Who was erased since it was accepted gets nothing of it, and not a second time.
+    // Resolved as of acceptance: a contact erased since then receives nothing, and no message is sent twice.
     let (card, accepted_at) = (to.card(), broadcast.created_at);
     let known = deps.table.resolve_contact(broadcast.tenant, (&card, &[]), Vouched::Typed, accepted_at, now).await?;
     let number = deps.numbers.get(&broadcast.number, deps.table.number(&broadcast.number)).await?;

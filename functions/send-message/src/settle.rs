@@ -1,4 +1,4 @@
-//! What an outcome means: for the message, which is recorded, and for the messages to come.
+//! Consequences of an outcome, for the message itself and for future messages.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::event::ProviderError;
@@ -13,11 +13,11 @@ use shared::storage::{Recorded, SendResult, StorageError};
 use crate::attempt::Ready;
 use crate::{Deps, Next, backoff};
 
-/// Tries to write down what Meta said: losing it makes a sent message doubtful.
+/// Attempts to record Meta's response. A lost response leaves a sent message with outcome unknown.
 const RECORD_TRIES: u32 = 3;
-/// How long a number pauses that something in front of Graph slows down.
+/// Pause of a number after Graph's edge throttles us.
 const EDGE_PAUSE: SignedDuration = SignedDuration::from_secs(15);
-/// How long a message waits whose number must be connected again.
+/// Wait of a message whose number must be connected again.
 const RECONNECT_WAIT: SignedDuration = SignedDuration::from_mins(5);
 
 pub(crate) async fn settle(
@@ -31,19 +31,19 @@ pub(crate) async fn settle(
     let result = result_of(deps, intent, facts, claim, &outcome);
     let next = record(deps, intent, claim, &result).await;
     if let Err(error) = follow(deps, intent, ready, &outcome, suspect).await {
-        // The message is recorded; the next one learns the same from Meta.
+        // The result is recorded already; the next message will get the same response from Meta.
         tracing::warn!(event = "send.consequence_not_stored", %error);
     }
     next
 }
 
-/// What the outcome means for the message.
+/// Returns the result to record for the message.
 fn result_of(deps: &Deps, intent: &Intent, facts: &SendFacts, claim: Claim, outcome: &SendOutcome) -> SendResult {
     let count = |metric: &'static str, error: &ProviderError| deps.metrics.count(metric, &error.code.to_string(), 1);
     match outcome {
         SendOutcome::Accepted { wamid, held } => {
             deps.metrics.count("send_accepted", if *held { "held" } else { "meta" }, 1);
-            // Of what had nothing to wait for.
+            // Only messages without a planned wait.
             if facts.claim.is_none() && intent.broadcast.is_none() && intent.not_before <= intent.accepted_at() {
                 deps.metrics.took_ms("send_lag_ms", deps.clock.now().duration_since(intent.accepted_at()));
             }
@@ -70,7 +70,7 @@ fn result_of(deps: &Deps, intent: &Intent, facts: &SendFacts, claim: Claim, outc
     }
 }
 
-/// When a message that was surely not sent is tried again.
+/// Returns the time of the next attempt for a message that was certainly not sent.
 fn next_try(deps: &Deps, claim: Claim, error: &ProviderError) -> Timestamp {
     let now = deps.clock.now();
     let class = error.is_the_providers().then(|| error::class(error.code));
@@ -79,7 +79,7 @@ fn next_try(deps: &Deps, claim: Claim, error: &ProviderError) -> Timestamp {
         Some(Class::Reconnect) => RECONNECT_WAIT,
         Some(Class::Throttle(Throttled::Pair)) => pacing::pair_wait(claim.attempt),
         _ => {
-            // Without chance all messages come back together: slower, not wrong.
+            // If randomness fails, messages return without jitter, which is slower but correct.
             let [chance] = random::bytes::<1>().unwrap_or_default();
             return backoff::next_try(now, claim.attempt, chance);
         }
@@ -98,7 +98,7 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         let trace = trace.as_deref();
         tracing::info!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome, code, trace);
     } else {
-        // The message itself says so; a line for each would be a hundredth of what it costs.
+        // Debug level, because the stored message has the result, and a log line would add 1 % to its cost.
         tracing::debug!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
     }
     let mut written = deps.table.record(intent, claim, result).await;
@@ -115,13 +115,19 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         }
         Ok(Recorded::Done | Recorded::Overtaken) => {}
         Err(error) => {
-            // The claim's lease runs out, the message becomes doubtful, and its status settles it.
-            tracing::error!(event = "send.result_unrecorded", message_id = %intent.id, attempt = claim.attempt, outcome, %error);
+            // The lease expires, the outcome becomes unknown, and the status webhook settles it.
+            tracing::error!(
+                event = "send.result_unrecorded",
+                message_id = %intent.id,
+                attempt = claim.attempt,
+                outcome,
+                %error
+            );
             return Err(error);
         }
     }
     Ok(match result {
-        // What waits for long by itself leaves its conversation alone: the due list wakes it.
+        // A long wait of a single message must not block its conversation, so the due list wakes it.
         SendResult::TryAgain { not_before, error, .. } if waits_alone(intent, error) => {
             tracing::debug!(event = "send.postponed", message_id = %intent.id, until = %not_before);
             Next::Finished
@@ -136,7 +142,7 @@ fn waits_alone(intent: &Intent, error: &ProviderError) -> bool {
     matches!(class, Some(Class::Wait(_))) || (intent.broadcast.is_some() && class == Some(Class::Reconnect))
 }
 
-/// What the outcome means for the messages to come.
+/// Applies the consequences for future messages.
 async fn follow(
     deps: &Deps,
     intent: &Intent,
@@ -168,7 +174,7 @@ async fn follow(
     }
     let Some(error) = error.filter(|error| error.is_the_providers()) else { return Ok(()) };
     if error.is_stale_proof() {
-        // Whoever opens app secrets seals the token anew, within minutes.
+        // `token-refresh`, which may decrypt app secrets, reseals the token within minutes.
         deps.tokens.forget(&number.waba);
         deps.table.visit_token_again(&number.waba, now).await?;
     }

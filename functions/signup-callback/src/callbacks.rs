@@ -1,6 +1,6 @@
-//! What Meta calls when a user removes the app or wants their data deleted, and the page that tells what came of it.
+//! Meta's callbacks for users who remove the app or request deletion of their data, and the status page of a deletion.
 //!
-//! A removal is not believed blindly: the tokens are asked whether they are still good. A deletion is carried out.
+//! A removal only triggers a check of the user's tokens. A deletion is carried out.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) struct SignedForm {
 type Name = Result<Path<String>, PathRejection>;
 type Body = Result<Form<SignedForm>, FormRejection>;
 
-/// A user removed the app: the tokens that they gave are visited now.
+/// Handles the removal of the app by a user: schedules an immediate check of the tokens that the user granted.
 pub(crate) async fn deauthorize(State(deps): State<Arc<Deps>>, name: Name, body: Body) -> Result<Response, Problem> {
     let (app, request) = proved(&deps, name, body).await?;
     let accounts = deps.table.accounts_of_signer(&app, &request.user).await;
@@ -41,7 +41,7 @@ pub(crate) async fn deauthorize(State(deps): State<Arc<Deps>>, name: Name, body:
     Ok(StatusCode::OK.into_response())
 }
 
-/// A user wants their data deleted: the accounts that they gave access to leave, and everything of them is erased.
+/// Handles a deletion request of a user: offboards the accounts that the user connected and erases their data.
 pub(crate) async fn deletion(
     State(deps): State<Arc<Deps>>,
     name: Name,
@@ -54,9 +54,9 @@ pub(crate) async fn deletion(
     let code = OffboardingId::generate(now).map_err(|error| storage(error.into()))?;
     let mut offboardings = Vec::new();
     for account in deps.table.accounts_of_signer(&app, &request.user).await.map_err(storage)? {
-        // Also of a business that removed the app before: what is stored of it waits for its return.
+        // Includes a business that removed the app earlier; its data is still stored in case it returns.
         let Some(known) = deps.table.account(&account).await.map_err(storage)? else { continue };
-        // Somebody else gave us access since, or the same user again: an old request does not undo it.
+        // Skips an account that another user connected since, or the same user after the request was issued.
         if known.signer.as_deref() != Some(&request.user) || known.connected_at > request.issued_at {
             continue;
         }
@@ -74,7 +74,7 @@ pub(crate) async fn deletion(
     Ok(Json(json!({"url": url, "confirmation_code": code.to_string()})).into_response())
 }
 
-/// What came of a request to delete data.
+/// Returns the status page of a deletion request.
 pub(crate) async fn deletion_status(State(deps): State<Arc<Deps>>, code: Name) -> Result<Response, Problem> {
     let code = code.ok().and_then(|Path(code)| OffboardingId::parse(&code).ok()).ok_or_else(Problem::not_found)?;
     let storage = |error: StorageError| unavailable("table", &error);
@@ -90,28 +90,30 @@ pub(crate) async fn deletion_status(State(deps): State<Arc<Deps>>, code: Name) -
         }
     }
     let state = match (offboardings.len(), left) {
-        (0, _) => "Nothing of yours is stored here.",
+        (0, _) => "No data of yours is stored here.",
         (_, 0) if back > 0 => {
-            "Your business was connected again before its data was deleted. Ask once more to have it deleted."
+            "Your business was connected again before its data was deleted. Request the deletion again."
         }
-        (_, 0) => "Everything is deleted.",
-        _ => "Your data is being deleted. That takes less than an hour; come back to this page to see it done.",
+        (_, 0) => "All your data has been deleted.",
+        _ => "Your data is being deleted. This takes less than an hour. This page will show when it is done.",
     };
     let asked = asked_at.strftime("%Y-%m-%d %H:%M UTC");
     Ok(Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">\
          <title>Deletion of your data</title><style>body{{font:1rem/1.5 system-ui;max-width:36rem;margin:3rem auto;\
-         padding:0 1rem}}</style><h1>Deletion of your data</h1><p>{state}</p><p>Asked for on {asked}, under the code \
+         padding:0 1rem}}</style><h1>Deletion of your data</h1><p>{state}</p>\
+         <p>Requested on {asked}, confirmation code \
          <code>{code}</code>.</p></html>"
     ))
     .into_response())
 }
 
-/// The app that is called, and what Meta says; refused unless the app's secret signed it.
+/// Returns the called app and Meta's request. Refuses a request that is not signed with the app's secret.
 async fn proved(deps: &Deps, name: Name, body: Body) -> Result<(MetaAppId, SignedRequest), Problem> {
     let id = name.ok().and_then(|Path(name)| MetaAppId::parse(&name).ok()).ok_or_else(Problem::not_found)?;
     let (known, _) = app(deps, &id).await?;
-    let Form(form) = body.map_err(|_| Problem::invalid("signed_request", "is required, in a form"))?;
+    let Form(form) = body.map_err(|_| Problem::invalid("signed_request", "is required, as a form field"))?;
     let Some(request) = signed_request::read(&form.signed_request, &known.app_secrets) else {
         deps.metrics.count("signup_callback", "not_signed", 1);
         let title = "The request is not signed by this app.";
@@ -120,7 +122,7 @@ async fn proved(deps: &Deps, name: Name, body: Body) -> Result<(MetaAppId, Signe
     Ok((id, request))
 }
 
-/// Scheme and host as the caller named them: API Gateway and the sandbox both hand them on.
+/// Returns scheme and host of the request. API Gateway and the sandbox both forward the `Host` header.
 pub(crate) fn base_url(headers: &HeaderMap) -> String {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The code becomes a token, once. Whether that happened is recorded before and after: a code is never exchanged twice.
+//! Exchange of the signup code for a token. The attempt is recorded before and after, so that no code is exchanged
+//! twice.
 
 use axum::http::StatusCode;
 use sha2::{Digest, Sha256};
@@ -18,15 +19,16 @@ use shared::vault::Context;
 
 use crate::{Deps, unavailable};
 
-/// What the popup gave.
+/// Credential returned by the popup.
 pub(crate) enum Given {
-    /// A code: Embedded Signup as Meta documents it.
+    /// A code, as documented by Meta for Embedded Signup.
     Code(Secret),
-    /// A short-lived token of the user, by a configuration without codes.
+    /// A short-lived user token, from a popup configuration without codes.
     UserToken(Secret),
 }
 
-/// Makes it a token that lasts, unless that is done. `false`: there is no token, and the step says why.
+/// Exchanges the credential for a long-lived token, unless that is done already. Returns `false` if there is no token;
+/// the recorded step contains the cause.
 pub(crate) async fn exchange(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -42,16 +44,16 @@ pub(crate) async fn exchange(
     let failed = onboarding.step(Step::Exchange).is_some_and(|record| record.state == StepState::Failed);
     let instead = match &keyed.code {
         Some((known, _)) if failed && *known != hash => Some(known.as_str()),
-        // The same code again: what came of it stands.
+        // The same code again: its recorded failure stays.
         Some(_) if failed => return Ok(false),
         Some((_, begun)) if now.duration_since(*begun) <= EXCHANGE_TAKES => {
-            let title = "The code is being exchanged.";
+            let title = "The code is already being exchanged.";
             return Err(
-                Problem::conflict("exchange_in_progress", title).remedy("Ask for the onboarding in a few seconds.")
+                Problem::conflict("exchange_in_progress", title).remedy("Read the onboarding in a few seconds.")
             );
         }
         Some(_) => {
-            let died = ProviderError::ours("exchange_died", "nobody knows whether the code was exchanged");
+            let died = ProviderError::ours("exchange_died", "it is unknown whether the code was exchanged");
             record(deps, onboarding, &died, now).await?;
             return Ok(false);
         }
@@ -61,8 +63,8 @@ pub(crate) async fn exchange(
     let Some(secret) = app.app_secrets.first() else { return Err(Problem::unavailable()) };
     let begun = deps.table.begin_exchange(onboarding.id, &hash, instead, now).await;
     if begun.map_err(|error| unavailable("table", &error))? == Begun::Another {
-        let title = "Another request finishes this signup.";
-        return Err(Problem::conflict("exchange_in_progress", title).remedy("Ask for the onboarding in a few seconds."));
+        let title = "Another request is finishing this signup.";
+        return Err(Problem::conflict("exchange_in_progress", title).remedy("Read the onboarding in a few seconds."));
     }
     let exchanged = match given {
         Given::Code(code) => deps.graph.exchange_code(&settings.client_id, secret, code).await,
@@ -83,7 +85,7 @@ pub(crate) async fn exchange(
             tracing::warn!(event = "signup.meta_not_reached", title = %error.title);
             let title = "Meta could not be reached.";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "meta_not_reached", title)
-                .remedy("Post the same once more: a code is good for 30 seconds."))
+                .remedy("Repeat the same request at once: a code is valid for 30 seconds."))
         }
         Exchange::Refused(error) | Exchange::Unknown(error) => {
             record(deps, onboarding, &error, now).await?;
@@ -92,7 +94,7 @@ pub(crate) async fn exchange(
     }
 }
 
-/// A token can be extended again, so that an answer that was lost is no answer.
+/// Maps the result of extending a token. Extending is repeatable, so a lost response counts as "not reached".
 fn extended(answer: Result<AccessToken, CallFailure>) -> Exchange {
     match answer {
         Ok(token) => Exchange::Done(token),
@@ -102,13 +104,13 @@ fn extended(answer: Result<AccessToken, CallFailure>) -> Exchange {
     }
 }
 
-/// Records that there is no token. Nobody knows more than that the code is of no more use.
+/// Records that no token exists and that the code cannot be used again.
 async fn record(deps: &Deps, onboarding: &Onboarding, error: &ProviderError, now: Timestamp) -> Result<(), Problem> {
     deps.metrics.count("onboarding", "exchange_failed", 1);
     let rule = signup_errors::meaning(Step::Exchange, error);
     let provider = error.is_the_providers();
     let cause =
-        if provider { rule.cause } else { "Nobody knows whether Meta took the code, which is good for one exchange." };
+        if provider { rule.cause } else { "It is unknown whether Meta accepted the code, which is valid only once." };
     let failed = StepRecord {
         code: provider.then_some(error.code),
         cause: Some(cause.to_owned()),
@@ -119,7 +121,7 @@ async fn record(deps: &Deps, onboarding: &Onboarding, error: &ProviderError, now
     recorded.map_err(|error| unavailable("table", &error))
 }
 
-/// The app with its secrets, and what signups need of it.
+/// Loads the app with its secrets and its signup settings.
 pub(crate) async fn app(deps: &Deps, id: &MetaAppId) -> Result<(MetaApp, SignupSettings), Problem> {
     let known = deps.table.signup_app(id).await.map_err(|error| unavailable("table", &error))?;
     let (sealed, settings) = known.ok_or_else(Problem::not_found)?;

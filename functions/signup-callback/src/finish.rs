@@ -1,4 +1,4 @@
-//! The request: who may finish, how the popup ended, and what follows.
+//! Finishing a signup: authorisation by state, the popup's result, and the next steps.
 
 use std::sync::Arc;
 
@@ -25,22 +25,22 @@ use utoipa::ToSchema;
 use crate::exchange::Given;
 use crate::{Deps, exchange, prove, unavailable};
 
-/// Longest code in bytes; Meta's have some hundred.
+/// Longest accepted code in bytes; Meta's codes have a few hundred.
 const CODE_MAX: usize = 4_096;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = FinishOnboarding)]
 pub(crate) struct Request {
-    /// The one-time state that the onboarding was started with: it is what this call is allowed by.
+    /// The onboarding's one-time state, which authorises this request.
     state: String,
-    /// The code that the popup gave; good for 30 seconds.
+    /// The popup's code, valid for 30 seconds.
     code: Option<String>,
-    /// Or the user's access token, where the popup's configuration gives one.
+    /// The user's access token, if the popup's configuration returns a token instead of a code.
     access_token: Option<String>,
-    /// The popup's `WA_EMBEDDED_SIGNUP` message, as it came.
+    /// The popup's `WA_EMBEDDED_SIGNUP` message, unchanged.
     event: Option<Value>,
-    /// What the message said, where the page read it itself.
+    /// Account id, if the page extracts ids from the message itself.
     waba_id: Option<String>,
     phone_number_id: Option<String>,
 }
@@ -79,10 +79,28 @@ impl StepJson {
     }
 }
 
-/// Ends a signup with what Meta's popup gave: the code is exchanged within this call. No key: the one-time state allows it.
+/// Finishes a signup with the result of Meta's popup.
 ///
-/// The same posted again is answered as the first time.
-#[utoipa::path(post, path = "/v1/onboardings/{id}/finish", tag = "Onboardings", operation_id = "finishOnboarding", params(("id" = String, Path)), request_body = Request, responses((status = 202, body = Answer, description = "It goes on."), (status = 200, body = Answer, description = "It has ended, or somebody must choose or act."), (status = 403, body = Problem, description = "`foreign_origin`: a page of another origin."), (status = 404, body = Problem), (status = 410, body = Problem, description = "`onboarding_expired`"), (status = 422, body = Problem), (status = 503, body = Problem)), security(()))]
+/// The code is exchanged within this request. No API key is needed: the one-time `state` authorises the request. A
+/// repetition of the same request is safe and returns the current progress.
+#[utoipa::path(
+    post,
+    path = "/v1/onboardings/{id}/finish",
+    tag = "Onboardings",
+    operation_id = "finishOnboarding",
+    params(("id" = String, Path)),
+    request_body = Request,
+    responses(
+        (status = 202, body = Answer, description = "The onboarding is still running."),
+        (status = 200, body = Answer, description = "The onboarding has ended, or needs a choice or an action."),
+        (status = 403, body = Problem, description = "`foreign_origin`: the page's origin is not allowed."),
+        (status = 404, body = Problem),
+        (status = 410, body = Problem, description = "`onboarding_expired`"),
+        (status = 422, body = Problem),
+        (status = 503, body = Problem),
+    ),
+    security(()),
+)]
 pub(crate) async fn finish(
     State(deps): State<Arc<Deps>>,
     path: Result<Path<String>, PathRejection>,
@@ -97,12 +115,12 @@ pub(crate) async fn finish(
     let end = popup_end(&request)?;
     let begun = keyed.code.is_some() || keyed.token.is_some();
     if !begun && now >= onboarding.valid_until {
-        let title = "This signup was started too long ago.";
-        return Err(Problem::new(StatusCode::GONE, "onboarding_expired", title).remedy("Start a new one."));
+        let title = "This signup has expired.";
+        return Err(Problem::new(StatusCode::GONE, "onboarding_expired", title).remedy("Start a new signup."));
     }
     let Some(given) = given(request.code, request.access_token)? else {
         let Some(end @ (PopupEnd::Cancelled(_) | PopupEnd::Reported(..))) = end else {
-            return Err(Problem::invalid("code", "or access_token is required where the popup was finished"));
+            return Err(Problem::invalid("code", "or `access_token` is required for a finished popup"));
         };
         deps.table.note_popup_end(id, &end).await.map_err(|error| unavailable("table", &error))?;
         deps.metrics.count("onboarding", "cancelled", 1);
@@ -118,20 +136,20 @@ pub(crate) async fn finish(
     answer(&deps, id, now).await
 }
 
-/// What the popup gave, by the way that its configuration has it.
+/// Returns the popup's credential: a code or a user token.
 fn given(code: Option<String>, token: Option<String>) -> Result<Option<Given>, Problem> {
     let fits = |text: &String| !text.is_empty() && text.len() <= CODE_MAX;
     match (code, token) {
-        (Some(_), Some(_)) => Err(Problem::invalid("access_token", "must not stand beside code")),
+        (Some(_), Some(_)) => Err(Problem::invalid("access_token", "cannot be combined with `code`")),
         (Some(code), None) if fits(&code) => Ok(Some(Given::Code(Secret::new(code)))),
         (None, Some(token)) if fits(&token) => Ok(Some(Given::UserToken(Secret::new(token)))),
-        (Some(_), None) => Err(Problem::invalid("code", "must be the code that the popup gave")),
-        (None, Some(_)) => Err(Problem::invalid("access_token", "must be the token that the popup gave")),
+        (Some(_), None) => Err(Problem::invalid("code", "must be the code returned by the popup")),
+        (None, Some(_)) => Err(Problem::invalid("access_token", "must be the token returned by the popup")),
         (None, None) => Ok(None),
     }
 }
 
-/// The onboarding, if `state` is its own. Which of the two is wrong is not said.
+/// Returns the onboarding if `state` matches. A wrong id and a wrong state are answered alike.
 async fn find(deps: &Deps, id: OnboardingId, state: &str) -> Result<(Onboarding, Keyed), Problem> {
     let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, keyed) = known.ok_or_else(Problem::not_found)?;
@@ -144,17 +162,17 @@ async fn find(deps: &Deps, id: OnboardingId, state: &str) -> Result<(Onboarding,
     }
 }
 
-/// What the popup said, or what the page says of it.
+/// Returns the popup's result, from its message or from ids sent by the page.
 fn popup_end(request: &Request) -> Result<Option<PopupEnd>, Problem> {
-    let account = |id: &String| WabaId::parse(id).map_err(|_| Problem::invalid("waba_id", "must be an id of Meta's"));
+    let account = |id: &String| WabaId::parse(id).map_err(|_| Problem::invalid("waba_id", "must be an account id"));
     let number = |id: &String| {
-        PhoneNumberId::parse(id).map_err(|_| Problem::invalid("phone_number_id", "must be an id of Meta's"))
+        PhoneNumberId::parse(id).map_err(|_| Problem::invalid("phone_number_id", "must be a phone number id"))
     };
     let account = request.waba_id.as_ref().map(account).transpose()?;
     let number = request.phone_number_id.as_ref().map(number).transpose()?;
     let end = match &request.event {
         Some(event) => {
-            let rule = "must be a WA_EMBEDDED_SIGNUP message of the popup, as it came";
+            let rule = "must be the popup's WA_EMBEDDED_SIGNUP message, unchanged";
             Some(signup::read(event).ok_or_else(|| Problem::invalid("event", rule))?)
         }
         None => None,
@@ -170,7 +188,7 @@ fn popup_end(request: &Request) -> Result<Option<PopupEnd>, Problem> {
     })
 }
 
-/// Where the onboarding stands now.
+/// Responds with the onboarding's current progress.
 pub(crate) async fn answer(deps: &Deps, id: OnboardingId, now: Timestamp) -> Result<Response, Problem> {
     let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, _) = known.ok_or_else(Problem::not_found)?;

@@ -1,9 +1,10 @@
-//! Where the page with the signup popup posts what came of it. The caller is the tenant's customer, who has no API key: the
-//! onboarding's one-time state is the authority.
+//! Public endpoints for signups and for Meta's user callbacks. The caller is a tenant's customer without an API key;
+//! the onboarding's one-time state authorises the request.
 //!
-//! * `POST /v1/onboardings/{id}/finish`: the code is exchanged within this request, because it is good for 30 seconds; the
-//!   token is sealed before anything else and proved to reach the account; the rest is the onboarding function's.
-//! * `GET /signup/{id}`, `POST /v1/onboardings/{id}/open`: the page behind a shareable link.
+//! * `POST /v1/onboardings/{id}/finish`: receives the popup's result. The code is exchanged within this request,
+//!   because it is valid for 30 seconds. The token is encrypted and stored before it is checked; the `onboarding`
+//!   function runs the remaining steps.
+//! * `GET /signup/{id}`, `POST /v1/onboardings/{id}/open`: the signup page behind a shareable link.
 //! * `POST /webhooks/meta/{app}/deauthorize`, `…/deletion`, `GET /deletions/{code}`: Meta's callbacks about users.
 
 mod callbacks;
@@ -30,25 +31,25 @@ use shared::storage::Table;
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
-/// Largest body in bytes: a code and the popup's message are a few hundred.
+/// Largest body in bytes; a code with the popup's message takes a few hundred.
 const BODY_MAX: usize = 64 * 1024;
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
     pub table: String,
-    /// The KMS key.
+    /// The KMS key for tokens and app secrets.
     pub key_id: String,
     /// The onboarding queue.
     pub onboarding_queue_url: String,
-    /// Scheme and host of Graph.
+    /// Scheme and host of the Graph API.
     pub graph_url: String,
-    /// Version of Graph, such as `v25.0`.
+    /// Version of the Graph API, such as `v25.0`.
     pub graph_version: String,
-    /// Scheme and host under which browsers and Meta reach this installation, where that is not what requests name.
+    /// Scheme and host under which browsers and Meta reach this installation. Default: the host of the request.
     pub public_url: Option<String>,
-    /// The JavaScript SDK that the page loads instead of Meta's: the simulated one.
+    /// URL of a simulated JavaScript SDK, loaded by the page instead of Meta's.
     pub sdk_url: Option<String>,
 }
 
@@ -57,7 +58,7 @@ impl Config {
     /// `META_GRAPH_VERSION` and `META_SDK_URL`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -71,7 +72,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and configuration of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -86,7 +87,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     ///
     /// # Errors
     /// When the Graph client cannot set up TLS.
@@ -105,18 +106,18 @@ impl Deps {
     }
 }
 
-/// What the API's part of it takes and answers.
+/// OpenAPI description of the endpoint that belongs to the API.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(finish::finish))]
 struct Described;
 
-/// What the API's part of it takes and answers.
+/// OpenAPI description of the endpoint that belongs to the API.
 #[must_use]
 pub fn described() -> utoipa::openapi::OpenApi {
     <Described as utoipa::OpenApi>::openapi()
 }
 
-/// The routes of this function.
+/// Returns the router of this function.
 pub fn router(deps: Deps) -> Router {
     let deps = Arc::new(deps);
     Router::new()
@@ -131,14 +132,14 @@ pub fn router(deps: Deps) -> Router {
         .with_state(deps)
 }
 
-/// A browser asks whether its page may post; the answer is given before it comes here, unless the page is ours.
+/// Answers a CORS preflight from our own page. `origin::check` answers preflights from other pages.
 async fn nothing() -> axum::http::StatusCode {
     axum::http::StatusCode::NO_CONTENT
 }
 
-/// What our own infrastructure did not answer; the request may be repeated.
+/// Problem for a failed call to AWS. The request may be repeated.
 fn unavailable(what: &'static str, error: &dyn std::error::Error) -> Problem {
     tracing::error!(event = "signup.unavailable", what, %error);
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A part of the service did not answer.")
-        .remedy("Post the same once more.")
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Part of the service did not respond.")
+        .remedy("Repeat the same request.")
 }

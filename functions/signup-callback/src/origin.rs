@@ -1,4 +1,5 @@
-//! Which pages may finish a signup from a browser: ours, and those that the operator named. Anything that is no browser sends no `Origin`.
+//! Check of the `Origin` header: our own pages and those allowed by the operator may finish a signup. Clients other
+//! than browsers send no `Origin`.
 
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -10,7 +11,7 @@ use shared::http::Problem;
 use crate::callbacks::base_url;
 use crate::{Deps, unavailable};
 
-/// Lets a request in whose page may make it, and tells the browser so.
+/// Passes requests from allowed pages, with CORS headers for the browser.
 pub(crate) async fn check(
     State(deps): State<std::sync::Arc<Deps>>,
     path: Option<Path<String>>,
@@ -25,9 +26,9 @@ pub(crate) async fn check(
         Ok(true) => {}
         Ok(false) => {
             deps.metrics.count("onboarding", "foreign_origin", 1);
-            let title = "This page may not finish signups.";
+            let title = "This page is not allowed to finish signups.";
             let problem = Problem::new(StatusCode::FORBIDDEN, "foreign_origin", title);
-            return problem.remedy("Name its origin with `operator signup --origin`.").into_response();
+            return problem.remedy("Allow its origin with `operator signup --origin`.").into_response();
         }
         Err(problem) => return problem.into_response(),
     }
@@ -43,12 +44,12 @@ pub(crate) async fn check(
     response
 }
 
-/// The origin of the page that asks, if it is not ours.
+/// Returns the origin of the requesting page, if it is not ours.
 fn foreign(public_url: Option<&str>, headers: &HeaderMap) -> Option<String> {
     let origin = headers.get(header::ORIGIN)?;
-    // What is no text is nobody's that we know.
+    // A header that is not text matches no known origin.
     let origin = origin.to_str().unwrap_or("null").to_owned();
-    // A proxy in front of us may have another name than we do.
+    // Behind a proxy, the request's host may differ from the public one.
     (origin != base_url(headers) && Some(origin.as_str()) != public_url).then_some(origin)
 }
 

@@ -1,5 +1,5 @@
-//! The shareable link: a page for a tenant's customer, who has no account with anybody here. The link's secret stands behind `#`, so that it is
-//! in no log of a server; opening the page changes nothing, so that a preview of the link does no harm.
+//! The shareable signup link: a page for a tenant's customer, who has no account here. The link's secret follows `#`,
+//! so no server logs it. Opening the page changes nothing, so a link preview does no harm.
 
 use std::sync::Arc;
 
@@ -23,17 +23,18 @@ use subtle::ConstantTimeEq;
 use crate::finish::answer;
 use crate::{Deps, unavailable};
 
-/// The page, as it is sent.
+/// The page's HTML, with placeholders.
 const PAGE: &str = include_str!("page.html");
-/// Meta's JavaScript SDK (`facts/onboarding.md` §1.2).
+/// Meta's JavaScript SDK (`docs/meta/onboarding.md#section-1-2`).
 const SDK: &str = "https://connect.facebook.net/en_US/sdk.js";
-/// What browsers are told about the page.
+/// Security headers of the page.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    // Nobody frames it and makes a business press its button; Meta's window may talk to it.
+    // Prevents clickjacking through frames.
     (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'; base-uri 'none'; object-src 'none'; form-action 'none'"),
+    // Lets the page communicate with Meta's popup.
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin-allow-popups"),
 ];
 
@@ -43,9 +44,9 @@ struct OpenRequest {
     link: String,
 }
 
-/// The page: the same for everybody.
+/// Returns the signup page, which is the same for every onboarding.
 pub(crate) async fn page(State(deps): State<Arc<Deps>>) -> Response {
-    // Another SDK than Meta's is the simulated one, whose window then speaks for Meta.
+    // A configured SDK is the simulated one; its origin is then trusted like Meta's.
     let (sdk, trusted) = match &deps.sdk_url {
         Some(url) => (url.as_str(), origin_of(url)),
         None => (SDK, ""),
@@ -57,14 +58,15 @@ pub(crate) async fn page(State(deps): State<Arc<Deps>>) -> Response {
     response
 }
 
-/// Scheme and host of a URL.
+/// Returns scheme and host of a URL.
 fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let path = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);
     url.get(..path).unwrap_or(url)
 }
 
-/// What the page needs to open the popup: a state for the next quarter of an hour. Once it was finished: where it stands.
+/// Returns the popup's parameters with a state valid for 15 minutes. After the code exchange, returns the onboarding's
+/// progress.
 pub(crate) async fn open(
     State(deps): State<Arc<Deps>>,
     path: Result<Path<String>, PathRejection>,
@@ -87,8 +89,8 @@ pub(crate) async fn open(
         return answer(&deps, id, now).await;
     }
     if onboarding.link_until.is_none_or(|until| now >= until) {
-        let title = "This link is too old.";
-        return Err(Problem::new(StatusCode::GONE, "onboarding_expired", title).remedy("Ask for a new one."));
+        let title = "This link has expired.";
+        return Err(Problem::new(StatusCode::GONE, "onboarding_expired", title).remedy("Ask for a new link."));
     }
     let settings = deps.table.signup_settings(&onboarding.app).await.map_err(|error| unavailable("table", &error))?;
     let settings = settings.ok_or_else(Problem::not_found)?;

@@ -1,4 +1,5 @@
-//! What the browser said is not believed: the token must be our app's, valid, and reach the account.
+//! Check of the token at Meta: it must belong to our app, be valid and reach the account. The browser's statements are
+//! not trusted.
 
 use axum::http::StatusCode;
 use shared::clock::Timestamp;
@@ -13,7 +14,7 @@ use shared::vault::Context;
 use crate::exchange::app;
 use crate::{Deps, unavailable};
 
-/// Proves the token, unless that is done. `true`: the next steps can be taken.
+/// Checks the token, unless that is done already. Returns `true` if the next steps can run.
 pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Result<bool, Problem> {
     let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, keyed) = known.ok_or_else(Problem::not_found)?;
@@ -58,7 +59,7 @@ pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Resu
 
 type Found = (Option<WabaId>, Vec<WabaId>);
 
-/// The account that it is about, or those among which somebody must choose.
+/// Returns the account of the signup, or the candidates for a choice.
 async fn reached(
     deps: &Deps,
     onboarding: &Onboarding,
@@ -67,14 +68,14 @@ async fn reached(
 ) -> Result<Result<Found, Unfit>, CallFailure> {
     match (&onboarding.account, &facts.accounts) {
         (Some(account), Some(_)) => Ok(Ok((Some(account.clone()), Vec::new()))),
-        // The grant names none: then the account itself says whether the token reaches it.
+        // The grant names no accounts. Reading the account shows whether the token reaches it.
         (Some(account), None) => {
             let known = deps.graph.account(token, account).await?;
             let same = known.id == account.as_str();
             Ok(if same { Ok((Some(account.clone()), Vec::new())) } else { Err(Unfit::OtherAccount) })
         }
         (None, Some(accounts)) => Ok(only_or_all(accounts.clone())),
-        // A grant that names none covers everything that its user manages.
+        // A grant without accounts covers all accounts managed by its user.
         (None, None) => Ok(only_or_all(deps.graph.reachable_accounts(token).await?)),
     }
 }
@@ -91,29 +92,29 @@ async fn failed(deps: &Deps, onboarding: &Onboarding, outcome: &CallFailure, now
     let error = outcome.error();
     let rule = signup_errors::meaning(Step::Prove, error);
     let action =
-        if rule.again == Again::Never { rule.action } else { "Post the popup's message and the code once more." };
+        if rule.again == Again::Never { rule.action } else { "Repeat the request with the popup's message and code." };
     let code = error.is_the_providers().then_some(error.code);
     record(deps, onboarding.id, StepState::Failed, now, code, Some(rule.cause.to_owned()), Some(action)).await?;
     if rule.again == Again::Never {
         return Ok(false);
     }
-    let title = "Meta does not say what the token is worth.";
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "meta_not_reached", title).remedy("Post the same once more."))
+    let title = "Meta could not confirm the token.";
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "meta_not_reached", title).remedy("Repeat the same request."))
 }
 
 fn words(unfit: &Unfit) -> (&'static str, &'static str) {
     match unfit {
         Unfit::OtherApp => {
-            ("The token is another app's.", "Start the popup with the app id that the onboarding names.")
+            ("The token belongs to another app.", "Start the popup with the app id returned by the onboarding.")
         }
         Unfit::NotValid => ("The token cannot be used.", "Let the business go through the signup again."),
         Unfit::Lacks(_) => (
             "The token lacks whatsapp_business_management or whatsapp_business_messaging.",
-            "Tick both permissions in the signup's configuration, and let the business go through it again.",
+            "Select both permissions in the signup's configuration, and let the business go through the signup again.",
         ),
         Unfit::OtherAccount => (
-            "The token does not reach the account that the page named, or names none.",
-            "Post the popup's message as it came, and let the business go through the signup again.",
+            "The token reaches no account, or not the one named by the page.",
+            "Post the popup's message unchanged, and let the business go through the signup again.",
         ),
     }
 }

@@ -1,4 +1,5 @@
-//! What Meta's list of messages says about those in doubt (`reliability.md` §2.3.5, E2), where the setting asks for it.
+//! Settles unknown outcomes with Meta's message history, if enabled (`docs/reliability.md#section-2-3-5`,
+//! `docs/reliability.md#e2`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,28 +16,28 @@ use shared::vault::{Context, Vault};
 
 use crate::Deps;
 
-/// Numbers that Meta is asked about in one run: it has less than a minute.
+/// Numbers whose list is fetched per run, which has less than a minute.
 const LISTS_A_RUN: usize = 3;
-/// The longest that one list may take.
+/// Timeout of one list.
 const LIST_TAKES: Duration = Duration::from_secs(10);
 
-/// What is needed to ask Meta.
+/// Clients for asking Meta.
 #[derive(Debug)]
 pub(crate) struct History {
     pub(crate) graph: GraphClient,
     pub(crate) vault: Vault,
 }
 
-/// The lists of one run: each number is asked about once.
+/// The lists of one run; each number's list is fetched once.
 pub(crate) type Lists = HashMap<PhoneNumberId, Option<Vec<Listed>>>;
 
-/// What a look brought.
+/// Result of a check.
 pub(crate) enum Look {
     /// The message was sent, and that is recorded.
     Settled,
-    /// The list does not say so.
+    /// The list does not show the message.
     Nothing,
-    /// Meta did not answer; it may later.
+    /// Meta did not answer; try again later.
     NoAnswer,
 }
 
@@ -77,7 +78,7 @@ pub(crate) async fn look(
     Ok(Look::Nothing)
 }
 
-/// The number's list; `None` if Meta does not answer now.
+/// Returns the number's list, or `None` if Meta does not answer now.
 async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<Vec<Listed>>, StorageError> {
     let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(None) };
     let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
@@ -96,7 +97,7 @@ async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<
             Ok(None)
         }
         Err(CallFailure::Refused(error)) => {
-            // The account may not have it: then there is no such evidence.
+            // The account may lack this feature; then the list provides no evidence.
             tracing::warn!(event = "sweep.history_refused", code = error.code);
             deps.metrics.count("message_history", "refused", 1);
             Ok(Some(Vec::new()))

@@ -1,4 +1,5 @@
-//! Every quarter of an hour: what was accepted an hour ago, and a day ago, is read again, and each message must be accounted for.
+//! Ledger check, every 15 minutes: messages accepted an hour ago and a day ago are read again, and each must be
+//! accounted for.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +11,23 @@ use shared::storage::{LedgerEntry, StorageError};
 
 use crate::{Deps, after};
 
-/// A quarter of an hour: what is checked at once.
+/// Length of a checked slot in milliseconds (15 minutes).
 const SLOT_MILLIS: i64 = 15 * 60 * 1_000;
-/// The same.
+/// Length of a checked slot.
 const SLOT: SignedDuration = SignedDuration::from_millis(SLOT_MILLIS);
-/// How long after its acceptance a message is checked: when everything ordinary is over, and again when most waits are.
+/// Ages at which a message is checked: first when normal sending is over, then when most waits are over.
 const AGES: [SignedDuration; 2] = [SignedDuration::from_hours(1), SignedDuration::from_hours(24)];
-/// Entries of one tenant's inbox looked through in one check: some seconds of reading. Of a tenant with more, the first are checked.
+/// Maximum entries per tenant and slot, which take some seconds to read. Only the first are checked if there are more.
 const ENTRIES_MAX: usize = 5_000;
-/// Stranded messages remembered until they are settled, some 90 KB of one item. More at once is one fault, and these tell of it.
+/// Maximum stranded messages recorded until they are settled, about 90 KB in one item. More at once have a common
+/// cause, which these show.
 const REMEMBERED_MAX: usize = 1_000;
-/// What the lease is called.
+/// Name of the lease.
 const JOB: &str = "ledger";
-/// Tenants in one page of their list.
+/// Tenants per page.
 const TENANTS: u16 = 100;
 
-/// Checks the two slots that are due, if nobody has checked them: the lease of a slot is given back only if the check failed.
+/// Checks the two due slots, unless they were checked before. The lease is released only after a failed check.
 pub(crate) async fn check(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), StorageError> {
     let checked = check_once(deps, holder, now).await;
     if checked.is_err() {
@@ -74,7 +76,7 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
     Ok(())
 }
 
-/// What was found before and is not settled yet: it is told until it is.
+/// Returns the known stranded messages that are still not settled. They are reported until they are.
 async fn still_stranded(deps: &Deps, now: Timestamp) -> Result<BTreeSet<OutboundId>, StorageError> {
     let mut open = BTreeSet::new();
     for known in deps.table.stranded().await? {
@@ -91,7 +93,8 @@ async fn still_stranded(deps: &Deps, now: Timestamp) -> Result<BTreeSet<Outbound
     Ok(open)
 }
 
-/// Nothing in the message's item, nor its number's standing, nor what stands before it says why it is not settled.
+/// Whether a message is stranded: nothing in its item, the number's pace or earlier messages explains why it is not
+/// settled.
 async fn is_stranded(deps: &Deps, entry: &LedgerEntry, now: Timestamp) -> Result<bool, StorageError> {
     let LedgerEntry { intent, facts, is_listed } = entry;
     if !looks_stranded(intent, facts, *is_listed, now) {

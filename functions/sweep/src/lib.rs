@@ -1,6 +1,6 @@
-//! Every minute: what a crash left behind. An intent that waits on the due list for its time, or because the queue could not
-//! be told of it, is queued, and so is again what the queue gave up; a claim whose worker died becomes a doubt; a
-//! doubt that nothing settled for a day is handed to a person. Doing it twice, or late, changes nothing.
+//! Repairs the state that crashes leave behind; runs every minute. A due intent whose job was never enqueued is
+//! enqueued, as are dead letters. A claim whose worker crashed becomes outcome unknown. An outcome still unknown after
+//! a day is handed to a person. Repeated or late runs change nothing.
 
 mod history;
 mod ledger;
@@ -21,28 +21,28 @@ use shared::vault::Vault;
 
 use history::{History, Lists, Look};
 
-/// Intents of one shard looked at in one run: a bound on its time; the rest comes a minute later.
+/// Intents per shard and run, which limits the run's time; the rest follows a minute later.
 const PER_SHARD: u16 = 250;
-/// Numbers whose bulk lane is looked at in one run.
+/// Numbers whose bulk lane is checked per run.
 const LINES: u16 = 100;
-/// Looks into the dead letters in one run, ten messages each: some seconds.
+/// Receives from the dead-letter queue per run, ten messages each; takes some seconds.
 const REVIVED_ROUNDS: usize = 50;
-/// A message that may be sent and is not, this long, has lost its queue message.
+/// Time after which a due message that was not sent is considered to have lost its job.
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
-/// When an intent that was put back is looked at again: well after its queue message should have been received.
+/// Delay before an enqueued intent is checked again, well after its job should have been received.
 const AFTER_PUTTING_BACK: SignedDuration = SignedDuration::from_mins(5);
-/// How often Meta is asked about a message in doubt.
+/// Interval of asking Meta about a message whose outcome is unknown.
 const HISTORY_EVERY: SignedDuration = SignedDuration::from_hours(1);
-/// How soon Meta is asked again that did not answer.
+/// Delay before Meta is asked again after no answer.
 const HISTORY_AGAIN: SignedDuration = SignedDuration::from_mins(1);
-/// A doubt that old is somebody's work.
+/// Age from which an unknown outcome is reported in metrics.
 const OLD_DOUBT: SignedDuration = SignedDuration::from_mins(15);
-/// The lease of a run: longer than the function's timeout, so that two runs are never at the same work.
+/// Lease of a run, longer than the function's timeout, so that two runs never overlap.
 const LEASE: SignedDuration = SignedDuration::from_secs(55);
-/// What the lease is called.
+/// Name of the lease.
 const JOB: &str = "sweep";
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
@@ -51,15 +51,15 @@ pub struct Config {
     pub outbound_queue_url: String,
     /// The release queue.
     pub release_queue_url: String,
-    /// Where the outbound queue puts what was received too often.
+    /// The dead-letter queue of the outbound queue.
     pub dead_letters_url: String,
     /// The KMS key that sealed the tokens.
     pub key_id: String,
-    /// Whether Meta is asked about messages in doubt.
+    /// Whether Meta's message history is used for messages whose outcome is unknown.
     pub message_history: bool,
-    /// Scheme and host of Graph.
+    /// Scheme and host of the Graph API.
     pub graph_url: String,
-    /// Version of Graph, such as `v25.0`.
+    /// Version of the Graph API, such as `v25.0`.
     pub graph_version: String,
 }
 
@@ -68,7 +68,7 @@ impl Config {
     /// `MESSAGE_HISTORY` (`on` or `off`), and optionally `META_GRAPH_URL` and `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing or unusable.
+    /// When a variable is missing or invalid; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -87,7 +87,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -99,7 +99,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     ///
     /// # Errors
     /// When the Graph client cannot set up TLS.
@@ -121,7 +121,7 @@ impl Deps {
     }
 }
 
-/// Why a run stopped early: the scheduler runs again in a minute.
+/// Reason why a run stopped early. The scheduler starts another run in a minute.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The table.
@@ -132,10 +132,10 @@ pub enum SweepError {
     Queue(#[from] QueueError),
 }
 
-/// One run, unless another one is under way. An intent that cannot be repaired now does not stop the others.
+/// Runs all repairs, unless another run is in progress. A failing repair does not stop the others.
 ///
 /// # Errors
-/// The last trouble met, after everything else was tried.
+/// The last error, after all other repairs were tried.
 pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
     if !deps.table.take_lease(JOB, &holder, after(now, LEASE), now).await? {
@@ -143,7 +143,7 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
         return Ok(());
     }
     let mut trouble = None;
-    // A releaser that is at work has its number's lease, and lets this one go.
+    // If a releaser holds the number's lease, the extra job ends at once.
     for number in deps.table.open_lines(LINES).await? {
         deps.release.send_release(&ReleaseJob { number }, 0).await?;
     }
@@ -155,12 +155,12 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     for due in deps.table.due(now, PER_SHARD).await? {
         if let Err(error) = repair(deps, &due, &mut known, now).await {
             tracing::error!(event = "sweep.not_repaired", message_id = %due.message, %error);
-            // To the end of the line, so that one that cannot be repaired does not hide the others.
+            // Moved to the end of the due list, so that failing intents do not block the others.
             deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
         }
     }
-    // Last, and on the heap: repairing comes first, and a thread's stack may be small.
+    // Last, because repairs have priority. Boxed, because a thread's stack may be small.
     if let Err(error) = Box::pin(ledger::check(deps, &holder, now)).await {
         tracing::error!(event = "ledger.not_checked", %error);
         trouble = Some(error.into());
@@ -170,10 +170,10 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     trouble.map_or(Ok(()), Err)
 }
 
-/// What is asked once in a run.
+/// Facts read once per run.
 #[derive(Default)]
 struct Known {
-    /// Whether a number's "try again" is believed.
+    /// Whether a number's retryable answers are trusted.
     trusted: HashMap<PhoneNumberId, bool>,
     lists: Lists,
 }
@@ -193,7 +193,7 @@ async fn repair(deps: &Deps, due: &Due, known: &mut Known, now: Timestamp) -> Re
     let Some((intent, facts)) = deps.table.intent(&due.conversation, due.message).await? else { return Ok(()) };
     let stranded_at = after(intent.not_before, WAKE_UP_WITHIN);
     match facts.next_step(now, intent.not_before, intent.send_before) {
-        // Its queue message is only just due; a second one would do no harm and no good.
+        // Its job has only just become due; a second one would be harmless but useless.
         NextStep::Claim if now < stranded_at => deps.table.look_again(due, stranded_at).await?,
         NextStep::Claim => put_back(deps, due, now).await?,
         NextStep::Expire => {
@@ -202,7 +202,7 @@ async fn repair(deps: &Deps, due: &Due, known: &mut Known, now: Timestamp) -> Re
         }
         NextStep::WaitUntil(at) => deps.table.look_again(due, at).await?,
         NextStep::Doubt(claim) => {
-            // It stands on the list for the end of the time that a status has.
+            // The message stays on the due list until the period for a status report ends.
             if deps.table.doubt(&intent, claim, &ProviderError::worker_died(), now).await? {
                 deps.metrics.count("sweep_repaired", "claim", 1);
             }
@@ -214,7 +214,7 @@ async fn repair(deps: &Deps, due: &Due, known: &mut Known, now: Timestamp) -> Re
     Ok(())
 }
 
-/// Tells the sender of it again.
+/// Enqueues the message again.
 async fn put_back(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError> {
     wake(deps, due, now).await?;
     deps.table.look_again(due, after(now, AFTER_PUTTING_BACK)).await?;
@@ -222,9 +222,8 @@ async fn put_back(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepErr
     Ok(())
 }
 
-/// What the queue gave up after its hundred receives goes back to it: an outage may be longer than they last, and nothing
-/// else stands for a message that the due list does not have. What cannot be read stays: it would fail again, and what
-/// is behind it in its group must not wait for it.
+/// Requeues dead letters: an outage may outlast 100 receives, and nothing else tracks messages that are not on the due
+/// list. Undecodable ones stay, because they would fail again and block their group.
 async fn revive(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     for _ in 0..REVIVED_ROUNDS {
         let dead = deps.dead_letters.receive().await?;
@@ -256,7 +255,8 @@ async fn wake(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), QueueError> 
     deps.outbound.send_work(&[OutboundWork::Send(job)], now).await
 }
 
-/// Nothing more is to be sent: the intent leaves the list, unless it is in doubt and something may still settle it.
+/// Handles an intent with nothing left to send. It leaves the due list, unless its outcome is unknown and may still be
+/// settled.
 async fn settle(
     deps: &Deps,
     due: &Due,
@@ -272,7 +272,7 @@ async fn settle(
     {
         match history::look(deps, history, &mut known.lists, intent, facts, now).await? {
             Look::Settled => return Ok(()),
-            // Nothing is sent a second time while Meta may still say that it has it.
+            // No resend while Meta's list may still show that the message was sent.
             Look::NoAnswer if step == AfterDoubt::TryAgain => {
                 return Ok(deps.table.look_again(due, after(now, HISTORY_AGAIN)).await?);
             }
@@ -284,7 +284,7 @@ async fn settle(
         AfterDoubt::Wait(until) => {
             let age = claimed_before(facts, intent, now);
             deps.metrics.count("unknown_old", "waits", u64::from(age >= OLD_DOUBT));
-            // As long as it is open somebody is told of it.
+            // Checked at least every `OLD_DOUBT`, so that the metric stays visible while the outcome is unknown.
             let tell = after(now, if age < OLD_DOUBT { OLD_DOUBT - age } else { OLD_DOUBT });
             deps.table.look_again(due, asked_again.unwrap_or(until).min(until).min(tell)).await?;
         }
@@ -296,7 +296,7 @@ async fn settle(
             }
         }
         AfterDoubt::Fail => {
-            let why = ProviderError::ours("given_up", "nobody knows whether it was sent, and it is too late to ask");
+            let why = ProviderError::ours("given_up", "it is unknown whether it was sent, and it is too late to ask");
             end(Ending::GivenUp(why)).await?;
             deps.metrics.count("given_up", "on_unknown", 1);
         }
@@ -310,7 +310,7 @@ async fn settle(
     Ok(())
 }
 
-/// How long ago it was claimed.
+/// Returns the time since the claim, or since acceptance without a claim.
 fn claimed_before(facts: &SendFacts, intent: &Intent, now: Timestamp) -> SignedDuration {
     now.duration_since(facts.claim.map_or(intent.accepted_at(), |claim| claim.claimed_at()))
 }

@@ -1,5 +1,6 @@
-//! Every five minutes: tokens whose daily visit is due are asked what they are worth, renewed before they end, and replaced only by one that was
-//! proved. What cannot be renewed becomes an alert in time (`facts/onboarding.md` §10.2). A dead token stops sending, never receiving.
+//! Checks access tokens once per day and renews them; runs every five minutes for tokens that are due. A token is
+//! replaced only by a checked one. If it cannot be renewed, an alert is raised in time
+//! (`docs/meta/onboarding.md#section-10-2`). A dead token stops sending, but never receiving.
 
 mod look;
 mod visit;
@@ -13,37 +14,39 @@ use shared::storage::{StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::{Vault, VaultError};
 
-/// Tokens visited in one run: each takes a call or three of a second; the rest comes an hour later.
+/// Tokens checked per run; each takes one to three calls of about a second. The others follow in the next runs.
 const VISITS: u16 = 100;
-/// The lease of a run: longer than the function's timeout.
+/// Lease of a run, longer than the function's timeout.
 const LEASE: SignedDuration = SignedDuration::from_mins(11);
-/// What the lease is called.
+/// Name of the lease.
 const JOB: &str = "token-refresh";
-/// When a token that could not be visited is visited again.
+/// Delay after a failed check.
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
     pub table: String,
-    /// The KMS key.
+    /// The KMS key for tokens and app secrets.
     pub key_id: String,
-    /// Scheme and host of Graph.
+    /// Scheme and host of the Graph API.
     pub graph_url: String,
-    /// Version of Graph, such as `v25.0`.
+    /// Version of the Graph API, such as `v25.0`.
     pub graph_version: String,
-    /// Scheme and host under which Meta reaches this installation; without it nobody knows whether callback URLs are ours.
+    /// Scheme and host under which Meta reaches this installation. Without it and `webhook_url`, callback URLs cannot
+    /// be checked.
     pub public_url: Option<String>,
-    /// Scheme and host of the webhooks' own door, where they have one (a function URL).
+    /// Scheme and host of the webhook's function URL, if it has one.
     pub webhook_url: Option<String>,
 }
 
 impl Config {
-    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `PUBLIC_URL`, `WEBHOOK_URL`, `META_GRAPH_URL` and `META_GRAPH_VERSION`.
+    /// Reads `TABLE_NAME`, `KEY_ID`, and optionally `PUBLIC_URL`, `WEBHOOK_URL`, `META_GRAPH_URL` and
+    /// `META_GRAPH_VERSION`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -56,7 +59,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and configuration of this function.
 #[derive(Debug)]
 pub struct Deps {
     table: Table,
@@ -69,7 +72,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     ///
     /// # Errors
     /// When the Graph client cannot set up TLS.
@@ -86,29 +89,29 @@ impl Deps {
     }
 }
 
-/// Why a token was not visited to the end, or a run stopped.
+/// Reason why a check was not finished or a run stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RefreshError {
     /// The table.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// KMS.
+    /// An error of KMS.
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
-/// Visits one account now, whether or not it is due: what an operator does who looks for a fault.
+/// Checks one account now, even if it is not due. For operators who investigate a fault.
 ///
 /// # Errors
-/// What keeps it from being visited.
+/// When the table or KMS does not answer.
 pub async fn visit_now(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
     visit::visit(deps, account, now).await
 }
 
-/// One run, unless another one is under way. A token that cannot be visited does not stop the others.
+/// Runs the due checks, unless another run is in progress. A failed check does not stop the others.
 ///
 /// # Errors
-/// The last trouble met, after everything else was tried.
+/// The last error, after all other tokens were tried.
 pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), RefreshError> {
     let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
@@ -117,7 +120,7 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), RefreshError> {
     }
     let mut trouble = None;
     for account in deps.table.tokens_due(now, VISITS).await? {
-        // On the heap: a thread's stack may be small.
+        // Boxed, because a thread's stack may be small.
         if let Err(error) = Box::pin(visit::visit(deps, &account, now)).await {
             tracing::error!(event = "token_refresh.not_visited", %error);
             deps.metrics.count("token_refresh", "failed", 1);

@@ -1,4 +1,4 @@
-//! The daily look at an account's numbers: each hop that only Meta knows of, and what Meta allows each number.
+//! Daily check of an account's numbers: facts that only Meta knows, such as webhook settings, registration and limits.
 
 use std::time::Duration;
 
@@ -14,23 +14,22 @@ use shared::provider::meta::signature;
 
 use crate::{Deps, RefreshError};
 
-/// What webhooks of accounts are called.
+/// Webhook object of accounts.
 const OBJECT: &str = "whatsapp_business_account";
-/// How long our own doors may take to answer a question.
+/// Timeout of requests to our own webhook endpoint.
 const OWN_DOOR_TIMEOUT: Duration = Duration::from_secs(10);
-/// Why nobody knows.
-const BY_HAND: &str = "the token was stored by hand: its app is not known";
-/// A webhook that says nothing.
+/// Reason for an unknown finding: the account was connected by hand.
+const BY_HAND: &str = "the token was stored by hand, so its app is unknown";
+/// A webhook without content.
 const EMPTY_WEBHOOK: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
 
-/// The app of an account's token, opened.
+/// The app of an account's token, with decrypted secrets.
 pub(crate) struct App {
     pub(crate) meta: MetaApp,
     pub(crate) settings: SignupSettings,
 }
 
-/// Looks at all numbers of an account that are connected here, and records what is found.
-/// Fetches the account's templates anew; what Meta does not answer stays as it was until tomorrow.
+/// Fetches the account's templates. If Meta does not answer, the stored ones stay until the next day.
 async fn templates(deps: &Deps, account: &WabaId, token: &AccessToken, now: Timestamp) -> Result<(), RefreshError> {
     match deps.graph.templates(token, account).await {
         Ok(listed) => deps.table.put_templates(account, &listed, now).await?,
@@ -43,6 +42,7 @@ async fn templates(deps: &Deps, account: &WabaId, token: &AccessToken, now: Time
     Ok(())
 }
 
+/// Checks all connected numbers of an account, records the findings, and fetches the account's templates.
 pub(crate) async fn look(
     deps: &Deps,
     app: Option<&App>,
@@ -67,7 +67,7 @@ pub(crate) async fn look(
         match &numbers {
             Ok(numbers) => match numbers.iter().find(|number| number.id == id.as_str()) {
                 Some(number) => of_number(deps, app, (&id, number), &fields, &mut findings, now).await?,
-                None => findings.push(Finding::new(Hop::Registration, false, "Meta has no such number in the account")),
+                None => findings.push(Finding::new(Hop::Registration, false, "the account has no such number at Meta")),
             },
             Err(failure) => findings.push(Finding::unknown(Hop::Registration, said(failure))),
         }
@@ -77,10 +77,9 @@ pub(crate) async fn look(
     Ok(())
 }
 
-/// What is known where the token is dead: nothing but that.
+/// Records for all numbers that the token is dead; nothing else can be checked.
 pub(crate) async fn dead(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
-    let finding =
-        [Finding::new(Hop::Token, false, "Meta says that the token is no longer good, or lacks a permission")];
+    let finding = [Finding::new(Hop::Token, false, "Meta reports that the token is invalid or lacks a permission")];
     for id in deps.table.numbers_of(account).await? {
         deps.table.put_findings(&id, &finding, now).await?;
     }
@@ -105,7 +104,7 @@ async fn of_number(
                 .copied()
                 .collect();
             let seen = if missing.is_empty() {
-                "all that are needed".to_owned()
+                "all required fields".to_owned()
             } else {
                 format!("missing: {}", missing.join(", "))
             };
@@ -121,7 +120,8 @@ async fn of_number(
     note_limits(deps, id, number, now).await
 }
 
-/// What Meta allows and thinks becomes states of the number: the pace follows its throughput, people see the rest.
+/// Stores Meta's limits and ratings as states of the number. The pace follows the throughput; the others are for
+/// people.
 async fn note_limits(
     deps: &Deps,
     id: &PhoneNumberId,
@@ -163,8 +163,8 @@ fn limits(number: &AccountNumber) -> Finding {
 
 fn life(facts: Option<&TokenFacts>) -> Finding {
     match facts.map(TokenFacts::ends_at) {
-        Some(None) => Finding::new(Hop::Token, true, "good, and never ends"),
-        Some(Some(ends)) => Finding::new(Hop::Token, true, format!("good until {}", ends.strftime("%Y-%m-%d"))),
+        Some(None) => Finding::new(Hop::Token, true, "valid, does not expire"),
+        Some(Some(ends)) => Finding::new(Hop::Token, true, format!("valid until {}", ends.strftime("%Y-%m-%d"))),
         None => Finding::unknown(Hop::Token, BY_HAND),
     }
 }
@@ -183,7 +183,7 @@ async fn subscription(deps: &Deps, app: Option<&App>, account: &WabaId, token: &
     match deps.graph.subscription(token, account, &app.settings.client_id).await {
         Ok(Some(None)) => Finding::new(Hop::AccountSubscription, true, "to the app's callback URL"),
         Ok(Some(Some(url))) => Finding::new(Hop::AccountSubscription, true, format!("to {url}")),
-        Ok(None) => Finding::new(Hop::AccountSubscription, false, "the account's webhooks do not come to the app"),
+        Ok(None) => Finding::new(Hop::AccountSubscription, false, "the account's webhooks do not go to the app"),
         Err(failure) => Finding::unknown(Hop::AccountSubscription, said(&failure)),
     }
 }
@@ -191,20 +191,21 @@ async fn subscription(deps: &Deps, app: Option<&App>, account: &WabaId, token: &
 async fn payment(deps: &Deps, account: &WabaId, token: &AccessToken) -> Finding {
     match deps.graph.account(token, account).await {
         Ok(known) if known.primary_funding_id.is_some() => {
-            Finding::new(Hop::Payment, true, "something pays for the account")
+            Finding::new(Hop::Payment, true, "the account has a payment method")
         }
-        // Where only free messages are sent nothing needs to.
-        Ok(_) => Finding::unknown(Hop::Payment, "Meta names nothing that pays for the account"),
+        // An account that sends only free messages needs no payment method.
+        Ok(_) => Finding::unknown(Hop::Payment, "Meta shows no payment method of the account"),
         Err(failure) => Finding::unknown(Hop::Payment, said(&failure)),
     }
 }
 
-/// The callback URL that wins, asked as Meta asks it. Another installation's is not asked: it would be told our verify token.
+/// Checks the effective callback URL with the requests that Meta would make. A URL of another installation gets no
+/// request, because it would receive our verify token.
 async fn doors(deps: &Deps, app: Option<&App>, configuration: Option<&WebhookConfiguration>) -> Vec<Finding> {
     let nobody_knows =
         |why: &str| [Hop::Callback, Hop::Handshake, Hop::Signature].map(|hop| Finding::unknown(hop, why)).to_vec();
     let Some(url) = configuration.and_then(WebhookConfiguration::winner) else {
-        return nobody_knows("Meta does not say where the webhooks go");
+        return nobody_knows("Meta does not show where the webhooks go");
     };
     let Some(app) = app else { return nobody_knows(BY_HAND) };
     let bases: Vec<&String> = [&deps.webhook_url, &deps.public_url].into_iter().flatten().collect();
@@ -257,5 +258,5 @@ async fn signed(deps: &Deps, app: &App, url: &str) -> Finding {
 
 fn said(failure: &CallFailure) -> String {
     let error = failure.error();
-    format!("Meta did not tell: {}", error.title)
+    format!("Meta did not answer: {}", error.title)
 }

@@ -1,4 +1,4 @@
-//! One token: what is it worth, must it be renewed, must somebody act.
+//! Check of one token: validity, renewal, alerts.
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
@@ -14,18 +14,18 @@ use shared::vault::Context;
 use crate::look::{self, App};
 use crate::{Deps, RefreshError};
 
-/// How often a token is visited.
+/// Interval between two checks of a token.
 const EVERY: SignedDuration = SignedDuration::from_hours(24);
-/// Visits are spread over this time, so that all tokens of a day do not come in one hour.
+/// Period over which the checks are spread, so that they are not all due at once.
 const SPREAD: SignedDuration = SignedDuration::from_hours(2);
-/// How soon Meta is asked again that did not answer.
+/// Delay of the next check if Meta does not answer.
 const NO_ANSWER: SignedDuration = SignedDuration::from_hours(1);
 
 pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
     let Some(record) = deps.table.token_record(account).await? else { return Ok(()) };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let token = deps.vault.open_token(&record.sealed, &context).await?;
-    // Of a token that was stored by hand nobody can ask what it is worth.
+    // A token stored by hand cannot be checked, because its app is unknown.
     let Some(app) = app(deps, &record).await? else {
         look::look(deps, None, account, (&token, None), now).await?;
         return Ok(deps.table.visit_token_again(account, next(account, now)).await?);
@@ -47,7 +47,7 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
     let (token, record) = with_proof(deps, (account, record), token, &secret, now).await?;
     let states = deps.table.account_states(account).await?;
     if states.iter().any(|state| state.aspect == Aspect::Token.as_str() && state.word == "withdrawn") {
-        // It was not good for a while, or only seemed so.
+        // The token was invalid for a while, or only seemed so.
         deps.table.put_state(&token_state(account, "proved", now)).await?;
     }
     let renewed =
@@ -61,12 +61,13 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
         tell(deps, &record, account, &format!("ends_in_{days}_days"), ENDS, now).await?;
     }
     look::look(deps, Some(&app), account, (&token, Some(&facts)), now).await?;
-    // One that ends soon is tried again within hours, not tomorrow.
+    // A token that expires soon is tried again within an hour, not the next day.
     let again = if facts.ends_soon(now) { after(now, NO_ANSWER) } else { next(account, now) };
     Ok(deps.table.note_token(account, version, &facts, again).await?)
 }
 
-/// What a token is worth, asked with the secret that the app has at Meta: of two, while one replaces the other, it may be either.
+/// Asks Meta for the token's facts (`debug_token`) with each app secret. While a secret is being replaced, either of
+/// two may be the one at Meta.
 async fn worth(deps: &Deps, app: &App, token: &AccessToken) -> Result<(Secret, TokenFacts), CallFailure> {
     let mut refused = CallFailure::Refused(ProviderError::ours("no_app_secret", "the app has no secret"));
     for secret in &app.meta.app_secrets {
@@ -79,7 +80,7 @@ async fn worth(deps: &Deps, app: &App, token: &AccessToken) -> Result<(Secret, T
     Err(refused)
 }
 
-/// The token with the proof that belongs to the app's present secret; sealed anew where it was another.
+/// Returns the token with the `appsecret_proof` of the current app secret. Reseals the token if the proof changed.
 async fn with_proof(
     deps: &Deps,
     (account, record): (&WabaId, TokenRecord),
@@ -102,16 +103,17 @@ async fn with_proof(
 
 const DEAD: Alert = Alert {
     severity: Severity::Critical,
-    title: "The access token of the account is no longer good.",
-    remedy: "Let the business go through the signup again; what it wrote meanwhile is stored.",
+    title: "The access token of the account is no longer valid.",
+    remedy: "Let the business go through the signup again. Messages received meanwhile are stored.",
 };
 const ENDS: Alert = Alert {
     severity: Severity::Warning,
-    title: "The access token of the account ends soon and could not be renewed.",
-    remedy: "Let the business go through the signup again before it ends.",
+    title: "The access token of the account expires soon and could not be renewed.",
+    remedy: "Let the business go through the signup again before the token expires.",
 };
 
-/// A token that lasts longer, proved, in place of the old one: what it is worth, and its version. `None`: it could not be had.
+/// Replaces the token by a checked one that lasts longer. Returns its facts and version, or `None` if no such token is
+/// available.
 async fn renew(
     deps: &Deps,
     (app, secret): (&App, &Secret),
@@ -135,11 +137,12 @@ async fn renew(
     let sealed = deps.vault.seal_token(&fresh, &context).await?;
     let version = deps.table.replace_graph_token(account, record, &sealed, now).await?;
     deps.metrics.count("token_refresh", "renewed", u64::from(version.is_some()));
-    // Where somebody else replaced it, what is known here is of no token that stands.
+    // If another process replaced the token meanwhile, these facts match no stored token.
     Ok(Some((facts, version.unwrap_or(record.version))))
 }
 
-/// A fresh token of the business, which our own system user asks for: the second rung (`facts/onboarding.md` §10.2).
+/// Fetches a new token of the business with our own system user, as the fallback
+/// (`docs/meta/onboarding.md#section-10-2`).
 async fn another(
     deps: &Deps,
     (app, secret): (&App, &Secret),
@@ -158,7 +161,7 @@ async fn another(
     }
 }
 
-/// The token and what it is worth, if it is better than the old one.
+/// Returns the new token with its facts, if it is valid and lasts longer.
 async fn proved(
     deps: &Deps,
     (app, secret): (&App, &Secret),
@@ -181,7 +184,7 @@ async fn proved(
     Some((fresh, facts))
 }
 
-/// The app of a token, and the secret that it signs with; `None` for a token that was stored by hand.
+/// Returns the app of a token with its secrets, or `None` for a token stored by hand.
 async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<App>, RefreshError> {
     let Some(id) = &record.app else { return Ok(None) };
     let Some((sealed, settings)) = deps.table.signup_app(id).await? else { return Ok(None) };
@@ -216,7 +219,7 @@ async fn tell(
     Ok(deps.table.put_alert(Some(record.tenant), &change).await?)
 }
 
-/// Tomorrow, at a time of its own.
+/// Returns the time of the next daily check, at a time specific to the account.
 fn next(account: &WabaId, now: Timestamp) -> Timestamp {
     let spread = account.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % SPREAD.as_secs());
     after(now, EVERY - SignedDuration::from_secs(spread))
@@ -226,6 +229,7 @@ fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
+/// Logs a failed call to Meta; `what` names the operation.
 fn log(outcome: &CallFailure, what: &'static str) {
     let error = outcome.error();
     tracing::warn!(event = "token_refresh.meta_refused", what, code = error.code, title = %error.title);

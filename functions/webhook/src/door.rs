@@ -1,4 +1,4 @@
-//! The four calls that a webhook needs of AWS.
+//! Gateway to AWS: the calls that a webhook needs.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,10 +15,10 @@ use zeroize::Zeroizing;
 
 use crate::Config;
 
-/// What KMS says where a policy does not allow it.
+/// KMS error for an operation that the policy does not allow.
 const ACCESS_DENIED: &str = "AccessDeniedException";
 
-/// AWS, as far as this function may use it.
+/// The AWS calls that this function may make.
 #[derive(Debug)]
 pub(crate) struct Door {
     aws: Direct,
@@ -26,12 +26,12 @@ pub(crate) struct Door {
     metrics: Metrics,
 }
 
-/// A call did not come to a good end, or its answer was not understood.
+/// A call failed, or its response was not understood.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoorError {
     #[error(transparent)]
     Aws(#[from] DirectError),
-    #[error("an answer of AWS that is not understood")]
+    #[error("AWS returned an unexpected response")]
     Answer,
 }
 
@@ -106,14 +106,14 @@ impl Door {
         Self { aws, config: config.clone(), metrics }
     }
 
-    /// Opens the connection to the queue: the cheapest call does.
+    /// Opens the connection to the queue with the cheapest call.
     pub(crate) async fn touch(&self) -> Result<(), DoorError> {
         let ask = GetQueueAttributes { queue_url: &self.config.inbound_queue_url, attribute_names: ["QueueArn"] };
         self.aws.call(Service::Sqs, "AmazonSQS.GetQueueAttributes", json(&ask)?, None).await?;
         Ok(())
     }
 
-    /// A Meta app with its secrets opened.
+    /// Returns a Meta app with decrypted secrets.
     pub(crate) async fn app(&self, id: &MetaAppId) -> Result<Option<MetaApp>, DoorError> {
         let (pk, sk) = meta_app_key(id);
         let key = Key { pk: Text { text: &pk }, sk: Text { text: &sk } };
@@ -134,7 +134,7 @@ impl Door {
         read_app(id, &Secret::new(text.to_owned())).map(Some).map_err(|_| DoorError::Answer)
     }
 
-    /// Into the inbound queue. The group makes it a fair queue: one busy group does not delay the others.
+    /// Sends a job to the inbound queue. Message groups make the queue fair: a busy group does not delay the others.
     pub(crate) async fn enqueue(&self, job: &str, group: &str, trace: Option<&str>) -> Result<(), DoorError> {
         let url = &self.config.inbound_queue_url;
         let ask = SendMessage { queue_url: url, message_body: job, message_group_id: group };
@@ -142,7 +142,7 @@ impl Door {
         Ok(())
     }
 
-    /// A body that is too large for the queue; answers its key.
+    /// Stores a body that is too large for the queue and returns its key.
     pub(crate) async fn keep(&self, body: Bytes) -> Result<String, DoorError> {
         let key = content_key("large", &body);
         self.aws.put_object(&self.config.bucket, &key, body).await?;

@@ -1,9 +1,10 @@
-//! The front door for Meta's webhooks: prove, enqueue, answer 200. Nothing is parsed and nothing runs afterwards.
+//! Front door for Meta's webhooks: verify the signature, enqueue, answer 200. Nothing is parsed, and nothing runs after
+//! the response.
 //!
-//! * `GET /webhooks/meta/{app}`: Meta checks that the URL is ours; see [`verify`](self).
+//! * `GET /webhooks/meta/{app}`: Meta's handshake, which checks that the URL is ours (module `verify`).
 //! * `POST /webhooks/meta/{app}`: body limit, signature over the raw bytes, durable enqueue, 200.
 //!
-//! Of the table it reads its Meta app's record only, of KMS it may open purpose `app` only.
+//! The function may read only Meta app records from the table, and may decrypt only with purpose `app`.
 
 mod door;
 mod receive;
@@ -25,7 +26,7 @@ use shared::telemetry::Metrics;
 
 use door::Door;
 
-/// The names this function is given.
+/// Configuration of this function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The table.
@@ -42,7 +43,7 @@ impl Config {
     /// Reads `TABLE_NAME`, `KEY_ID`, `INBOUND_QUEUE_URL` and `BUCKET_NAME`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// When a required variable is missing; the error names it.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
@@ -53,7 +54,7 @@ impl Config {
     }
 }
 
-/// What this function may use.
+/// Clients and caches of this function.
 #[derive(Debug)]
 pub struct Deps {
     door: Door,
@@ -63,7 +64,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// Builds the clients, once.
+    /// Builds the clients. Called once per process.
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
@@ -74,15 +75,15 @@ impl Deps {
         }
     }
 
-    /// Opens the connection to SQS while Lambda still initialises, so the first webhook does not wait for TLS. The
-    /// answer does not matter: without it the first webhook is slower, not wrong.
+    /// Opens the connection to SQS during Lambda's initialisation, so that the first webhook does not wait for TLS. A
+    /// failure only makes the first webhook slower.
     pub async fn warm_up(&self) {
         if self.door.touch().await.is_err() {
             tracing::info!(event = "webhook.not_warmed");
         }
     }
 
-    /// The app of this name, from memory for five minutes, and longer while AWS is slow.
+    /// Returns the app with this name, cached for five minutes, and longer while AWS does not answer.
     async fn app(&self, name: &str) -> Result<Option<MetaApp>, Unavailable> {
         let Ok(id) = MetaAppId::parse(name) else { return Ok(None) };
         let fetch = async { self.door.app(&id).await.map_err(|error| Unavailable::log("app", &error)) };
@@ -90,7 +91,7 @@ impl Deps {
     }
 }
 
-/// AWS did not answer: Meta gets a 503 and sends the webhook again.
+/// AWS did not answer. Meta receives 503 and sends the webhook again.
 #[derive(Debug)]
 struct Unavailable;
 
@@ -101,7 +102,7 @@ impl Unavailable {
     }
 }
 
-/// The routes of this function.
+/// Returns the router of this function.
 pub fn router(deps: Deps) -> Router {
     let door = get(verify::verify).head(|| async { StatusCode::METHOD_NOT_ALLOWED }).post(receive::receive);
     Router::new().route("/webhooks/meta/{app}", door).with_state(Arc::new(deps))

@@ -7,7 +7,7 @@ use shared::clock::Clock;
 use shared::telemetry::{self, Metrics};
 use webhook::{Config, Deps};
 
-/// A line for each webhook would cost as much as a sixth of its storing.
+/// Interval between metric lines. One line per webhook would cost a sixth of storing the webhook.
 const LINES_APART: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]

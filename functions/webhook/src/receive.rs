@@ -1,4 +1,4 @@
-//! A webhook: body limit, signature over the raw bytes, durable enqueue, 200. In this order, and nothing else.
+//! Receives a webhook: body limit, signature over the raw bytes, durable enqueue, 200; in this order, and nothing else.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use shared::queue::{InboundJob, Packed, Payload};
 
 use crate::{Deps, Unavailable};
 
-/// Bytes read of a body that is too large, before its sender is cut off.
+/// Bytes read from an oversized body before the connection is closed.
 const DISCARD_MAX: usize = 32 * 1024 * 1024;
 /// Longest SQS message group, in characters.
 const GROUP_MAX: usize = 128;
@@ -58,11 +58,11 @@ pub(crate) async fn receive(
     }
 }
 
-/// The body is longer than a webhook can be.
+/// The body exceeds the limit for webhooks.
 struct TooLarge;
 
-/// The whole body. One that is too large is read on for a while and forgotten: a sender that is cut off in the middle
-/// would never see the answer. What breaks off is read as it is; its signature will not fit.
+/// Reads the whole body. An oversized body is read further and discarded, because a sender that is cut off would never
+/// see the response. A truncated body is returned as it is; its signature will not match.
 async fn read(body: Body) -> Result<Bytes, TooLarge> {
     let mut stream = body.into_data_stream();
     let mut whole = BytesMut::new();
@@ -78,7 +78,7 @@ async fn read(body: Body) -> Result<Bytes, TooLarge> {
     if length > WEBHOOK_BODY_MAX { Err(TooLarge) } else { Ok(whole.freeze()) }
 }
 
-/// The signature, if there is exactly one header and it has the form of one.
+/// Returns the signature, if there is exactly one header with a well-formed value.
 fn signature_of(headers: &HeaderMap) -> Option<UnverifiedSignature> {
     let mut values = headers.get_all(signature::HEADER).iter();
     let only = values.next().filter(|_| values.next().is_none())?;
@@ -100,8 +100,8 @@ async fn enqueue(deps: &Deps, app: MetaAppId, body: &AuthenticBody, trace: Optio
     deps.door.enqueue(&job, &group, trace).await.map_err(|error| Unavailable::log("queue", &error))
 }
 
-/// The first phone number id in the body, found without parsing: it shares the queue out fairly and proves nothing.
-/// The app stands in where there is none.
+/// Returns the message group: the first phone number id in the body, found without parsing, or else the app. The id is
+/// unverified and serves only for fair queueing.
 fn group_of(body: &[u8], app: &MetaAppId) -> String {
     const KEY: &[u8] = b"\"phone_number_id\"";
     let after = memchr::memmem::find(body, KEY).map(|at| &body[at + KEY.len()..]).unwrap_or_default();

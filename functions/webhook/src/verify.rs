@@ -1,4 +1,4 @@
-//! Meta's handshake: it saves a callback URL only if the URL echoes its challenge.
+//! Meta's handshake: Meta saves a callback URL only if the URL echoes the challenge.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use shared::secret::{Secret, same};
 
 use crate::Deps;
 
-/// Longest challenge echoed, in bytes; Meta's are short numbers. A bound keeps us from reflecting a stranger's page.
+/// Longest challenge echoed, in bytes; Meta's are short numbers. The limit prevents reflecting foreign content.
 const CHALLENGE_MAX: usize = 64;
 
 pub(crate) async fn verify(

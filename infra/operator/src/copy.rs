@@ -1,4 +1,4 @@
-//! Items copied from one table into another: from a restored one into the one in use, or what is younger into a restored one.
+//! Copies items between tables: from a restored table into the one in use, or newer items into a restored table.
 
 use std::collections::HashMap;
 
@@ -7,30 +7,31 @@ use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// What became of the items.
+/// Number of items copied and skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Copied {
-    /// Written.
+    /// Items written.
     pub written: usize,
-    /// Left as they stood.
+    /// Items left unchanged because the target table has an item under the same key.
     pub stood: usize,
 }
 
-/// The copying stopped. It may be repeated.
+/// The copy stopped early. It may be repeated.
 #[derive(Debug, thiserror::Error)]
 #[error("after {} items: {cause}", .copied.written)]
 pub struct CopyStopped {
-    /// What was done before.
+    /// Items copied and skipped before the error.
     pub copied: Copied,
-    /// What DynamoDB said.
+    /// DynamoDB's error.
     pub cause: String,
 }
 
-/// Copies every item whose `pk` begins with `begins` from the table `from` into the table `to`. One that stands there stays as it is, unless
-/// `replace`. Reads the whole of `from`: a read unit for each 4 KB.
+/// Copies every item whose `pk` begins with `begins` from the table `from` into the table `to`. An item that exists in
+/// `to` is overwritten only with `replace`.
+/// Cost: a scan of the whole of `from`, one read unit per 4 KB.
 ///
 /// # Errors
-/// When DynamoDB does not answer, or there is no such table.
+/// When DynamoDB does not answer, or a table does not exist.
 pub async fn copy_items(
     client: &Client,
     (from, to): (&str, &str),

@@ -1,5 +1,6 @@
-//! What an operator does by hand: prepare a new installation, create tenants, keys, Meta apps and numbers. Every
-//! operation may be repeated, but what makes something new (a tenant, a key, a verify token that was not given) makes another. The sandbox seeds itself with the same calls.
+//! Manual operations of an operator: prepare a new installation, create tenants, API keys, Meta apps and numbers.
+//! Every operation may be repeated. One that creates something new (a tenant, a key, a verify token that was not given)
+//! creates another each time. The sandbox seeds itself with the same calls.
 
 pub mod copy;
 
@@ -19,80 +20,80 @@ use shared::secret::Secret;
 use shared::storage::{Hindrance, ReplayProgress, StorageError, Stored, Table};
 use shared::vault::{Context, Vault, VaultError, random_secret};
 
-/// Tenants read at a time.
+/// Tenants per page of the registry walk.
 const TENANTS_PAGE: u16 = 100;
 
-/// Why an operation was not done.
+/// Reason why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// The table.
+    /// DynamoDB failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// KMS.
+    /// KMS failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// No randomness for a key or an id.
+    /// The operating system gave no random bytes for a key or an id.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// The inbound queue.
+    /// The inbound queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A job that is no JSON.
-    #[error("the replay cannot be written as a job")]
+    /// The replay job cannot be encoded as JSON.
+    #[error("the replay job cannot be encoded")]
     BadJob,
-    /// Keys cannot be hashed yet.
+    /// The pepper does not exist, so API keys cannot be hashed.
     #[error("this installation has no pepper yet: run `operator init` first")]
     NotInitialised,
-    /// Two at a time are accepted, not three.
-    #[error("version {0} is still accepted: drop it first (--drop-previous), once nothing uses it")]
+    /// Two versions of the secret are already accepted; a third is not possible.
+    #[error("version {0} is still accepted: drop it first (--drop-previous) when nothing uses it any more")]
     StillAccepted(u32),
-    /// Two people at once.
-    #[error("somebody else has just replaced it")]
+    /// Another rotation of the same secret won.
+    #[error("another rotation of this secret just finished")]
     Raced,
-    /// No such Meta app.
-    #[error("there is no Meta app {0}: run `operator app` first")]
+    /// The Meta app is not stored.
+    #[error("Meta app {0} is not stored: run `operator app` first")]
     NoApp(MetaAppId),
-    /// No such tenant.
-    #[error("there is no tenant {0}")]
+    /// The tenant does not exist.
+    #[error("tenant {0} does not exist")]
     NoTenant(TenantId),
-    /// A tenant that leaves connects nothing.
-    #[error("tenant {0} is leaving")]
+    /// The tenant is being offboarded, so nothing can be connected to it.
+    #[error("tenant {0} is being offboarded")]
     Leaving(TenantId),
-    /// What was stored of an account that left is being erased: wait for the offboarding.
-    #[error("account {0} left, and what was stored of it is being erased: try again in an hour")]
+    /// The account left, and its data is being erased. It can be connected again after the offboarding ends.
+    #[error("account {0} left and its data is being erased: try again in an hour")]
     BeingErased(shared::domain::ids::WabaId),
-    /// An account belongs to one tenant at a time.
+    /// The account is connected to another tenant.
     #[error("account {0} is connected to another tenant")]
     AccountTaken(shared::domain::ids::WabaId),
-    /// A number belongs to one tenant at a time.
+    /// The number is connected to another tenant.
     #[error("number {0} is connected to another tenant")]
     NumberTaken(shared::domain::ids::PhoneNumberId),
 }
 
-/// What [`Operator::setup`] made. The keys are shown this once.
+/// Result of [`Operator::setup`]. The keys are not stored in clear and cannot be shown again.
 #[derive(Debug)]
 pub struct Made {
-    /// The tenant.
+    /// The new tenant.
     pub tenant: TenantId,
-    /// A key that creates tenants.
+    /// An operator's key: it can create tenants.
     pub operator_key: Secret,
-    /// A key of the tenant.
+    /// A key of the new tenant.
     pub tenant_key: Secret,
 }
 
-/// What an operator works with.
+/// Dependencies of the operations.
 #[derive(Debug, Clone)]
 pub struct Operator {
-    /// The table.
+    /// The table of the installation.
     pub table: Table,
-    /// The key that seals secrets.
+    /// Seals and opens secrets with the installation's KMS key.
     pub vault: Vault,
-    /// Time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
 impl Operator {
-    /// Makes the installation's own secrets, unless they exist.
+    /// Creates the installation's own secrets that do not exist yet.
     ///
     /// # Errors
     /// When AWS does not answer.
@@ -106,11 +107,11 @@ impl Operator {
         Ok(())
     }
 
-    /// Puts a fresh secret in the place of one of the installation's own; the one before is accepted until it is dropped. Answers the new
-    /// version.
+    /// Replaces one of the installation's own secrets with a new one and returns the new version. The previous secret
+    /// is accepted until [`Operator::drop_previous`].
     ///
     /// # Errors
-    /// Before [`Operator::init`], while an earlier one is still accepted, or when AWS does not answer.
+    /// Before [`Operator::init`], while an earlier secret is still accepted, or when AWS does not answer.
     pub async fn rotate(&self, name: SystemSecretName) -> Result<u32, OperatorError> {
         let known = self.table.system_secret(name).await?.ok_or(OperatorError::NotInitialised)?;
         if known.previous.is_some() {
@@ -123,7 +124,7 @@ impl Operator {
         Ok(known.version + 1)
     }
 
-    /// Accepts the secret before the present one no longer; functions forget it within five minutes.
+    /// Stops accepting the previous secret. Running functions may accept it for five more minutes (their cache).
     ///
     /// # Errors
     /// When AWS does not answer.
@@ -131,7 +132,7 @@ impl Operator {
         Ok(self.table.drop_previous_secret(name).await?)
     }
 
-    /// Creates a tenant.
+    /// Creates a tenant and returns its id.
     ///
     /// # Errors
     /// When AWS does not answer.
@@ -142,7 +143,8 @@ impl Operator {
         Ok(id)
     }
 
-    /// What a new installation needs before its first number.
+    /// Prepares a new installation for its first number: own secrets, Meta app, tenant, an operator's key and a key of
+    /// the tenant.
     ///
     /// # Errors
     /// When AWS does not answer.
@@ -158,10 +160,10 @@ impl Operator {
         })
     }
 
-    /// Creates an API key and returns it in clear, this once. Without a tenant it is an operator's key.
+    /// Creates an API key and returns it in clear. Without a tenant it is an operator's key.
     ///
     /// # Errors
-    /// When there is no such tenant, before [`Operator::init`], or when AWS does not answer.
+    /// When the tenant does not exist, before [`Operator::init`], or when AWS does not answer.
     pub async fn create_key(&self, tenant: Option<TenantId>, scopes: &[Scope]) -> Result<Secret, OperatorError> {
         if let Some(tenant) = tenant
             && !self.table.has_tenant(tenant).await?
@@ -191,7 +193,7 @@ impl Operator {
         Ok(key.reveal())
     }
 
-    /// Stores what proves a Meta app's webhooks, replacing what was stored for it.
+    /// Stores a Meta app's secrets and verify tokens, replacing the stored ones.
     ///
     /// # Errors
     /// When AWS does not answer.
@@ -201,7 +203,7 @@ impl Operator {
         Ok(())
     }
 
-    /// What proves a Meta app's webhooks.
+    /// Returns a Meta app's secrets and verify tokens.
     ///
     /// # Errors
     /// When AWS does not answer.
@@ -210,10 +212,10 @@ impl Operator {
         Ok(Some(self.vault.open_app(id, &sealed).await?))
     }
 
-    /// Records what signups through a Meta app need and, where it is given, the token of our own system user.
+    /// Stores the settings for signups through a Meta app and, if given, the token of our own system user.
     ///
     /// # Errors
-    /// When the app's secrets are not stored, or AWS does not answer.
+    /// When the app is not stored, or AWS does not answer.
     pub async fn put_signup(
         &self,
         app: &MetaAppId,
@@ -231,11 +233,14 @@ impl Operator {
         Ok(())
     }
 
-    /// Connects a number to a tenant and stores the token that sends from it. The token is stored first, so a number
-    /// that is connected can send. Without the app that the token is of, nobody can ask what it is worth.
+    /// Connects a number to a tenant and stores the access token it sends with. The token is stored first, so a
+    /// connected number can always send.
+    /// Without `app` the token carries no `appsecret_proof`, and token-refresh cannot check it (`debug_token` needs the
+    /// app).
     ///
     /// # Errors
-    /// When there is no such tenant or app, the number is another tenant's, or AWS does not answer.
+    /// When the tenant or app does not exist, the number or account belongs to another tenant, the tenant or account is
+    /// being erased, or AWS does not answer.
     pub async fn put_number(
         &self,
         number: &Number,
@@ -270,11 +275,12 @@ impl Operator {
         Ok(AccessToken { value: token.clone(), proof })
     }
 
-    /// Pauses every broadcast that is under way. After the table was restored nobody knows whom one reached since; whoever began it resumes or
-    /// cancels it. Those that were paused.
+    /// Pauses every running broadcast and returns those that were paused.
+    /// Needed after a restore: the table no longer knows which recipients were sent to since the restore point. The
+    /// tenant resumes or cancels each.
     ///
     /// # Errors
-    /// When the table does not answer: some are paused. It may be repeated.
+    /// When the table does not answer. Some broadcasts are then paused already; the call may be repeated.
     pub async fn pause_broadcasts(&self) -> Result<Vec<Broadcast>, OperatorError> {
         let (mut paused, mut cursor) = (Vec::new(), None);
         loop {
@@ -295,7 +301,7 @@ impl Operator {
         }
     }
 
-    /// Starts a replay: the inbound function walks it and notes how far it has come.
+    /// Starts a replay. The inbound function executes it and records its progress.
     ///
     /// # Errors
     /// When AWS does not answer.
@@ -306,7 +312,7 @@ impl Operator {
         Ok(inbound.send(text, ReplayJob::GROUP).await?)
     }
 
-    /// How far a replay has come; `None` if there is none of this id.
+    /// Returns the progress of a replay; `None` if the id is unknown.
     ///
     /// # Errors
     /// When the table does not answer.

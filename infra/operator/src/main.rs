@@ -1,5 +1,5 @@
-//! The operator's command line. Secrets come from environment variables, never from arguments: those stand in process
-//! lists and shell histories.
+//! The operator's command line. Secrets are read from environment variables, never from arguments, because arguments
+//! appear in process lists and shell histories.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ use shared::storage::Table;
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
 
-/// Prepare an installation; create tenants, keys, Meta apps and numbers; replay what was received.
+/// Prepare an installation; create tenants, keys, Meta apps and numbers; replay received webhooks.
 ///
 /// Reads TABLE_NAME, KEY_ID, AWS_REGION and AWS credentials from the environment, and AWS_ENDPOINT_URL if it is set.
 #[derive(Parser)]
@@ -34,53 +34,56 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make the installation's own secrets. Run it once after each deployment; it never replaces one.
+    /// Create the installation's own secrets. Run it once after each deployment; existing secrets are never replaced.
     Init,
-    /// Everything that a new installation needs before its first number: `init`, `app`, a tenant, an operator's key and the tenant's. Prints
-    /// them with the webhook URL and the verify token to enter at Meta. Reads META_APP_SECRET; makes a verify token unless META_VERIFY_TOKEN
-    /// has one. Reads PUBLIC_URL (the stack's output ApiUrl), or WEBHOOK_URL where there is a function URL (WebhookBaseUrl).
+    /// Prepare a new installation for its first number: `init`, `app`, a tenant, an operator's key and a key of the
+    /// tenant. Prints them with the webhook URL and the verify token to enter at Meta. Reads META_APP_SECRET and
+    /// META_VERIFY_TOKEN; without the latter a verify token is generated. Reads PUBLIC_URL (the stack's output ApiUrl),
+    /// or WEBHOOK_URL if the stack has a function URL (output WebhookBaseUrl).
     Setup {
-        /// The last part of the webhook URL.
+        /// Name of the app: the last part of the webhook URL.
         #[arg(long, default_value = "main")]
         app: String,
-        /// A name for people.
+        /// A name for people to read.
         #[arg(long)]
         tenant: String,
     },
-    /// Put a fresh secret in the place of one of the installation's own. The one before is accepted until it is dropped. Prints the version.
+    /// Replace one of the installation's own secrets with a new one and print its version. The previous secret is
+    /// accepted until it is dropped.
     Rotate {
-        /// pepper: API keys are hashed with it; callback-mac: callback data are signed with it.
+        /// pepper: hashes API keys; callback-mac: signs the callback data of sent messages.
         secret: OwnSecret,
-        /// Instead: accept the one before no longer.
+        /// Do not rotate; stop accepting the previous secret instead.
         #[arg(long)]
         drop_previous: bool,
     },
     /// Create a tenant and print its id.
     Tenant {
-        /// A name for people.
+        /// A name for people to read.
         #[arg(long)]
         name: String,
     },
-    /// Create an API key and print it. It is not shown again.
+    /// Create an API key and print it. It cannot be shown again.
     Key {
-        /// The tenant's id; without it the key is an operator's.
+        /// The tenant's id. Without it the key is an operator's.
         #[arg(long)]
         tenant: Option<String>,
-        /// What the key may do: read, send, manage.
+        /// Scopes of a tenant's key: read, send, manage.
         #[arg(long, value_delimiter = ',', default_value = "read,send,manage")]
         scopes: Vec<String>,
     },
-    /// Store a Meta app's secrets: META_APP_SECRET and META_VERIFY_TOKEN, and while they are being replaced also
-    /// META_APP_SECRET_PREVIOUS and META_VERIFY_TOKEN_PREVIOUS. Of a known app, what is not given stays.
+    /// Store a Meta app's secrets: META_APP_SECRET and META_VERIFY_TOKEN, and during a rotation also
+    /// META_APP_SECRET_PREVIOUS and META_VERIFY_TOKEN_PREVIOUS. For an app that is already stored, a secret that is not
+    /// given stays as it is.
     App {
-        /// The last part of the webhook URL.
+        /// Name of the app: the last part of the webhook URL.
         #[arg(long)]
         name: String,
     },
-    /// Say what signups through a Meta app need, replacing what was said. With META_SYSTEM_TOKEN the token of our own
-    /// system user is stored too: credit lines and hosted signups need it.
+    /// Store the settings for signups through a Meta app, replacing the stored ones. With META_SYSTEM_TOKEN the token
+    /// of your own system user is stored too; credit lines and hosted signups need it.
     Signup(SignupArguments),
-    /// Connect a number to a tenant, with its access token in META_ACCESS_TOKEN.
+    /// Connect a number to a tenant. Reads the access token from META_ACCESS_TOKEN.
     Number {
         /// The tenant's id.
         #[arg(long)]
@@ -91,93 +94,99 @@ enum Command {
         /// Meta's WhatsApp Business account id.
         #[arg(long)]
         waba: String,
-        /// The number as people write it.
+        /// The number as people write it, for example "+1 555 000 1111".
         #[arg(long)]
         display: String,
-        /// The Meta app that the token is of, as `app` named it: with it the token is asked daily what it is worth.
+        /// Name of the Meta app that issued the token, as given to `app`. Required for the daily check of the token.
         #[arg(long)]
         app: Option<String>,
-        /// It is also used in the WhatsApp Business app: it may send 20 messages a second, not 80.
+        /// The number is also used in the WhatsApp Business app, so it may send 20 messages per second instead of 80.
         #[arg(long)]
         coexistence: bool,
     },
-    /// Ask Meta about a number and print each hop from the app's settings to the last message stored. Reads PUBLIC_URL and WEBHOOK_URL
-    /// (the stack's outputs ApiUrl and WebhookBaseUrl) to know whether callback URLs are this installation's.
+    /// Check a number at Meta and print each step of the path from the app's settings to the last stored message. Reads
+    /// PUBLIC_URL and WEBHOOK_URL (the stack's outputs ApiUrl and WebhookBaseUrl) to decide whether callback URLs
+    /// belong to this installation.
     Doctor {
         /// Meta's phone number id.
         #[arg(long)]
         number: String,
     },
-    /// Pause every broadcast that is under way, as a restored table needs it: nobody knows whom one reached since. Prints tenant and broadcast.
+    /// Pause every running broadcast. Needed after a restore, because the table no longer knows which recipients were
+    /// sent to since. Prints tenant and broadcast of each.
     PauseBroadcasts,
-    /// Copy items out of another table into the one in use (TABLE_NAME): out of a restored one, or into it out of the one before. Reads the
-    /// whole of the other. Knows nothing of erasures: what was erased comes back, and must be erased again.
+    /// Copy items from another table into the one in use (TABLE_NAME): from a restored table, or newer items into a
+    /// restored table. Scans the whole of the other table. Erasures are not considered: erased items come back and must
+    /// be erased again.
     CopyItems {
-        /// The other table's name.
+        /// Name of the other table.
         #[arg(long)]
         from: String,
-        /// How the partition key of the items begins, such as `CONV#900100200300501#`.
+        /// Prefix of the items' partition keys, such as `CONV#900100200300501#`.
         #[arg(long)]
         begins: String,
-        /// Also what stands in the table in use.
+        /// Overwrite items that exist in the table in use.
         #[arg(long)]
         replace: bool,
     },
-    /// Read again what was received: it changes nothing twice. Needs INBOUND_QUEUE_URL. Prints the replay's id.
+    /// Process received webhooks again. Everything that was already processed stays unchanged. Reads INBOUND_QUEUE_URL.
+    /// Prints the replay's id.
     Replay {
-        /// archive: everything of the last 8 days; quarantine: what could not be used; dead-letters: what failed 5 times.
+        /// archive: everything received in the last 8 days; quarantine: webhooks of the last 35 days that could not be
+        /// processed; dead-letters: records that failed 5 times.
         #[arg(long)]
         source: Source,
-        /// Only what concerns this number (Meta's phone number id).
+        /// Only webhooks about this number (Meta's phone number id).
         #[arg(long)]
         number: Option<String>,
-        /// Only webhooks that speak of this message (its wamid).
+        /// Only webhooks about this message (its wamid).
         #[arg(long)]
         message: Option<String>,
-        /// Received from then on, such as 2026-11-20T12:00:00Z.
+        /// Only webhooks received at or after this time, such as 2026-11-20T12:00:00Z.
         #[arg(long)]
         from: Option<String>,
-        /// Received before.
+        /// Only webhooks received before this time.
         #[arg(long)]
         until: Option<String>,
     },
-    /// How far a replay has come.
+    /// Print the progress of a replay.
     ReplayStatus {
-        /// What `replay` printed.
+        /// The id that `replay` printed.
         id: String,
     },
 }
 
 #[derive(clap::Args)]
 struct SignupArguments {
-    /// The name of the Meta app, as `app` has it.
+    /// Name of the Meta app, as given to `app`.
     #[arg(long)]
     app: String,
     /// The app's id at Meta.
     #[arg(long)]
     client_id: String,
-    /// The id of the configuration of Facebook Login for Business that the popup shows.
+    /// Id of the configuration of Facebook Login for Business that the popup uses.
     #[arg(long)]
     config_id: String,
-    /// `featureType` of the popup, where the configuration still needs one, such as whatsapp_business_app_onboarding.
+    /// `featureType` of the popup, if the configuration needs one, such as whatsapp_business_app_onboarding.
     #[arg(long)]
     feature_type: Option<String>,
-    /// Origin of a page of yours that posts what came of the popup from the browser, such as https://app.example.com; may be repeated.
+    /// Origin of your page that posts the popup's result from the browser, such as https://app.example.com. May be
+    /// repeated.
     #[arg(long = "origin")]
     origins: Vec<String>,
-    /// Callback URL that accounts get instead of the app's own: at most 200 bytes.
+    /// Callback URL set on the accounts instead of the app's own. At most 200 bytes.
     #[arg(long)]
     override_url: Option<String>,
-    /// The tenant whose the accounts are that come through Meta's hosted signup.
+    /// Id of the tenant that gets the accounts from Meta's hosted signup.
     #[arg(long)]
     hosted_for: Option<String>,
-    /// Id of the credit line that pays for accounts, where you are a Solution Partner.
+    /// Id of the credit line that pays for the accounts, if you are a Solution Partner.
     #[arg(long, requires_all = ["currency", "system_user"])]
     credit_line: Option<String>,
-    /// Currency of the accounts it pays for: AUD, EUR, GBP, IDR, INR or USD.
+    /// Currency of those accounts: AUD, EUR, GBP, IDR, INR or USD.
     #[arg(long, requires = "credit_line")]
     currency: Option<String>,
-    /// Id of your system user, who manages the accounts that are shared with you.
+    /// Id of your system user, which manages the accounts shared with you.
     #[arg(long, requires = "credit_line")]
     system_user: Option<String>,
 }
@@ -272,7 +281,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
         Command::App { name } => {
             let id = MetaAppId::parse(&name)?;
             let known = operator.app(&id).await?;
-            // What is not given stays as it is.
+            // A secret that is not given stays as it is.
             let pair = |current, previous, known: Option<Vec<Secret>>| match (optional(current), known) {
                 (None, Some(known)) => Ok(known),
                 (None, None) => required(current).map(|given| vec![Secret::new(given)]),
@@ -311,7 +320,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
         }
         Command::Doctor { number } => {
             let number = operator.table.number(&PhoneNumberId::parse(&number)?).await?;
-            let number = number.ok_or("there is no such number")?;
+            let number = number.ok_or("the number is not connected")?;
             let config = token_refresh::Config::from_env()?;
             let deps = token_refresh::Deps::new(&aws, &config, Metrics::in_memory("operator"))?;
             let now = operator.clock.now();
@@ -326,13 +335,13 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
         Command::CopyItems { from, begins, replace } => {
             let to = required("TABLE_NAME")?;
             if from == to {
-                return Err("--from: is the table in use".into());
+                return Err("--from: must not be the table in use (TABLE_NAME)".into());
             }
             if begins.is_empty() {
-                return Err("--begins: may not be empty".into());
+                return Err("--begins: must not be empty".into());
             }
             let copied = copy_items(&aws.dynamodb(), (&from, &to), &begins, replace).await?;
-            Ok(format!("{} copied, {} stood there", copied.written, copied.stood))
+            Ok(format!("{} copied, {} left unchanged", copied.written, copied.stood))
         }
         Command::Replay { source, number, message, from, until } => {
             let source = match source {
@@ -351,22 +360,22 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
                 ..all
             };
             if source == ReplaySource::DeadLetters && narrowed {
-                return Err("--source dead-letters stands alone: dead letters are replayed whole".into());
+                return Err("--source dead-letters takes no filter: all dead letters are replayed".into());
             }
             if job.until <= job.from {
-                return Err("--until: must be later than --from, and not before what is still kept".into());
+                return Err("--until: must be later than --from and within the archive's retention".into());
             }
             let inbound = Queue::new(aws.sqs(), required("INBOUND_QUEUE_URL")?);
             operator.start_replay(&inbound, &job).await?;
             Ok(job.id.to_string())
         }
         Command::ReplayStatus { id } => {
-            let progress = operator.replay(ReplayId::parse(&id)?).await?.ok_or("there is no such replay")?;
+            let progress = operator.replay(ReplayId::parse(&id)?).await?.ok_or("the replay does not exist")?;
             let state = if progress.done_at.is_some() { "done" } else { "running" };
             let of = progress
                 .period
-                .map_or(String::new(), |(from, until)| format!(", of what came from {from} until {until}"));
-            Ok(format!("{state}: {} read, {} queued again{of}", progress.read, progress.queued))
+                .map_or(String::new(), |(from, until)| format!(", received from {from} until {until}"));
+            Ok(format!("{state}: {} read, {} requeued{of}", progress.read, progress.queued))
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `--demo`: a customer writes, the business answers, the customer reads it. Everything goes through the real doors.
+//! `--demo`: a customer writes, the business answers, the customer reads the answer. All calls are real HTTP requests
+//! to the gateway and the simulated Meta.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -6,9 +7,9 @@ use std::time::{Duration, Instant};
 use sandbox::sandbox::Ready;
 use serde_json::{Value, json};
 
-/// The customer, of a range that belongs to nobody.
+/// The customer's number, from a range that is not assigned.
 const CUSTOMER: &str = "15550002222";
-/// How long one step may take before the demo says that it failed.
+/// Timeout of one step.
 const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,7 +52,7 @@ impl Stage<'_> {
         self.call(request, Some(body)).await.map(drop)
     }
 
-    /// Reads the conversation until `found` finds its message.
+    /// Reads the conversation every 50 ms until `found` returns a message.
     async fn until(&self, what: &str, found: impl Fn(&[Value]) -> Option<Value>) -> Result<Value, String> {
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
@@ -60,7 +61,7 @@ impl Stage<'_> {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(format!("waited {PATIENCE:?} for {what} in vain"))
+        Err(format!("waited {PATIENCE:?} for {what}, which did not arrive"))
     }
 
     async fn messages(&self) -> Result<Vec<Value>, String> {

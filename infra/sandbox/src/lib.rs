@@ -1,6 +1,6 @@
-//! Switchboard on one machine: the functions that ship, over an embedded AWS, talking to a simulated Meta.
+//! Switchboard on one machine: the shipped functions over an embedded AWS, calling a simulated Meta.
 //!
-//! Used by `cargo run -p sandbox` and by the whole-system tests. Nothing that ships depends on it.
+//! Used by `cargo run -p sandbox` and by the whole-system tests. No shipped crate depends on it.
 
 pub mod aws;
 pub mod meta;

@@ -1,4 +1,4 @@
-//! `cargo run -p sandbox`.
+//! Command line of the sandbox: `cargo run -p sandbox`.
 
 mod demo;
 
@@ -12,20 +12,20 @@ use sandbox::state_file;
 use shared::telemetry::{self, Format};
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Switchboard on this machine: the functions, an embedded AWS and a simulated Meta. No account needed.
+/// Switchboard on one machine: the functions, an embedded AWS and a simulated Meta. No account needed.
 #[derive(Parser)]
 #[command(name = "sandbox")]
 struct Arguments {
-    /// Port of the gateway; the simulated Meta and embedded AWS take the next two. 0 picks free ones.
+    /// Port of the gateway. The simulated Meta and embedded AWS use the next two. 0 picks free ports.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Keep state in this folder; without it, in memory.
+    /// Folder for the state. Without it the state is in memory.
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
-    /// Write one JSON object with all URLs and keys once requests are accepted.
+    /// File for one JSON object with all URLs and keys, written when requests are accepted.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
-    /// Play a short conversation, print it, and stop.
+    /// Play a short conversation, print it and stop.
     #[arg(long)]
     demo: bool,
 }
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            // Nowhere else to say it if this fails.
+            // No other output is left if this write fails.
             drop(writeln!(std::io::stderr(), "sandbox: {reason}"));
             ExitCode::FAILURE
         }
@@ -57,7 +57,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     sandbox.stop().await
 }
 
-/// Resolves at Ctrl-C or, on Unix, SIGTERM.
+/// Returns a future that resolves at Ctrl-C or, on Unix, at SIGTERM.
 fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())

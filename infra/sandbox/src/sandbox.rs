@@ -1,4 +1,4 @@
-//! The running sandbox: three servers, the pollers, the schedule, and a seeded tenant to talk to.
+//! The running sandbox: three servers, the queue pollers, the schedule, and a seeded tenant.
 
 mod seed;
 
@@ -23,27 +23,27 @@ use crate::stack::{Functions, Stack};
 use crate::state_file;
 pub use seed::{Seed, account as seeded_account};
 
-/// Pollers of each queue: a few, so that one slow batch does not stop the rest, as Lambda's would not.
+/// Pollers per queue. Several, so that one slow batch does not stop the others, as on Lambda.
 const POLLERS: usize = 4;
-/// How long an idle poller waits before it looks again for messages that became visible.
+/// Time an idle poller waits before it checks for messages that became visible.
 const IDLE: Duration = Duration::from_millis(200);
-/// How often the sweep runs: as `template.yaml` schedules it.
+/// Interval of the scheduled functions. `template.yaml` schedules the sweep at the same interval.
 const TICK: Duration = Duration::from_secs(60);
-/// How often state that is kept in memory is written to the folder.
+/// Interval at which in-memory state is written to the folder.
 const SAVE: Duration = Duration::from_secs(1);
-/// How long a stop waits for batches that are being processed: one Graph call.
+/// Maximum time a stop waits for running batches: enough for one Graph call.
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
-/// How to start.
+/// Start options.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The gateway's port; the simulated Meta and embedded AWS take the next two. 0: any three free ones.
+    /// The gateway's port. The simulated Meta and embedded AWS use the next two. 0: any three free ports.
     pub port: u16,
-    /// Where state is kept; in memory without it.
+    /// Folder for the state; without it the state is in memory.
     pub folder: Option<PathBuf>,
 }
 
-/// What a script needs to know, as `--ready-file` writes it.
+/// Data for scripts, as `--ready-file` writes it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ready {
     /// Base URL of webhooks and API.
@@ -52,11 +52,11 @@ pub struct Ready {
     pub meta: String,
     /// Base URL of embedded AWS.
     pub aws: String,
-    /// The region embedded AWS says it is in.
+    /// The region that embedded AWS reports.
     pub region: String,
-    /// The seeded tenant.
+    /// Id of the seeded tenant.
     pub tenant_id: String,
-    /// Its API key.
+    /// The tenant's API key.
     pub api_key: String,
     /// An operator's key.
     pub operator_key: String,
@@ -69,46 +69,46 @@ pub struct Ready {
 /// The seeded Meta app.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReadyApp {
-    /// The last part of its webhook URL.
+    /// Name of the app: the last part of its webhook URL.
     pub id: String,
-    /// Its app secret.
+    /// The app secret.
     pub secret: String,
-    /// Its verify token.
+    /// The verify token.
     pub verify_token: String,
 }
 
 /// The seeded number.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReadyNumber {
-    /// Meta's id of it.
+    /// Meta's id of the number.
     pub phone_number_id: String,
-    /// Its digits.
+    /// The number's digits.
     pub display_phone_number: String,
-    /// Its account.
+    /// Meta's id of the number's account.
     pub waba_id: String,
 }
 
 /// A running sandbox.
 #[derive(Debug)]
 pub struct Sandbox {
-    /// Where everything is.
+    /// URLs and credentials of this sandbox.
     pub ready: Ready,
     stack: Stack,
     meta: Arc<Meta>,
     folder: Option<PathBuf>,
     metrics: Metrics,
     stop: watch::Sender<bool>,
-    // Held until the end: the folder is this process's alone.
+    // Holds the lock on the state folder until the end.
     _lock: Option<std::fs::File>,
     servers: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Sandbox {
-    /// Starts everything. When this returns, requests are accepted.
+    /// Starts everything. Requests are accepted when this returns.
     ///
     /// # Errors
-    /// In words for whoever started it: a taken port, a folder that cannot be used.
+    /// A message for the terminal: a port in use, a folder that cannot be used.
     pub async fn start(options: &Options) -> Result<Self, String> {
         if let Some(folder) = &options.folder {
             state_file::create_folder(folder)?;
@@ -168,20 +168,20 @@ impl Sandbox {
         Ok(self)
     }
 
-    /// What the functions counted so far.
+    /// Returns the metrics of the functions.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Stops: no new requests, batches that are being processed finish, state is written.
+    /// Stops: takes no new requests, waits for running batches, writes the state.
     ///
     /// # Errors
     /// When the state cannot be written.
     pub async fn stop(self) -> Result<(), String> {
         for server in self.servers {
             server.abort();
-            // It ends by being aborted; waiting lets it put back what it had in hand.
+            // The task ends because it is aborted. Waiting lets it return an undelivered webhook to the queue.
             drop(server.await);
         }
         self.stop.send_replace(true);
@@ -245,7 +245,7 @@ fn save(stack: &Stack, meta: &Meta, folder: Option<&std::path::Path>) -> Result<
     state_file::save(folder.map(|folder| folder.join("meta.json")).as_deref(), &meta.snapshot())
 }
 
-/// Tells the simulated Meta what a real one would know: the app, its callback URL, the number and its token.
+/// Gives the simulated Meta what a real one would know: the app, its callback URL, the number and its token.
 fn introduce(meta: &Meta, seed: &Seed, ready: &Ready) {
     meta.put_app(MetaApp {
         client_id: seed::CLIENT.to_owned(),
@@ -286,7 +286,8 @@ fn ready(seed: &Seed, [gateway, meta, aws]: [String; 3]) -> Ready {
     }
 }
 
-/// Three listeners on this machine only. All three are held before any is used, so they cannot take each other's port.
+/// Opens three listeners on the loopback interface. All three are bound before any is used, so they cannot take each
+/// other's port.
 async fn listeners(port: u16) -> Result<[TcpListener; 3], String> {
     if port > u16::MAX - 2 {
         return Err(format!("--port {port}: the two ports after it are needed too, so 65533 is the highest"));
@@ -319,7 +320,7 @@ fn serve(listener: TcpListener, router: Router) -> JoinHandle<()> {
     })
 }
 
-/// Embedded AWS on a port, for other processes and the AWS CLI.
+/// Serves embedded AWS on a port, for other processes and the AWS CLI.
 pub fn aws_routes(aws: Arc<EmbeddedAws>) -> Router {
     let answer = move |request: axum::extract::Request| {
         let aws = aws.clone();

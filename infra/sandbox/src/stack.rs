@@ -1,5 +1,5 @@
-//! One installation on one machine: the resources of `template.yaml` in embedded AWS, and the functions over them,
-//! called with the events that Lambda would give them.
+//! One installation on one machine: the resources of `template.yaml` in embedded AWS, and the functions, called with
+//! the events that Lambda would give them.
 
 use std::future::Future;
 use std::path::Path;
@@ -32,24 +32,25 @@ pub const KEY: &str = "switchboard-key";
 pub const INBOUND: &str = "inbound";
 /// The outbound queue.
 pub const OUTBOUND: &str = "outbound.fifo";
-/// The release queue: numbers whose bulk lane has something.
+/// The release queue: one job per number that has messages in its bulk lane.
 pub const RELEASE: &str = "release";
-/// Where release jobs go that failed too often.
+/// Dead-letter queue of the release queue.
 pub const RELEASE_DEAD: &str = "release-dead-letters";
-/// Where inbound records go that failed too often.
+/// Dead-letter queue of the inbound queue.
 pub const INBOUND_DEAD: &str = "inbound-dead-letters";
 /// The onboarding queue.
 pub const ONBOARDING: &str = "onboarding";
-/// Where onboarding jobs go that failed too often.
+/// Dead-letter queue of the onboarding queue.
 pub const ONBOARDING_DEAD: &str = "onboarding-dead-letters";
-/// Where outbound records go that failed too often.
+/// Dead-letter queue of the outbound queue.
 pub const OUTBOUND_DEAD: &str = "outbound-dead-letters.fifo";
 
-/// The attribute that the table was given last: without it, it is an older version's.
+/// The key attribute that the table schema got last. A state folder without it is from an older version.
 const NEWEST_KEY: &str = "feed_at";
-/// Records that Lambda's poller gives a function at once.
+/// Records per batch that Lambda's poller gives a function.
 const BATCH: usize = 10;
-/// Queue settings as in `template.yaml`: visibility 6 × the function's timeout, receives before the dead letters.
+/// Queue settings as in `template.yaml`: visibility is 6 × the function's timeout; after so many receives a message is
+/// moved to the dead-letter queue.
 const INBOUND_VISIBILITY: i64 = 360;
 const INBOUND_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 const INBOUND_RECEIVES: u32 = 5;
@@ -61,32 +62,32 @@ const ONBOARDING_RECEIVES: u32 = 60;
 const OFFBOARDING_TIMEOUT: SignedDuration = SignedDuration::from_mins(15);
 const RELEASE_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
-/// As the function has it on Lambda.
+/// Default of the send-message function on Lambda.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// The resources.
+/// The resources of one installation.
 #[derive(Debug, Clone)]
 pub struct Stack {
-    /// What answers the SDK.
+    /// The AWS services.
     pub aws: Arc<EmbeddedAws>,
-    /// Faults on order.
+    /// Ordered faults.
     pub faults: Arc<Faults>,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: Clock,
     /// The operator's commands on this installation.
     pub operator: Operator,
-    /// How long a call to Meta goes unanswered before its number is suspect.
+    /// Time a call to Meta may stay unanswered before its number is suspect.
     pub silence: Duration,
-    /// Scheme and host under which the simulated Meta reaches the functions.
+    /// Base URL under which the simulated Meta reaches the functions.
     pub public_url: Option<String>,
-    /// Another of the webhooks alone, as a function URL is.
+    /// A second base URL for webhooks only, like a function URL.
     pub webhook_url: Option<String>,
-    /// Whether the sweep asks Meta about messages in doubt.
+    /// Whether the sweep asks Meta about messages whose outcome is unknown.
     pub message_history: bool,
     config: AwsConfig,
 }
 
-/// The functions. Dropping them is what a crash does; making them again is a cold start.
+/// The running functions. Dropping them has the effect of a crash; creating them again is a cold start.
 #[derive(Debug)]
 pub struct Functions {
     gateway: Router,
@@ -98,15 +99,15 @@ pub struct Functions {
     token_refresh: token_refresh::Deps,
     release: release::Deps,
     stack: Stack,
-    /// What all of them counted.
+    /// Metrics of all functions together.
     pub metrics: Metrics,
 }
 
 impl Stack {
-    /// Makes the resources, or finds those that `folder` holds.
+    /// Creates the resources, or opens those in `folder`.
     ///
     /// # Errors
-    /// In words for whoever started the sandbox.
+    /// A message for the terminal.
     pub async fn start(folder: Option<&Path>, clock: Clock) -> Result<Self, String> {
         let faults = Arc::new(Faults::default());
         let aws = Arc::new(EmbeddedAws::start(folder, clock.clone(), faults.clone())?);
@@ -156,27 +157,27 @@ impl Stack {
         })
     }
 
-    /// Where embedded AWS is reached from outside: links to files lead there.
+    /// Sets the URL at which other processes reach embedded AWS. Signed links to files use it.
     pub fn set_aws_url(&mut self, url: &str) {
         self.config = self.aws.config().reached_at(url);
     }
 
-    /// A DynamoDB client of whoever owns the installation.
+    /// Returns a DynamoDB client with the rights of the installation's owner.
     pub fn operator_dynamodb(&self) -> aws_sdk_dynamodb::Client {
         self.config.dynamodb()
     }
 
-    /// The bucket, as whoever owns the installation sees it.
+    /// Returns the bucket with the rights of the installation's owner.
     pub fn operator_archive(&self) -> Archive {
         Archive::new(self.config.s3(), BUCKET.to_owned())
     }
 
-    /// Starts the functions, cold, against the Graph API at `graph_url`.
+    /// Starts the functions (cold) against the Graph API at `graph_url`.
     ///
     /// # Errors
     /// When the Graph client cannot be built.
     pub fn functions(&self, graph_url: &str) -> Result<Functions, String> {
-        // Each signs with its own key, named for it, as each has a role of its own.
+        // Each function signs with an access key id that is its name, because each has its own role.
         let (config, clock) = (|function: &str| self.config.signed_by(function), &self.clock);
         let metrics = Metrics::in_memory("sandbox");
         let (table, key_id) = (TABLE.to_owned(), KEY.to_owned());
@@ -277,7 +278,7 @@ impl Stack {
         let signup = signup_callback::Deps::new(&config("signup-callback"), &signup, clock.clone(), metrics.clone())
             .map_err(|error| error.to_string())?;
         Ok(Functions {
-            // The API's fallback answers what no function knows.
+            // The fallback route of `api` answers paths that no function serves.
             gateway: webhook::router(webhook)
                 .merge(signup_callback::router(signup))
                 .merge(management::router(management))
@@ -304,18 +305,18 @@ impl Stack {
     }
 }
 
-/// What the API takes and answers: OpenAPI 3.1.
+/// Returns the OpenAPI 3.1 description of the API.
 #[must_use]
 pub fn description() -> serde_json::Value {
     shared::api::describe([api::routes::described(), management::routes::described(), signup_callback::described()])
 }
 
-/// Method and path of every route that the description must have.
+/// Returns method and path of every route that the description must contain.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
     routes_by_function().map(|(_, method, path)| (method, path))
 }
 
-/// The same, with the function of `template.yaml` that answers it.
+/// Returns the same routes, each with the function of `template.yaml` that serves it.
 pub fn routes_by_function() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let finish = ("SignupCallbackFunction", "post", "/v1/onboardings/{id}/finish");
     let api = api::routes::ROUTES.iter().map(|(method, path)| ("ApiFunction", *method, *path));
@@ -324,12 +325,12 @@ pub fn routes_by_function() -> impl Iterator<Item = (&'static str, &'static str,
 }
 
 impl Functions {
-    /// The HTTP functions behind one router, as API Gateway puts them behind one host.
+    /// Returns the HTTP functions behind one router, as API Gateway serves them under one host.
     pub fn gateway(&self) -> Router {
         self.gateway.clone()
     }
 
-    /// Gives the inbound function one batch, if there is one. Answers how many records it had.
+    /// Gives the inbound function one batch, if there is one. Returns the number of records.
     pub async fn poll_inbound(&self) -> usize {
         self.poll_inbound_before(INBOUND_TIMEOUT).await
     }
@@ -340,13 +341,13 @@ impl Functions {
         self.poll(INBOUND, |event| inbound::handle(&self.inbound, event, deadline)).await
     }
 
-    /// As [`Functions::poll_inbound`], with a batch of up to `records`.
+    /// As [`Functions::poll_inbound`], with a batch of up to `records` records.
     pub async fn poll_inbound_up_to(&self, records: usize) -> usize {
         let deadline = self.stack.clock.now().checked_add(INBOUND_TIMEOUT).unwrap_or(Timestamp::MAX);
         self.poll_some(INBOUND, records, |event| inbound::handle(&self.inbound, event, deadline)).await
     }
 
-    /// Gives the send-message function one batch, if there is one. Answers how many records it had.
+    /// Gives the send-message function one batch, if there is one. Returns the number of records.
     pub async fn poll_outbound(&self) -> usize {
         self.poll_outbound_before(send_timeout()).await
     }
@@ -357,8 +358,8 @@ impl Functions {
         self.poll(OUTBOUND, |event| send_message::handle(&self.send_message, event, deadline)).await
     }
 
-    /// Gives the release function one job, if there is one, in an invocation that has time for one chunk. Answers how
-    /// many jobs there were.
+    /// Gives the release function one job, if there is one, in an invocation with time for one chunk. Returns the
+    /// number of jobs.
     pub async fn poll_release(&self) -> usize {
         self.poll_release_before(SignedDuration::ZERO).await
     }
@@ -369,17 +370,17 @@ impl Functions {
         self.poll_some(RELEASE, 1, |event| release::handle(&self.release, event, deadline)).await
     }
 
-    /// As [`Functions::poll_release`], in an invocation that has as much time as Lambda gives it.
+    /// As [`Functions::poll_release`], in an invocation with the full timeout of Lambda.
     pub async fn poll_release_fully(&self) -> usize {
         self.poll_release_before(RELEASE_TIMEOUT).await
     }
 
-    /// Gives the onboarding function one batch, if there is one. Answers how many jobs it had.
+    /// Gives the onboarding function one batch, if there is one. Returns the number of jobs.
     pub async fn poll_onboarding(&self) -> usize {
         self.poll(ONBOARDING, |event| onboarding::handle(&self.onboarding, event)).await
     }
 
-    /// Gives the same outbound batch to several invocations at once, as SQS may. Answers how many records it had.
+    /// Gives the same outbound batch to several invocations at once, as SQS may. Returns the number of records.
     pub async fn poll_outbound_repeatedly(&self, invocations: usize) -> usize {
         let messages = self.stack.aws.sqs().receive(OUTBOUND, BATCH, None);
         let deadline = self.stack.clock.now().checked_add(send_timeout()).unwrap_or(Timestamp::MAX);
@@ -390,7 +391,7 @@ impl Functions {
         messages.len()
     }
 
-    /// A poller with a bug: it deletes the records before the function has them. For tests that must find it.
+    /// Polls with a planted bug: deletes the records before the function gets them. Tests must detect it.
     pub async fn poll_inbound_acknowledging_first(&self) -> usize {
         let messages = self.stack.aws.sqs().receive(INBOUND, BATCH, None);
         self.acknowledge(INBOUND, &messages, &SqsBatchResponse::default());
@@ -398,36 +399,36 @@ impl Functions {
         messages.len()
     }
 
-    /// What EventBridge Scheduler does each minute.
+    /// Runs the sweep, as EventBridge Scheduler does every minute.
     ///
     /// # Errors
-    /// What the sweep says; it runs again anyway.
+    /// The sweep's error. The next run repeats the work.
     pub async fn tick(&self) -> Result<(), String> {
         sweep::run(&self.sweep, self.stack.clock.now()).await.map_err(|error| error.to_string())
     }
 
-    /// What EventBridge Scheduler does every five minutes with tokens.
+    /// Runs token-refresh, as EventBridge Scheduler does every five minutes.
     ///
     /// # Errors
-    /// What the function says; it runs again anyway.
+    /// The function's error. The next run repeats the work.
     pub async fn visit_tokens(&self) -> Result<(), String> {
         let visited = token_refresh::run(&self.token_refresh, self.stack.clock.now()).await;
         visited.map_err(|error| error.to_string())
     }
 
-    /// What EventBridge Scheduler does every five minutes.
+    /// Runs the offboarding function, as EventBridge Scheduler does every five minutes.
     ///
     /// # Errors
-    /// What the function says; it runs again anyway.
+    /// The function's error. The next run repeats the work.
     pub async fn offboard(&self) -> Result<(), String> {
         let deadline = self.stack.clock.now().checked_add(OFFBOARDING_TIMEOUT).unwrap_or(Timestamp::MAX);
         offboarding::run(&self.offboarding, deadline).await.map_err(|error| error.to_string())
     }
 
-    /// Visits one account as an operator does who looks for a fault.
+    /// Checks one account at once, as `operator doctor` does.
     ///
     /// # Errors
-    /// What keeps it from being visited.
+    /// When the account cannot be checked.
     pub async fn visit_account(&self, account: &WabaId) -> Result<(), String> {
         let visited = token_refresh::visit_now(&self.token_refresh, account, self.stack.clock.now()).await;
         visited.map_err(|error| error.to_string())
@@ -444,7 +445,7 @@ impl Functions {
     where
         Fut: Future<Output = SqsBatchResponse>,
     {
-        // A larger batch is made of several receives, of ten at most, as Lambda's poller does.
+        // A larger batch consists of several receives of at most ten messages each, as with Lambda's poller.
         let mut messages = self.stack.aws.sqs().receive(queue, most, None);
         while most > BATCH && !messages.is_empty() && messages.len() < most {
             let more = self.stack.aws.sqs().receive(queue, most - messages.len(), None);

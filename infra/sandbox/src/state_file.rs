@@ -1,4 +1,5 @@
-//! JSON files in the state folder: readable by their owner only, for some hold keys, and never half written.
+//! JSON files in the state folder. They are readable by their owner only, because some hold keys, and are replaced
+//! atomically.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,10 +7,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Makes the folder, for its owner only, unless it exists.
+/// Creates the folder, accessible to its owner only, unless it exists.
 ///
 /// # Errors
-/// Names the folder that cannot be made.
+/// When the folder cannot be created. The message names it.
 pub fn create_folder(folder: &Path) -> Result<(), String> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -18,10 +19,10 @@ pub fn create_folder(folder: &Path) -> Result<(), String> {
     builder.create(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))
 }
 
-/// Takes the folder for this process, for as long as the file is held.
+/// Locks the folder for this process, until the returned file is dropped.
 ///
 /// # Errors
-/// When another process has it.
+/// When another process holds the lock.
 pub fn lock(folder: &Path) -> Result<std::fs::File, String> {
     let file = std::fs::File::create(folder.join("lock"));
     let file = file.map_err(|error| format!("{} cannot be used: {error}", folder.display()))?;
@@ -29,10 +30,10 @@ pub fn lock(folder: &Path) -> Result<std::fs::File, String> {
     Ok(file)
 }
 
-/// Reads a file, if it is named and there.
+/// Reads a file; `None` if no file is given or it does not exist.
 ///
 /// # Errors
-/// Names the file that cannot be read.
+/// When the file cannot be read. The message names it.
 pub fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<Option<T>, String> {
     let Some(file) = file.filter(|file| file.exists()) else { return Ok(None) };
     let broken = |error: &dyn std::error::Error| format!("{} cannot be read: {error}", file.display());
@@ -40,10 +41,10 @@ pub fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<Option<T>, Strin
     serde_json::from_slice(&bytes).map(Some).map_err(|error| broken(&error))
 }
 
-/// Writes a file whole, if it is named: a stop in the middle leaves the old one.
+/// Replaces a file, if one is given. A crash during the write leaves the old content.
 ///
 /// # Errors
-/// Names the file that cannot be written.
+/// When the file cannot be written. The message names it.
 pub fn save<T: Serialize>(file: Option<&Path>, state: &T) -> Result<(), String> {
     let Some(file) = file else { return Ok(()) };
     let failed = |error: &dyn std::error::Error| format!("{} cannot be written: {error}", file.display());

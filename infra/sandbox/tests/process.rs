@@ -1,4 +1,4 @@
-//! The sandbox as a person or a script starts it: a process with flags, files, signals and messages.
+//! The sandbox as a process: flags, files, signals and messages.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise, in its helpers as well")]
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long a start may take before the test gives up: a loaded machine is slow, a broken start is for ever.
+/// Timeout of a start: a loaded machine is slow, a broken start never ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn sandbox(arguments: &[&str]) -> Command {
@@ -108,14 +108,14 @@ fn the_ready_file_tells_a_script_everything_and_ctrl_c_stops_cleanly() {
     assert!(rest.contains("Stopping"));
 }
 
-/// Kills the process if a test fails on the way.
+/// Kills the process when a test fails early.
 #[cfg(unix)]
 struct Stopped(Child);
 
 #[cfg(unix)]
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // It has usually ended already.
+        // Usually the process has already ended.
         drop(self.0.kill());
     }
 }

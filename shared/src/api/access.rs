@@ -1,4 +1,5 @@
-//! Who is asking: the key is proved before anything else is looked at, and counted against its rate.
+//! Authentication of callers: checks the API key before anything else of a request is read, and counts the request
+//! against the key's rate.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::storage::Table;
 use crate::telemetry::Metrics;
 use crate::vault::Vault;
 
-/// What it takes to know a caller.
+/// Checks API keys and their rate limits; one per function instance.
 #[derive(Debug)]
 pub struct Access {
     table: Table,
@@ -32,14 +33,14 @@ pub struct Access {
     rates: super::rate::Rates,
 }
 
-/// What a function of the API may use, which includes knowing its callers.
+/// The dependencies of an API function, which include its [`Access`].
 pub trait Guarded: Send + Sync + 'static {
-    /// How it knows them.
+    /// The access check that [`guard`] uses.
     fn access(&self) -> &Access;
 }
 
 impl Access {
-    /// Remembers keys for up to a minute.
+    /// Creates the access check. Key records are cached for up to a minute ([`API_KEY_CACHE_FOR`]).
     #[must_use]
     pub fn new(table: Table, vault: Vault, clock: Clock, metrics: Metrics) -> Self {
         Self {
@@ -61,12 +62,12 @@ impl Access {
         &self.table
     }
 
-    /// Forgets a key that was changed: here at once, elsewhere within a minute.
+    /// Drops a changed key from this instance's cache. Other instances see the change within a minute.
     pub fn forget(&self, key: &str) {
         self.keys.forget(&key.to_owned());
     }
 
-    /// The secret that all keys are hashed with, and the one before it.
+    /// Returns the pepper that all key secrets are hashed with, in its current and its previous version.
     ///
     /// # Errors
     /// When AWS does not answer, or before `operator init`.
@@ -80,11 +81,12 @@ impl Access {
         })
     }
 
-    /// Whether the secret part of a key is right; one that was hashed under the pepper before is hashed anew.
+    /// Whether the secret part of a key is right. A key hashed under the previous pepper is rehashed under the current
+    /// one.
     async fn proves(&self, key: &ApiKey, record: &ApiKeyRecord) -> Result<bool, Problem> {
         let mut peppers = self.pepper().await?;
         if matches!(peppers.of(record.pepper), Version::Newer) {
-            // It was replaced a moment ago, and this key is already hashed under the new one.
+            // The pepper was replaced a moment ago, and this key is already hashed under the new one.
             self.pepper.forget(&());
             peppers = self.pepper().await?;
         }
@@ -101,7 +103,7 @@ impl Access {
         Ok(true)
     }
 
-    /// Records who changed what, after it was changed.
+    /// Writes an audit entry: which key changed which subject, after the change.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -112,7 +114,7 @@ impl Access {
 
     async fn known(&self, headers: &HeaderMap, now: Timestamp) -> Result<ApiKeyRecord, Problem> {
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        // The scheme's name has no case (RFC 9110).
+        // The scheme's name is case-insensitive (RFC 9110).
         let bearer = header.and_then(|value| value.split_once(' '));
         let key =
             bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, key)| ApiKey::parse(key));
@@ -134,7 +136,7 @@ impl Access {
     }
 }
 
-/// Lets nobody through whose key is not good, or used faster than its rate.
+/// Middleware of all API routes: answers 401 to a request without a valid key, and 429 to one over the key's rate.
 pub async fn guard<D: Guarded>(State(deps): State<Arc<D>>, mut request: Request, next: Next) -> Response {
     let access = deps.access();
     let now = access.clock.now();

@@ -1,4 +1,4 @@
-//! How it is answered: pages, moments, refusals; and what of it stands in the description.
+//! Shared parts of responses: pages, timestamps and refusals, with their OpenAPI descriptions.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
-    /// The items; a page may be shorter than asked for although there are more.
+    /// The items. A page may hold fewer than `limit` although more follow; only a null `next_cursor` ends the list.
     pub data: Vec<T>,
-    /// The `cursor` of the next page; null at the end.
+    /// The `cursor` of the next page; null on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// A moment: RFC 3339, UTC, to the millisecond.
+/// A point in time: RFC 3339, UTC, with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub Timestamp);
 
@@ -47,47 +47,47 @@ impl PartialSchema for Moment {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .description(Some("RFC 3339, UTC, to the millisecond."))
+            .description(Some("RFC 3339, UTC, with milliseconds."))
             .examples(["2026-11-20T12:00:05.000Z"])
             .into()
     }
 }
 
-/// JSON that a provider wrote, passed on as it is.
+/// Passes a provider's JSON on unchanged; `None` if it is not valid JSON.
 #[must_use]
 pub fn raw(json: String) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }
 
-/// The refusals that any route may answer with.
+/// The error responses that any route may return.
 #[derive(Debug)]
 pub struct Refusals;
 
 impl Refusals {
-    /// Status, name in the description, and what it means.
+    /// HTTP status, name in the OpenAPI description, and meaning.
     pub const ALL: [(&'static str, &'static str, &'static str); 7] = [
         ("401", "Unauthorized", "`unauthorized`: the API key is missing, malformed, revoked or expired."),
         ("403", "Forbidden", "`scope_missing`: the API key lacks the scope."),
-        ("404", "NotFound", "`not_found`: there is no such resource, or it is another tenant's."),
-        ("413", "TooLarge", "`body_too_large`."),
-        ("422", "Invalid", "`invalid_request` names the field and the rule."),
-        ("429", "TooMany", "`too_many_requests`: the key's rate is used up; `Retry-After` says for how many seconds."),
-        ("503", "Unavailable", "`unavailable`: a part of the service did not answer; repeat the request."),
+        ("404", "NotFound", "`not_found`: the resource does not exist, or belongs to another tenant."),
+        ("413", "TooLarge", "`body_too_large`: the request body is over the size limit."),
+        ("422", "Invalid", "`invalid_request`: `field` and `rule` name the field and the rule that it breaks."),
+        ("429", "TooMany", "`too_many_requests`: the API key is over its rate limit. `Retry-After` gives the seconds to wait."),
+        ("503", "Unavailable", "`unavailable`: a part of the service did not answer. Repeat the request."),
     ];
 }
 
 impl Refusals {
-    /// Those of routes that ask Meta.
+    /// The error responses of routes that call Meta.
     pub const META: [(&'static str, &'static str, &'static str); 2] = [
         (
             "409",
             "RefusedByMeta",
-            "`meta_refused`: `meta_code` and `rule` are Meta's; `no_token`: the account must be connected again.",
+            "`meta_refused`: Meta refused the call; `meta_code` and `rule` give its error code and reason. `no_token`: there is no access token; connect the account again.",
         ),
         (
             "502",
             "MetaNotReached",
-            "`meta_not_reached`: Meta did not answer, or asks for another try; repeat the request.",
+            "`meta_not_reached`: Meta did not answer, or reported a temporary error. Repeat the request.",
         ),
     ];
 }

@@ -1,4 +1,5 @@
-//! What is asked: ids, queries and bodies, read at the edge. A refusal names the field and the rule.
+//! Extractors of requests: path ids, queries and bodies, checked before a handler runs. A refusal names the field and
+//! the rule.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
@@ -12,16 +13,16 @@ use crate::domain::ids;
 use crate::http::Problem;
 use crate::limits::API_BODY_MAX;
 
-/// Items of a page unless the caller asks for another number.
+/// Items per page unless the caller gives `limit`.
 const LIMIT_DEFAULT: u16 = 50;
-/// Most items of a page: what DynamoDB reads in one batch.
+/// Most items per page: DynamoDB reads at most 100 items in one batch.
 const LIMIT_MAX: u16 = 100;
-/// Deepest JSON of a request, in levels (`reliability.md` A3): what we take has ten.
+/// Deepest nesting of a request's JSON, in levels (`docs/reliability.md#a3`). Valid requests need at most ten.
 const DEPTH_MAX: usize = 64;
 
-/// What may stand in a path.
+/// A value that may appear in a path.
 pub trait Named: Sized {
-    /// Reads it; what cannot exist is answered like what does not.
+    /// Parses the value. `None` for a malformed one, which is answered 404, like an id that does not exist.
     fn named(text: &str) -> Option<Self>;
 }
 
@@ -66,7 +67,7 @@ impl Named for String {
     }
 }
 
-/// The id in a path; 404 if there can be none like it.
+/// The id in the path; 404 if it is malformed.
 #[derive(Debug)]
 pub struct Id<T>(pub T);
 
@@ -79,7 +80,7 @@ impl<T: Named, D: Sync + Send> FromRequestParts<D> for Id<T> {
     }
 }
 
-/// Both ids in a path.
+/// Both ids in the path; 404 if one is malformed.
 #[derive(Debug)]
 pub struct Ids<A, B>(pub A, pub B);
 
@@ -93,7 +94,7 @@ impl<A: Named, B: Named, D: Sync + Send> FromRequestParts<D> for Ids<A, B> {
     }
 }
 
-/// What stands in the query.
+/// The query parameters, read as `T`; 422 if they do not fit.
 #[derive(Debug)]
 pub struct Asked<T>(pub T);
 
@@ -109,38 +110,38 @@ impl<T: DeserializeOwned, D: Sync + Send> FromRequestParts<D> for Asked<T> {
     }
 }
 
-/// Where a page begins and how long it is.
+/// Start and length of a page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
-    /// Items of the page.
+    /// Most items of the page.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u16>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page; the first page without it.
     cursor: Option<String>,
 }
 
 impl PageQuery {
-    /// The page asked for: how long at most, and from where.
+    /// Returns the length limit of the requested page and the cursor where it starts.
     ///
     /// # Errors
-    /// When it is too long.
+    /// 422 when `limit` is not from 1 to 100.
     pub fn read(self) -> Result<(u16, Option<String>), Problem> {
         Ok((limit(self.limit)?, self.cursor))
     }
 }
 
-/// The length of a page.
+/// Returns the length limit of a page; without `asked` the default of 50.
 ///
 /// # Errors
-/// When it is too long.
+/// 422 when `asked` is not from 1 to 100.
 pub fn limit(asked: Option<u16>) -> Result<u16, Problem> {
     let limit = asked.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(Problem::invalid("limit", "must be from 1 to 100")) }
 }
 
-/// A request body, read as its type.
+/// A request body of at most [`API_BODY_MAX`], read as `T`.
 #[derive(Debug)]
 pub struct Said<T>(pub T);
 
@@ -151,7 +152,7 @@ impl<T: DeserializeOwned, D: Sync + Send> FromRequest<D> for Said<T> {
         let body = Upload::from_request(request, deps).await.ok().filter(|Upload(body)| body.len() <= API_BODY_MAX);
         let Upload(body) = body.ok_or_else(Problem::too_large)?;
         let json = parse(&body)?;
-        // A derived reader would take an array for an object, field by field.
+        // A derived deserialiser would accept an array in place of an object, field by field.
         if !json.is_object() {
             return Err(Problem::invalid("body", "must be an object"));
         }
@@ -159,7 +160,7 @@ impl<T: DeserializeOwned, D: Sync + Send> FromRequest<D> for Said<T> {
     }
 }
 
-/// A request body as it is, up to the limit of its route.
+/// A request body as raw bytes, up to the size limit of its route.
 #[derive(Debug)]
 pub struct Upload(pub Bytes);
 
@@ -171,19 +172,19 @@ impl<D: Sync + Send> FromRequest<D> for Upload {
     }
 }
 
-/// A request body as JSON.
+/// Parses a request body as JSON.
 ///
 /// # Errors
-/// When it is none.
+/// 422 when it is not JSON, or nested deeper than 64 levels.
 pub fn parse(body: &[u8]) -> Result<Value, Problem> {
     let json: Value = serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "must be JSON"))?;
     if depth(&json) > DEPTH_MAX {
-        return Err(Problem::invalid("body", "must be nested 64 levels deep at most"));
+        return Err(Problem::invalid("body", "must be nested at most 64 levels deep"));
     }
     Ok(json)
 }
 
-/// How deep arrays and objects stand in each other; the parser itself stops at 128.
+/// Nesting depth of arrays and objects. The parser itself stops at 128.
 fn depth(json: &Value) -> usize {
     match json {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -192,10 +193,10 @@ fn depth(json: &Value) -> usize {
     }
 }
 
-/// A request as its type; a refusal names the field and the rule.
+/// Reads JSON as `T`.
 ///
 /// # Errors
-/// Names the field.
+/// 422 with the field and the rule that it breaks.
 pub fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let field = error.path().to_string();
@@ -203,11 +204,11 @@ pub fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
     })
 }
 
-/// A name that is shown in lists.
+/// Checks a name that is shown in lists.
 ///
 /// # Errors
-/// When it is empty, longer than `max` characters, or holds control characters.
+/// 422 when it is empty, longer than `max` characters, or contains control characters.
 pub fn named(field: &str, name: String, max: usize) -> Result<String, Problem> {
     let fits = !name.trim().is_empty() && name.chars().count() <= max && !name.chars().any(char::is_control);
-    if fits { Ok(name) } else { Err(Problem::invalid(field, &format!("must be text of 1 to {max} characters"))) }
+    if fits { Ok(name) } else { Err(Problem::invalid(field, &format!("must be text of 1 to {max} characters, not only spaces and without control characters"))) }
 }

@@ -1,5 +1,4 @@
-//! What a caller may do, as a type: a handler names the scope it needs in its signature, and gets the tenant from nowhere
-//! else.
+//! Scopes as types: a handler's signature names the scope it needs, and is its only source of the tenant.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -12,9 +11,9 @@ use crate::domain::ids::TenantId;
 use crate::domain::tenant::{ApiKeyRecord, Scope};
 use crate::http::Problem;
 
-/// A scope that a handler needs.
+/// Marks a type that stands for a required scope.
 pub trait Needs {
-    /// Which.
+    /// The scope.
     const SCOPE: Scope;
 }
 
@@ -34,29 +33,29 @@ scope!(Read, "Needs the scope `read`.");
 scope!(Send, "Needs the scope `send`.");
 scope!(Manage, "Needs the scope `manage`.");
 
-/// A tenant's program whose key has the scope `S`.
+/// A tenant's client whose key has the scope `S`.
 #[derive(Debug)]
 pub struct Caller<S> {
     /// The tenant.
     pub tenant: TenantId,
-    /// The id of the key it came with.
+    /// The id of the API key.
     pub key: String,
     scope: PhantomData<S>,
 }
 
-/// An operator, who may make tenants and their keys.
+/// An operator, who may create tenants and their keys.
 #[derive(Debug)]
 pub struct Operator {
-    /// The id of the key.
+    /// The id of the API key.
     pub key: String,
 }
 
-/// A tenant's program whose key has the scope `S`, or an operator, who may do it for everybody.
+/// A tenant's client whose key has the scope `S`, or an operator, who may act for every tenant.
 #[derive(Debug)]
 pub struct TenantOrOperator<S> {
-    /// The tenant; none for an operator.
+    /// The tenant; `None` for an operator.
     pub tenant: Option<TenantId>,
-    /// The id of the key.
+    /// The id of the API key.
     pub key: String,
     scope: PhantomData<S>,
 }
@@ -100,7 +99,7 @@ fn is_operators(key: &ApiKeyRecord) -> bool {
     key.tenant.is_none() && key.scopes.contains(&Scope::Operator)
 }
 
-/// The key that [`super::guard`] found good. A route outside the guard answers nobody.
+/// The key that [`super::guard`] accepted. A route that is not behind the guard answers 401.
 fn key(parts: &Parts) -> Result<Arc<ApiKeyRecord>, Problem> {
     parts.extensions.get::<Arc<ApiKeyRecord>>().cloned().ok_or_else(Problem::unauthorized)
 }
@@ -108,11 +107,11 @@ fn key(parts: &Parts) -> Result<Arc<ApiKeyRecord>, Problem> {
 fn missing(scope: Scope) -> Problem {
     Problem {
         rule: Some(format!("needs the scope `{}`", scope.as_str())),
-        ..Problem::new(StatusCode::FORBIDDEN, "scope_missing", "The API key may not do this.").remedy(
+        ..Problem::new(StatusCode::FORBIDDEN, "scope_missing", "The API key lacks the scope for this operation.").remedy(
             if scope == Scope::Operator {
-                "Use an operator's key."
+                "Use an operator's API key."
             } else {
-                "Use a key of a tenant that has this scope."
+                "Use an API key of the tenant that has this scope."
             },
         )
     }

@@ -5,15 +5,16 @@ use jiff::civil::Date;
 
 use crate::http::Problem;
 
-/// Longest time that one answer covers, in days: each day of each number is read on its own.
+/// Longest range of one response, in days: every day of every number is a read of its own.
 const DAYS_MAX: i32 = 31;
-/// Days before `until` where the caller names no `from`: with it, a week.
+/// Default length of the range without `from`: `until` and the six days before it, one week.
 const DAYS_BEFORE: i64 = 6;
 
-/// The days that a caller asks for, both included; without `until` up to today, without `from` a week.
+/// Returns the requested range of days, both ends included. Default of `until` is today; default of `from` is six days
+/// before `until`.
 ///
 /// # Errors
-/// 422 names the field that is no day, or `from` if it is too far away.
+/// 422 names the field that is not a date, or `from` when it is after `until` or more than 30 days before it.
 pub fn days(from: Option<&str>, until: Option<&str>, today: Date) -> Result<(Date, Date), Problem> {
     let until = day("until", until)?.unwrap_or(today);
     let week = || until.checked_sub(Span::new().days(DAYS_BEFORE)).unwrap_or(until);
@@ -22,10 +23,10 @@ pub fn days(from: Option<&str>, until: Option<&str>, today: Date) -> Result<(Dat
     if (0..DAYS_MAX).contains(&apart) {
         return Ok((from, until));
     }
-    Err(Problem::invalid("from", &format!("must be at most {DAYS_MAX} days before `until`, and not after it")))
+    Err(Problem::invalid("from", &format!("must not be after `until`, and the range must be at most {DAYS_MAX} days")))
 }
 
 fn day(field: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
-    let parse = |text: &str| text.parse().map_err(|_| Problem::invalid(field, "must be a day such as 2026-11-20"));
+    let parse = |text: &str| text.parse().map_err(|_| Problem::invalid(field, "must be a date such as 2026-11-20"));
     text.map(parse).transpose()
 }

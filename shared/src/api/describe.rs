@@ -1,4 +1,4 @@
-//! The description of the whole API, from those of the functions that answer it.
+//! The OpenAPI description of the whole API, merged from the descriptions of its functions.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
@@ -6,16 +6,17 @@ use utoipa::openapi::OpenApi;
 use super::Refusals;
 use crate::domain::policy::Reason;
 
-/// A body for each operation that takes JSON, by its name: what its route accepts in the sandbox, once what it is about exists (`tests/it/matrix.rs`).
+/// An example body per operation that takes JSON, by operation id. The sandbox accepts each of them once the objects
+/// that it refers to exist (`tests/it/matrix.rs`).
 const EXAMPLES: &str = include_str!("examples.json");
-/// What headers must look like, by their names.
+/// Patterns of header values, by header name.
 const HEADERS: [(&str, &str); 2] = [("Idempotency-Key", "^[\\x20-\\x7E]{1,255}$"), ("If-Match", "^\"[0-9]{1,9}\"$")];
-/// Ends the names of our answers' types in Rust, not in the description.
+/// Suffix of our response types' Rust names; removed from the schema names of the description.
 const SUFFIX: &str = "Json";
-/// How a reference to a schema begins.
+/// Prefix of a reference to a schema.
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Puts the functions' descriptions together: OpenAPI 3.1.
+/// Merges the functions' descriptions into one OpenAPI 3.1 document.
 #[must_use]
 pub fn describe(parts: impl IntoIterator<Item = OpenApi>) -> Value {
     let mut paths = Map::new();
@@ -29,7 +30,8 @@ pub fn describe(parts: impl IntoIterator<Item = OpenApi>) -> Value {
         }
         let mut components = object(part.remove("components"));
         for (mut name, schema) in object(components.remove("schemas")) {
-            // Two types of one name: told apart by a name that nobody wants to keep.
+            // Two different types of one name: the suffix makes the clash visible, so that somebody renames one of
+            // them.
             while schemas.get(&name).is_some_and(|known| *known != schema) {
                 name.push_str("_other_Json");
             }
@@ -48,7 +50,7 @@ pub fn describe(parts: impl IntoIterator<Item = OpenApi>) -> Value {
         "info": {
             "title": "Switchboard",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "WhatsApp Business conversations of your tenants. Every request carries an API key, which decides the tenant; what is another tenant's answers as if it did not exist.",
+            "description": "WhatsApp Business conversations of your tenants. Every request carries an API key, which determines the tenant. Resources of another tenant are answered as if they did not exist.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -59,7 +61,7 @@ pub fn describe(parts: impl IntoIterator<Item = OpenApi>) -> Value {
             "responses": responses,
             "securitySchemes": {"key": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "sb_live_…",
-                "description": "An API key. The scope that an operation needs stands with it: `read`, `send`, `manage` of a tenant, or `operator`.",
+                "description": "An API key. Each operation names the scope that the key needs: `read`, `send` or `manage` of a tenant, or `operator`.",
             }},
         },
     });
@@ -78,7 +80,7 @@ fn response((_, name, meaning): (&str, &str, &str)) -> (String, Value) {
     let schema = json!({"$ref": format!("{SCHEMAS}Problem")});
     let mut response = json!({"description": meaning, "content": {crate::http::PROBLEM_JSON: {"schema": schema}}});
     if name == "TooMany" {
-        response["headers"] = json!({"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}});
+        response["headers"] = json!({"Retry-After": {"description": "Seconds to wait before the next request.", "schema": {"type": "integer"}}});
     }
     (name.to_owned(), response)
 }
@@ -87,7 +89,7 @@ fn operations(paths: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value
     paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut)
 }
 
-/// An example for each body, a form for each header.
+/// Adds an example to each request body and a pattern to each header.
 fn describe_requests(paths: &mut Map<String, Value>) {
     let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
     for operation in operations(paths) {
@@ -104,17 +106,18 @@ fn describe_requests(paths: &mut Map<String, Value>) {
     }
 }
 
-/// Every answer needs a description; most say all by their status and type.
+/// Fills in missing descriptions of responses, which OpenAPI requires. Most responses need no more than their status
+/// and type.
 fn describe_answers(paths: &mut Map<String, Value>) {
     for operation in operations(paths) {
         let Some(Value::Object(responses)) = operation.get_mut("responses") else { continue };
         for (status, response) in responses.iter_mut().filter(|(_, response)| response.get("$ref").is_none()) {
             let Value::Object(response) = response else { continue };
             let meaning = match status.as_str() {
-                "201" => "Made.",
-                "202" => "Accepted: it will be done.",
+                "201" => "Created.",
+                "202" => "Accepted: the work is done later.",
                 "204" => "Done.",
-                _ => "As asked.",
+                _ => "Success.",
             };
             let description = response.entry("description").or_insert_with(|| json!(meaning));
             if description == "" {
@@ -124,7 +127,7 @@ fn describe_answers(paths: &mut Map<String, Value>) {
     }
 }
 
-/// Takes the suffix of our types out of every schema's name, and gives refusals their media type.
+/// Removes [`SUFFIX`] from all schema names, and gives error responses the media type of problems.
 fn rename(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -1,4 +1,5 @@
-//! Changing a part of something that somebody else may be changing too: `ETag`, `If-Match`, and fields that are given or not.
+//! Partial updates of a resource that other clients may change at the same time: `ETag`, `If-Match`, and optional
+//! fields.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -7,21 +8,21 @@ use serde::{Deserialize, Deserializer};
 
 use crate::http::Problem;
 
-/// The entity tag of a revision.
+/// Returns the entity tag of a revision.
 #[must_use]
 pub fn etag(revision: u64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The revision that a change is meant for, as `If-Match` names it; none: whatever there is.
+/// The revision that a change is based on, from `If-Match`; `None` accepts any revision.
 #[derive(Debug)]
 pub struct Expected(Option<u64>);
 
 impl Expected {
-    /// Whether the change is meant for this revision.
+    /// Checks that the current revision is the expected one.
     ///
     /// # Errors
-    /// 412 if it is for another one.
+    /// 412 if it is another one.
     pub fn meets(&self, revision: u64) -> Result<(), Problem> {
         match self.0 {
             Some(expected) if expected != revision => Err(Self::changed()),
@@ -29,12 +30,12 @@ impl Expected {
         }
     }
 
-    /// 412: somebody else changed it meanwhile.
+    /// 412: the resource was changed since the caller read it.
     #[must_use]
     pub fn changed() -> Problem {
-        let title = "Somebody else has changed it meanwhile.";
+        let title = "The resource was changed since you read it.";
         Problem::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", title)
-            .remedy("Read it again, and send the change with the new ETag in If-Match.")
+            .remedy("Read the resource again, and send the change with its new ETag in If-Match.")
     }
 }
 
@@ -49,12 +50,12 @@ impl<D: Sync> FromRequestParts<D> for Expected {
         }
         let revision =
             text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|text| text.parse().ok());
-        let rule = "must be an ETag that this resource had, or *";
+        let rule = "must be an ETag of this resource, or *";
         revision.map(|revision| Self(Some(revision))).ok_or_else(|| Problem::invalid("If-Match", rule))
     }
 }
 
-/// Tells a field that is null from one that is missing.
+/// Deserialises a field so that null (`Some(None)`) differs from a missing field (`None`).
 ///
 /// # Errors
 /// As the value's own type.

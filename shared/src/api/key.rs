@@ -1,5 +1,5 @@
-//! A key is `sb_live_<id>_<secret><checksum>`; the table has an HMAC of the secret under a pepper, so a stolen table
-//! opens nothing.
+//! API keys: `sb_live_<id>_<secret><checksum>`. The table stores only an HMAC of the secret under a pepper, so a stolen
+//! table gives no access.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
@@ -8,21 +8,21 @@ use sha2::Sha256;
 use crate::random::{self, NoRandomness};
 use crate::secret::Secret;
 
-/// What every key begins with, so that secret scanners find a leaked one.
+/// Prefix of every key, by which secret scanners recognise a leaked one.
 const PREFIX: &str = "sb_live_";
-/// Hex digits of the checksum (CRC-32): a mistyped key is refused without asking the table.
+/// Hex digits of the checksum (CRC-32). A mistyped key is refused without a read of the table.
 const CHECKSUM_DIGITS: usize = 8;
 
-/// An API key in clear. It exists when it is made and shown, and while a request is checked.
+/// An API key in clear. It exists only while it is created and shown, and while a request is checked.
 #[derive(Debug)]
 pub struct ApiKey {
-    /// The part that names the key.
+    /// The public part, which identifies the key.
     pub id: String,
     secret: Secret,
 }
 
 impl ApiKey {
-    /// A new key with a secret of 256 bits.
+    /// Generates a key with a secret of 256 bits.
     ///
     /// # Errors
     /// When the operating system has no randomness.
@@ -31,7 +31,7 @@ impl ApiKey {
         Ok(Self { id, secret: crate::vault::random_secret()? })
     }
 
-    /// Reads a key from an `Authorization` header's value.
+    /// Parses a key from the value of an `Authorization` header.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (id, rest) = text.strip_prefix(PREFIX)?.split_once('_')?;
         let (secret, checksum) = rest.split_at_checked(rest.len().checked_sub(CHECKSUM_DIGITS)?)?;
@@ -40,7 +40,7 @@ impl ApiKey {
             .then(|| Self { id: id.to_owned(), secret: Secret::new(secret.to_owned()) })
     }
 
-    /// The whole key, to be shown once.
+    /// Returns the whole key in clear; it is shown once, at creation.
     #[must_use]
     pub fn reveal(&self) -> Secret {
         let (id, secret) = (&self.id, self.secret.expose());
@@ -52,7 +52,7 @@ impl ApiKey {
     }
 }
 
-/// What the table stores of a key: HMAC-SHA256 of its secret under the pepper, hex.
+/// Returns the stored form of a key: HMAC-SHA256 of its secret under the pepper, in hex.
 #[must_use]
 pub fn hash(key: &ApiKey, pepper: &Secret) -> String {
     let Ok(mac) = Hmac::<Sha256>::new_from_slice(pepper.expose().as_bytes()) else { return String::new() };

@@ -1,4 +1,5 @@
-//! What the functions that answer our JSON API have in common: who is asking, what is asked, how it is answered.
+//! Shared layer of the functions that serve the JSON API: key authentication and rate limit, scopes as types,
+//! extractors, paging, problems, OpenAPI.
 
 mod access;
 mod answer;

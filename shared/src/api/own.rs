@@ -1,4 +1,4 @@
-//! What is the caller's. What is another tenant's is answered like what does not exist.
+//! Look-ups limited to the caller's tenant. Another tenant's resource is answered 404, like a missing one.
 
 use super::Access;
 use crate::domain::conversation::Conversation;
@@ -8,19 +8,19 @@ use crate::http::Problem;
 use crate::storage::AccountRecord;
 
 impl Access {
-    /// The tenant's number as it is now.
+    /// Returns the tenant's number, read now.
     ///
     /// # Errors
-    /// 404 if it is not the tenant's.
+    /// 404 if the tenant has no such number.
     pub async fn number_of(&self, tenant: TenantId, id: &PhoneNumberId) -> Result<Number, Problem> {
         let number = self.table().number(id).await?;
         self.theirs("number", number, |number| number.tenant == tenant)
     }
 
-    /// The tenant's conversation.
+    /// Returns the tenant's conversation.
     ///
     /// # Errors
-    /// 404 if it is not the tenant's.
+    /// 404 if the tenant has no such conversation.
     pub async fn conversation_of(&self, tenant: TenantId, id: &ConversationId) -> Result<Conversation, Problem> {
         if let Some(conversation) = self.table().conversation(tenant, id).await? {
             return Ok(conversation);
@@ -36,16 +36,16 @@ impl Access {
         }
     }
 
-    /// The same answer whether it is another's or nobody's; only we count the difference.
+    /// The same 404 for another tenant's resource and for a missing one; the metric counts only the former.
     fn not_theirs(&self, what: &str, others: bool) -> Problem {
         self.metrics().count("cross_tenant_attempt", what, u64::from(others));
         Problem::not_found()
     }
 
-    /// The tenant's account.
+    /// Returns the tenant's account.
     ///
     /// # Errors
-    /// 404 if it is not the tenant's.
+    /// 404 if the tenant has no such account.
     pub async fn account_of(&self, tenant: TenantId, id: &WabaId) -> Result<AccountRecord, Problem> {
         let account = self.table().account(id).await?;
         self.theirs("account", account, |account| account.tenant == tenant)

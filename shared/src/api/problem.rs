@@ -1,4 +1,5 @@
-//! Failures of ours as answers: what the caller can cure is told, the rest is logged and told as "not now".
+//! Our own errors as problem documents: a mistake that the caller can correct is explained; any other error is logged
+//! and answered 503.
 
 use crate::domain::outgoing::Violation;
 use crate::http::Problem;
@@ -16,7 +17,7 @@ impl From<Violation> for Problem {
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         if error == StorageError::BadCursor {
-            return Self::invalid("cursor", "must be a next_cursor that this list gave out");
+            return Self::invalid("cursor", "must be a next_cursor of this list");
         }
         if error == StorageError::Erased {
             return Self::not_found();

@@ -1,5 +1,5 @@
-//! How fast a key may ask: a bucket in the table, of which an instance takes a few requests at once, so that a busy key
-//! costs one write for many requests.
+//! Rate limit per key: a token bucket in the table. An instance takes several requests at once from it, so that a busy
+//! key costs one write for many requests.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,15 +11,15 @@ use crate::domain::tenant::{ApiKeyRecord, BURST_SECONDS};
 use crate::limits::CACHE_ENTRIES_MAX;
 use crate::storage::{RequestsTaken, StorageError, Table};
 
-/// Requests that an instance takes at once, as a part of those of a second.
+/// Batches per second: an instance takes the requests of a fifth of a second at once.
 const BATCHES_A_SECOND: u32 = 5;
-/// How long an instance may use what it took: after that it is as good as unused.
+/// Life of a batch in an instance; the rest of it then expires unused.
 const BATCH_FOR: SignedDuration = SignedDuration::from_secs(5);
-/// Names of draft-ietf-httpapi-ratelimit-headers.
+/// Header names of draft-ietf-httpapi-ratelimit-headers.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// What the keys that this instance has seen may still do.
+/// Batches of requests that this instance holds, by key.
 #[derive(Debug, Default)]
 pub(super) struct Rates(Mutex<HashMap<String, Batch>>);
 
@@ -30,7 +30,7 @@ struct Batch {
     until: Timestamp,
 }
 
-/// Where a key stands after a request.
+/// State of a key's rate limit after a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     rate: u32,
@@ -39,7 +39,7 @@ pub(super) struct Standing {
 }
 
 impl Rates {
-    /// Counts one request. No write while the instance has some left; else one or two.
+    /// Counts one request. Costs no write while the instance's batch lasts, else one or two.
     pub(super) async fn take(
         &self,
         table: &Table,
@@ -85,12 +85,12 @@ impl Rates {
 }
 
 impl Standing {
-    /// Whether the request must wait.
+    /// Whether the request must be refused.
     pub(super) fn is_spent(self) -> bool {
         self.wait.is_some()
     }
 
-    /// Tells the caller where it stands.
+    /// Sets the rate-limit headers of a response.
     pub(super) fn head(self, headers: &mut HeaderMap) {
         let burst = self.rate.saturating_mul(BURST_SECONDS);
         let reset = burst.saturating_sub(self.left).div_ceil(self.rate);

@@ -1,11 +1,12 @@
-//! A function's routes, written once: for its router and for the description.
+//! A function's routes, written once: for its router and for its OpenAPI description.
 
-/// Makes of a list of `method "path" => room::handler,` the `ROUTES` (method and path of each), the router `routes()` over
-/// the function's `Deps`, and what `described()` tells of them. The function has axum and utoipa among its dependencies.
+/// Generates from a list of `method "path" => module::handler,` the constant `ROUTES` (method and path of each route),
+/// the router `routes()` over the function's `Deps`, and the OpenAPI description `described()`. The function's crate
+/// must depend on axum and utoipa.
 #[macro_export]
 macro_rules! routes {
     (of $deps:ty; $($method:ident $path:literal => $room:ident::$handler:ident,)*) => {
-        /// Method and path of each.
+        /// Method and path of each route.
         pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
 
         pub(crate) fn routes() -> ::axum::Router<::std::sync::Arc<$deps>> {
@@ -16,7 +17,7 @@ macro_rules! routes {
         #[openapi(paths($($room::$handler),*))]
         struct Described;
 
-        /// What each takes and answers.
+        /// Returns the OpenAPI description of the routes.
         #[must_use]
         pub fn described() -> ::utoipa::openapi::OpenApi {
             <Described as ::utoipa::OpenApi>::openapi()

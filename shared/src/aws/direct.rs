@@ -1,5 +1,6 @@
-//! AWS without its SDK, for the one function that is invoked thousands of times a second: the official signer, one pooled HTTP client, and the
-//! four calls that a webhook needs. Twice as many webhooks a CPU-second as through the SDK (DECISIONS.md has the figures).
+//! AWS without its SDK, for the webhook function, which is invoked thousands of times per second: the official signer,
+//! one pooled HTTP client, and calls to DynamoDB, KMS, SQS and S3. Handles twice as many webhooks per CPU-second as the
+//! SDK (figures in DECISIONS.md).
 
 use std::time::{Duration, SystemTime};
 
@@ -18,12 +19,12 @@ use super::OPERATION_TIMEOUT;
 use crate::clock::Clock;
 use crate::random;
 
-/// How long one try may take: a second one, and a third, still fit into [`OPERATION_TIMEOUT`].
+/// Time limit of one try: three tries and the waits between them fit into [`OPERATION_TIMEOUT`].
 const TRY_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// The wait before the second try at most; before each further one twice as long.
+/// Longest wait before the second try; it doubles before each further try.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// What services answer 400 and mean "later", besides throttling by that name.
+/// Error codes that come with status 400 although the call may succeed later, besides all codes about throttling.
 const LATER: [&str; 5] = [
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -32,7 +33,7 @@ const LATER: [&str; 5] = [
     "TransactionInProgressException",
 ];
 
-/// A service, as endpoints and signatures name it.
+/// An AWS service, as endpoints and signatures name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// DynamoDB.
@@ -56,14 +57,14 @@ impl Service {
     }
 }
 
-/// Why a call did not come to a good end.
+/// The reason why a call did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectError {
-    /// The service did not answer, or said that it cannot now.
+    /// The service did not answer, or is unavailable for now.
     #[error("AWS did not answer: {0}")]
     Unavailable(String),
-    /// The service refused, with its code.
-    #[error("AWS refused: {0}")]
+    /// The service refused, with this error code.
+    #[error("AWS refused the call: {0}")]
     Refused(String),
 }
 
@@ -93,10 +94,11 @@ struct Fault {
 }
 
 impl Direct {
-    /// One operation of a JSON protocol, such as `AmazonSQS.SendMessage`; `trace` is Lambda's trace header, which SQS hands on.
+    /// Calls an operation of a JSON protocol, such as `AmazonSQS.SendMessage`. `trace` is Lambda's trace header, which
+    /// SQS passes on to the receiver.
     ///
     /// # Errors
-    /// When the service does not answer within all tries, or refuses.
+    /// When the service refuses, or does not answer within all tries.
     pub async fn call(
         &self,
         service: Service,
@@ -112,12 +114,12 @@ impl Direct {
         self.surely(&Unsigned { method: "POST", service, url, headers, body: body.into() }).await
     }
 
-    /// Stores an object.
+    /// Stores an object in S3.
     ///
     /// # Errors
     /// As [`Direct::call`].
     pub async fn put_object(&self, bucket: &str, key: &str, body: Bytes) -> Result<(), DirectError> {
-        // By path where an endpoint is set, as emulators need it.
+        // With an endpoint set the bucket is in the path, as emulators require.
         let url = match &self.endpoint {
             Some(endpoint) => format!("{endpoint}/{bucket}/{key}"),
             None => self.host(Service::S3).replacen("https://", &format!("https://{bucket}."), 1) + "/" + key,
@@ -132,7 +134,7 @@ impl Direct {
         self.endpoint.clone().unwrap_or_else(own)
     }
 
-    /// Tries until there is an answer that another try would not change.
+    /// Retries until the call succeeds, is refused, or has used all tries.
     async fn surely(&self, unsigned: &Unsigned<'_>) -> Result<Bytes, DirectError> {
         let tries = async {
             let mut tried = 1;
@@ -190,7 +192,7 @@ impl Direct {
         }
         request = request.header(header::CONTENT_LENGTH, body.len());
         let mut request = request.body(SdkBody::from(body.clone())).map_err(|error| refused(&error))?;
-        // The trace changes on its way; it is not signed.
+        // The trace header changes on its way, so it is not signed.
         let signed_headers = headers.iter().filter(|(name, _)| *name != "x-amzn-trace-id").copied();
         let signable = SignableRequest::new(method, url, signed_headers, SignableBody::Bytes(body));
         let (instructions, _) = sign(signable.map_err(|error| refused(&error))?, &parameters)
@@ -201,7 +203,7 @@ impl Direct {
     }
 }
 
-/// The code of a fault: in JSON, or of S3 in XML.
+/// Returns the error code of a response: JSON, or XML from S3.
 fn code_of(answer: &[u8]) -> Option<String> {
     if let Ok(fault) = serde_json::from_slice::<Fault>(answer) {
         return fault.kind.rsplit('#').next().filter(|code| !code.is_empty()).map(str::to_owned);
@@ -210,7 +212,8 @@ fn code_of(answer: &[u8]) -> Option<String> {
     rest.split('<').next().map(str::to_owned)
 }
 
-/// Between half and all of the wait, so that those who failed together do not come back together.
+/// Returns a random wait between half and all of the backoff, so that calls that failed together are not retried
+/// together.
 fn backoff(tried: u32) -> Duration {
     let [chance] = random::bytes::<1>().unwrap_or_default();
     let whole = BACKOFF * 2_u32.saturating_pow(tried - 1);

@@ -1,16 +1,16 @@
-//! What the provider says about numbers, accounts, templates and tokens: each a state, and where a person must act, an
-//! alert.
+//! States of numbers, accounts, templates and tokens as the provider reports them, and the alerts that ask a person to
+//! act.
 
 use jiff::Timestamp;
 
 use super::ids::{PhoneNumberId, WabaId};
 
-/// What a state is about.
+/// Subject of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// A business number.
     Number(PhoneNumberId),
-    /// A business number that the provider names by its digits only.
+    /// A business number that the provider identifies only by its digits.
     NumberNamed(WabaId, String),
     /// A WhatsApp Business account.
     Waba(WabaId),
@@ -22,7 +22,7 @@ pub enum Subject {
 
 macro_rules! aspects {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// Which side of a subject a state describes. The latest word on each side counts.
+        /// Aspect of a subject that a state describes. The latest report per aspect wins.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Aspect { $($(#[$doc])* $name,)* }
 
@@ -40,7 +40,7 @@ macro_rules! aspects {
 }
 
 aspects! {
-    /// Whether the account is connected to a partner: us.
+    /// Whether the account is connected to us as its partner.
     Partner = "partner",
     /// Whether the partner's app is installed.
     PartnerApp = "partner_app",
@@ -50,9 +50,9 @@ aspects! {
     Coexistence = "coexistence",
     /// Whether the account was deleted.
     Deletion = "deletion",
-    /// What the account may not do, until when; one state a restriction.
+    /// A restriction on what the account may send, with its end. One state per restriction.
     Restriction = "restriction",
-    /// A policy violation; one state a kind.
+    /// A policy violation. One state per kind.
     Violation = "violation",
     /// Whether the account is banned.
     Ban = "ban",
@@ -62,27 +62,27 @@ aspects! {
     AdAccount = "ad_account",
     /// Whether the terms of the marketing endpoint are signed.
     MarketingTerms = "marketing_terms",
-    /// Prices of international authentication.
+    /// Prices of international authentication messages.
     InternationalRates = "international_rates",
     /// The business's country.
     Country = "country",
-    /// Volume prices; one state a category and region.
+    /// Volume prices. One state per category and region.
     PricingTier = "pricing_tier",
     /// The review of the account.
     Review = "review",
-    /// How many people may be written to first, how many numbers there may be.
+    /// Number of customers that the business may message first, and number of numbers that it may have.
     Capability = "capability",
-    /// Alerts of the provider; one state a kind.
+    /// Alerts of the provider. One state per kind.
     ProviderAlert = "provider_alert",
     /// The number's quality and messaging limit.
     Quality = "quality",
     /// The number's throughput.
     Throughput = "throughput",
-    /// What the provider thinks of the number, as its daily look shows it.
+    /// Quality rating of the number, according to the daily health check.
     QualityRating = "quality_rating",
-    /// How many people may be written to first in a day, as the daily look shows it.
+    /// Number of customers that may be messaged first per day, according to the daily health check.
     MessagingLimit = "messaging_limit",
-    /// Whether the name that customers see is approved, as the daily look shows it.
+    /// Whether the display name is approved, according to the daily health check.
     NameStatus = "name_status",
     /// The number's display name.
     DisplayName = "display_name",
@@ -92,89 +92,89 @@ aspects! {
     Settings = "settings",
     /// The business's user name.
     Username = "username",
-    /// Trouble that the provider reports with the number itself.
+    /// Problems with the number itself: reported by the provider, or recorded by us after refusals.
     Trouble = "trouble",
-    /// A multi-partner solution; one state a solution.
+    /// A multi-partner solution. One state per solution.
     Solution = "solution",
-    /// A configuration of payments; one state a configuration.
+    /// A payment configuration. One state per configuration.
     Payments = "payments",
-    /// The status of the business; its shape is not published.
+    /// Status of the business. Meta does not publish the format.
     BusinessStatus = "business_status",
-    /// A flow's status and the health of its endpoint; one state a flow and measure.
+    /// Status of a flow and health of its endpoint. One state per flow and measure.
     Flow = "flow",
-    /// Which app answers on the number.
+    /// The app that currently answers on the number.
     ThreadControl = "thread_control",
-    /// Whether the token that sends can still be good.
+    /// Whether the token for sending may still be valid.
     Token = "token",
-    /// Whether past chats are shared.
+    /// Whether the business shares its past chats.
     History = "history",
     /// Whether a template may be sent.
     TemplateStatus = "status",
     /// A template's quality.
     TemplateQuality = "template_quality",
-    /// A template's content as it was last changed.
+    /// A template's content after its last change.
     TemplateComponents = "components",
     /// A template's category.
     TemplateCategory = "category",
-    /// The category a template will get.
+    /// The category that Meta will assign to a template.
     TemplateCategoryNext = "category_next",
-    /// The category the provider would choose.
+    /// The category that Meta recommends for a template.
     TemplateCategoryAdvice = "category_advice",
 }
 
-/// One state that a webhook reports.
+/// A state reported by a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateChange {
-    /// What it is about.
+    /// Subject of the state.
     pub subject: Subject,
-    /// Which side of it.
+    /// Aspect of the subject.
     pub aspect: Aspect,
-    /// Tells several states of one side apart, such as the kind of restriction.
+    /// Distinguishes several states of one aspect, such as the kind of restriction.
     pub key: Option<String>,
-    /// The state in one word, the provider's where it has one.
+    /// The state in one word; the provider's own if there is one.
     pub word: String,
-    /// Until when it holds, where the provider says so.
+    /// Time until which the state holds, if the provider reported it.
     pub until: Option<Timestamp>,
-    /// Everything the provider said, JSON.
+    /// The provider's report, as JSON.
     pub detail: String,
-    /// When: of two reports the later one counts.
+    /// Time of the report. Of two reports, the later one wins.
     pub at: Timestamp,
-    /// Whether the provider said when; else it is when the report came, and a repetition has another time.
+    /// Whether the provider gave the time. Otherwise it is the time of arrival, which differs for a redelivery.
     pub timed: bool,
-    /// What a person must know or do.
+    /// Alert for people.
     pub alert: Option<Alert>,
 }
 
-/// A state as it is stored.
+/// A stored state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredState {
-    /// The stable name of its aspect, or one of a later version.
+    /// Stable name of the aspect, possibly one of a later version.
     pub aspect: String,
-    /// Tells several states of one side apart.
+    /// Distinguishes several states of one aspect.
     pub key: Option<String>,
     /// The state in one word.
     pub word: String,
-    /// Until when it holds.
+    /// Time until which the state holds.
     pub until: Option<Timestamp>,
-    /// Everything the provider said, JSON.
+    /// The provider's report, as JSON.
     pub detail: String,
-    /// When.
+    /// Time of the report.
     pub at: Timestamp,
 }
 
-/// How bad an alert is.
+/// Severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// Messages stop, or will.
+    /// Messages cannot be sent, or soon cannot.
     Critical,
-    /// Somebody should look.
+    /// A person should look into it.
     Warning,
-    /// Good to know.
+    /// Information only.
     Info,
 }
 
 impl Severity {
-    /// The severity's stable name.
+    /// Returns the severity's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -185,46 +185,46 @@ impl Severity {
     }
 }
 
-/// What a person must know or do.
+/// An event of which a person must know, with the action to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alert {
-    /// How bad it is.
+    /// Severity of the alert.
     pub severity: Severity,
-    /// What happened, in a sentence.
+    /// The event, in one sentence.
     pub title: &'static str,
-    /// What to do about it.
+    /// Action to take.
     pub remedy: &'static str,
 }
 
-/// An alert as it is stored.
+/// A stored alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAlert {
-    /// Its id: the same report makes the same alert.
+    /// Id derived from the report, so that a redelivery creates no second alert.
     pub id: String,
-    /// How bad it is.
+    /// Severity of the alert.
     pub severity: String,
-    /// What happened.
+    /// The event, in one sentence.
     pub title: String,
-    /// What to do about it.
+    /// Action to take.
     pub remedy: String,
-    /// What it is about: `number`, `account`, `template` or `portfolio`, and its id.
+    /// Subject: `number`, `account`, `template` or `portfolio`, and its id.
     pub subject: (String, String),
-    /// Which side of it.
+    /// Aspect of the subject.
     pub aspect: String,
-    /// Tells several states of one side apart.
+    /// Distinguishes several states of one aspect.
     pub key: Option<String>,
     /// The state in one word.
     pub word: String,
-    /// Everything the provider said, JSON.
+    /// The provider's report, as JSON.
     pub detail: String,
-    /// When.
+    /// Time of the report.
     pub at: Timestamp,
-    /// When somebody said that it is seen to.
+    /// Time when a person acknowledged the alert.
     pub acknowledged_at: Option<Timestamp>,
 }
 
 impl Subject {
-    /// What kind of thing it is, and its id.
+    /// Returns the kind of the subject, and its id.
     #[must_use]
     pub fn name(&self) -> (&'static str, &str) {
         match self {

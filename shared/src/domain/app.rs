@@ -3,46 +3,46 @@
 use super::ids::{MetaAppId, TenantId};
 use crate::secret::Secret;
 
-/// What a signup through an app needs to know; none of it is secret.
+/// Settings of the signup through an app. None of them is secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignupSettings {
     /// The app's id at Meta.
     pub client_id: String,
-    /// The configuration of Facebook Login for Business that the popup shows.
+    /// Configuration of Facebook Login for Business that the popup uses.
     pub config_id: String,
-    /// `extras.featureType` of the popup, where a configuration still needs one (`facts/onboarding.md` §1.2).
+    /// `extras.featureType` of the popup, if the configuration needs one (`docs/meta/onboarding.md#section-1-2`).
     pub feature_type: Option<String>,
-    /// Where the webhooks of accounts go instead of the app's own callback URL.
+    /// Callback URL for the webhooks of new accounts; `None`: the app's own callback URL.
     pub override_url: Option<String>,
     /// Origins of tenants' own pages that may finish a signup from the browser, such as `https://app.example.com`.
     pub origins: Vec<String>,
-    /// Whose the accounts are that are shared through Meta's hosted signup, which has no page of ours.
+    /// Tenant that gets the accounts shared through Meta's hosted signup, which does not pass through a page of ours.
     pub hosted_for: Option<TenantId>,
-    /// The credit line that pays for accounts, where we are a Solution Partner; `None`: each business pays Meta itself.
+    /// Credit line that pays for the accounts, if we are a Solution Partner; `None`: each business pays Meta directly.
     pub credit: Option<CreditLine>,
 }
 
 /// A Solution Partner's credit line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreditLine {
-    /// Its id at Meta (`GET /{business}/extendedcredits`).
+    /// Id of the credit line at Meta (`GET /{business}/extendedcredits`).
     pub id: String,
-    /// The currency of the accounts that it pays for, such as `USD`.
+    /// Currency of the accounts, such as `USD`.
     pub currency: String,
-    /// The system user that manages shared accounts; its token is stored with the app.
+    /// System user that manages shared accounts. Its token is stored with the app.
     pub system_user: String,
 }
 
-/// Currencies of a credit line (`facts/onboarding.md` §7.1).
+/// Possible currencies of a credit line (`docs/meta/onboarding.md#section-7-1`).
 pub const CREDIT_CURRENCIES: [&str; 6] = ["AUD", "EUR", "GBP", "IDR", "INR", "USD"];
-/// Longest callback URL that Meta takes as an override, in bytes (`facts/onboarding.md` §5).
+/// Longest callback URL that Meta accepts as an override, in bytes (`docs/meta/onboarding.md#section-5`).
 pub const OVERRIDE_URL_MAX: usize = 200;
 
 impl SignupSettings {
-    /// Whether they can be meant.
+    /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// Names the setting and the rule that it breaks.
+    /// Names the setting and the broken rule.
     pub fn check(&self) -> Result<(), String> {
         let ids = [("client_id", Some(&self.client_id)), ("config_id", Some(&self.config_id))];
         let credit = self.credit.as_ref();
@@ -62,7 +62,7 @@ impl SignupSettings {
             return Err(format!("override_url must begin with https:// and have at most {OVERRIDE_URL_MAX} bytes"));
         }
         let is_origin = |origin: &String| match origin.strip_prefix("http://localhost") {
-            // While a page is being written.
+            // Allowed for the development of a page.
             Some(port) => port.is_empty() || port.starts_with(':') && !port.contains('/'),
             None => origin.strip_prefix("https://").is_some_and(|host| !host.is_empty() && !host.contains('/')),
         };
@@ -73,14 +73,15 @@ impl SignupSettings {
     }
 }
 
-/// What proves that a webhook is Meta's. Two of each while one is being replaced: current and previous.
+/// Credentials of a Meta app that authenticate its webhooks. While a credential is being replaced there are two of it:
+/// the current and the previous one.
 #[derive(Debug, Clone)]
 pub struct MetaApp {
-    /// The name in its webhook URL.
+    /// Name of the app in its webhook URL.
     pub id: MetaAppId,
-    /// App secrets that may sign, the current one first.
+    /// App secrets accepted in signatures, the current one first.
     pub app_secrets: Vec<Secret>,
-    /// Verify tokens that may be presented, the current one first.
+    /// Verify tokens accepted in Meta's verification request, the current one first.
     pub verify_tokens: Vec<Secret>,
 }
 

@@ -1,4 +1,4 @@
-//! A template to many recipients.
+//! A broadcast: one template to many recipients.
 
 use jiff::Timestamp;
 
@@ -8,9 +8,9 @@ use super::outgoing::{Component, Parameter, Template};
 use super::phone::PhoneNumber;
 use super::policy::Category;
 
-/// Recipients of one broadcast.
+/// Most recipients of a broadcast.
 pub const RECIPIENTS_MAX: usize = 100_000;
-/// Recipients of one object in the bucket: small enough to be read again and again, large enough to be few.
+/// Recipients per object in the bucket. Small enough to be read repeatedly, large enough to keep the objects few.
 pub const RECIPIENTS_A_CHUNK: usize = 1_000;
 
 /// A broadcast.
@@ -18,65 +18,65 @@ pub const RECIPIENTS_A_CHUNK: usize = 1_000;
 pub struct Broadcast {
     /// Its id.
     pub id: BroadcastId,
-    /// Who asked.
+    /// Tenant that requested the broadcast.
     pub tenant: TenantId,
-    /// The number it goes out from.
+    /// The sending number.
     pub number: PhoneNumberId,
     /// The template, with the parameters that all recipients share.
     pub template: Template,
-    /// Names of the body's variables that each recipient has values for; empty if they count by their order.
+    /// Names of the body's variables that differ per recipient; empty if the variables are positional.
     pub value_names: Vec<String>,
-    /// What kind of template it is, where the caller said so.
+    /// Category of the template, if the caller named it.
     pub category: Option<Category>,
-    /// What to do with a message of which nobody knows whether it was sent.
+    /// Action for a message whose outcome stays unknown.
     pub on_unknown: OnUnknown,
     /// Its recipients.
     pub recipients: Recipients,
-    /// Recipients whose turn has come, in their order.
+    /// Number of recipients released for sending so far, in their order.
     pub released: usize,
-    /// Whether it goes on.
+    /// Whether further recipients are released.
     pub state: BroadcastState,
-    /// From when on it is stale.
+    /// Deadline of every message of the broadcast.
     pub send_before: Timestamp,
-    /// When it was accepted.
+    /// Time when the broadcast was accepted.
     pub created_at: Timestamp,
 }
 
-/// How many recipients a broadcast has.
+/// Size of a broadcast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipients {
-    /// Each once.
+    /// Number of distinct recipients.
     pub count: usize,
-    /// Left out because they were named before.
+    /// Number of recipients left out as duplicates.
     pub duplicates: usize,
 }
 
-/// One recipient: whom, and the values of the body's variables that are theirs.
+/// One recipient, with the values for the body's variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BroadcastRecipient {
     /// The phone number.
     pub to: PhoneNumber,
-    /// Values of the body's variables, in the broadcast's order.
+    /// Values of the body's variables, in the order of [`Broadcast::value_names`] or by position.
     pub values: Vec<String>,
 }
 
-/// Whether a broadcast goes on.
+/// State of a broadcast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BroadcastState {
-    /// Recipients get their turn.
+    /// Recipients are being released.
     Running,
-    /// No new recipient gets a turn.
+    /// No recipient is released until the broadcast is resumed.
     Paused,
-    /// No recipient gets a turn any more.
+    /// No further recipient is ever released.
     Cancelled,
-    /// Every recipient had a turn.
+    /// Every recipient has been released.
     Done,
 }
 
 impl BroadcastState {
     const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Cancelled, Self::Done];
 
-    /// The state's stable name.
+    /// Returns the state's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -87,7 +87,7 @@ impl BroadcastState {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
@@ -95,7 +95,7 @@ impl BroadcastState {
 }
 
 impl Broadcast {
-    /// The template for one recipient. Their values follow the parameters that all share, in the body.
+    /// Returns the template for one recipient. In the body, the recipient's values follow the parameters shared by all.
     #[must_use]
     pub fn template_for(&self, recipient: &BroadcastRecipient) -> Template {
         let mut template = self.template.clone();

@@ -1,11 +1,11 @@
-//! Who wrote: the names one person goes by.
+//! Contacts, and the aliases by which a person is known.
 
 use super::phone::PhoneNumber;
 
-/// A name of a person within one tenant. Two aliases of one contact lead to one conversation.
+/// One identifier of a person within a tenant. Different aliases of one contact lead to the same conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Alias {
-    /// The phone number, or a `wa_id`, which is a phone number in Meta's spelling; in canonical form.
+    /// Phone number in canonical form. A `wa_id` is a phone number in Meta's spelling.
     Phone(PhoneNumber),
     /// A business-scoped user id, verbatim.
     UserId(String),
@@ -15,7 +15,8 @@ pub enum Alias {
     Group(String),
 }
 
-/// What a webhook or a caller tells about a person. Each part may be missing since 2026 (`facts/webhooks.md` §9).
+/// Identity of a person as a webhook or a caller gives it. Any part may be missing since 2026
+/// (`docs/meta/webhooks.md#section-9`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContactCard {
     /// The phone number.
@@ -24,9 +25,9 @@ pub struct ContactCard {
     pub wa_id: Option<PhoneNumber>,
     /// The business-scoped user id.
     pub user_id: Option<String>,
-    /// The same across a business with several portfolios, where Meta enabled it.
+    /// Business-scoped user id shared by several portfolios of a business, if Meta enabled that.
     pub parent_user_id: Option<String>,
-    /// The group, if the other side is one.
+    /// The group, if the other party is a group.
     pub group_id: Option<String>,
     /// The name the person chose in WhatsApp.
     pub profile_name: Option<String>,
@@ -35,7 +36,7 @@ pub struct ContactCard {
 }
 
 impl ContactCard {
-    /// The aliases known, the strongest first: a phone number outlives a business-scoped id.
+    /// Returns the known aliases, the most durable first: a phone number outlives a business-scoped id.
     #[must_use]
     pub fn aliases(&self) -> Vec<Alias> {
         let phones = [&self.phone, &self.wa_id];
@@ -54,7 +55,7 @@ impl ContactCard {
     }
 }
 
-/// What the address book of the business's phone says about a contact. The latest word counts.
+/// Entry of a contact in the address book of the business's phone. The latest report wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressBookEntry {
     /// The full name; `None` once the entry was removed.
@@ -63,13 +64,13 @@ pub struct AddressBookEntry {
     pub first_name: Option<String>,
 }
 
-/// What a person wants to get. Latest word per account and category.
+/// A person's choice about a category of messages. The latest one per account and category wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preference {
-    /// `marketing_messages`, or what comes next.
+    /// `marketing_messages`, or a category that Meta adds later.
     pub category: String,
     /// `stop`, `resume` or `signup`.
     pub value: String,
-    /// For people.
+    /// Explanation for people.
     pub detail: Option<String>,
 }

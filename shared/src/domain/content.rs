@@ -1,114 +1,115 @@
-//! What a message says. These types are the one part of the domain that serialises: their JSON, close to the Cloud API's own
-//! field names, is both the format of the table and what our API shows. A key is only ever added.
+//! Content of messages. Only these types and those of `outgoing` serialise in the domain. Their JSON is close to the
+//! Cloud API's field names, and is the format of both the table and our API. Keys may be added, never changed or
+//! removed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use utoipa::ToSchema;
 
-/// The content of a message. As JSON: one key, the kind, and its object.
+/// Content of a message. As JSON, an object with one key, the kind of message; its value is the content of that kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     /// Plain text.
     Text(Text),
-    /// A picture.
+    /// An image.
     Image(Media),
-    /// A film.
+    /// A video.
     Video(Media),
-    /// Sound: a file, or a voice message where `voice` is true.
+    /// Audio: a file, or a voice message if `voice` is true.
     Audio(Media),
-    /// A file.
+    /// A document.
     Document(Media),
     /// A sticker.
     Sticker(Media),
-    /// A place.
+    /// A location.
     Location(Location),
-    /// Address cards.
+    /// Contact cards.
     Contacts(Vec<SharedContact>),
-    /// An answer to a button, a list, a flow or a call-permission request.
+    /// An answer to buttons, a list, a flow, an address form or a call permission request.
     Interactive(Interactive),
     /// A tap on a quick-reply button of a template.
     Button(Button),
-    /// A basket from a catalogue.
+    /// An order from a catalogue.
     Order(Order),
-    /// Something that WhatsApp says about the customer, not the customer.
+    /// A notice of WhatsApp about the customer, not written by the customer.
     System(System),
-    /// A message that WhatsApp does not show to us; it can be opened on the phone.
+    /// A message that WhatsApp does not deliver to the API; it can be read on the phone.
     Unsupported(Unsupported),
-    /// Past media whose reference comes in a second webhook, or never.
+    /// A media file from before the number was connected. Its reference arrives later, or never.
     MediaPlaceholder {},
-    /// A kind that we do not know: kept as it came, so that a later version can read it.
+    /// A kind of message that this version does not know, stored as received.
     Unknown(Unknown),
 }
 
 /// A text message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Text {
-    /// What was written.
+    /// The text.
     pub body: String,
-    /// Whether WhatsApp renders a preview of the first link; only outbound.
+    /// Whether WhatsApp shows a preview of the first link. Only in sent messages.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preview_url: bool,
 }
 
-/// A reference to media at the provider: it lives seven days (`facts/webhooks.md` §7.5).
+/// A received media file. The provider deletes it after seven days (`docs/meta/webhooks.md#section-7-5`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Media {
     /// The provider's id of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Its MIME type, with parameters.
+    /// MIME type, with parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,
-    /// SHA-256 of the file, base 64.
+    /// SHA-256 hash of the file, in base 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// A link that needs the number's token and dies in about five minutes.
+    /// Link to the file. It requires the number's token and expires after about five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What was written below it.
+    /// Caption below the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,
-    /// What the file is called; documents only.
+    /// File name; documents only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// Whether it moves; stickers only.
+    /// Whether the sticker is animated; stickers only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub animated: Option<bool>,
     /// Whether it was recorded as a voice message; audio only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voice: Option<bool>,
-    /// Why the file cannot be had, such as 131052: too large.
+    /// Reasons why the file is not available, such as 131052: too large.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ContentError>,
 }
 
-/// A place.
+/// A location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Location {
-    /// Degrees north.
+    /// Latitude in degrees, positive to the north.
     #[schema(value_type = f64)]
     pub latitude: Number,
-    /// Degrees east.
+    /// Longitude in degrees, positive to the east.
     #[schema(value_type = f64)]
     pub longitude: Number,
-    /// What it is called.
+    /// Name of the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its address.
+    /// Address of the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// A link about it.
+    /// Link about the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
-/// One address card. Every part may be missing, the name included.
+/// A contact card. Any part may be missing, including the name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SharedContact {
-    /// The name as shown.
+    /// Displayed name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub formatted_name: Option<String>,
     /// Phone numbers.
@@ -117,28 +118,28 @@ pub struct SharedContact {
     /// E-mail addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub emails: Vec<String>,
-    /// A vCard, where the customer answered a request for contact information.
+    /// A vCard, if the customer answered a request for contact information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcard: Option<String>,
-    /// `contact_request` if it answers such a request.
+    /// `contact_request` if the card answers a request for contact information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// The whole card as the provider gave it: addresses, organisation, links, birthday.
+    /// The whole card as the provider sent it, with addresses, organisation, links and birthday.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<serde_json::Value>,
 }
 
-/// A phone number of an address card, as it was written there.
+/// A phone number of a contact card.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SharedPhone {
-    /// The number.
+    /// The number as written in the card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
-    /// The same, if it is on WhatsApp.
+    /// The number in WhatsApp's spelling, if it is on WhatsApp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wa_id: Option<String>,
-    /// The business-scoped user id behind it.
+    /// Business-scoped user id of the number's owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 }
@@ -146,106 +147,106 @@ pub struct SharedPhone {
 /// An answer to an interactive message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Interactive {
-    /// The provider's word for the kind of answer.
+    /// Kind of answer, in the provider's word.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The answer; as JSON under the key of its kind.
+    /// The answer; as JSON under a key named after its kind.
     #[serde(flatten)]
     pub answer: Answer,
 }
 
-/// What was answered.
+/// Answer to an interactive message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// A button was tapped.
+    /// The customer tapped a button.
     ButtonReply {
-        /// The button's id, ours.
+        /// Id of the button, as given when the message was sent.
         id: String,
-        /// Its label.
+        /// Label of the button.
         title: String,
     },
-    /// A row of a list was chosen.
+    /// The customer chose a row of a list.
     ListReply {
-        /// The row's id, ours.
+        /// Id of the row, as given when the message was sent.
         id: String,
-        /// Its label.
+        /// Title of the row.
         title: String,
-        /// Its second line.
+        /// Description of the row.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
     },
-    /// A flow or an address form was filled in.
+    /// The customer completed a flow or an address form.
     NfmReply {
         /// `flow` or `address_message`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// What the chat shows.
+        /// Text shown in the chat.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
-        /// The answers: the provider's `response_json`, read; the text itself where it was not JSON.
+        /// The answers: the provider's `response_json`, parsed, or as a string if it is not JSON.
         response: serde_json::Value,
     },
-    /// The customer allowed or refused calls.
+    /// The customer granted or refused permission to call.
     CallPermissionReply {
         /// `accept` or `reject`.
         response: String,
-        /// Until when, Unix seconds.
+        /// End of the permission, in Unix seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expiration_timestamp: Option<i64>,
-        /// Whether it holds for ever.
+        /// Whether the permission is permanent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         is_permanent: Option<bool>,
         /// `user_action` or `automatic`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         response_source: Option<String>,
     },
-    /// Another kind: the provider's whole object.
+    /// Another kind of answer: the provider's whole object.
     Other(serde_json::Value),
 }
 
-/// A tap on a template's quick-reply button.
+/// A tap on a quick-reply button of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Button {
-    /// Our payload; the label, if we gave none.
+    /// Payload of the button as given when the template was sent, or its label if none was given.
     pub payload: String,
-    /// The label.
+    /// Label of the button.
     pub text: String,
 }
 
-/// A basket.
+/// An order from a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Order {
-    /// The catalogue.
+    /// Id of the catalogue.
     pub catalog_id: String,
-    /// What the customer wrote with it.
+    /// Text that the customer wrote with the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// What is in it.
+    /// Ordered products.
     pub product_items: Vec<OrderItem>,
 }
 
-/// One line of a basket. Amounts are decimal texts: money is never a binary fraction.
+/// One product of an order. Amounts are decimal strings, so that no rounding occurs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderItem {
-    /// The product, by the business's own id.
+    /// The business's own id of the product.
     pub product_retailer_id: String,
-    /// How many.
+    /// Number of pieces.
     pub quantity: String,
-    /// Price of one, in major units.
+    /// Price per piece, in major currency units.
     pub item_price: String,
-    /// ISO 4217.
+    /// Currency, as an ISO 4217 code.
     pub currency: String,
 }
 
-/// What WhatsApp says about the customer.
+/// A notice of WhatsApp about the customer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct System {
-    /// `user_changed_number`, `user_changed_user_id`, `user_identity_changed`, or what comes next.
+    /// `user_changed_number`, `user_changed_user_id`, `user_identity_changed`, or a kind that Meta adds later.
     #[serde(rename = "type")]
     pub kind: String,
-    /// For people.
+    /// Text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// The new number.
@@ -254,52 +255,52 @@ pub struct System {
     /// The new business-scoped user id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The old one.
+    /// The previous business-scoped user id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_user_id: Option<String>,
-    /// The hash of the new identity key, where the check is on.
+    /// Hash of the new identity key, if the identity check is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity_hash: Option<String>,
 }
 
-/// A message that WhatsApp does not show to us.
+/// A message that WhatsApp does not deliver to the API.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Unsupported {
-    /// What it is, such as `poll_creation`, where WhatsApp says so.
+    /// Kind of message, such as `poll_creation`, if WhatsApp reports it.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Why it is not shown.
+    /// Reasons why it is not delivered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ContentError>,
 }
 
-/// An error that came inside a message.
+/// An error reported inside a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ContentError {
-    /// The provider's number for it.
+    /// The provider's error code.
     pub code: i64,
-    /// A short name.
+    /// Short name of the error.
     pub title: String,
-    /// The best text for a person.
+    /// Detailed text for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
 }
 
-/// A message as the provider sent it.
+/// A message of an unknown kind, as received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unknown {
-    /// The provider's `type`, or `unknown` where it gave none.
+    /// The provider's `type`, or `unknown` if there was none.
     pub kind: String,
-    /// The whole message, JSON.
+    /// The whole message, as JSON text.
     pub raw: String,
 }
 
-/// Kinds that are no message of the customer although they come as one.
+/// Kinds that do not open the customer service window, although they arrive as messages.
 const NOT_OPENING: [&str; 5] = ["edit", "reaction", "request_welcome", "revoke", "system"];
 
 impl Content {
-    /// The provider's word for this kind of content.
+    /// Returns the provider's word for this kind of content.
     #[must_use]
     pub fn kind(&self) -> &str {
         match self {
@@ -321,8 +322,9 @@ impl Content {
         }
     }
 
-    /// Whether a message of this kind opens the customer service window: any message of a person does. What WhatsApp
-    /// says itself does not, and of the others Meta does not say so (`facts/errors-and-limits.md` §7).
+    /// Returns whether content of this kind opens the customer service window. Every message written by a person does.
+    /// Notices of WhatsApp do not, and for the remaining kinds Meta does not document it
+    /// (`docs/meta/errors.md#section-7`).
     #[must_use]
     pub fn opens_window(&self) -> bool {
         match self {

@@ -7,48 +7,48 @@ use super::desk::Desk;
 use super::ids::{ContactId, ConversationId, TenantId};
 use super::phone::PhoneNumber;
 
-/// How long a customer's message keeps the window open (Meta: 24 hours).
+/// Length of the customer service window after each message or call of the customer (Meta: 24 hours).
 pub const CUSTOMER_SERVICE_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 
-/// What is known of one conversation.
+/// A conversation, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// Number and contact.
+    /// Id: the number and the contact.
     pub id: ConversationId,
-    /// The owner.
+    /// Tenant that owns the number.
     pub tenant: TenantId,
     /// The contact's phone number, if it is known.
     pub phone: Option<PhoneNumber>,
     /// The contact's business-scoped user id, if it is known.
     pub user_id: Option<String>,
-    /// The group, if the other side is one.
+    /// The group, if the other party is a group.
     pub group_id: Option<String>,
     /// The name the contact chose in WhatsApp.
     pub profile_name: Option<String>,
     /// The user name the contact chose, without `@`.
     pub username: Option<String>,
-    /// What the address book of the business's phone says.
+    /// The contact's entry in the address book of the business's phone.
     pub address_book: Option<AddressBookEntry>,
-    /// The latest message, in either direction; the Unix epoch if there is none.
+    /// Time of the latest message in either direction; the Unix epoch if there is none.
     pub last_activity_at: Timestamp,
-    /// The latest message or call of the customer: what opens the window.
+    /// Time of the customer's latest message or call, which opens the customer service window.
     pub last_inbound_at: Option<Timestamp>,
-    /// When the customer last came from an advertisement or a post.
+    /// Time when the customer last came from an advertisement or a post.
     pub last_referral_at: Option<Timestamp>,
-    /// When the customer last called.
+    /// Time of the customer's last call.
     pub last_call_at: Option<Timestamp>,
-    /// Until when the provider says that a free entry point is open.
+    /// End of a free entry point, if the provider reported one.
     pub entry_point_until: Option<Timestamp>,
-    /// Until when somebody has read it.
+    /// Time up to which the conversation has been read.
     pub read_until: Option<Timestamp>,
-    /// What people decided about it.
+    /// Assignment, labels and whether the conversation is closed.
     pub desk: Desk,
     /// Other contacts that turned out to be the same person.
     pub also: Vec<ContactId>,
 }
 
 impl Conversation {
-    /// A conversation of which nothing is known but its two sides.
+    /// Returns a conversation of which only number, contact and tenant are known.
     #[must_use]
     pub fn silent(id: ConversationId, tenant: TenantId) -> Self {
         Self {
@@ -71,31 +71,31 @@ impl Conversation {
         }
     }
 
-    /// Whether it is known by what the contact is called.
+    /// Returns whether the other party is identified: by phone number, user id or group id.
     #[must_use]
     pub fn has_name(&self) -> bool {
         self.phone.is_some() || self.user_id.is_some() || self.group_id.is_some()
     }
 
-    /// Whether the customer wrote or called after somebody last read it.
+    /// Returns whether the customer wrote or called after the conversation was last read.
     #[must_use]
     pub fn is_unread(&self) -> bool {
         self.last_inbound_at > self.read_until
     }
 
-    /// Whether it is still to be seen to: not closed, or the customer wrote or called again.
+    /// Returns whether the conversation is open: never closed, or the customer wrote or called after it was closed.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.desk.closed_at.is_none_or(|closed| self.last_inbound_at > Some(closed))
     }
 
-    /// When the customer service window closes or closed; `None` if the customer never wrote.
+    /// Returns when the customer service window closes or closed; `None` if the customer never wrote or called.
     #[must_use]
     pub fn window_closes_at(&self) -> Option<Timestamp> {
         self.last_inbound_at.and_then(|at| at.checked_add(CUSTOMER_SERVICE_WINDOW).ok())
     }
 
-    /// Whether a free-form message may be sent now.
+    /// Returns whether the customer service window is open. Sending stops earlier, by [`super::policy::WINDOW_MARGIN`].
     #[must_use]
     pub fn window_is_open(&self, now: Timestamp) -> bool {
         self.window_closes_at().is_some_and(|closes| now < closes)

@@ -1,4 +1,5 @@
-//! What people decided about a conversation: who sees to it, whether it is settled, how it is sorted.
+//! Work on a conversation: its assignment, labels, notes, and whether it is closed. Also the filter of the conversation
+//! list.
 
 use std::collections::BTreeSet;
 
@@ -6,60 +7,60 @@ use jiff::Timestamp;
 
 use super::conversation::Conversation;
 
-/// Longest name of whom a conversation is assigned to, in characters.
+/// Longest name of an assignee, in characters.
 pub const ASSIGNEE_MAX: usize = 100;
 /// Most labels of a conversation.
 pub const LABELS_MAX: usize = 20;
 /// Longest label, in characters.
 pub const LABEL_MAX: usize = 50;
-/// Longest note, in characters: an item of DynamoDB holds it with room to spare.
+/// Longest note, in characters. It fits into a DynamoDB item with room to spare.
 pub const NOTE_MAX: usize = 4_000;
 
-/// What people decided about a conversation.
+/// Assignment, labels and state of a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Desk {
-    /// Who sees to it, in the tenant's own words.
+    /// Assignee, in the tenant's own words.
     pub assigned_to: Option<String>,
-    /// When it was closed; a customer who writes after that opens it again.
+    /// Time of closing. A later message or call of the customer reopens the conversation.
     pub closed_at: Option<Timestamp>,
-    /// How it is sorted.
+    /// Labels of the conversation.
     pub labels: BTreeSet<String>,
-    /// Counts the changes.
+    /// Number of changes so far.
     pub revision: u64,
 }
 
-/// What people remember of a conversation, for each other.
+/// A note about a conversation, for the tenant's users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Its id.
     pub id: super::ids::NoteId,
-    /// What it says.
+    /// Text of the note.
     pub text: String,
-    /// Who wrote it, in the tenant's own words.
+    /// Author, in the tenant's own words.
     pub author: Option<String>,
-    /// The key that it was written with.
+    /// Id of the API key that wrote the note.
     pub key: String,
 }
 
-/// Which conversations are listed.
+/// Filter of the conversation list. Every field that is present must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of this number.
+    /// The number of the conversation.
     pub number: Option<super::ids::PhoneNumberId>,
-    /// With something unread, or without.
+    /// Whether there are unread messages.
     pub unread: Option<bool>,
-    /// Open, or closed.
+    /// Whether the conversation is open.
     pub open: Option<bool>,
-    /// Assigned to this one; an empty name: to nobody.
+    /// Assignee; an empty name selects unassigned conversations.
     pub assigned_to: Option<String>,
-    /// With this label.
+    /// A label of the conversation.
     pub label: Option<String>,
-    /// With an open customer service window, or without.
+    /// Whether the customer service window is open.
     pub window_open: Option<bool>,
 }
 
 impl Wanted {
-    /// Whether it is one of them.
+    /// Returns whether the conversation matches the filter.
     #[must_use]
     pub fn has(&self, conversation: &Conversation, now: Timestamp) -> bool {
         let desk = &conversation.desk;

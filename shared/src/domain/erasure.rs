@@ -1,34 +1,36 @@
-//! Erasing a contact: it is gone for whoever asks at once, and out of the table a quarter of an hour later, when no function remembers it.
+//! Erasure of a contact. Lookups stop finding the contact at once; its items are erased a quarter of an hour later,
+//! when no function has it cached.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::{ContactId, ErasureId, TenantId};
 use super::phone::PhoneNumber;
 
-/// How long what was said before an erasure may come again, and is not stored: Meta repeats for 7 days, the archive is kept for 8, dead letters
-/// for 14.
+/// Time during which a redelivery of older messages is suppressed after an erasure. Meta repeats for 7 days, the
+/// archive keeps 8 days, dead-letter queues 14.
 pub const SUPPRESSED_FOR: SignedDuration = SignedDuration::from_hours(15 * 24);
 
-/// A person of whom everything is erased.
+/// Erasure of everything about a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
     /// Its id.
     pub id: ErasureId,
-    /// The owner of the conversations.
+    /// Tenant that owns the conversations.
     pub tenant: TenantId,
-    /// All contacts that the person was known as.
+    /// All contacts under which the person was known.
     pub contacts: Vec<ContactId>,
-    /// When it was asked for: what is said later is of somebody new.
+    /// Time of the request. Messages sent later create a new contact.
     pub asked_at: Timestamp,
-    /// When its names were taken away: a while after that nobody remembers where they led.
+    /// Time when the aliases were removed. After [`super::offboarding::SETTLES_IN`] no function has them cached.
     pub closed_at: Option<Timestamp>,
-    /// Items erased so far.
+    /// Number of items erased so far.
     pub erased: u64,
-    /// When the last of it was gone.
+    /// Time when the last item was erased.
     pub done_at: Option<Timestamp>,
 }
 
-/// Whether a webhook names somebody: not as a part of a longer name or number, and a phone number in any of its spellings.
+/// Returns whether a webhook contains this name or number: not inside a longer one, and for a phone number in any of
+/// its spellings.
 #[must_use]
 pub fn mentions(raw: &[u8], name: &str) -> bool {
     if name.bytes().all(|byte| byte.is_ascii_digit()) {

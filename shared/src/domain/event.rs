@@ -1,4 +1,4 @@
-//! What a provider's webhook says, in our words.
+//! Items of a provider's webhook as domain types.
 
 use jiff::Timestamp;
 
@@ -8,42 +8,43 @@ use super::ids::{PhoneNumberId, Wamid};
 use super::message::{Amendment, ForeignMessage, HistoryChunk, HistoryThread};
 use super::status::Status;
 
-/// One item of a webhook, and a webhook that holds only it: what is kept when it cannot be placed.
+/// One item of a webhook, with its raw form for the quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundEvent {
-    /// What it says.
+    /// The parsed item.
     pub said: Said,
-    /// The same, JSON; or the bytes, where they are no webhook.
+    /// A webhook that holds only this item, as JSON; or the received bytes, if they are not a webhook.
     pub raw: Vec<u8>,
 }
 
-/// What an item says, in our words.
+/// Kinds of webhook items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
-    /// Somebody else than we wrote: the customer to a number, or the business on its phone.
+    /// A message not sent through this service: from the customer, or from the business by other means.
     Message(PhoneNumberId, Box<ForeignMessage>),
-    /// Something was said about an earlier message.
+    /// An annotation of an earlier message.
     Amendment(PhoneNumberId, Box<Amendment>),
-    /// A message we sent, or another system sent from the same number, took a step.
+    /// A status of a message sent from this number, by us or by another system.
     Status(PhoneNumberId, Box<StatusUpdate>),
-    /// The customer called: that opens the window like a message.
+    /// A call by the customer, which opens the customer service window as a message does.
     Call(PhoneNumberId, Box<ContactCard>, Timestamp),
     /// Messages from before the number was connected.
     History(Box<HistoryThread>),
-    /// How far the past has come in.
+    /// Progress of the history sync.
     HistoryProgress(PhoneNumberId, HistoryChunk),
-    /// The address book of the business's phone changed.
+    /// A change in the address book of the business's phone.
     AddressBook(PhoneNumberId, Box<ContactCard>, AddressBookEntry, Timestamp),
-    /// A person says what they want to get.
+    /// A customer's choice about a category of messages.
     Preference(PhoneNumberId, Box<ContactCard>, Preference, Timestamp),
-    /// Something about a number, an account, a template or a token.
+    /// A state of a number, an account, a template or a token.
     State(Box<StateChange>),
-    /// Not understood, or not for us: kept raw. The second part is the number it is about, where that is known.
+    /// Not understood, or not for a known number or account: quarantined. The text is as in [`Kept::what`]; the number
+    /// is present if known.
     Kept(KeptReason, String, Option<PhoneNumberId>),
 }
 
 impl Said {
-    /// The number it is about, where one is.
+    /// Returns the number that the item concerns, if any.
     #[must_use]
     pub fn number(&self) -> Option<&PhoneNumberId> {
         match self {
@@ -63,7 +64,7 @@ impl Said {
         }
     }
 
-    /// What kind of item it is, in a word.
+    /// Returns the kind of the item in one word.
     #[must_use]
     pub fn what(&self) -> &str {
         match self {
@@ -79,7 +80,7 @@ impl Said {
         }
     }
 
-    /// How many messages it holds: what it costs to store.
+    /// Returns the number of messages in the item, as a measure of the cost to store it.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
@@ -88,7 +89,7 @@ impl Said {
         }
     }
 
-    /// Whether it speaks of the message with this id.
+    /// Returns whether the item concerns the message with this id.
     #[must_use]
     pub fn mentions(&self, wamid: &Wamid) -> bool {
         match self {
@@ -101,69 +102,69 @@ impl Said {
     }
 }
 
-/// A step of a sent message.
+/// A reported status of a sent message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusUpdate {
     /// The provider's id of the message.
     pub wamid: Wamid,
-    /// The step.
+    /// The status.
     pub status: Status,
-    /// When, by the provider's clock, in whole seconds.
+    /// Time by the provider's clock, in whole seconds.
     pub at: Timestamp,
-    /// What we gave the provider with the message, echoed. Unproven until its MAC is checked.
+    /// Callback data that the provider echoes from the send request. Unverified until its MAC is checked.
     pub unverified_callback_data: Option<String>,
-    /// Why it failed.
+    /// Reason of a failure.
     pub error: Option<ProviderError>,
-    /// The provider's price facts, JSON, kept verbatim.
+    /// The provider's pricing object, as verbatim JSON.
     pub pricing: Option<String>,
-    /// Until when a free entry point is open, where the provider says so.
+    /// End of a free entry point, if the provider reported one.
     pub entry_point_until: Option<Timestamp>,
 }
 
-/// A failure in the provider's words.
+/// A failure as the provider reported it, or one of our own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {
-    /// The provider's number for it: the only part decisions are made on.
+    /// The provider's error code. Decisions about the provider's errors use only this code.
     pub code: i64,
-    /// A short name.
+    /// Short name of the error.
     pub title: String,
-    /// The best text for a person, where one was given.
+    /// The most detailed text for people, if there is one.
     pub details: Option<String>,
-    /// The provider's id of the failed call, which its support asks for.
+    /// The provider's id of the failed call, needed for its support.
     pub trace: Option<String>,
 }
 
 impl ProviderError {
-    /// The token was sent with a proof that another app secret made: the secret was replaced, and the token is sealed anew soon.
-    /// The form of the error: `facts/onboarding.md` §10.3.
+    /// Returns whether Meta rejected the `appsecret_proof` because it was made with a replaced app secret.
+    /// token-refresh reseals the token within minutes. Format of the error: `docs/meta/onboarding.md#section-10-3`.
     #[must_use]
     pub fn is_stale_proof(&self) -> bool {
         let names_it = |text: &str| text.contains("appsecret_proof");
         self.code == 100 && (names_it(&self.title) || self.details.as_deref().is_some_and(names_it))
     }
 
-    /// Our own trouble, which no provider has a code for: told apart by its title.
+    /// Returns a failure of our own, without a provider's code. The title identifies it.
     #[must_use]
     pub fn ours(title: &str, details: &str) -> Self {
         Self { code: Self::OURS, title: title.to_owned(), details: Some(details.to_owned()), trace: None }
     }
 
-    /// The title of what a person said was not sent.
+    /// Title of the failure recorded when a person decides that a message was not sent.
     pub const SETTLED: &str = "settled_not_sent";
 
-    /// A person settled a doubt.
+    /// Returns the failure recorded when a person decides that a message with outcome unknown was not sent.
     #[must_use]
     pub fn settled() -> Self {
         Self::ours(Self::SETTLED, "a person says that it was not sent")
     }
 
-    /// A worker claimed the message and was never heard of again.
+    /// Returns the failure of a message whose worker stopped after its claim, before it recorded an outcome.
     #[must_use]
     pub fn worker_died() -> Self {
         Self::ours("worker_died", "the worker stopped between its claim and its record")
     }
 
-    /// Whether the provider answered at all.
+    /// Returns whether the error is an answer of the provider.
     #[must_use]
     pub fn is_the_providers(&self) -> bool {
         self.code != Self::OURS
@@ -172,31 +173,32 @@ impl ProviderError {
     const OURS: i64 = -1;
 }
 
-/// An item we cannot use, with the reason.
+/// A quarantined item, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// Why it is kept instead of used.
+    /// Reason of the quarantine.
     pub reason: KeptReason,
-    /// The webhook field, the status word or the name of the level that did not parse.
+    /// The webhook field, the status, or the name of the level that could not be parsed.
     pub what: String,
-    /// A webhook that holds only the item, so that it can be processed again by itself; or the bytes, where they are
-    /// no webhook.
+    /// A webhook that holds only this item, so that it can be processed again; or the received bytes, if they are not a
+    /// webhook.
     pub raw: Vec<u8>,
 }
 
-/// Why an item is kept raw.
+/// Reason of a quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeptReason {
-    /// Authentic, but not the shape the provider promises: a person must look.
+    /// Authentic, but not in the documented format. A person must look at it.
     Malformed,
-    /// A field or kind that we do not process yet.
+    /// A field or kind that is not processed yet.
     Unsupported,
-    /// For a number that no tenant has.
+    /// The number belongs to no tenant.
     UnknownNumber,
-    /// For an account that no tenant has.
+    /// The account belongs to no tenant.
     UnknownAccount,
-    /// A customer's message written more than eight days before it came: Meta repeats for seven, so this is no repetition of
-    /// hers. Stored nowhere else, because a reply to it would be absurd (`reliability.md` I4).
+    /// A customer's message written more than eight days before it arrived. Meta repeats deliveries for seven days, so
+    /// this is not one of them. It is stored only in the quarantine, because a reply would come absurdly late
+    /// (`docs/reliability.md#i4`).
     TooOld,
 }
 
@@ -205,13 +207,13 @@ impl KeptReason {
     pub const ALL: [Self; 5] =
         [Self::Malformed, Self::Unsupported, Self::UnknownNumber, Self::UnknownAccount, Self::TooOld];
 
-    /// The reason of that name.
+    /// Returns the reason with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
-    /// The reason's stable name.
+    /// Returns the reason's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! One type per kind of id, so that two of them cannot be mistaken for each other.
+//! One type per kind of id, so that ids of different kinds cannot be confused.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use ulid::Ulid;
 
 use crate::random::{self, NoRandomness};
 
-/// Longest wamid we accept, in bytes (`facts/webhooks.md` §7.1 plans 255).
+/// Longest accepted wamid, in bytes (`docs/meta/webhooks.md#section-7-1`).
 const WAMID_MAX: usize = 255;
-/// Longest Graph id we accept, in bytes. Meta's have 15 to 17 digits; with this bound a conversation id fits into an SQS
-/// message group (128) and into the callback data (512).
+/// Longest accepted Graph id, in bytes. Meta's ids have 15 to 17 digits. With this limit a conversation id fits into an
+/// SQS message group id (128) and into the callback data (512).
 const GRAPH_ID_MAX: usize = 64;
 
 /// A text that is not an id of the expected kind.
@@ -26,21 +26,21 @@ macro_rules! our_id {
         pub struct $name(Ulid);
 
         impl $name {
-            /// What every id of this kind begins with.
+            /// Prefix of every id of this kind.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new id, sortable by the moment it was made.
+            /// Returns a new id, sortable by its time of creation.
             ///
             /// # Errors
-            /// When the operating system has no randomness.
+            /// When the operating system provides no randomness.
             pub fn generate(now: Timestamp) -> Result<Self, NoRandomness> {
                 random::ulid(now).map(Self)
             }
 
-            /// Reads an id as we print it: prefix and 26 characters of Crockford base 32.
+            /// Parses an id in our format: the prefix and 26 characters of Crockford base 32.
             ///
             /// # Errors
-            /// When the text is anything else; the case must be ours too, so that one id has one spelling.
+            /// When the text is anything else. Upper case is required, so that each id has one spelling.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let id = text
                     .strip_prefix($prefix)
@@ -60,33 +60,33 @@ macro_rules! our_id {
 }
 
 our_id!(
-    /// A customer of the platform: the owner of numbers, keys and conversations.
+    /// A customer of the platform, who owns numbers, keys and conversations.
     TenantId,
     "ten_"
 );
 our_id!(
-    /// A person who writes to a tenant's numbers, whatever they are called by.
+    /// A person who writes to a tenant's numbers, under any number of aliases.
     ContactId,
     "con_"
 );
 our_id!(
-    /// A message that we send. It exists before the provider knows of it.
+    /// A message that we send. The id exists before the provider receives the message.
     OutboundId,
     "msg_"
 );
 our_id!(
-    /// A number being connected.
+    /// One onboarding of a number.
     OnboardingId,
     "onb_"
 );
 our_id!(
-    /// One attempt to own the sending of a message.
+    /// One claim on the sending of a message.
     ClaimId,
     "clm_"
 );
 
 our_id!(
-    /// One template to many recipients.
+    /// One broadcast.
     BroadcastId,
     "brd_"
 );
@@ -98,31 +98,31 @@ our_id!(
 );
 
 our_id!(
-    /// The end of a business's time with us.
+    /// One offboarding of a business.
     OffboardingId,
     "off_"
 );
 
 our_id!(
-    /// A contact of which everything is erased.
+    /// One erasure of a contact.
     ErasureId,
     "era_"
 );
 
 our_id!(
-    /// One replay of what was received before.
+    /// One replay of received webhooks.
     ReplayId,
     "rpl_"
 );
 
 our_id!(
-    /// What people remember of a conversation.
+    /// A note about a conversation.
     NoteId,
     "not_"
 );
 
 impl NoteId {
-    /// When it was written.
+    /// Returns when the note was written.
     #[must_use]
     pub fn made_at(self) -> Timestamp {
         crate::clock::at_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
@@ -130,7 +130,8 @@ impl NoteId {
 }
 
 impl OnboardingId {
-    /// The onboarding that Meta's report of a shared account begins: the same report makes the same id.
+    /// Returns the id of the onboarding that Meta's report of a shared account starts. A redelivered report yields the
+    /// same id.
     #[must_use]
     pub fn of_shared(account: &WabaId, at: Timestamp) -> Self {
         Self(derived(at, &format!("shared#{account}")))
@@ -138,20 +139,22 @@ impl OnboardingId {
 }
 
 impl OffboardingId {
-    /// The offboarding that a report about an account begins: the same report makes the same id.
+    /// Returns the id of the offboarding that a report about an account starts. A redelivered report yields the same
+    /// id.
     #[must_use]
     pub fn of_report(account: &WabaId, at: Timestamp) -> Self {
         Self(derived(at, &format!("left#{account}")))
     }
 
-    /// The offboarding that a user's request begins: the same request makes the same id, and another one than a report of that second.
+    /// Returns the id of the offboarding that a user's deletion request starts. A repeated request yields the same id,
+    /// which differs from that of a report in the same second.
     #[must_use]
     pub fn of_deletion(account: &WabaId, at: Timestamp) -> Self {
         Self(derived(at, &format!("deletion#{account}")))
     }
 }
 
-/// An id that is made of what it is about.
+/// Derives an id from its time and its subject.
 fn derived(at: Timestamp, of: &str) -> Ulid {
     let hash = Sha256::digest(of);
     let mut random = [0; 16];
@@ -160,21 +163,21 @@ fn derived(at: Timestamp, of: &str) -> Ulid {
 }
 
 impl OutboundId {
-    /// The message of a broadcast's recipient: the same place makes the same id, so that a repeated release makes no
-    /// second message.
+    /// Returns the id of a broadcast's message to the recipient at this position. A repeated release yields the same id
+    /// and thus no second message.
     #[must_use]
     pub fn of_recipient(broadcast: BroadcastId, place: usize) -> Self {
         let at = crate::clock::at_millis(i64::try_from(broadcast.0.timestamp_ms()).unwrap_or(i64::MAX));
         Self(derived(at, &format!("{broadcast}#{place}")))
     }
 
-    /// No id of this millisecond, or of a later one, sorts before it.
+    /// Returns the smallest possible id of this millisecond.
     #[must_use]
     pub fn first_of(at: Timestamp) -> Self {
         Self(Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), 0))
     }
 
-    /// The moment the id was made, to the millisecond.
+    /// Returns the time of creation, to the millisecond.
     #[must_use]
     pub fn made_at(self) -> Timestamp {
         crate::clock::at_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
@@ -188,10 +191,10 @@ macro_rules! provider_id {
         pub struct $name(String);
 
         impl $name {
-            /// Reads the id as it was given to us; it is kept verbatim.
+            /// Parses an id of the provider, which is stored verbatim.
             ///
             /// # Errors
-            /// When it is empty, too long, or holds a character this kind of id never has.
+            /// When it is empty, too long, or contains a character that this kind of id never has.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let allowed: fn(u8) -> bool = $allowed;
                 if text.is_empty() || text.len() > $longest || !text.bytes().all(allowed) {
@@ -200,7 +203,7 @@ macro_rules! provider_id {
                 Ok(Self(text.to_owned()))
             }
 
-            /// The id, verbatim.
+            /// Returns the id, verbatim.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -229,7 +232,7 @@ fn graph_character(byte: u8) -> bool {
 }
 
 provider_id!(
-    /// Meta's id of one business number; also the id of the number in our API.
+    /// Meta's id of a business number, which is also the number's id in our API.
     PhoneNumberId,
     "a phone number id",
     GRAPH_ID_MAX,
@@ -247,7 +250,7 @@ provider_id!(
 printable!(WabaId);
 
 provider_id!(
-    /// Meta's id of a file that a customer sent; it lives seven days.
+    /// Meta's id of a file sent by a customer, valid for seven days.
     MetaFileId,
     "an id of a file of Meta's",
     GRAPH_ID_MAX,
@@ -256,7 +259,7 @@ provider_id!(
 printable!(MetaFileId);
 
 provider_id!(
-    /// The name an operator gave a Meta app; it is the last part of its webhook URL.
+    /// Name that an operator gave a Meta app: the last part of its webhook URL.
     MetaAppId,
     "a Meta app name of letters, digits, - and _",
     GRAPH_ID_MAX,
@@ -265,7 +268,7 @@ provider_id!(
 printable!(MetaAppId);
 
 provider_id!(
-    /// The provider's id of a message. It holds the customer's phone number in base 64, so it is never printed.
+    /// The provider's id of a message. It contains the customer's phone number in base 64, so it is never printed.
     Wamid,
     "a message id",
     WAMID_MAX,
@@ -278,7 +281,7 @@ impl fmt::Debug for Wamid {
     }
 }
 
-/// A number and a contact: the whole history between the two.
+/// Id of a conversation: the number and the contact, hence their whole history.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConversationId {
     number: PhoneNumberId,
@@ -286,16 +289,16 @@ pub struct ConversationId {
 }
 
 impl ConversationId {
-    /// What every conversation id begins with.
+    /// Prefix of every conversation id.
     pub const PREFIX: &'static str = "conv_";
 
-    /// The conversation of this number with this contact.
+    /// Returns the id of the conversation of this number with this contact.
     #[must_use]
     pub fn new(number: PhoneNumberId, contact: ContactId) -> Self {
         Self { number, contact }
     }
 
-    /// Reads an id as we print it.
+    /// Parses an id in our format.
     ///
     /// # Errors
     /// When the text is anything else.
@@ -308,13 +311,13 @@ impl ConversationId {
         })
     }
 
-    /// Our side.
+    /// Returns the business number.
     #[must_use]
     pub fn number(&self) -> &PhoneNumberId {
         &self.number
     }
 
-    /// Their side.
+    /// Returns the contact.
     #[must_use]
     pub fn contact(&self) -> ContactId {
         self.contact
@@ -327,17 +330,17 @@ impl fmt::Display for ConversationId {
     }
 }
 
-/// A message of a conversation: theirs by the provider's id, ours by our own.
+/// Id of a message: the provider's id for a message written by others, our own id for a message that we send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum MessageId {
-    /// They wrote it.
+    /// A message not sent through this service.
     Inbound(Wamid),
-    /// We wrote it.
+    /// A message that we send.
     Outbound(OutboundId),
 }
 
 impl MessageId {
-    /// The id as it stands in the table and in our API.
+    /// Returns the id as it is stored and shown in our API.
     #[must_use]
     pub fn to_text(&self) -> String {
         match self {
@@ -346,7 +349,7 @@ impl MessageId {
         }
     }
 
-    /// Reads an id as [`MessageId::to_text`] wrote it: what is not one of ours is the provider's.
+    /// Parses an id written by [`MessageId::to_text`]. Any text that is not an id of ours is taken as the provider's.
     ///
     /// # Errors
     /// When it is neither.

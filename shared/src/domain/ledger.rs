@@ -1,16 +1,17 @@
-//! The ledger: every message that was accepted is sent, refused, expired, cancelled, in doubt, or something will still move it. One of
-//! which none of that is true is lost, and somebody must know.
+//! The ledger checks that no accepted message is lost. Each must be sent, refused, expired, cancelled or have outcome
+//! unknown, or some mechanism must still process it. A message of which none of this is true is stranded and raises an
+//! alarm.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
 
-/// How long nothing may happen to a message that could be sent: longer than any wait that leaves no trace in its item, the longest being a
-/// look at a paused number (15 minutes) and the outbound queue's visibility timeout.
+/// Time after which an unprocessed message counts as stranded. It exceeds every wait that leaves no trace in the item:
+/// the check of a paused number (15 minutes) and the visibility timeout of the outbound queue.
 pub const STRANDED_AFTER: SignedDuration = SignedDuration::from_mins(45);
 
-/// Whether nothing in its own item says why a message is not settled. `is_listed`: it stands on a list that somebody looks at. What it
-/// waits behind, others must tell.
+/// Returns whether the message's own item gives no reason why the message is unsettled. `is_listed`: it is on the due
+/// list or in a bulk lane. The caller must check pauses of the number and messages before it.
 #[must_use]
 pub fn looks_stranded(intent: &Intent, facts: &SendFacts, is_listed: bool, now: Timestamp) -> bool {
     if is_listed {
@@ -21,7 +22,7 @@ pub fn looks_stranded(intent: &Intent, facts: &SendFacts, is_listed: bool, now: 
         NextStep::Expire => intent.send_before,
         NextStep::Doubt(claim) => claim.map_or(intent.accepted_at(), |claim| claim.lease_until),
         NextStep::WaitUntil(_) => return false,
-        // What is in doubt is looked at from the list until it is settled.
+        // The due list holds a message with outcome unknown until it is settled.
         NextStep::Done => match facts.after_doubt(intent, true, now) {
             AfterDoubt::Settled => return false,
             _ => facts.claim.map_or(intent.accepted_at(), |claim| claim.claimed_at()),

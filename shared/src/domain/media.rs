@@ -1,13 +1,14 @@
-//! Files to send: what Meta takes (`facts/messages.md` §9), told by their bytes and not by what they are called.
+//! Files to send: the types that Meta accepts (`docs/meta/messages.md#section-9`). A type is detected from the bytes,
+//! not from a file name.
 
-/// What a file is, of what Meta takes.
+/// Type of a file that Meta accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MediaType {
     mime: &'static str,
     kind: MediaKind,
 }
 
-/// Which kinds of message a file can be sent in.
+/// Kind of message that a file can be sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MediaKind {
     /// Audio.
@@ -22,19 +23,19 @@ pub enum MediaKind {
     Video,
 }
 
-/// Why a file cannot be sent.
+/// Rule that a file breaks, so that it cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unsendable(pub String);
 
 const MEGABYTE: usize = 1024 * 1024;
-/// Largest sticker that does not move, in bytes.
+/// Largest static sticker, in bytes.
 const STATIC_STICKER_MAX: usize = 100 * 1024;
-/// Largest sticker that moves, in bytes.
+/// Largest animated sticker, in bytes.
 const ANIMATED_STICKER_MAX: usize = 500 * 1024;
-/// Width and height of a sticker.
+/// Width and height of a sticker, in pixels.
 const STICKER_SIDE: u32 = 512;
-/// H.264's profile number of "High", which Android phones may not play.
+/// H.264 profile number of "High", which Android phones may not play.
 const PROFILE_HIGH: u8 = 100;
 
 const TYPES: [MediaType; 17] = {
@@ -62,11 +63,11 @@ const TYPES: [MediaType; 17] = {
         of("video/mp4", Video),
     ]
 };
-/// Stands apart because two types share the video kind.
+/// Separate from `TYPES`, because detection returns it directly.
 const THREE_GPP: MediaType = MediaType { mime: "video/3gpp", kind: MediaKind::Video };
 
 impl MediaKind {
-    /// Meta's word for the kind of message.
+    /// Returns Meta's word for the kind of message.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -89,40 +90,40 @@ impl MediaKind {
 }
 
 impl MediaType {
-    /// The type of that name.
+    /// Returns the type with this MIME type.
     #[must_use]
     pub fn from_mime(mime: &str) -> Option<Self> {
         TYPES.into_iter().chain([THREE_GPP]).find(|one| one.mime == mime)
     }
 
-    /// Its MIME type.
+    /// Returns the MIME type.
     #[must_use]
     pub fn mime(self) -> &'static str {
         self.mime
     }
 
-    /// Its MIME type as Meta wants it at an upload: plain `audio/ogg` is refused.
+    /// Returns the MIME type for an upload to Meta, which refuses plain `audio/ogg`.
     #[must_use]
     pub fn wire(self) -> &'static str {
         if self.mime == "audio/ogg" { "audio/ogg; codecs=opus" } else { self.mime }
     }
 
-    /// The kind of message it is made for.
+    /// Returns the default kind of message for this type.
     #[must_use]
     pub fn kind(self) -> MediaKind {
         self.kind
     }
 
-    /// Whether a message of this kind takes it: a document may be anything but a sticker's picture.
+    /// Returns whether a message of this kind accepts the type. A document may have any type but a sticker's.
     #[must_use]
     pub fn fits(self, kind: &str) -> bool {
         self.kind.as_str() == kind || (kind == "document" && self.kind != MediaKind::Sticker)
     }
 
-    /// Tells what a file is by its bytes, and checks what Meta would refuse it for.
+    /// Detects the type of a file from its bytes, and checks the rules that Meta would enforce.
     ///
     /// # Errors
-    /// In words: the type is not one that Meta takes, the file is too large, or its inside is of the wrong kind.
+    /// A text for the caller: Meta does not accept the type, the file is too large, or its encoding is not supported.
     pub fn of(bytes: &[u8]) -> Result<Self, Unsendable> {
         let Some(found) = sniff(bytes) else {
             let types: Vec<&str> = TYPES.iter().chain([&THREE_GPP]).map(|one| one.mime).collect();
@@ -147,12 +148,12 @@ fn sniff(bytes: &[u8]) -> Option<MediaType> {
     if bytes.starts_with(b"OggS") {
         return MediaType::from_mime("audio/ogg");
     }
-    // ISO media files name their brand; phones' recordings and films differ in nothing else.
+    // An ISO media file names its brand. Many phones use the same brand for audio and video, so the tracks decide.
     let brand = bytes.get(4..12).filter(|head| head.starts_with(b"ftyp")).map(|head| &head[4..8]);
     match brand {
         Some(brand) if brand.starts_with(b"3g") => return Some(THREE_GPP),
         Some(b"M4A " | b"M4B ") => return MediaType::from_mime("audio/mp4"),
-        // QuickTime, which Meta does not take.
+        // QuickTime, which Meta does not accept.
         Some(b"qt  ") => return None,
         Some(_) if has_track(bytes, b"soun") && !has_track(bytes, b"vide") => return MediaType::from_mime("audio/mp4"),
         Some(_) => return MediaType::from_mime("video/mp4"),
@@ -167,7 +168,7 @@ fn sniff(bytes: &[u8]) -> Option<MediaType> {
     MediaType::from_mime(mime)
 }
 
-/// Whether an ISO media file has a track of this kind: its handler box says so.
+/// Returns whether an ISO media file has a track of this kind, according to its handler box.
 fn has_track(bytes: &[u8], kind: &[u8; 4]) -> bool {
     memchr::memmem::find_iter(bytes, b"hdlr").any(|at| bytes.get(at + 12..at + 16) == Some(kind))
 }
@@ -177,7 +178,7 @@ fn is_text(bytes: &[u8]) -> bool {
     !text.trim().is_empty() && !text.chars().any(|c| c.is_control() && !c.is_whitespace())
 }
 
-/// OGG is taken only with Opus, one channel.
+/// Checks that an OGG file is Opus with one channel, the only form that Meta accepts.
 fn opus(bytes: &[u8]) -> Result<(), Unsendable> {
     const HEAD: &[u8] = b"OpusHead";
     let head = bytes.windows(HEAD.len()).take(256).position(|window| window == HEAD);
@@ -189,7 +190,7 @@ fn opus(bytes: &[u8]) -> Result<(), Unsendable> {
     }
 }
 
-/// Meta takes pictures of 8 bits, RGB or RGBA.
+/// Checks that a PNG has 8 bits per channel and is RGB or RGBA, as Meta requires.
 fn png(bytes: &[u8]) -> Result<(), Unsendable> {
     match (bytes.get(24), bytes.get(25)) {
         (Some(8), Some(2 | 6)) => Ok(()),
@@ -221,7 +222,7 @@ fn sticker(bytes: &[u8]) -> Result<(), Unsendable> {
     Ok(())
 }
 
-/// Films are H.264, not of the High profile; the box `avcC` says so.
+/// Checks that a video is H.264 and not of the High profile, according to its `avcC` box.
 fn video(bytes: &[u8]) -> Result<(), Unsendable> {
     let at = memchr::memmem::find(bytes, b"avcC");
     let profile = at.and_then(|at| bytes.get(at + 5)).copied();
@@ -231,7 +232,7 @@ fn video(bytes: &[u8]) -> Result<(), Unsendable> {
         Some(PROFILE_HIGH) => Err(Unsendable("must not use H.264's High profile: use Baseline or Main".to_owned())),
         Some(_) => Ok(()),
         None if other => Err(Unsendable("must be H.264 video with AAC audio".to_owned())),
-        // Older 3GPP films carry H.263 or MPEG-4 part 2: Meta decides.
+        // Older 3GPP videos use H.263 or MPEG-4 part 2; Meta decides about them.
         None => Ok(()),
     }
 }

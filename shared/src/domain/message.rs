@@ -1,4 +1,4 @@
-//! A message of a conversation, and what is later said about it.
+//! Messages written by others, and the annotations of a message.
 
 use jiff::Timestamp;
 
@@ -6,33 +6,33 @@ use super::contact::ContactCard;
 use super::content::Content;
 use super::ids::{PhoneNumberId, Wamid};
 
-/// A message that somebody else than we wrote: the customer, or the business on its phone.
+/// A message not sent through this service: from the customer, or from the business by other means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignMessage {
-    /// The provider's id: the message's identity.
+    /// The provider's id, which identifies the message.
     pub id: Wamid,
-    /// The other side of the conversation: the customer, or a group.
+    /// The other party of the conversation: the customer, or a group.
     pub contact: ContactCard,
-    /// Who wrote it, where the other side is a group.
+    /// Author of the message, if the other party is a group.
     pub author: Option<ContactCard>,
-    /// How it came to us.
+    /// Author, and the way by which the message arrived.
     pub origin: Origin,
-    /// When, by the provider's clock, in whole seconds.
+    /// Time by the provider's clock, in whole seconds.
     pub at: Timestamp,
-    /// What.
+    /// Content of the message.
     pub content: Content,
-    /// What it refers to.
+    /// References to other messages, products and advertisements.
     pub context: MessageContext,
-    /// Names that the message itself connects with its sender, such as the new number after a change.
+    /// Further identities that the message itself attributes to its sender, such as the new number after a change.
     pub linked: Vec<ContactCard>,
 }
 
-/// Who wrote a message that we did not, and by which way we learned of it.
+/// Author of a message not sent through this service, and the way by which it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// The customer, just now.
+    /// The customer, live.
     Customer,
-    /// The customer, while another app answers (`standby`): stored, never replied to.
+    /// The customer, while another app answers (`standby`). Stored, never replied to.
     Standby,
     /// The business, in the WhatsApp Business app or a linked device.
     BusinessApp,
@@ -55,7 +55,7 @@ impl Origin {
         Self::HistoryBusiness,
     ];
 
-    /// The origin's stable name.
+    /// Returns the origin's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -68,39 +68,39 @@ impl Origin {
         }
     }
 
-    /// The origin of that name.
+    /// Returns the origin with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|origin| origin.as_str() == word)
     }
 
-    /// Whether the customer wrote it.
+    /// Returns whether the customer wrote the message.
     #[must_use]
     pub fn is_inbound(self) -> bool {
         matches!(self, Self::Customer | Self::Standby | Self::HistoryCustomer)
     }
 
-    /// Whether it was written before the number was connected: never a reason to do anything.
+    /// Returns whether the message is older than the connection of the number. Such a message never triggers an action.
     #[must_use]
     pub fn is_history(self) -> bool {
         matches!(self, Self::HistoryCustomer | Self::HistoryBusiness)
     }
 }
 
-/// What a message refers to. Any part may be missing, on taps too.
+/// References of a message. Any part may be missing, also when a button was tapped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageContext {
-    /// The message it answers.
+    /// The quoted message.
     pub quotes: Option<Wamid>,
-    /// Who wrote the message it answers, in digits.
+    /// Author of the quoted message, in digits.
     pub quoted_author: Option<String>,
-    /// How often it was forwarded.
+    /// Present if the message was forwarded.
     pub forwarded: Option<Forwarded>,
-    /// The product it asks about: catalogue and product.
+    /// The product in question: catalogue id and product id.
     pub product: Option<(String, String)>,
-    /// The advertisement or post it came from, the provider's JSON.
+    /// The advertisement or post that led to the message, as the provider's JSON.
     pub referral: Option<String>,
-    /// What the phone knew of its delivery; past messages only.
+    /// Delivery state according to the phone; only on messages from the history.
     pub history_status: Option<String>,
 }
 
@@ -113,38 +113,38 @@ pub enum Forwarded {
     Often,
 }
 
-/// What is said about an earlier message. It may arrive before that message.
+/// An annotation of an earlier message: an edit, a revocation or a reaction. It may arrive before that message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amendment {
-    /// The provider's id of the amendment itself.
+    /// The provider's id of the annotation itself.
     pub id: Wamid,
-    /// The message it speaks of.
+    /// The annotated message.
     pub target: Wamid,
-    /// The other side of the conversation.
+    /// The other party of the conversation.
     pub contact: ContactCard,
-    /// Who amended, in a group; else the side alone tells.
+    /// Author of the annotation, in a group. Otherwise [`Amendment::by_business`] identifies the author.
     pub author: Option<ContactCard>,
-    /// Whether the business did it, on its phone.
+    /// Whether the business made the annotation, on its phone.
     pub by_business: bool,
-    /// When.
+    /// Time of the annotation.
     pub at: Timestamp,
-    /// What.
+    /// The change.
     pub change: Change,
 }
 
 /// A change of an earlier message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It now says this.
+    /// The message now has this content.
     Edited(Content),
-    /// It was deleted for everyone.
+    /// The message was deleted for everyone.
     Revoked,
-    /// It was reacted to; `None` takes the reaction back.
+    /// A reaction to the message; `None` removes the reaction.
     Reacted(Option<String>),
 }
 
 impl Change {
-    /// The provider's word for it.
+    /// Returns the provider's word for the change.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -155,23 +155,23 @@ impl Change {
     }
 }
 
-/// One chunk of a number's past, as far as it is not messages.
+/// Progress of the history sync, reported with each chunk of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryChunk {
-    /// 0: the last day, 1: up to 90 days, 2: up to 180 days.
+    /// Phase: 0 for the last day, 1 for up to 90 days, 2 for up to 180 days.
     pub phase: i64,
-    /// Its place among the chunks of the phase; they come in any order.
+    /// Position among the chunks of the phase; chunks arrive in any order.
     pub order: i64,
-    /// Per cent; 100 is the only sign of the end.
+    /// Progress in per cent. 100 is the only sign of the end.
     pub progress: i64,
 }
 
-/// Whom a past conversation was with, and up to a hundred of its messages.
+/// A past conversation: its other party, and up to a hundred of its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryThread {
-    /// The number.
+    /// The business number.
     pub number: PhoneNumberId,
-    /// The other side.
+    /// The other party.
     pub contact: ContactCard,
     /// Messages, all of that contact.
     pub messages: Vec<ForeignMessage>,

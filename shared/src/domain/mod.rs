@@ -1,8 +1,9 @@
-//! Our nouns and rules: no I/O, no AWS, no vendor; only what a message says serialises: `content` and `outgoing`.
+//! Types and rules of the application, without I/O and without AWS. Only message contents serialise: `content` and
+//! `outgoing`.
 //!
-//! A **tenant** owns **numbers**. A **contact** writes to a number: that pair is a **conversation**, and it holds
-//! **messages**, inbound and outbound. Everything stored about a message is a write-once fact; what we show is derived
-//! from the facts by the pure functions here, so order and repetition cannot matter.
+//! A **tenant** owns **numbers**. A **contact** writes to a number. Such a pair of number and contact is a
+//! **conversation**, which holds inbound and outbound **messages**. Each fact about a message is written once. The pure
+//! functions here derive the displayed state from these facts, so neither order nor repetition matters.
 
 pub mod account;
 pub mod app;

@@ -8,57 +8,59 @@ use super::outgoing::Template;
 use super::pacing::{COEXISTENCE_RATE, HIGH_RATE, NUMBER_RATE};
 use super::policy::Standing;
 
-/// A number that a tenant connected. The pair number → tenant is what routes every webhook.
+/// A number that a tenant connected. Every webhook is routed by the pair of number and tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
-    /// Meta's id of it, and ours.
+    /// Meta's phone number id, which is also the number's id in our API.
     pub id: PhoneNumberId,
-    /// The owner.
+    /// Tenant that owns the number.
     pub tenant: TenantId,
-    /// The account whose token sends from it.
+    /// WhatsApp Business account of the number; its token sends the messages.
     pub waba: WabaId,
-    /// As people write it; the business's own number, not a customer's.
+    /// The number in a readable spelling. It is the business's own number, not a customer's.
     pub display_phone_number: String,
-    /// It is also used in the WhatsApp Business app: Meta lets it send 20 messages a second, no more.
+    /// Whether the number is also used in the WhatsApp Business app. Meta limits such a number to 20 messages per
+    /// second.
     pub coexistence: bool,
-    /// What is sent instead of a free-form message that comes too late.
+    /// Template that replaces a free-form message when the customer service window has closed before sending.
     pub fallback: Option<Template>,
-    /// What its tenant decided about it.
+    /// The tenant's settings of the number.
     pub settings: Settings,
 }
 
-/// Longest name that a tenant gives a number, its agent, or a reason, in characters.
+/// Longest label of a number, longest name of its agent and longest reason, in characters.
 pub const LABEL_MAX: usize = 100;
-/// Shortest time that messages of a number are kept, in days: one in doubt, or of a broadcast, outlives every repetition.
+/// Shortest retention of messages, in days. A message with outcome unknown, or of a broadcast, must outlive every
+/// repetition.
 pub const RETENTION_DAYS_MIN: u32 = 30;
-/// Longest time that messages of a number are kept if they are not kept for ever, in days.
+/// Longest retention of messages that expire, in days.
 pub const RETENTION_DAYS_MAX: u32 = 3_650;
 
-/// What a tenant decides about a number.
+/// A tenant's settings of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// What its people call it.
+    /// Name of the number for the tenant's users.
     pub label: Option<String>,
-    /// Whether its agent answers by itself.
+    /// Whether the agent answers without a person.
     pub auto_reply: bool,
-    /// Who answers by itself, by the tenant's own id.
+    /// Agent that answers, by the tenant's own id.
     pub agent: Option<String>,
-    /// Whether customers see that their messages were read, unless a call says otherwise.
+    /// Whether customers get read receipts by default; a call can override this.
     pub read_receipts: bool,
-    /// For how many days messages stored from now on are kept; none: for ever.
+    /// Retention in days of messages stored from now on; `None`: unlimited.
     pub retention_days: Option<u32>,
-    /// Since when it sends nothing, and why; it receives and stores as before.
+    /// Present while the number must not send. Receiving and storing continue.
     pub inactive: Option<Inactive>,
-    /// Counts the changes.
+    /// Number of changes so far.
     pub revision: u64,
 }
 
-/// Why a number sends nothing.
+/// Deactivation of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inactive {
-    /// Since when.
+    /// Time of the deactivation.
     pub since: Timestamp,
-    /// Why, in the tenant's own words.
+    /// Reason in the tenant's own words.
     pub reason: Option<String>,
 }
 
@@ -77,17 +79,17 @@ impl Default for Settings {
 }
 
 impl Number {
-    /// Until when a message stored now is kept; none: for ever.
+    /// Returns when a message stored now expires; `None`: never.
     #[must_use]
     pub fn keeps_until(&self, now: Timestamp) -> Option<Timestamp> {
         let days = i64::from(self.settings.retention_days?);
         Some(now.checked_add(jiff::SignedDuration::from_hours(days * 24)).unwrap_or(Timestamp::MAX))
     }
 
-    /// Messages a second that Meta takes from it, by what Meta said about it last.
+    /// Returns how many messages per second Meta accepts from the number, according to the latest reported states.
     #[must_use]
     pub fn rate(&self, standing: &Standing) -> u32 {
-        // A webhook reports the change, the daily look the level.
+        // A webhook reports the change (`THROUGHPUT_UPGRADE`), the daily health check the level (`HIGH`).
         let upgraded = |state: &StoredState| {
             state.aspect == "throughput" && ["THROUGHPUT_UPGRADE", "HIGH"].contains(&state.word.as_str())
         };

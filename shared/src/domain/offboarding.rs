@@ -1,5 +1,5 @@
-//! Offboarding: a business leaves. Sending stops, Meta is told, the credit line is taken back, the token is worth nothing, what was stored is
-//! erased, and that nothing is left is proved.
+//! Offboarding of a business. Sending stops, Meta is informed, the credit line is revoked, the token is invalidated,
+//! and all stored data is erased. A last walk confirms that nothing is left.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,36 +7,36 @@ use super::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
 use super::number::Number;
 use super::onboarding::{StepRecord, StepState};
 
-/// How long what was stored is kept for a business that disconnected at Meta: it may have been a mistake, and connecting again in that time
-/// loses nothing.
+/// Delay before the data of a business that disconnected at Meta is erased. The disconnection may have been a mistake;
+/// reconnecting within this time loses nothing.
 pub const KEPT_FOR_RETURN: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Longest time in days that an offboarding by the API may wait before it erases.
+/// Longest delay before erasing that an API call may request, in days.
 pub const ERASE_AFTER_MAX: i64 = 90;
-/// How long functions may still write for a number that is gone: what they remember of it, and one invocation.
+/// Time during which functions may still write for a removed number: the lifetime of their caches, plus one invocation.
 pub const SETTLES_IN: SignedDuration = SignedDuration::from_mins(15);
-/// Tries of a step that Meta does not answer, before the rest is done without it: a day of one every five minutes.
+/// Tries of a step at Meta before the offboarding continues without it. One try every five minutes makes 24 hours.
 pub const META_TRIES: u32 = 288;
-/// How long a number or account that is gone is remembered as such: longer than anything of it can come again.
+/// Lifetime of the tombstone of a removed number or account. Nothing of it can arrive again after that time.
 pub const TOMBSTONE_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// Why a number that is being removed sends nothing.
+/// Reason recorded on a number that is being removed and therefore sends nothing.
 pub const BEING_REMOVED: &str = "It is being removed.";
 
-/// Why a business leaves.
+/// Reason of an offboarding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The tenant or the operator asked.
+    /// The tenant or the operator requested it.
     Asked,
     /// The business disconnected at Meta.
     Disconnected,
-    /// A user asked Meta to have their data deleted.
+    /// A user requested at Meta that their data be deleted.
     DeletionRequested,
 }
 
 impl Why {
     const ALL: [Self; 3] = [Self::Asked, Self::Disconnected, Self::DeletionRequested];
 
-    /// Its stable name.
+    /// Returns the stable name of the reason.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,27 +46,27 @@ impl Why {
         }
     }
 
-    /// The reason of that name.
+    /// Returns the reason with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|why| why.as_str() == word)
     }
 }
 
-/// A step of an offboarding, in the order they are taken.
+/// Step of an offboarding, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leaving {
-    /// Nothing is sent any more.
+    /// Sending stops.
     Stop,
-    /// The account's webhooks come to our app no more.
+    /// The account is unsubscribed from our app, so no more webhooks arrive.
     Unsubscribe,
-    /// The credit line is taken back.
+    /// The credit line is revoked.
     Credit,
-    /// The token is worth nothing, and is forgotten.
+    /// The token is invalidated at Meta and deleted here.
     Revoke,
-    /// What was stored is erased: table, bucket.
+    /// Stored data is erased from the table and the bucket.
     Erase,
-    /// Everything is looked through once more.
+    /// Table and bucket are walked once more, to confirm that everything is erased.
     Prove,
 }
 
@@ -74,7 +74,7 @@ impl Leaving {
     /// All steps, in order.
     pub const ALL: [Self; 6] = [Self::Stop, Self::Unsubscribe, Self::Credit, Self::Revoke, Self::Erase, Self::Prove];
 
-    /// The step's stable name.
+    /// Returns the step's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,57 +93,57 @@ impl Leaving {
 pub struct Offboarding {
     /// Its id.
     pub id: OffboardingId,
-    /// Whose account it is; `None` once a whole tenant is erased.
+    /// Owner of the accounts; `None` once the whole tenant is erased.
     pub tenant: Option<TenantId>,
-    /// Everything of the tenant goes, the tenant itself included.
+    /// Whether everything of the tenant is erased, including the tenant itself.
     pub whole: bool,
-    /// The accounts that leave.
+    /// The accounts to remove.
     pub accounts: Vec<WabaId>,
-    /// Only this number leaves: its account stays, with its token, its webhooks and its other numbers.
+    /// Set if only this number is removed. Its account keeps its token, its webhooks and its other numbers.
     pub number: Option<PhoneNumberId>,
-    /// The account of that number: without numbers it leaves too.
+    /// Account of that number. It is removed as well if no other number is left in it.
     pub number_of: Option<WabaId>,
-    /// Their numbers, once they were looked up.
+    /// Numbers to remove, once looked up.
     pub numbers: Vec<PhoneNumberId>,
-    /// Businesses that share nothing else with us.
+    /// Businesses whose accounts here are all being removed.
     pub businesses: Vec<String>,
-    /// Why.
+    /// Reason of the offboarding.
     pub why: Why,
-    /// When it began.
+    /// Time of the request.
     pub started_at: Timestamp,
-    /// From when on it erases.
+    /// Earliest time of erasing.
     pub erase_at: Timestamp,
-    /// When the numbers were marked as gone.
+    /// Time when the numbers were marked as gone.
     pub marked_at: Option<Timestamp>,
-    /// Where erasing or proving goes on.
+    /// Position at which erasing or confirming continues.
     pub cursor: Option<String>,
-    /// Items and objects erased so far.
+    /// Number of items and objects erased so far.
     pub erased: u64,
-    /// What was found in the proof that is under way.
+    /// Number of items and objects that the current confirming walk found.
     pub found: u64,
-    /// Why it ended before it erased anything.
+    /// Reason why the offboarding ended before anything was erased.
     pub cancelled: Option<String>,
-    /// The steps so far.
+    /// Steps recorded so far.
     pub steps: Vec<(Leaving, StepRecord)>,
 }
 
-/// Where an offboarding stands.
+/// State of an offboarding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
-    /// Steps are being taken.
+    /// Steps are in progress.
     Running,
-    /// Everything but erasing is done; it erases later.
+    /// Every step before erasing is over; erasing starts later.
     Waiting,
-    /// Nothing is left.
+    /// All steps succeeded.
     Done,
-    /// Nothing is left here; what Meta did not do somebody must.
+    /// Nothing is left here, but a step at Meta failed and a person must complete it.
     DoneWithFailures,
-    /// The business came back in time.
+    /// The business reconnected in time.
     Cancelled,
 }
 
 impl Departure {
-    /// Its stable name.
+    /// Returns the stable name of the state.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -157,7 +157,7 @@ impl Departure {
 }
 
 impl Offboarding {
-    /// One of this account that begins at that moment and erases after that time.
+    /// Returns the offboarding of one account that starts at `started_at` and erases `erase_after` later.
     #[must_use]
     pub fn of_account(
         id: OffboardingId,
@@ -168,14 +168,14 @@ impl Offboarding {
         Self { whole: false, accounts: vec![account], ..Self::of_tenant(id, tenant, why, (started_at, erase_after)) }
     }
 
-    /// One of this number alone, which begins and erases at that moment.
+    /// Returns the offboarding of a single number that starts and erases at once.
     #[must_use]
     pub fn of_number(id: OffboardingId, number: &Number, now: Timestamp) -> Self {
         let whole = Self::of_tenant(id, number.tenant, Why::Asked, (now, SignedDuration::ZERO));
         Self { whole: false, number: Some(number.id.clone()), number_of: Some(number.waba.clone()), ..whole }
     }
 
-    /// One of everything that a tenant has.
+    /// Returns the offboarding of a whole tenant that starts at `started_at` and erases `erase_after` later.
     #[must_use]
     pub fn of_tenant(
         id: OffboardingId,
@@ -204,7 +204,7 @@ impl Offboarding {
         }
     }
 
-    /// Where it stands.
+    /// Returns the state of the offboarding.
     #[must_use]
     pub fn departure(&self, now: Timestamp) -> Departure {
         if self.cancelled.is_some() {
@@ -219,13 +219,13 @@ impl Offboarding {
         }
     }
 
-    /// What is recorded of a step.
+    /// Returns the record of a step.
     #[must_use]
     pub fn step(&self, step: Leaving) -> Option<&StepRecord> {
         self.steps.iter().find(|(known, _)| *known == step).map(|(_, record)| record)
     }
 
-    /// The first step that is not over. One that failed is over: erasing does not wait for Meta.
+    /// Returns the first step that is not over. A failed step counts as over: erasing does not wait for Meta.
     #[must_use]
     pub fn next_step(&self) -> Option<Leaving> {
         let over = |step| self.step(step).is_some_and(|record| record.state != StepState::Running);

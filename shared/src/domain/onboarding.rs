@@ -1,45 +1,47 @@
-//! Onboarding: how a signup popup ended, the steps from there to a number that works, and what each failure means.
+//! Onboarding: the end of the signup popup, the steps from there to a working number, and the meaning of each failure.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 
-/// How long a started onboarding can be finished: its state is good for one signup.
+/// Time within which a started onboarding must be finished. Its state is valid for one signup.
 pub const STATE_FOR: SignedDuration = SignedDuration::from_mins(15);
-/// Longest time in days that a link to a signup can be opened.
+/// Longest validity of a link to a signup, in days.
 pub const LINK_DAYS_MAX: i64 = 30;
-/// After this an exchange that was begun and not recorded has died: longer than a request can last.
+/// Time after which an exchange that was started but not recorded counts as failed. No request lasts that long.
 pub const EXCHANGE_TAKES: SignedDuration = SignedDuration::from_secs(60);
-/// How long after an account was shared the popup's own way is waited for, before the hosted one is taken.
+/// Time that a hosted signup waits after Meta's report of a shared account. Within it, a signup through our popup may
+/// finish and takes precedence.
 pub const HOSTED_AFTER: SignedDuration = SignedDuration::from_mins(10);
-/// How long an account is left to a signup through a page of ours, before a hosted one may be meant.
+/// Time for which an account claimed by a signup through a page of ours is closed to hosted signups.
 pub const CLAIMED_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// How long a credit line that was shared takes to show at the account, before it is shared again.
+/// Time after which a shared credit line that does not show at the account is shared again.
 pub const CREDIT_TAKES: SignedDuration = SignedDuration::from_mins(10);
-/// Registrations of a number that we allow ourselves. Meta's limit is 10 in 72 hours, and others may spend from it.
+/// Most registrations of a number within [`REGISTERS_WITHIN`]. Meta allows 10 in 72 hours, and others may use some of
+/// them.
 pub const REGISTERS_MAX: u32 = 5;
-/// The time over which registrations are counted.
+/// Period over which registrations are counted.
 pub const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_hours(72);
 
-/// What the popup gave a business access to.
+/// Kind of access that the business granted in the popup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// A number of the Cloud API, or an account that has one.
+    /// A number of the Cloud API, or an account with one.
     CloudApi,
     /// An account without a number.
     AccountOnly,
     /// A number that stays in the WhatsApp Business app.
     Coexistence,
-    /// Access to what the business has already.
+    /// Access to accounts and numbers that the business already has.
     AccessOnly,
-    /// Something that did not exist when this was written.
+    /// A kind unknown to this version.
     Other,
 }
 
 impl Shape {
     const ALL: [Self; 5] = [Self::CloudApi, Self::AccountOnly, Self::Coexistence, Self::AccessOnly, Self::Other];
 
-    /// Its stable name.
+    /// Returns the stable name of the shape.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,26 +53,26 @@ impl Shape {
         }
     }
 
-    /// The shape of that name.
+    /// Returns the shape with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|shape| shape.as_str() == word)
     }
 }
 
-/// How a popup ended. The ids are what a browser says: nothing is proved by them.
+/// End of a popup. A browser reports the ids, so they are unverified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PopupEnd {
-    /// The business went through with it.
+    /// The business completed the signup.
     Finished {
-        /// With what.
+        /// Kind of access granted.
         shape: Shape,
-        /// Its account.
+        /// Account that was shared.
         account: Option<WabaId>,
-        /// Its number.
+        /// Number that was shared.
         number: Option<PhoneNumberId>,
     },
-    /// The business left at this screen.
+    /// The business left the popup at this screen.
     Cancelled(Option<String>),
     /// The business reported an error from the popup: the provider's error id, and its text.
     Reported(String, Option<String>),
@@ -81,35 +83,35 @@ pub enum PopupEnd {
 pub struct Onboarding {
     /// Its id.
     pub id: OnboardingId,
-    /// Who connects a number.
+    /// Tenant that connects a number.
     pub tenant: TenantId,
-    /// The app that the business gives access to.
+    /// App to which the business grants access.
     pub app: MetaAppId,
-    /// When it was started.
+    /// Time of the start.
     pub created_at: Timestamp,
-    /// Until when it can be finished.
+    /// Time until which it can be finished.
     pub valid_until: Timestamp,
-    /// Until when its link can be opened, if it has one.
+    /// Time until which its link can be opened, if it has one.
     pub link_until: Option<Timestamp>,
-    /// The business that shared an account through Meta's hosted signup, where there was no popup of ours.
+    /// Business that shared an account through Meta's hosted signup, without a popup of ours.
     pub hosted_by: Option<String>,
-    /// What the popup gave.
+    /// Kind of access that the business granted.
     pub shape: Option<Shape>,
-    /// The account, as the browser says or as it was proved.
+    /// The account: unverified as the browser reported it, or verified.
     pub account: Option<WabaId>,
-    /// The number, likewise.
+    /// The number: unverified as the browser reported it, or verified.
     pub number: Option<PhoneNumberId>,
-    /// Accounts among which somebody must choose.
+    /// Accounts among which a person must choose.
     pub candidates: Vec<WabaId>,
-    /// How the popup ended without a number, in words.
+    /// Reason why the onboarding ended without a number, in words.
     pub ended: Option<String>,
-    /// The steps so far, in their order.
+    /// Recorded steps, in their order.
     pub steps: Vec<(Step, StepRecord)>,
 }
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// A step on the way to a number that works, in the order they are taken.
+        /// Step of an onboarding, in order.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Step { $($(#[$doc])* $name,)* }
 
@@ -117,7 +119,7 @@ macro_rules! steps {
             /// All steps, in order.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The step's stable name.
+            /// Returns the step's stable name.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
@@ -127,53 +129,53 @@ macro_rules! steps {
 }
 
 steps! {
-    /// The code becomes a token, which is sealed.
+    /// Exchanges the code for a token, and seals the token.
     Exchange = "exchange",
-    /// The token is ours, valid, may what we need, and reaches the account.
+    /// Checks that the token is for our app, is valid, has the needed permissions and reaches the account.
     Prove = "prove",
-    /// The account's numbers are read; account and number become this tenant's.
+    /// Reads the account's numbers, and assigns account and number to the tenant.
     Account = "account",
-    /// The account's webhooks come to our app.
+    /// Subscribes our app to the account's webhooks.
     Subscribe = "subscribe",
-    /// The account's webhooks go to a callback URL of their own.
+    /// Directs the account's webhooks to a callback URL of their own.
     Override = "override",
-    /// A Solution Partner's credit line pays for the account.
+    /// Shares a Solution Partner's credit line with the account.
     Credit = "credit",
-    /// The number is registered with the Cloud API.
+    /// Registers the number with the Cloud API.
     Register = "register",
-    /// The phone of a number that stays in the WhatsApp Business app is asked for its address book.
+    /// Requests the address book from the phone, for a number that stays in the WhatsApp Business app.
     Contacts = "contacts",
-    /// The same phone is asked for its past chats.
+    /// Requests the past chats from the same phone.
     History = "history",
-    /// Everything is asked for once more.
+    /// Checks everything once more at Meta.
     Probe = "probe",
 }
 
 impl Step {
-    /// The step of that name.
+    /// Returns the step with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|step| step.as_str() == word)
     }
 }
 
-/// How far a step is.
+/// State of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepState {
-    /// It is being tried, and is tried again by itself.
+    /// In progress, retried automatically.
     Running,
-    /// It is done.
+    /// Done.
     Done,
-    /// It was not needed.
+    /// Not needed.
     Skipped,
-    /// It is not done; somebody must act first.
+    /// Failed; a person must act first.
     Failed,
 }
 
 impl StepState {
     const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Skipped, Self::Failed];
 
-    /// Its stable name.
+    /// Returns the stable name of the state.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -184,50 +186,50 @@ impl StepState {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
-/// What is recorded of a step.
+/// Record of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepRecord {
-    /// How far it is.
+    /// State of the step.
     pub state: StepState,
-    /// When that was recorded.
+    /// Time of this record.
     pub at: Timestamp,
-    /// How often it was tried.
+    /// Number of tries.
     pub tries: u32,
-    /// The provider's code for what went wrong.
+    /// The provider's error code.
     pub code: Option<i64>,
-    /// What went wrong, or why it was not needed.
+    /// Cause of the failure, or reason why the step was not needed.
     pub cause: Option<String>,
-    /// What to do about it.
+    /// Action to take.
     pub action: Option<String>,
 }
 
 impl StepRecord {
-    /// A record that has nothing to explain.
+    /// Returns a record without code, cause and action.
     #[must_use]
     pub fn new(state: StepState, at: Timestamp, tries: u32) -> Self {
         Self { state, at, tries, code: None, cause: None, action: None }
     }
 }
 
-/// Where an onboarding stands.
+/// State of an onboarding as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// The popup has not ended yet.
+    /// The popup has not ended.
     Started,
-    /// Nobody finished it in time.
+    /// It was not finished in time.
     Expired,
-    /// The popup ended without a number.
+    /// It ended without a number.
     Cancelled,
-    /// Somebody must choose among several accounts.
+    /// A person must choose among several accounts.
     NeedsChoice,
-    /// Steps are being taken.
+    /// Steps are in progress.
     Running,
     /// A step failed.
     Failed,
@@ -236,7 +238,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Its stable name.
+    /// Returns the stable name of the state.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -252,7 +254,7 @@ impl Progress {
 }
 
 impl Onboarding {
-    /// Where it stands.
+    /// Returns the state of the onboarding.
     #[must_use]
     pub fn progress(&self, now: Timestamp) -> Progress {
         let state = |step| self.step(step).map(|record| record.state);
@@ -281,13 +283,13 @@ impl Onboarding {
         }
     }
 
-    /// What is recorded of a step.
+    /// Returns the record of a step.
     #[must_use]
     pub fn step(&self, step: Step) -> Option<&StepRecord> {
         self.steps.iter().find(|(known, _)| *known == step).map(|(_, record)| record)
     }
 
-    /// Whether a step is through, one way or the other.
+    /// Returns whether a step is done or was skipped.
     #[must_use]
     pub fn is_through(&self, step: Step) -> bool {
         self.step(step).is_some_and(|record| matches!(record.state, StepState::Done | StepState::Skipped))

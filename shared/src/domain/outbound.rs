@@ -1,7 +1,8 @@
-//! A message on its way out: what its sender recorded, and the one word shown for it.
+//! An outbound message: the request of its sender, the facts recorded about it, and the one word shown for it.
 //!
-//! `reliability.md` §2.3 is the protocol. The worker's record (`SendState`) says what *we* did; the provider's evidence
-//! (a message id, a status) says what is true. Evidence always wins, so a late worker cannot undo it.
+//! The protocol is described in `docs/reliability.md#section-2-3`. The worker's record (`SendState`) says what *we*
+//! did. The provider's evidence (a message id, a status) says what really happened. Evidence always wins, so a late
+//! worker cannot undo it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,32 +14,33 @@ use super::policy::Category;
 use super::status::{Status, StatusTimes};
 use crate::limits::CLAIM_LEASE;
 
-/// How long a doubtful message waits for a status before it may be tried again (`reliability.md` §2.3.4): statuses come
-/// within seconds.
+/// Time that a message with outcome unknown waits for a status before it may be sent again
+/// (`docs/reliability.md#section-2-3-4`). Statuses arrive within seconds.
 pub const EVIDENCE_WINDOW: SignedDuration = SignedDuration::from_mins(2);
-/// How long a doubt may wait for a status before a person is asked (`reliability.md` §2.3.5).
+/// Time that a message with outcome unknown waits for a status before a person must decide
+/// (`docs/reliability.md#section-2-3-5`).
 pub const DOUBT_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// Tries after an answer that said "something went wrong, try again".
+/// Retries after the provider's answer "something went wrong, try again".
 pub const SOFT_RETRIES: u32 = 2;
 
-/// What our side recorded last.
+/// State of an outbound message according to our own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SendState {
-    /// Accepted; nobody has tried yet, or the last try surely did not send.
+    /// Accepted. No attempt was made yet, or the last one certainly did not send the message.
     Queued,
-    /// A worker holds the claim and may be talking to the provider.
+    /// A worker holds the claim and may be calling the provider.
     InFlight,
-    /// The provider took it.
+    /// The provider accepted it.
     Sent,
     /// It will not be sent.
     Failed,
-    /// It may or may not have been sent. Never sent again by us; a status settles it.
+    /// It may or may not have been sent. A status settles this; [`OnUnknown`] governs any resend.
     Unknown,
-    /// In doubt for a day without a word from the provider: a person decides.
+    /// Outcome unknown for a day, without evidence from the provider. A person decides.
     Review,
-    /// Its time ran out before anybody tried.
+    /// Its deadline passed before an attempt was made.
     Expired,
-    /// The caller took it back before anybody tried.
+    /// The caller cancelled it before an attempt was made.
     Cancelled,
 }
 
@@ -55,7 +57,7 @@ impl SendState {
         Self::Cancelled,
     ];
 
-    /// The state's stable name.
+    /// Returns the state's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,78 +72,79 @@ impl SendState {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
-/// A claim on an intent: who may send it, until when, and for which time.
+/// Exclusive right of one worker to send an intent, limited by a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// The claim's own id: every record a worker writes is conditional on it.
+    /// Id of the claim. Every write of the worker is conditional on this id.
     pub id: ClaimId,
-    /// After this no holder of the claim can still reach the provider.
+    /// End of the lease. From then on no holder of the claim can still reach the provider.
     pub lease_until: Timestamp,
-    /// Which try this is, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
 }
 
 impl Claim {
-    /// When it was made.
+    /// Returns when the claim was made.
     #[must_use]
     pub fn claimed_at(&self) -> Timestamp {
         self.lease_until.checked_sub(CLAIM_LEASE).unwrap_or(self.lease_until)
     }
 }
 
-/// A message we were asked to send: the intent.
+/// A message that we were asked to send: the intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// Our id of it.
+    /// Our id of the message.
     pub id: OutboundId,
-    /// Where it belongs.
+    /// The conversation of the message.
     pub conversation: ConversationId,
-    /// Who asked.
+    /// Tenant that requested the message.
     pub tenant: TenantId,
-    /// The recipient, as the provider is to be told.
+    /// Recipient, in the form in which the provider is told.
     pub to: Recipient,
-    /// What to say.
+    /// Content of the message.
     pub body: Outgoing,
-    /// The message it answers.
+    /// The quoted message.
     pub quotes: Option<Wamid>,
-    /// From when on it is stale.
+    /// Deadline: the message expires if it was not attempted before.
     pub send_before: Timestamp,
-    /// Not to be tried before.
+    /// Earliest time of an attempt.
     pub not_before: Timestamp,
-    /// What to do if it stays unknown whether it was sent.
+    /// Action if the outcome stays unknown.
     pub on_unknown: OnUnknown,
-    /// What kind of template it is, where the caller said so.
+    /// Category of the template, if the caller named it.
     pub category: Option<Category>,
-    /// The broadcast it is part of.
+    /// The broadcast that the message belongs to.
     pub broadcast: Option<BroadcastId>,
-    /// Until when it is kept; none: for ever.
+    /// Expiry of the stored message; `None`: never.
     pub keep_until: Option<Timestamp>,
 }
 
 impl Intent {
-    /// When it was accepted; one of a broadcast with its broadcast.
+    /// Returns when the message was accepted. For a message of a broadcast, that is when the broadcast was accepted.
     #[must_use]
     pub fn accepted_at(&self) -> Timestamp {
         self.id.made_at()
     }
 }
 
-/// What to do with a message of which nobody knows whether it was sent.
+/// Action for a message whose outcome stays unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnUnknown {
-    /// Nothing: at most once. A status settles it, or after a day a person.
+    /// Do not send it again (at most once). A status settles it, or a person after one day. After a trusted "try again"
+    /// answer, which means "not sent", it is retried.
     #[default]
     Hold,
-    /// Send it once more after two minutes without a status: for one-time codes, where a double is harmless.
+    /// Send it once more after two minutes without a status. For one-time codes, where a duplicate is harmless.
     ResendOnce,
-    /// Give it up after two minutes: where a late answer is worse than none.
+    /// Give up after two minutes. For messages where a late delivery is worse than none.
     Fail,
 }
 
@@ -149,7 +152,7 @@ impl OnUnknown {
     /// All choices.
     pub const ALL: [Self; 3] = [Self::Hold, Self::ResendOnce, Self::Fail];
 
-    /// The choice's stable name.
+    /// Returns the choice's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -159,14 +162,14 @@ impl OnUnknown {
         }
     }
 
-    /// The choice of that name.
+    /// Returns the choice with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|choice| choice.as_str() == word)
     }
 }
 
-/// How the provider is told whom to reach.
+/// Address of the recipient in a request to the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipient {
     /// By phone number.
@@ -176,7 +179,7 @@ pub enum Recipient {
 }
 
 impl Recipient {
-    /// What naming this recipient tells about the contact.
+    /// Returns the recipient as a contact identity.
     #[must_use]
     pub fn card(&self) -> ContactCard {
         match self {
@@ -186,46 +189,46 @@ impl Recipient {
     }
 }
 
-/// The worker's and the provider's facts about one outbound message.
+/// Facts recorded by the worker and reported by the provider about one outbound message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendFacts {
-    /// What our side recorded last.
+    /// State according to our own record.
     pub state: SendState,
     /// The latest claim.
     pub claim: Option<Claim>,
-    /// The provider's id: proof that it took the message.
+    /// The provider's id of the message, which proves that the provider accepted it.
     pub wamid: Option<Wamid>,
-    /// The steps the provider reported.
+    /// Earliest time of each status that the provider reported.
     pub times: StatusTimes,
-    /// Why it failed, or why it is in doubt.
+    /// Reason of the failure, or of the unknown outcome.
     pub error: Option<ProviderError>,
-    /// Tries in a row that did not even reach the provider.
+    /// Attempts in a row that did not reach the provider.
     pub unreached: u32,
-    /// The doubt comes from an answer that said "try again": the provider's word that it was not sent.
+    /// Whether the provider answered "try again", which normally means that it did not send the message.
     pub soft: bool,
-    /// Times it was put back after a doubt.
+    /// Times that the message was requeued after an unknown outcome.
     pub resent: u32,
-    /// The template that was sent instead, because the message came too late.
+    /// Template that was sent instead, because the customer service window had closed.
     pub instead: Option<String>,
-    /// Meta holds it back to assess its template: silence is normal.
+    /// Whether Meta holds the message while it assesses the template. No status is expected meanwhile.
     pub held: bool,
 }
 
-/// How it is known what became of a message.
+/// Kind of evidence of a message's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
-    /// The provider reported a status of it.
+    /// The provider reported a status.
     Status,
-    /// The provider named its id: in its answer, its history, or by what the customer quoted.
+    /// The provider named the message's id: in its answer, in the history, or in a quotation by the customer.
     Wamid,
-    /// The provider refused it.
+    /// The provider refused the message.
     Refusal,
-    /// A person settled the doubt.
+    /// A person decided the outcome.
     Person,
 }
 
 impl Evidence {
-    /// Its stable name.
+    /// Returns the stable name of the kind.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -238,7 +241,7 @@ impl Evidence {
 }
 
 impl SendFacts {
-    /// The strongest proof of what became of the message; `None` while that is not known, and where nobody tried.
+    /// Returns the strongest evidence of the outcome; `None` while the outcome is not known, or without an attempt.
     #[must_use]
     pub fn evidence(&self) -> Option<Evidence> {
         let failed = self.state == SendState::Failed;
@@ -255,17 +258,17 @@ impl SendFacts {
     }
 }
 
-/// The one word shown for an outbound message.
+/// State shown for an outbound message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownState {
-    /// The provider has said nothing: our own record.
+    /// Our own record, because the provider reported no status.
     Ours(SendState),
-    /// The furthest step the provider reported.
+    /// The furthest status that the provider reported.
     Provider(Status),
 }
 
 impl ShownState {
-    /// The word.
+    /// Returns the word shown for the state.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -277,7 +280,7 @@ impl ShownState {
 }
 
 impl SendFacts {
-    /// Of a message that nobody has tried.
+    /// Returns the facts of a message without an attempt.
     #[must_use]
     pub fn of_new() -> Self {
         Self {
@@ -294,7 +297,7 @@ impl SendFacts {
         }
     }
 
-    /// The provider's furthest step if there is any, else `accepted` if it gave an id, else our own record.
+    /// Returns the furthest status if there is one, else `accepted` if the provider gave an id, else our own record.
     #[must_use]
     pub fn shown(&self) -> ShownState {
         match (self.times.furthest(), &self.wamid) {
@@ -304,7 +307,7 @@ impl SendFacts {
         }
     }
 
-    /// What a worker that received the message from the queue must do.
+    /// Returns what a worker must do with the message that it received from the queue.
     #[must_use]
     pub fn next_step(&self, now: Timestamp, not_before: Timestamp, send_before: Timestamp) -> NextStep {
         let taken = self.wamid.is_some() || self.times.furthest().is_some();
@@ -319,9 +322,9 @@ impl SendFacts {
         }
     }
 
-    /// What becomes of a doubtful message that nothing has settled. It is never sent again before every worker that
-    /// could still hold its claim is dead and [`EVIDENCE_WINDOW`] has passed without a status. `trusted`: whether an
-    /// answer that says "try again" is believed to mean "not sent" (`reliability.md` §2.3.4, assumption A).
+    /// Returns what to do with a message whose outcome is unknown. It is never sent again before every worker that
+    /// could still hold its claim has ended and [`EVIDENCE_WINDOW`] has passed without a status. `trusted`: whether the
+    /// answer "try again" is taken to mean "not sent" (`docs/reliability.md#section-2-3-4`, assumption A).
     #[must_use]
     pub fn after_doubt(&self, intent: &Intent, trusted: bool, now: Timestamp) -> AfterDoubt {
         let in_doubt = matches!(self.state, SendState::Unknown | SendState::Review);
@@ -347,33 +350,33 @@ impl SendFacts {
     }
 }
 
-/// What to do with a doubtful message.
+/// Action for a message with outcome unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterDoubt {
-    /// Nothing until then.
+    /// Wait until this time.
     Wait(Timestamp),
-    /// Put it back: it is sent once more.
+    /// Requeue the message, so that it is sent once more.
     TryAgain,
-    /// Give it up.
+    /// Record a failure.
     Fail,
-    /// Ask a person.
+    /// Let a person decide.
     Review,
-    /// It is no longer in doubt, or a person has it.
+    /// Nothing: the outcome is known, or a person is deciding.
     Settled,
 }
 
-/// What to do with a queued message, decided from its facts alone.
+/// Action for a queued message, decided from its facts alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// Nothing is left to do: acknowledge.
+    /// Nothing is left to do; acknowledge the job.
     Done,
-    /// Prepare, then claim.
+    /// Prepare the request, then claim the message.
     Claim,
-    /// Its time ran out: record that.
+    /// Record that the deadline passed.
     Expire,
-    /// Come back then.
+    /// Receive the job again at this time.
     WaitUntil(Timestamp),
-    /// Its worker died around the wire: record the doubt, never send from here.
+    /// Record outcome unknown: the worker stopped between its claim and its record. Do not send.
     Doubt(Option<Claim>),
 }
 

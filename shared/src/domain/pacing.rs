@@ -1,80 +1,82 @@
-//! How fast messages may leave: Meta's limits and our schedule below them (`reliability.md` §3.2,
-//! `facts/errors-and-limits.md` §5).
+//! Sending rate: Meta's limits, and our schedule below them (`docs/reliability.md#section-3-2`,
+//! `docs/meta/errors.md#section-5`).
 //!
-//! A number's schedule is one moment, the *theoretical arrival time* of GCRA: each message moves it by one interval.
-//! Bulk messages leave exactly on schedule; live ones may leave [`LIVE_BURST`] ahead of it. In any second leave at most
-//! [`SHARE`] × (1 s + [`LIVE_BURST`] + [`LATE`]) of what Meta allows, which is less than Meta allows.
+//! A number's schedule is a single moment, the *theoretical arrival time* of GCRA. Each message moves it by one
+//! interval. Bulk messages leave exactly on schedule; live ones may leave [`LIVE_BURST`] ahead of it. In any second at
+//! most [`SHARE`] × (1 s + [`LIVE_BURST`] + [`LATE`]) of Meta's limit leaves, which is less than the limit.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Messages a second of an ordinary number, in and out together.
+/// Limit of an ordinary number, in messages per second, inbound and outbound together.
 pub const NUMBER_RATE: u32 = 80;
-/// Messages a second of an upgraded number.
+/// Limit of an upgraded number, in messages per second.
 pub const HIGH_RATE: u32 = 1_000;
-/// Messages a second of a number that is also used in the WhatsApp Business app.
+/// Limit of a number that is also used in the WhatsApp Business app, in messages per second.
 pub const COEXISTENCE_RATE: u32 = 20;
-/// The part of the limit that our schedule uses, in per cent: the rest is for what customers write, and for a burst.
+/// Part of the limit that our schedule uses, in per cent. The rest is for inbound messages and for a burst.
 pub const SHARE: u32 = 84;
-/// How far ahead of the schedule a live message may leave.
+/// Time by which a live message may leave ahead of the schedule.
 pub const LIVE_BURST: SignedDuration = SignedDuration::from_millis(150);
-/// How late a message may take its slot without the schedule moving: a releaser wakes a little late each time, and would
-/// lose that for good.
+/// Lag up to which the schedule continues instead of restarting at the present. A releaser wakes a little late each
+/// time; restarting would lose that time for good.
 pub const LATE: SignedDuration = SignedDuration::from_millis(30);
-/// How far behind the present the schedule may be before a live message that is no answer joins the bulk lane.
+/// Longest wait for a live template. If the schedule is further ahead of the present, the message joins the bulk lane.
 pub const LIVE_WAIT_MAX: SignedDuration = SignedDuration::from_millis(500);
-/// The same for an answer inside the customer service window: a person waits for it.
+/// Longest wait for a live free-form message, which answers a waiting customer.
 pub const ANSWER_WAIT_MAX: SignedDuration = SignedDuration::from_secs(2);
-/// What one reservation of the bulk lane covers: short, so that live messages find the schedule near the present.
+/// Time covered by one reservation of the bulk lane. Short, so that live messages find the schedule near the present.
 pub const CHUNK: SignedDuration = SignedDuration::from_millis(100);
 
-/// One message to one customer each six seconds (Meta's pair limit).
+/// Interval between messages to one customer: one each six seconds (Meta's pair limit).
 pub const PAIR_INTERVAL: SignedDuration = SignedDuration::from_secs(6);
-/// Messages to one customer that may leave at once: Meta allows 45, borrowed from the future.
+/// Messages to one customer that may leave at once. Meta allows 45, charged against the following intervals.
 pub const PAIR_BURST: i32 = 45;
 
-/// Lowered by this part, in per cent, after three refusals for speed within a minute.
+/// Reduction of the rate, in per cent, after [`BACK_OFF_AFTER`] rate-limit refusals within [`BACK_OFF_WITHIN`].
 pub const BACK_OFF: u32 = 20;
-/// Refusals for speed within [`BACK_OFF_WITHIN`] that lower the rate.
+/// Number of rate-limit refusals within [`BACK_OFF_WITHIN`] that lowers the rate.
 pub const BACK_OFF_AFTER: i64 = 3;
-/// See [`BACK_OFF_AFTER`].
+/// Period over which rate-limit refusals are counted.
 pub const BACK_OFF_WITHIN: SignedDuration = SignedDuration::from_secs(60);
-/// Refusals this soon after the rate was lowered are of what was under way before: they say nothing of the new rate.
+/// Period after a reduction in which refusals are not counted: they concern messages sent before it.
 pub const BACK_OFF_SETTLES: SignedDuration = SignedDuration::from_secs(10);
-/// How long a lowered rate stays before it recovers, 5 % each minute.
+/// Time that a lowered rate stays before it recovers.
 pub const BACK_OFF_FOR: SignedDuration = SignedDuration::from_mins(10);
-/// How much a lowered rate recovers each minute, in per cent.
+/// Recovery of a lowered rate, in per cent per minute.
 pub const RECOVERY_A_MINUTE: u32 = 5;
 
-/// A number's pace: its schedule and what stops it.
+/// Pace of a number: its schedule, and pauses of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pace {
-    /// When the next message of the schedule is due, in microseconds since the Unix epoch.
+    /// Time when the next message of the schedule is due, in microseconds since the Unix epoch.
     pub due_micros: i64,
-    /// Nothing leaves before.
+    /// Nothing is sent before this time.
     pub paused_until: Option<Timestamp>,
-    /// The part of the rate in force, in per cent, and since when: lowered by refusals, it recovers.
+    /// The lowered rate in per cent, and the time of the reduction. See [`Pace::part`] for its recovery.
     pub lowered: Option<(u32, Timestamp)>,
-    /// A call went without an answer: nothing new is claimed until this moment, then one call at a time.
+    /// Set when a call got no answer or several outcomes in a row were unknown. Nothing new is claimed before this
+    /// time, afterwards one call at a time until one is answered.
     pub suspect_until: Option<Timestamp>,
-    /// Doubtful outcomes in a row.
+    /// Number of unknown outcomes in a row.
     pub doubts: u32,
-    /// An answer that said "try again" was followed by a status: such answers are no longer believed.
+    /// Whether a status arrived for a message that Meta had answered with "try again". Such answers are no longer
+    /// trusted.
     pub distrusted: bool,
-    /// The bulk lane has something, since then.
+    /// Time since which the bulk lane has messages.
     pub opened_at: Option<Timestamp>,
 }
 
-/// Which lane a message takes.
+/// Lane of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// At once, as long as the number is not busy.
+    /// Sent at once while the number has capacity.
     Live,
-    /// On schedule, behind what is live.
+    /// Sent on schedule, after live messages.
     Bulk,
 }
 
 impl Lane {
-    /// The lane of that name.
+    /// Returns the lane with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         match word {
@@ -85,21 +87,22 @@ impl Lane {
     }
 }
 
-/// Microseconds between two messages of the schedule, at `rate` messages a second of Meta's and `part` per cent of it.
+/// Returns the interval of the schedule in microseconds, from Meta's `rate` in messages per second and the `part` of it
+/// in force, in per cent.
 #[must_use]
 pub fn interval_micros(rate: u32, part: u32) -> i64 {
     let used = i64::from(rate.max(1)) * i64::from(SHARE) * i64::from(part.clamp(1, 100));
     (1_000_000 * 100 * 100 + used - 1) / used
 }
 
-/// Messages of one bulk reservation at this interval.
+/// Returns the number of messages in one reservation of the bulk lane at this interval.
 #[must_use]
 pub fn chunk(interval_micros: i64) -> i64 {
     (i64::try_from(CHUNK.as_micros()).unwrap_or(i64::MAX) / interval_micros.max(1)).max(1)
 }
 
 impl Pace {
-    /// The part of the rate in force now, in per cent.
+    /// Returns the part of the rate in force now, in per cent.
     #[must_use]
     pub fn part(&self, now: Timestamp) -> u32 {
         let Some((part, since)) = self.lowered else { return 100 };
@@ -108,14 +111,15 @@ impl Pace {
         part.saturating_add(minutes.saturating_mul(RECOVERY_A_MINUTE)).min(100)
     }
 
-    /// Until when nothing leaves, if that is in the future.
+    /// Returns the end of the current pause, if there is one.
     #[must_use]
     pub fn stopped_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.paused_until.max(self.suspect_until).filter(|until| now < *until)
     }
 }
 
-/// How long the pair waits after the `attempt`-th refusal: 4^n seconds from n = 0, as Meta advises, at most an hour.
+/// Returns how long the pair waits after the `attempt`-th refusal: 4^n seconds from n = 0, as Meta advises, at most one
+/// hour.
 #[must_use]
 pub fn pair_wait(attempt: u32) -> SignedDuration {
     const LONGEST: i64 = 3_600;

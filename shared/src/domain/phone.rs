@@ -1,4 +1,4 @@
-//! Phone numbers, by the one rule Meta needs: `+`, a country code, ASCII digits.
+//! Phone numbers in the one form that Meta needs: `+`, a country code, ASCII digits.
 
 use std::fmt;
 
@@ -7,35 +7,36 @@ const DIGITS_MIN: usize = 7;
 /// Most digits of an international number (ITU-T E.164).
 const DIGITS_MAX: usize = 15;
 
-/// An international phone number, `+` and 7 to 15 digits. Personal data: it has no `Display`, and `Debug` hides it.
+/// An international phone number: `+` and 7 to 15 digits. It is personal data, so it has no `Display`, and `Debug`
+/// hides it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PhoneNumber(String);
 
-/// Why a text is no [`PhoneNumber`].
+/// Reason why a text is not a [`PhoneNumber`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPhone {
-    /// Without `+` Meta would put the business's own country code in front and reach a stranger.
+    /// The `+` is missing. Meta would prefix the business's own country code, and the message would reach a stranger.
     #[error("must begin with + and the country code")]
     NoPlus,
-    /// A country code never begins with 0.
+    /// A zero follows the `+`. No country code begins with 0.
     #[error("must not have a 0 after the +")]
     LeadingZero,
-    /// Only ASCII digits, and spaces, dashes, dots and brackets between them.
+    /// A character other than ASCII digits, and spaces, dashes, dots and brackets between them.
     #[error("must hold only digits after the + (spaces, dashes, dots and brackets are skipped)")]
     Character,
-    /// A 0 in brackets is dialled inside the country only: with it the number is another one.
+    /// A zero in brackets. It is dialled only inside the country; with it the number would be a different one.
     #[error("must leave out the (0), which is not dialled from abroad")]
     TrunkPrefix,
-    /// Too short or too long.
+    /// Fewer than 7 or more than 15 digits.
     #[error("must have 7 to 15 digits")]
     Length,
 }
 
 impl PhoneNumber {
-    /// Reads a number as a person or a program writes it.
+    /// Parses a number as a person or a program writes it.
     ///
     /// # Errors
-    /// Names the rule that is broken.
+    /// Names the broken rule.
     pub fn parse(text: &str) -> Result<Self, InvalidPhone> {
         let rest = text.trim_matches(' ').strip_prefix('+').ok_or(InvalidPhone::NoPlus)?;
         if rest.contains("(0)") {
@@ -59,7 +60,7 @@ impl PhoneNumber {
         Ok(Self(digits))
     }
 
-    /// Reads a number as Meta writes it in webhooks: the same, but the `+` is usually missing.
+    /// Parses a number as Meta writes it in webhooks: the same form, but usually without the `+`.
     ///
     /// # Errors
     /// As [`PhoneNumber::parse`].
@@ -67,19 +68,20 @@ impl PhoneNumber {
         if text.starts_with('+') { Self::parse(text) } else { Self::parse(&format!("+{text}")) }
     }
 
-    /// `+` and digits.
+    /// Returns `+` and the digits.
     #[must_use]
     pub fn e164(&self) -> &str {
         &self.0
     }
 
-    /// The one spelling of numbers that a numbering plan makes the same, and nothing else.
+    /// Returns the canonical spelling, which unifies only spellings that a numbering plan declares equal.
     ///
-    /// * Brazil: mobile numbers have got a ninth digit, `9`, in front. A number of eight that begins with 2 to 5 is a
-    ///   landline and never gets one, and a mobile number of nine whose rest looks like a landline never loses it.
-    /// * Mexico: the `1` once dialled before mobile numbers is gone; national numbers have ten digits either way.
+    /// * Brazil: mobile numbers got a ninth digit, `9`, in front. It is added to numbers of eight digits that begin
+    ///   with 6 to 9. Numbers of eight digits that begin with 2 to 5 are landlines and stay unchanged, as do all
+    ///   numbers of nine digits.
+    /// * Mexico: the `1` once dialled before mobile numbers is dropped; national numbers have ten digits either way.
     ///
-    /// Argentina's `9` is not among them: without it the number may be a landline of somebody else
+    /// Argentina's `9` is not unified. Without it the number may be a landline of somebody else
     /// ([`PhoneNumber::other_spelling`]).
     #[must_use]
     pub fn canonical(&self) -> Self {
@@ -93,9 +95,9 @@ impl PhoneNumber {
         }
     }
 
-    /// A spelling that people use for the same number, which may yet be another subscriber's: Argentina's mobile
-    /// numbers with and without `9`. Good for finding somebody whose number was typed, never for joining two whom Meta
-    /// tells apart.
+    /// Returns another spelling in use for the same number: Argentina's mobile numbers with and without `9`. It may
+    /// belong to another subscriber. Use it to find a contact by a typed number, never to merge two contacts that Meta
+    /// distinguishes.
     #[must_use]
     pub fn other_spelling(&self) -> Option<Self> {
         let digits = self.digits();
@@ -106,7 +108,7 @@ impl PhoneNumber {
         }
     }
 
-    /// The digits alone, as a `wa_id` has them.
+    /// Returns the digits alone, as in a `wa_id`.
     #[must_use]
     pub fn digits(&self) -> &str {
         self.0.trim_start_matches('+')

@@ -1,28 +1,28 @@
-//! What may be sent now, and why not: one pure function, asked by the API before a message is accepted and again by the
-//! worker at the moment of sending.
+//! Decides with one pure function whether a message may be sent now. The API calls it before a message is accepted, and
+//! the worker again at the moment of sending.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::StoredState;
 use super::conversation::CUSTOMER_SERVICE_WINDOW;
 
-/// Free-form messages stop this long before the window closes by our clock: a message on its way must not be late, and
-/// Meta's clock is not ours (`facts/errors-and-limits.md` §7).
+/// Time before the end of the customer service window at which free-form messages stop. It covers the time until Meta
+/// receives the message, and the difference to Meta's clock (`docs/meta/errors.md#section-7`).
 pub const WINDOW_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// Restrictions of Meta's that forbid templates; the word is the restriction's kind.
+/// Key of Meta's restriction that forbids templates.
 const NO_TEMPLATES: &str = "RESTRICTED_BIZ_INITIATED_MESSAGING";
-/// Restrictions of Meta's that forbid answers.
+/// Key of Meta's restriction that forbids free-form messages.
 const NO_ANSWERS: &str = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING";
-/// The word of a state that we record ourselves when Meta refuses everything from a number or account.
+/// Word of the state that we record when Meta refuses every message of a number or account.
 pub const STOPPED: &str = "stopped";
 
-/// What a template is for; Meta decides it when the template is approved.
+/// Category of a template. Meta decides it at approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Category {
-    /// Offers, news, anything that is neither of the others.
+    /// Offers, news, and anything that fits neither of the other categories.
     Marketing,
-    /// What a customer expects: orders, appointments.
+    /// Messages that a customer expects, about orders or appointments.
     Utility,
     /// One-time codes.
     Authentication,
@@ -32,7 +32,7 @@ impl Category {
     /// All categories.
     pub const ALL: [Self; 3] = [Self::Marketing, Self::Utility, Self::Authentication];
 
-    /// The category's stable name.
+    /// Returns the category's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,79 +42,80 @@ impl Category {
         }
     }
 
-    /// The category of that name, in any case: Meta writes upper case.
+    /// Returns the category with this name, in upper or lower case: Meta writes upper case.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|category| category.as_str().eq_ignore_ascii_case(word))
     }
 }
 
-/// A message as the rules see it.
+/// Class of a message in the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Anything but a template.
+    /// Any message other than a template.
     FreeForm,
-    /// A template; of an unknown category until Meta or the caller says so.
+    /// A template; `None` until Meta or the caller names the category.
     Template(Option<Category>),
 }
 
-/// What stops a number, whoever is written to.
+/// Status of a number, independent of the recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// The number is still connected to this tenant.
+    /// Whether the number is still connected to this tenant.
     pub connected: bool,
-    /// Its tenant lets it send.
+    /// Whether the tenant allows the number to send.
     pub active: bool,
-    /// The account has a token.
+    /// Whether the account has a token.
     pub has_token: bool,
-    /// What Meta said about the number, and what we recorded.
+    /// States of the number, reported by Meta or recorded by us.
     pub number: Vec<StoredState>,
-    /// What Meta said about the account.
+    /// States of the account, reported by Meta or recorded by us.
     pub account: Vec<StoredState>,
-    /// The number has a template that replaces a message which comes too late.
+    /// Whether the number has a fallback template, which replaces a message after the customer service window closed.
     pub has_fallback: bool,
 }
 
-/// What is known of one template by its name and language.
+/// Known state of one template, identified by name and language.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TemplateFacts {
-    /// Meta's word, such as `APPROVED`; `None` if nothing was ever heard of it.
+    /// Meta's status, such as `APPROVED`; `None` if none was ever reported.
     pub status: Option<String>,
-    /// Until when a stop holds that we recorded ourselves.
+    /// End of a stop that we recorded.
     pub until: Option<Timestamp>,
-    /// Its category.
+    /// Category of the template.
     pub category: Option<Category>,
 }
 
-/// Everything that decides about one message.
+/// Facts on which the decision about a message is based.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// The number.
+    /// Status of the number.
     pub standing: Standing,
-    /// The customer's latest message or call to this number.
+    /// Time of the customer's latest message or call to this number.
     pub last_inbound_at: Option<Timestamp>,
-    /// Until when messages are free because the customer came from an advertisement: never opens the window.
+    /// End of the period in which messages are free because the customer came from an advertisement. It does not open
+    /// the customer service window.
     pub entry_point_until: Option<Timestamp>,
-    /// The customer stopped marketing.
+    /// Whether the customer opted out of marketing.
     pub opted_out: bool,
-    /// Meta asked for a pause of marketing to this customer.
+    /// End of a pause of marketing to this customer, requested by Meta.
     pub cool_down_until: Option<Timestamp>,
-    /// We blocked the customer: Meta said so, and is not asked again before.
+    /// End of a block: Meta reported that we block this customer, and is not asked again before then.
     pub blocked_until: Option<Timestamp>,
-    /// The template, for a template message.
+    /// State of the template, for a template message.
     pub template: TemplateFacts,
 }
 
-/// Why a message may not be sent.
+/// Reason why a message may not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// The number is not connected to this tenant any more.
+    /// The number is no longer connected to this tenant.
     NumberGone,
-    /// Its tenant does not let the number send.
+    /// The tenant deactivated the number.
     NumberInactive,
     /// The account has no token.
     NoToken,
-    /// Meta withdrew the token.
+    /// Meta reported the token as withdrawn.
     TokenWithdrawn,
     /// The business disconnected its account.
     Disconnected,
@@ -126,63 +127,66 @@ pub enum Reason {
     Rejected,
     /// Meta restricts what the account may send.
     Restricted,
-    /// Meta refused everything from the number a moment ago.
+    /// Meta recently refused every message of the number.
     Stopped,
-    /// We blocked the customer.
+    /// The number blocks the customer.
     ContactBlocked,
-    /// The customer stopped marketing.
+    /// The customer opted out of marketing.
     OptedOut,
-    /// Meta asked for a pause of marketing to this customer.
+    /// Meta requested a pause of marketing to this customer.
     CoolDown,
-    /// The customer never wrote.
+    /// The customer never wrote or called, so the customer service window never opened.
     WindowNeverOpened,
-    /// The customer wrote too long ago.
+    /// The customer service window is closed.
     WindowClosed,
-    /// The template is not approved, paused or disabled.
+    /// The template is not approved, or it is paused or disabled.
     TemplateStopped,
 }
 
-/// What an answer of Meta's means for the messages to come.
+/// Consequence of an answer of Meta for later messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {
     /// The number sends nothing for this long.
     Pause(SignedDuration),
-    /// The number was too fast: it pauses a moment, and its rate is lowered if that happens again and again.
+    /// The number exceeded its rate. It pauses briefly, and repeated refusals lower its rate.
     SlowDown,
-    /// Nothing from the number is accepted until somebody acts: it stops, and is tried again after this time.
+    /// The number stops for this long and is then tried again. Until a person acts, Meta is expected to refuse. The
+    /// texts are title and remedy of an alert.
     Stop(SignedDuration, &'static str, &'static str),
-    /// Token, permission or registration is lost: the number waits and somebody is told.
+    /// Token, permission or registration is lost. The number pauses, and an alert with this title and remedy is raised.
     Reconnect(&'static str, &'static str),
-    /// No marketing to the customer for this long; twice as long each further time.
+    /// No marketing to the customer for this long, doubled at each repetition.
     CoolDown(SignedDuration),
-    /// The customer stopped marketing.
+    /// The customer opted out of marketing.
     OptedOut,
-    /// We blocked the customer.
+    /// The customer is blocked by us.
     Block,
-    /// The template is stopped, for this long or until Meta says otherwise, and somebody is told.
+    /// The template is stopped for this long, or until Meta reports otherwise. An alert with this title and remedy is
+    /// raised.
     StopTemplate(Option<SignedDuration>, &'static str, &'static str),
-    /// A code that this version does not know: somebody is told.
+    /// The error code is unknown to this version. An alert is raised.
     Unknown,
-    /// Meta sent what it had answered with "try again": such answers are no longer believed, and somebody is told.
+    /// Meta sent a message that it had answered with "try again". Such answers are no longer trusted, and an alert is
+    /// raised.
     Distrust,
 }
 
 impl Consequence {
-    /// Whether the number itself stands still for a while.
+    /// Returns whether the number pauses.
     #[must_use]
     pub fn pauses_number(&self) -> bool {
         matches!(self, Self::Pause(_) | Self::SlowDown | Self::Stop(..) | Self::Reconnect(..))
     }
 }
 
-/// What the rules say about a message.
+/// Decision about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It may be sent.
     Allowed,
     /// Only a template may be sent.
     TemplateOnly(Reason),
-    /// It may not be sent: until then, or until something changes.
+    /// The message may not be sent. The time is the end of the obstacle, if known.
     Blocked(Reason, Option<Timestamp>),
 }
 
@@ -207,7 +211,7 @@ impl Reason {
         Self::TemplateStopped,
     ];
 
-    /// The reason's stable name.
+    /// Returns the reason's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -230,7 +234,7 @@ impl Reason {
         }
     }
 
-    /// What a person can do about it.
+    /// Returns what a person can do about it.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
@@ -255,7 +259,8 @@ impl Reason {
     }
 }
 
-/// The rules, the strongest first: what stops the number, the customer's and Meta's wishes, the template, the window.
+/// Decides whether a message may be sent. The rules apply in this order: status of the number, block of the customer,
+/// customer service window (free-form messages), stop of the template, opt-out, pause of marketing.
 #[must_use]
 pub fn decide(facts: &Facts, class: Class, now: Timestamp) -> Verdict {
     if let Some((reason, until)) = hindrance(&facts.standing, class, now) {
@@ -274,14 +279,14 @@ pub fn decide(facts: &Facts, class: Class, now: Timestamp) -> Verdict {
     if let Some(until) = template_stop(&facts.template, now) {
         return Verdict::Blocked(Reason::TemplateStopped, until);
     }
-    // Meta's word counts more than the caller's; of a category that nobody knows the strictest is assumed.
+    // Meta's category takes precedence over the caller's. An unknown category is treated as marketing, the strictest.
     let category = facts.template.category.or(said).unwrap_or(Category::Marketing);
     if category == Category::Marketing && facts.opted_out {
         return Verdict::Blocked(Reason::OptedOut, None);
     }
     let cooling = facts.cool_down_until.filter(|until| now < *until);
     match cooling {
-        // Meta does not count marketing inside an open window.
+        // Meta does not count marketing inside an open customer service window.
         Some(until) if category == Category::Marketing && !window_is_open(facts, now) => {
             Verdict::Blocked(Reason::CoolDown, Some(until))
         }
@@ -289,7 +294,7 @@ pub fn decide(facts: &Facts, class: Class, now: Timestamp) -> Verdict {
     }
 }
 
-/// Until when free-form messages may be sent after the customer wrote at `at`.
+/// Returns until when free-form messages may be sent after the customer wrote at `at`.
 #[must_use]
 pub fn free_form_until(at: Timestamp) -> Timestamp {
     at.checked_add(CUSTOMER_SERVICE_WINDOW).and_then(|end| end.checked_sub(WINDOW_MARGIN)).unwrap_or(Timestamp::MAX)
@@ -299,7 +304,7 @@ fn window_is_open(facts: &Facts, now: Timestamp) -> bool {
     facts.last_inbound_at.is_some_and(|at| now < free_form_until(at))
 }
 
-/// What stops the number for this class of message, and until when.
+/// Returns the reason why the number may not send a message of this class, and the end of the obstacle if known.
 #[must_use]
 pub fn hindrance(standing: &Standing, class: Class, now: Timestamp) -> Option<(Reason, Option<Timestamp>)> {
     if !standing.connected {
@@ -336,7 +341,7 @@ pub fn hindrance(standing: &Standing, class: Class, now: Timestamp) -> Option<(R
     stopped.map(|until| (Reason::Stopped, Some(until)))
 }
 
-/// `Some` if the template may not be sent: until then, or until Meta says otherwise.
+/// Returns `Some` if the template may not be sent; inside it, the end of the stop if known.
 fn template_stop(template: &TemplateFacts, now: Timestamp) -> Option<Option<Timestamp>> {
     const SENDABLE: [&str; 5] = ["APPROVED", "FLAGGED", "REINSTATED", "UNPAUSED", "ACTIVE"];
     let status = template.status.as_deref()?;

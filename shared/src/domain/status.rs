@@ -1,27 +1,27 @@
-//! What became of a message we sent: a set of earliest times, and one word derived from it.
+//! Statuses of a sent message: the earliest time of each, and one word derived from these times.
 
 use jiff::Timestamp;
 
-/// A step the provider reports.
+/// A status that the provider reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
-    /// It left the provider.
+    /// The message left the provider.
     Sent,
-    /// It reached the customer's phone.
+    /// The message reached the customer's phone.
     Delivered,
     /// The customer opened the chat.
     Read,
-    /// The customer listened to it.
+    /// The customer played the audio.
     Played,
-    /// The provider gave up.
+    /// The provider gave up on the message.
     Failed,
 }
 
 impl Status {
-    /// All steps, in the order a message takes them.
+    /// All statuses, in their usual order.
     pub const ALL: [Self; 5] = [Self::Sent, Self::Delivered, Self::Read, Self::Played, Self::Failed];
 
-    /// The provider's word.
+    /// Returns the provider's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,14 +33,15 @@ impl Status {
         }
     }
 
-    /// The step of that name; a word Meta invents later is none.
+    /// Returns the status with this name; `None` for a word that Meta adds later.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 
-/// The earliest time each step was reported. Merging two sets is taking the earlier of each, in any order.
+/// Earliest reported time of each status. Sets are merged by taking the earlier time of each status, so order does not
+/// matter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StatusTimes([Option<Timestamp>; 5]);
 
@@ -51,14 +52,14 @@ impl StatusTimes {
         *slot = Some(slot.map_or(at, |known| known.min(at)));
     }
 
-    /// When `status` was first reported.
+    /// Returns when `status` was first reported.
     #[must_use]
     pub fn at(&self, status: Status) -> Option<Timestamp> {
         self.0[status as usize]
     }
 
-    /// The furthest step: played > read > delivered > failed > sent. A failure after delivery is not believed
-    /// (`facts/webhooks.md` §8), a failure after `sent` is.
+    /// Returns the furthest status, in the order played > read > delivered > failed > sent. A failure after delivery is
+    /// ignored (`docs/meta/webhooks.md#section-8`); a failure after `sent` counts.
     #[must_use]
     pub fn furthest(&self) -> Option<Status> {
         [Status::Played, Status::Read, Status::Delivered, Status::Failed, Status::Sent]

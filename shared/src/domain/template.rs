@@ -1,8 +1,8 @@
-//! Templates of an account, as they are mirrored from Meta.
+//! Templates of an account, mirrored from Meta.
 
 use jiff::Timestamp;
 
-/// A template's name and language, which name it: `order_update.en_US`.
+/// Name and language, which identify a template, such as `order_update.en_US`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateKey {
     /// Its name.
@@ -17,7 +17,7 @@ pub const NAME_MAX: usize = 512;
 pub const LANGUAGE_MAX: usize = 15;
 
 impl TemplateKey {
-    /// Reads one as it is written in a path.
+    /// Parses a key as written in a URL path.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (name, language) = text.split_once('.')?;
@@ -31,65 +31,65 @@ impl std::fmt::Display for TemplateKey {
     }
 }
 
-/// Lower-case letters, digits and underscores (Meta).
+/// Returns whether the name has only lower-case letters, digits and underscores (Meta), and a valid length.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let spelled = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     spelled && (1..=NAME_MAX).contains(&name.len())
 }
 
-/// A locale such as `en_US` or `es`.
+/// Returns whether the text looks like a locale, such as `en_US` or `es`.
 #[must_use]
 pub fn is_language(code: &str) -> bool {
     (2..=LANGUAGE_MAX).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// A template with what is known of it.
+/// A stored template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateRecord {
     /// Its name.
     pub name: String,
     /// Its language, such as `en_US`.
     pub language: String,
-    /// Meta's id of it; `None` while only a webhook or a refusal told of it.
+    /// Meta's id of the template; `None` while it is known only from a webhook or a refusal.
     pub id: Option<String>,
-    /// Meta's word, such as `APPROVED`.
+    /// Meta's status, such as `APPROVED`.
     pub status: Option<String>,
-    /// Since when.
+    /// Time of the status.
     pub status_at: Option<Timestamp>,
-    /// Meta's word, such as `UTILITY`.
+    /// Meta's category, such as `UTILITY`.
     pub category: Option<String>,
-    /// `GREEN`, `YELLOW`, `RED`, `UNKNOWN`.
+    /// Meta's quality rating: `GREEN`, `YELLOW`, `RED` or `UNKNOWN`.
     pub quality: Option<String>,
-    /// Why it was rejected.
+    /// Meta's reason for a rejection.
     pub rejected_reason: Option<String>,
-    /// Its variables have names.
+    /// Whether the variables are named instead of numbered.
     pub named: bool,
-    /// Meta's components, JSON; `None` while they were not fetched.
+    /// Meta's components, as JSON; `None` until they are fetched.
     pub components: Option<String>,
-    /// When it was last fetched.
+    /// Time of the last fetch.
     pub fetched_at: Option<Timestamp>,
 }
 
 /// A template as Meta lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedTemplate {
-    /// Meta's id.
+    /// Meta's id of the template.
     pub id: String,
     /// Its name.
     pub name: String,
     /// Its language.
     pub language: String,
-    /// Meta's word.
+    /// Meta's status.
     pub status: String,
-    /// Meta's word.
+    /// Meta's category.
     pub category: String,
-    /// Meta's word.
+    /// Meta's quality rating.
     pub quality: Option<String>,
-    /// Why it was rejected.
+    /// Meta's reason for a rejection.
     pub rejected_reason: Option<String>,
-    /// Its variables have names.
+    /// Whether the variables are named instead of numbered.
     pub named: bool,
-    /// Its components, JSON.
+    /// Meta's components, as JSON.
     pub components: String,
 }

@@ -1,19 +1,20 @@
-//! Tenants and the keys of their programs.
+//! Tenants and their API keys.
 
 use jiff::Timestamp;
 
 use super::ids::TenantId;
 
-/// What a key may do.
+/// Permission of an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// Read conversations, messages, numbers, alerts and merges.
     Read,
     /// Send messages.
     Send,
-    /// Change numbers, keys, templates and settings, undo merges, replay what was received.
+    /// Change numbers, keys, templates and settings, undo merges, replay received webhooks.
     Manage,
-    /// Make tenants and their keys, replay for all tenants, read the alerts that concern none. Never together with a tenant.
+    /// Create tenants and their keys, replay for all tenants, read alerts that concern no tenant. A key with this scope
+    /// has no tenant.
     Operator,
 }
 
@@ -21,7 +22,7 @@ impl Scope {
     /// All scopes.
     pub const ALL: [Self; 4] = [Self::Read, Self::Send, Self::Manage, Self::Operator];
 
-    /// The scope's stable name.
+    /// Returns the scope's stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,42 +33,42 @@ impl Scope {
         }
     }
 
-    /// The scope of that name.
+    /// Returns the scope with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == word)
     }
 }
 
-/// What the table knows of a key: enough to recognise it, not enough to use it.
+/// The stored form of a key: enough to verify it, not enough to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyRecord {
-    /// The part of the key that names it.
+    /// Public part of the key, which identifies it.
     pub id: String,
-    /// HMAC-SHA256 of the key's secret part under the pepper, hex.
+    /// HMAC-SHA256 of the key's secret part under the pepper, in hexadecimal.
     pub hash: String,
-    /// Which version of the pepper.
+    /// Version of the pepper.
     pub pepper: u32,
-    /// Whose key it is; an operator's key has no tenant.
+    /// Tenant that owns the key; `None` for an operator's key.
     pub tenant: Option<TenantId>,
-    /// What it may do.
+    /// Permissions of the key.
     pub scopes: Vec<Scope>,
-    /// What people call it.
+    /// Name of the key for people.
     pub name: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// Until when it is good; `None`: until it is revoked.
+    /// Time of expiry; `None`: valid until revoked.
     pub expires_at: Option<Timestamp>,
-    /// From when on it is refused.
+    /// Time from which the key is refused.
     pub revoked_at: Option<Timestamp>,
-    /// Requests a second, averaged over [`BURST_SECONDS`].
+    /// Allowed requests per second, averaged over [`BURST_SECONDS`].
     pub requests_per_second: u32,
-    /// When it was last used, within a few seconds.
+    /// Time of the last use, accurate to a few seconds.
     pub last_used_at: Option<Timestamp>,
 }
 
 impl ApiKeyRecord {
-    /// Why it is not good now.
+    /// Returns why the key is not valid now: `revoked` or `expired`; `None` if it is valid.
     #[must_use]
     pub fn refusal(&self, now: Timestamp) -> Option<&'static str> {
         if self.revoked_at.is_some_and(|at| at <= now) {
@@ -82,34 +83,34 @@ impl ApiKeyRecord {
 pub struct Tenant {
     /// Its id.
     pub id: TenantId,
-    /// What people call it.
+    /// Name of the tenant for people.
     pub name: String,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// Since when it is leaving.
+    /// Time since which the tenant is being offboarded.
     pub closing_at: Option<Timestamp>,
 }
 
-/// A change that somebody made.
+/// Audit entry of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// The key that it was made with, by its id.
+    /// Id of the key that made the change.
     pub key: String,
-    /// What was done, such as `key.created`.
+    /// Action, such as `key.created`.
     pub action: String,
-    /// To what, by its id.
+    /// Id of the changed object.
     pub subject: String,
 }
 
-/// Seconds whose requests a key may make at once.
+/// Size of a burst: the requests of this many seconds may arrive at once.
 pub const BURST_SECONDS: u32 = 10;
-/// Requests a second that a key may make unless it was made for another rate.
+/// Default rate of a key, in requests per second.
 pub const KEY_RATE_DEFAULT: u32 = 100;
-/// Most requests a second of one key: what a number of Meta's highest throughput can send.
+/// Highest rate of a key, in requests per second: as much as a number with Meta's highest throughput can send.
 pub const KEY_RATE_MAX: u32 = 1_000;
-/// Longest name of a tenant or key, in characters: it is shown in lists.
+/// Longest name of a tenant or key, in characters; names are shown in lists.
 pub const NAME_MAX: usize = 100;
-/// Longest life of a key that ends, in days.
+/// Longest life of a key with an expiry, in days.
 pub const KEY_DAYS_MAX: i64 = 3_650;

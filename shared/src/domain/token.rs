@@ -1,93 +1,93 @@
-//! Access tokens: what they are worth, as the provider says it.
+//! Access tokens, and their properties as the provider reports them.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::WabaId;
 use crate::secret::Secret;
 
-/// Permissions without which a token is of no use to us (`facts/onboarding.md` §3).
+/// Permissions that a token must have (`docs/meta/onboarding.md#section-3`).
 pub const SCOPES_NEEDED: [&str; 2] = ["whatsapp_business_management", "whatsapp_business_messaging"];
 
-/// A token that ends is renewed from then on (`facts/onboarding.md` §10.2).
+/// Time before its expiry at which a token is renewed (`docs/meta/onboarding.md#section-10-2`).
 pub const REFRESH_BEFORE: SignedDuration = SignedDuration::from_hours(15 * 24);
-/// Days before its end at which somebody is told that it could not be renewed.
+/// Days before the expiry at which an alert says that the token could not be renewed.
 const WARNINGS: [i64; 3] = [3, 7, 14];
 
-/// Which warning is due for a token that ends then: so many days or fewer are left.
+/// Returns which warning is due for a token with this expiry: 3, 7 or 14 if at most that many days are left.
 #[must_use]
 pub fn warning(ends: Timestamp, now: Timestamp) -> Option<i64> {
     let left = ends.duration_since(now);
     WARNINGS.into_iter().find(|days| left <= SignedDuration::from_hours(days * 24))
 }
 
-/// A token and the proof that we, and not whoever stole it, hold the app's secret.
+/// A token with the proof that its user holds the app secret, which a thief of the token does not.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
     /// The token.
     pub value: Secret,
-    /// `appsecret_proof`; `None` for a token that was stored without its app being known.
+    /// `appsecret_proof`; `None` for a token stored without knowledge of its app.
     pub proof: Option<Secret>,
 }
 
 impl AccessToken {
-    /// A token of an app that is not known.
+    /// Returns a token whose app is not known.
     #[must_use]
     pub fn unproved(value: Secret) -> Self {
         Self { value, proof: None }
     }
 }
 
-/// What the provider says about a token (`debug_token`).
+/// Properties of a token as the provider reports them (`debug_token`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TokenFacts {
-    /// The app it was made for.
+    /// The app for which the token was issued.
     pub app: String,
-    /// The user or system user that it is of, by the app's own id of them.
+    /// The user or system user of the token, by app-scoped id.
     pub user: Option<String>,
-    /// Whether it can be used now.
+    /// Whether the token can be used now.
     pub is_valid: bool,
-    /// What kind of token it is, in the provider's word.
+    /// Kind of token, in the provider's word.
     pub kind: String,
-    /// When it ends; `None`: never.
+    /// Time of expiry; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// When data can no longer be read with it, although it is still valid (user tokens).
+    /// Time after which the token reads no more data, although it stays valid (user tokens).
     pub data_access_expires_at: Option<Timestamp>,
-    /// Its permissions.
+    /// Permissions of the token.
     pub scopes: Vec<String>,
-    /// The accounts it reaches, where the grant names some; `None`: it names none, which covers everything.
+    /// Accounts that the token reaches; `None` if the grant names none, which covers all accounts.
     pub accounts: Option<Vec<WabaId>>,
 }
 
-/// Why a token cannot serve us.
+/// Reason why a token cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfit {
-    /// It is another app's.
+    /// The token belongs to another app.
     OtherApp,
-    /// The provider says that it cannot be used.
+    /// The provider reports the token as invalid.
     NotValid,
-    /// It lacks this permission.
+    /// The token lacks this permission.
     Lacks(&'static str),
-    /// It does not reach the account.
+    /// The token does not reach the account.
     OtherAccount,
 }
 
 impl TokenFacts {
-    /// When it is of no more use; `None`: never.
+    /// Returns when the token becomes useless; `None`: never.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
         [self.expires_at, self.data_access_expires_at].into_iter().flatten().min()
     }
 
-    /// Whether it is time to renew it.
+    /// Returns whether the token is due for renewal.
     #[must_use]
     pub fn ends_soon(&self, now: Timestamp) -> bool {
         self.ends_at().is_some_and(|ends| ends.duration_since(now) <= REFRESH_BEFORE)
     }
 
-    /// Whether a token for `app` can serve us, for `account` where that is known already.
+    /// Checks that a token is usable for `app`, and for `account` if that is already known.
     ///
     /// # Errors
-    /// Why not.
+    /// The first requirement that the token does not meet.
     pub fn check(&self, app: &str, account: Option<&WabaId>) -> Result<(), Unfit> {
         if self.app != app {
             return Err(Unfit::OtherApp);

@@ -1,42 +1,43 @@
-//! What was sent, and what Meta charges for.
+//! Usage: counts of sent messages, and which of them Meta charges for.
 
 use super::ids::{OutboundId, PhoneNumberId};
 use super::status::Status;
 
-/// What a status says of a message, for the counting.
+/// One reported status, as an input for the usage counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageNote {
-    /// Who sent it.
+    /// The sending number.
     pub number: PhoneNumberId,
     /// The message.
     pub message: OutboundId,
-    /// The step.
+    /// The reported status.
     pub status: Status,
-    /// What Meta charges it as.
+    /// Category that Meta charges the message as.
     pub category: Option<String>,
-    /// Why it costs or not.
+    /// Meta's word for why the message is charged or free.
     pub pricing_type: Option<String>,
-    /// Whether it costs.
+    /// Whether Meta charges for the message.
     pub billable: Option<bool>,
 }
 
-/// Messages of one number, one day and one kind.
+/// Counts of messages of one number, day, category and pricing type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// What Meta charges it as, such as `marketing`, `utility`, `service`; `None` where no price was reported.
+    /// Category that Meta charges the messages as, such as `marketing`, `utility`, `service`; `None` without a reported
+    /// price.
     pub category: Option<String>,
-    /// Meta's word for why it costs or not, such as `regular`, `free_customer_service`.
+    /// Meta's word for why the messages are charged or free, such as `regular`, `free_customer_service`.
     pub pricing_type: Option<String>,
-    /// All messages of which Meta reported anything.
+    /// Messages for which Meta reported any status.
     pub messages: u64,
-    /// Of which each step was reported.
+    /// Messages reported as sent.
     pub sent: u64,
-    /// Delivered, or read, which implies it.
+    /// Messages reported as delivered, or as read, which implies it.
     pub delivered: u64,
-    /// Read.
+    /// Messages reported as read.
     pub read: u64,
-    /// Failed, and never delivered.
+    /// Messages reported as failed, and never as delivered.
     pub failed: u64,
-    /// That Meta charges for.
+    /// Messages that Meta charges for.
     pub billable: u64,
 }

@@ -1,3 +1,3 @@
-//! Everything a provider can change without asking us: signatures, wire formats, clients, error codes.
+//! Everything that a provider can change without asking us: signatures, wire formats, clients, error codes.
 
 pub mod meta;

@@ -1,4 +1,4 @@
-//! The batch runner: every record answers for itself, and a panic is one record's failure.
+//! The batch runner: reports each record's result separately, and contains a panic to its record.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -14,18 +14,19 @@ use crate::telemetry::Metrics;
 
 const GROUP: &str = "MessageGroupId";
 
-/// What became of one record.
+/// Result of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything it causes is durable: the queue may forget it.
+    /// All effects of the record are durable; the queue may delete it.
     Done,
-    /// It must come again, and that is as it should be: its time has not come, or there is more of it.
+    /// The queue must deliver the record again, without an error: it is not due yet, or not finished.
     Later,
-    /// It must come again, because something that it needs failed.
+    /// The queue must deliver the record again, because something that it needs failed.
     Failed,
 }
 
-/// Runs a standard queue's records, up to eight at a time, in no order. Counts those that failed: Lambda itself counts only invocations.
+/// Processes the records of a standard queue, up to [`BATCH_CONCURRENCY`] (10) at a time, in any order. Counts failed
+/// records, because Lambda itself counts only invocations.
 pub async fn run_standard<F, Fut>(event: SqsEvent, metrics: &Metrics, work: F) -> SqsBatchResponse
 where
     F: Fn(SqsMessage) -> Fut,
@@ -40,9 +41,10 @@ where
     come_again(failed)
 }
 
-/// Runs a FIFO queue's records: groups side by side, the records of one group in order. After a failure the rest of
-/// its group is handed back too, or it would overtake the failed one; `hand_back` can shorten how long the queue hides
-/// such a record. Counts those that failed, and not what was behind them.
+/// Processes the records of a FIFO queue: up to [`BATCH_CONCURRENCY`] groups at a time, the records of one group in
+/// order. After a failure the rest of the group is returned to the queue too, because it would otherwise overtake the
+/// failed record. `hand_back` is called for each of these and may shorten its visibility timeout. The metric counts the
+/// failed record only, not the ones after it.
 pub async fn run_fifo<F, Fut, B, Back>(event: SqsEvent, metrics: &Metrics, work: F, hand_back: B) -> SqsBatchResponse
 where
     F: Fn(SqsMessage) -> Fut,
@@ -87,7 +89,7 @@ where
     failed
 }
 
-/// The record's id if it must come again.
+/// Returns the record's id if the queue must deliver it again.
 async fn contained<F, Fut>(metrics: &Metrics, work: &F, record: SqsMessage) -> Option<String>
 where
     F: Fn(SqsMessage) -> Fut,
@@ -110,12 +112,12 @@ where
     }
 }
 
-/// What panicked, without its message: that could quote the record.
+/// Type of a panic's payload. The message itself is not logged, because it could quote the record.
 fn kind(panic: &(dyn Any + Send)) -> &'static str {
     if panic.is::<String>() || panic.is::<&'static str>() { "message" } else { "value" }
 }
 
-/// The answer that has these records come again, by their ids.
+/// Builds the response that makes the queue deliver the records with these ids again.
 #[must_use]
 pub fn come_again(failed: Vec<String>) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();

@@ -1,5 +1,5 @@
-//! Jobs: small, versioned, with ids instead of objects and never a token. An old version stays readable until its
-//! queue is drained.
+//! Job formats: small, versioned, with ids in place of objects, and never a token. An old version stays readable until
+//! its queue is drained.
 
 use std::io::{Read, Write};
 
@@ -15,96 +15,96 @@ use crate::clock::at_millis;
 use crate::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, Wamid};
 use crate::limits::{ARCHIVE_FOR, KEPT_FOR, QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
 
-/// A webhook to be read.
+/// A webhook to process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundJob {
     /// The Meta app that signed it.
     pub app: MetaAppId,
-    /// When it reached us.
+    /// Time of receipt.
     pub received_at: Timestamp,
     /// The body.
     pub payload: Payload,
-    /// Items of it that are stored already: an earlier invocation had no time for the rest.
+    /// Number of its items that an earlier invocation stored before its time ran out.
     pub done: usize,
-    /// Whether it was archived before: it is read again, not received.
+    /// Whether it comes from the archive by a replay, rather than from Meta.
     pub replayed: bool,
-    /// The kept item it was made of, to be forgotten once it is of use.
+    /// Key of the quarantined item that it was made from. The item is deleted once the webhook can be used.
     pub kept: Option<String>,
 }
 
-/// What the inbound queue holds.
+/// A message of the inbound queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InboundWork {
-    /// A webhook to be read.
+    /// A webhook to process.
     Webhook(InboundJob),
-    /// Webhooks to be queued again.
+    /// Webhooks to enqueue again.
     Replay(ReplayJob),
 }
 
-/// Webhooks that were received once and are to be read again. It changes nothing that is stored already.
+/// A replay: received webhooks are processed again. Facts that are already stored do not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayJob {
     /// The replay.
     pub id: ReplayId,
-    /// Only what concerns this tenant.
+    /// Limits it to this tenant.
     pub tenant: Option<TenantId>,
-    /// Only what concerns this number.
+    /// Limits it to this number.
     pub number: Option<PhoneNumberId>,
-    /// Only webhooks that speak of this message.
+    /// Limits it to webhooks that mention this message.
     pub message: Option<Wamid>,
-    /// Received from then on.
+    /// Start of the period of receipt, inclusive.
     pub from: Timestamp,
-    /// Received before.
+    /// End of the period of receipt, exclusive.
     pub until: Timestamp,
-    /// Where they are.
+    /// Source of the webhooks.
     pub source: ReplaySource,
-    /// Where to go on: a folder or a list, and a position in it.
+    /// Position to continue at: index of the folder or list, and a cursor within it.
     pub at: (i64, Option<String>),
     /// Objects and items read so far.
     pub read: i64,
-    /// Webhooks queued again so far.
+    /// Webhooks enqueued so far.
     pub queued: i64,
 }
 
-/// Where webhooks of the past are.
+/// A source of past webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplaySource {
-    /// Everything received in the last eight days.
+    /// All webhooks received in the last eight days.
     Archive,
-    /// What could not be used.
+    /// Quarantined items.
     Quarantine,
-    /// What failed five times.
+    /// Messages of the dead-letter queue, each of which failed five times.
     DeadLetters,
 }
 
-/// Bodies up to this size travel as they are, in bytes. Compressing one of 1 KB is half of what the webhook function does, and saves nothing: SQS bills by
-/// 64 KiB.
+/// Bodies up to this size, in bytes, are not compressed. Compressing 1 KB takes half of the webhook function's CPU time
+/// and saves nothing, because SQS bills per 64 KiB.
 const PLAIN_MAX: usize = 16 * 1024;
 
-/// Where a body is.
+/// Location of a webhook's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// In the job, base 64: SQS refuses some characters that JSON allows.
+    /// In the job, in base 64, because SQS refuses some characters that JSON allows.
     Plain(String),
-    /// In the job, gzip and base 64.
+    /// In the job, compressed with gzip, in base 64.
     Inline(String),
-    /// In the archive, gzip, because it is too large for SQS.
+    /// In the archive, compressed with gzip, because it is too large for SQS.
     Stored(String),
 }
 
-/// A body made ready for the queue.
+/// A body prepared for the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packed {
-    /// It travels in the job.
+    /// Small enough for the job.
     Fits(Payload),
-    /// It is too large for that: gzip, for the archive.
+    /// Too large for the job: gzip bytes for the archive.
     TooLarge(Vec<u8>),
 }
 
-/// A queue message that is no job of this version or any older one.
+/// A queue message that is not a job in any format this version can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the queue message is not a job this version knows")]
+#[error("the queue message is not a job that this version can read")]
 pub struct BadJob;
 
 #[derive(Serialize, Deserialize)]
@@ -151,24 +151,24 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Payload {
-    /// Packs a body for the queue.
+    /// Prepares a body for the queue.
     ///
     /// # Errors
-    /// When compression fails, which it does not in memory.
+    /// When compression fails, which does not happen in memory.
     pub fn pack(body: &[u8]) -> std::io::Result<Packed> {
         if body.len() <= PLAIN_MAX {
             return Ok(Packed::Fits(Self::Plain(STANDARD.encode(body))));
         }
         let gzip = Self::gzip(body)?;
-        // Base 64 makes four characters of three bytes.
+        // Base 64 encodes three bytes as four characters.
         let fits = gzip.len() / 3 * 4 < QUEUE_BODY_MAX;
         Ok(if fits { Packed::Fits(Self::Inline(STANDARD.encode(gzip))) } else { Packed::TooLarge(gzip) })
     }
 
-    /// The body, unless it is in the archive.
+    /// Returns the body, or `None` if it is in the archive.
     ///
     /// # Errors
-    /// [`BadJob`] when it was not packed by us.
+    /// [`BadJob`] when [`Payload::pack`] did not write it.
     pub fn body(&self) -> Result<Option<Vec<u8>>, BadJob> {
         let decode = |text: &str| STANDARD.decode(text).map_err(|_| BadJob);
         Ok(match self {
@@ -181,17 +181,17 @@ impl Payload {
     /// Compresses a body for the archive.
     ///
     /// # Errors
-    /// When compression fails, which it does not in memory.
+    /// When compression fails, which does not happen in memory.
     pub fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2 + 64), Compression::fast());
         encoder.write_all(body)?;
         encoder.finish()
     }
 
-    /// Takes a body out of the archive; never more than a webhook may be.
+    /// Decompresses a body from the archive, up to the size limit of a webhook.
     ///
     /// # Errors
-    /// [`BadJob`] when it was not packed by us.
+    /// [`BadJob`] when it is not gzip or is larger than [`WEBHOOK_BODY_MAX`].
     pub fn gunzip(gzip: &[u8]) -> Result<Vec<u8>, BadJob> {
         let mut body = Vec::new();
         let bound = WEBHOOK_BODY_MAX as u64 + 1;
@@ -201,10 +201,10 @@ impl Payload {
 }
 
 impl InboundJob {
-    /// The job as a queue message.
+    /// Returns the job as a queue message.
     ///
     /// # Errors
-    /// Never for values of these types; the signature is JSON's.
+    /// Never for values of these types; the signature is serde_json's.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         let (base64, gzip_base64, stored_at) = match &self.payload {
             Payload::Plain(base64) => (Some(base64.clone()), None, None),
@@ -225,7 +225,8 @@ impl InboundJob {
 }
 
 impl ReplayJob {
-    /// A replay of everything that `source` still has, up to `now`: the archive eight days, the quarantine 35.
+    /// Creates a replay of everything that `source` still holds at `now`: eight days of the archive, or 35 days of the
+    /// quarantine.
     #[must_use]
     pub fn of(source: ReplaySource, id: ReplayId, now: Timestamp) -> Self {
         let kept_for = if source == ReplaySource::Quarantine { KEPT_FOR } else { ARCHIVE_FOR };
@@ -235,7 +236,7 @@ impl ReplayJob {
             number: None,
             message: None,
             from: now.checked_sub(kept_for).unwrap_or(Timestamp::MIN),
-            // What arrives from now on is not of the past.
+            // `until` is exclusive, so this includes `now` but nothing received later.
             until: now.checked_add(SignedDuration::from_millis(1)).unwrap_or(now),
             source,
             at: (0, None),
@@ -244,20 +245,20 @@ impl ReplayJob {
         }
     }
 
-    /// From when on, and until before when, what it reads was received; `None` for dead letters, which are read whole.
+    /// Returns the period of receipt, start inclusive and end exclusive; `None` for dead letters, which are all read.
     #[must_use]
     pub fn period(&self) -> Option<(Timestamp, Timestamp)> {
         (self.source != ReplaySource::DeadLetters).then_some((self.from, self.until))
     }
 
-    /// The group that replays and what they queue share in the inbound queue, so that they do not delay what comes in
-    /// now.
+    /// Message group of replays and of the webhooks they enqueue. One group of their own keeps them from delaying new
+    /// webhooks.
     pub const GROUP: &'static str = "replay";
 
-    /// The job as a queue message.
+    /// Returns the job as a queue message.
     ///
     /// # Errors
-    /// Never for values of these types; the signature is JSON's.
+    /// Never for values of these types; the signature is serde_json's.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&InboundWire::ReplayV1 {
             id: self.id.to_string(),
@@ -278,7 +279,7 @@ impl InboundWork {
     /// Reads a queue message.
     ///
     /// # Errors
-    /// [`BadJob`] when it is none.
+    /// [`BadJob`] when it is not such a job.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
         match serde_json::from_str(body).map_err(|_| BadJob)? {
             InboundWire::MetaWebhookV1 { app, received_at, base64, gzip_base64, stored_at, done, replayed, kept } => {

@@ -1,4 +1,4 @@
-//! What we will do later: job formats, the queue they travel in, and the runner that answers record by record.
+//! Deferred work: job formats, the queues that carry them, and the batch runner.
 
 mod batch;
 mod job;

@@ -1,14 +1,14 @@
-//! What the onboarding queue holds.
+//! The job format of the onboarding queue.
 
 use serde::{Deserialize, Serialize};
 
 use super::job::BadJob;
 use crate::domain::ids::OnboardingId;
 
-/// An onboarding whose next steps are to be taken.
+/// An onboarding whose next steps are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnboardingJob {
-    /// Which.
+    /// The onboarding.
     pub id: OnboardingId,
 }
 
@@ -20,10 +20,10 @@ enum Wire {
 }
 
 impl OnboardingJob {
-    /// The job as a queue message.
+    /// Returns the job as a queue message.
     ///
     /// # Errors
-    /// Never for values of this type; the signature is JSON's.
+    /// Never for values of this type; the signature is serde_json's.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&Wire::OnboardingV1 { id: self.id.to_string() })
     }
@@ -31,7 +31,7 @@ impl OnboardingJob {
     /// Reads a queue message.
     ///
     /// # Errors
-    /// [`BadJob`] when it is none.
+    /// [`BadJob`] when it is not such a job.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
         let Wire::OnboardingV1 { id } = serde_json::from_str(body).map_err(|_| BadJob)?;
         Ok(Self { id: OnboardingId::parse(&id).map_err(|_| BadJob)? })

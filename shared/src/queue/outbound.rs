@@ -1,4 +1,4 @@
-//! What the outbound queue and the release queue hold.
+//! Job formats of the outbound queue and the release queue.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,47 +9,47 @@ use crate::domain::broadcast::BroadcastRecipient;
 use crate::domain::ids::{BroadcastId, ConversationId, OutboundId, PhoneNumberId, Wamid};
 use crate::domain::phone::PhoneNumber;
 
-/// What the outbound queue holds.
+/// A message of the outbound queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutboundWork {
-    /// A message to be sent.
+    /// A message to send.
     Send(SendJob),
-    /// A customer's message to be marked as read.
+    /// A customer's message to mark as read.
     Mark(MarkJob),
-    /// A broadcast's recipient, whose message does not exist yet.
+    /// A recipient of a broadcast, whose message does not exist yet.
     Recipient(RecipientJob),
 }
 
-/// A message to be sent.
+/// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendJob {
-    /// Where it belongs.
+    /// Conversation of the message.
     pub conversation: ConversationId,
-    /// The intent.
+    /// Id of the intent.
     pub message: OutboundId,
 }
 
-/// A customer's message to be marked as read.
+/// A customer's message to mark as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkJob {
-    /// Where it belongs.
+    /// Conversation of the message.
     pub conversation: ConversationId,
     /// The message.
     pub message: Wamid,
-    /// Show that an answer is being written.
+    /// Whether to show the typing indicator too.
     pub typing: bool,
-    /// When that was asked for: a typing indicator is of use for seconds.
+    /// Time of the request. A typing indicator is useful for seconds only.
     pub asked_at: Timestamp,
 }
 
-/// A broadcast's recipient.
+/// A recipient of a broadcast.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientJob {
     /// The broadcast.
     pub broadcast: BroadcastId,
-    /// The number it goes out from.
+    /// The number that sends it.
     pub number: PhoneNumberId,
-    /// The recipient's place in it, from 0.
+    /// The recipient's position in the broadcast, from 0.
     pub place: usize,
     /// The recipient.
     pub recipient: BroadcastRecipient,
@@ -88,10 +88,10 @@ enum ReleaseWire {
 }
 
 impl OutboundWork {
-    /// The work as a queue message.
+    /// Returns the job as a queue message.
     ///
     /// # Errors
-    /// Never for values of these types; the signature is JSON's.
+    /// Never for values of these types; the signature is serde_json's.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&match self {
             Self::Send(job) => {
@@ -116,7 +116,7 @@ impl OutboundWork {
     /// Reads a queue message.
     ///
     /// # Errors
-    /// [`BadJob`] when it is none.
+    /// [`BadJob`] when it is not such a job.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
         let conversation = |id: &str| ConversationId::parse(id).map_err(|_| BadJob);
         Ok(match serde_json::from_str(body).map_err(|_| BadJob)? {
@@ -139,12 +139,13 @@ impl OutboundWork {
         })
     }
 
-    /// What the queue keeps in order: a conversation; its receipts; of a broadcast, whose recipients are one message each, the place.
+    /// Returns the FIFO message group: the conversation, the read receipts of a conversation, or one recipient of a
+    /// broadcast, because each gets one message.
     #[must_use]
     pub fn group(&self) -> String {
         match self {
             Self::Send(job) => job.conversation.to_string(),
-            // Not the conversation's: a receipt that fails must not hold back an answer.
+            // A group of its own: a read receipt that fails must not delay the conversation's messages.
             Self::Mark(job) => format!("{}.read", job.conversation),
             Self::Recipient(job) => format!("{}.{}", job.broadcast, job.place),
         }
@@ -152,10 +153,10 @@ impl OutboundWork {
 }
 
 impl ReleaseJob {
-    /// The job as a queue message.
+    /// Returns the job as a queue message.
     ///
     /// # Errors
-    /// Never for values of these types; the signature is JSON's.
+    /// Never for values of this type; the signature is serde_json's.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(&ReleaseWire::ReleaseV1 { number: self.number.to_string() })
     }
@@ -163,7 +164,7 @@ impl ReleaseJob {
     /// Reads a queue message.
     ///
     /// # Errors
-    /// [`BadJob`] when it is none.
+    /// [`BadJob`] when it is not such a job.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
         let ReleaseWire::ReleaseV1 { number } = serde_json::from_str(body).map_err(|_| BadJob)?;
         Ok(Self { number: PhoneNumberId::parse(&number).map_err(|_| BadJob)? })

@@ -1,4 +1,4 @@
-//! One SQS queue.
+//! An SQS queue.
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
@@ -7,45 +7,45 @@ use jiff::Timestamp;
 use super::outbound::{OutboundWork, ReleaseJob};
 use crate::random;
 
-/// Longest wait a visibility timeout can express, in seconds (SQS: 12 hours).
+/// Longest visibility timeout, in seconds (SQS: 12 hours).
 const VISIBILITY_MAX: i64 = 43_200;
 
-/// Messages of one call (SQS).
+/// Most messages per call (SQS).
 const SEND_BATCH_MAX: usize = 10;
-/// Longest delay of one message, in seconds (SQS: 15 minutes).
+/// Longest delay of a message, in seconds (SQS: 15 minutes).
 const DELAY_MAX: i64 = 900;
 
-/// A queue we send to.
+/// A client for one queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: aws_sdk_sqs::Client,
     url: String,
 }
 
-/// A message that waits in a queue.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Its body.
+    /// The body.
     pub body: String,
-    /// Its group; empty if it has none.
+    /// The message group; empty if it has none.
     pub group: String,
-    /// What it is deleted by.
+    /// The receipt handle, needed to delete the message.
     pub receipt: String,
 }
 
-/// SQS did not take the message: nothing may be acknowledged.
+/// An SQS call failed. After a failed send, the work that the message stands for must not be acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the queue did not take the message: {0}")]
+#[error("the queue call failed: {0}")]
 pub struct QueueError(String);
 
 impl Queue {
-    /// The queue at this URL.
+    /// Creates a client for the queue at this URL.
     #[must_use]
     pub fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
         Self { client, url }
     }
 
-    /// Asks for one attribute of the queue: the cheapest call that opens the connection.
+    /// Reads one attribute of the queue: the cheapest call that opens the connection.
     ///
     /// # Errors
     /// When SQS does not answer.
@@ -58,17 +58,17 @@ impl Queue {
         Ok(())
     }
 
-    /// Sends to a standard queue. The group makes it a fair queue: one busy group does not delay the others.
+    /// Sends to a standard queue. The message group makes it a fair queue: one busy group does not delay the others.
     ///
     /// # Errors
-    /// When SQS did not say that it took the message.
+    /// When SQS did not confirm the message.
     pub async fn send(&self, body: String, group: &str) -> Result<(), QueueError> {
         let send = self.client.send_message().queue_url(&self.url).message_body(body).message_group_id(group);
         send.send().await.map_err(|error| failed(&error))?;
         Ok(())
     }
 
-    /// Up to ten messages that wait: each one's body, group and receipt.
+    /// Receives up to ten messages.
     ///
     /// # Errors
     /// When SQS does not answer.
@@ -83,7 +83,7 @@ impl Queue {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
     }
 
-    /// About how many messages wait and can be received.
+    /// Returns the approximate number of messages that can be received.
     ///
     /// # Errors
     /// When SQS does not answer.
@@ -95,21 +95,21 @@ impl Queue {
         Ok(depth.unwrap_or(0))
     }
 
-    /// Forgets a received message.
+    /// Deletes a received message.
     ///
     /// # Errors
-    /// When SQS does not answer: the message comes again.
+    /// When SQS does not answer: the message will be delivered again.
     pub async fn delete(&self, receipt: &str) -> Result<(), QueueError> {
         let delete = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt);
         delete.send().await.map_err(|error| failed(&error))?;
         Ok(())
     }
 
-    /// Sends to the outbound FIFO queue, each in its group. The de-duplication id is fresh each time: SQS remembers one for
-    /// five minutes even after its message is gone, so a repeated wake-up would vanish. Ten go in one call.
+    /// Sends jobs to the outbound FIFO queue, ten per call, each in its message group. The deduplication id is always
+    /// new: SQS remembers an id for five minutes even after its message is deleted, so a repeated job would be dropped.
     ///
     /// # Errors
-    /// When SQS did not say that it took all of them, or there is no randomness for the ids.
+    /// When SQS did not confirm all jobs, or no randomness is available for the ids.
     pub async fn send_work(&self, work: &[OutboundWork], now: Timestamp) -> Result<(), QueueError> {
         let failure = |error: &dyn std::fmt::Display| QueueError(error.to_string());
         for ten in work.chunks(SEND_BATCH_MAX) {
@@ -131,10 +131,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Asks for a number's bulk lane to be released, after `delay` seconds (15 minutes at most).
+    /// Requests the release of a number's bulk lane after `delay` seconds (at most 15 minutes).
     ///
     /// # Errors
-    /// When SQS did not say that it took the message.
+    /// When SQS did not confirm the message.
     pub async fn send_release(&self, job: &ReleaseJob, delay: i64) -> Result<(), QueueError> {
         let body = job.encode().map_err(|error| QueueError(error.to_string()))?;
         let delay = i32::try_from(delay.clamp(0, DELAY_MAX)).unwrap_or(i32::MAX);
@@ -143,10 +143,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Hides a received message for `seconds` more, so that it comes back then.
+    /// Hides a received message for `seconds` more; the queue then delivers it again.
     ///
     /// # Errors
-    /// When SQS does not answer: the message comes back after the queue's own visibility timeout.
+    /// When SQS does not answer: the message returns after the queue's own visibility timeout.
     pub async fn delay(&self, receipt_handle: &str, seconds: i64) -> Result<(), QueueError> {
         let seconds = i32::try_from(seconds.clamp(0, VISIBILITY_MAX)).unwrap_or(i32::MAX);
         self.client

@@ -1,4 +1,4 @@
-//! The bucket: bodies too large for a queue message, and the raw archive that everything can be replayed from.
+//! The S3 bucket: bodies too large for a queue message, and the raw archive from which everything can be replayed.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::PresigningConfig;
@@ -8,35 +8,36 @@ use jiff::SignedDuration;
 
 use super::keys::digest;
 
-/// How long a link to an object is good: long enough to begin a download, too short to be passed on.
+/// Validity of a link to an object: long enough to start a download, too short to pass the link on.
 pub const LINK_FOR: SignedDuration = SignedDuration::from_mins(5);
 
-/// Raw webhook bodies in S3; the bucket's lifecycle removes `raw/` after 8 days, `large/` after 16, `kept/` after 35.
+/// Objects in S3. The bucket's lifecycle removes `raw/` after 8 days, `large/` after 16, `kept/` after 35, and
+/// `broadcasts/` and `media/` after 90.
 #[derive(Debug, Clone)]
 pub struct Archive {
     client: aws_sdk_s3::Client,
     bucket: String,
 }
 
-/// Why the bucket did not do what was asked.
+/// Error of a call to the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
-    /// S3 did not answer, or refuses us for now: try again.
+    /// S3 did not answer or rejected the call; try again.
     #[error("S3 did not answer: {0}")]
     Unavailable(String),
-    /// There is no such object; it may have outlived its 8 days.
+    /// The object does not exist; the bucket's lifecycle may have removed it.
     #[error("the object is gone")]
     Gone,
 }
 
 impl Archive {
-    /// The bucket of this name.
+    /// Creates a client for the bucket with this name.
     #[must_use]
     pub fn new(client: aws_sdk_s3::Client, bucket: String) -> Self {
         Self { client, bucket }
     }
 
-    /// Stores `bytes` under `folder` by their own hash and returns the key: the same bytes are the same object.
+    /// Stores `bytes` under `folder`, keyed by their hash, and returns the key. Equal bytes share one object.
     ///
     /// # Errors
     /// When S3 does not answer.
@@ -56,11 +57,11 @@ impl Archive {
         Ok(())
     }
 
-    /// A link under which anybody reads the object until it ends, [`LINK_FOR`] from now. It is saved as a file, never shown as a page. Nothing is
-    /// asked of S3.
+    /// Returns a link with which anybody can read the object for [`LINK_FOR`]. Browsers save the object as a file and
+    /// never show it as a page. Makes no call to S3.
     ///
     /// # Errors
-    /// When it cannot be signed.
+    /// When the link cannot be signed.
     pub async fn link(&self, key: &str, mime: &str) -> Result<String, ArchiveError> {
         let unsigned = |_| ArchiveError::Unavailable("the link cannot be signed".to_owned());
         let until = PresigningConfig::expires_in(LINK_FOR.unsigned_abs()).map_err(unsigned)?;
@@ -70,7 +71,7 @@ impl Archive {
         Ok(signed.uri().to_owned())
     }
 
-    /// The keys of up to `limit` objects of a folder in their order, beginning behind `after`.
+    /// Returns the keys of up to `limit` objects of a folder, in key order, starting after `after`.
     ///
     /// # Errors
     /// When S3 does not answer.
@@ -81,7 +82,7 @@ impl Archive {
         Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
     }
 
-    /// Deletes an object; one that is not there is deleted already.
+    /// Deletes an object. Succeeds if the object does not exist.
     ///
     /// # Errors
     /// When S3 does not answer.
@@ -91,7 +92,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Reads an object back.
+    /// Reads an object.
     ///
     /// # Errors
     /// [`ArchiveError::Gone`] when there is none, [`ArchiveError::Unavailable`] when S3 does not answer.
@@ -106,7 +107,7 @@ impl Archive {
     }
 }
 
-/// Where [`Archive::put`] stores these bytes.
+/// Returns the key under which [`Archive::put`] stores these bytes.
 #[must_use]
 pub fn content_key(folder: &str, bytes: &[u8]) -> String {
     format!("{folder}/{}", digest(bytes))

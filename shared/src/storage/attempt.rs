@@ -1,5 +1,5 @@
-//! What becomes of an intent: claimed conditionally, recorded only by whoever holds the claim, settled by evidence or by
-//! a person. `reliability.md` §2.3.3 is the protocol.
+//! State changes of an accepted intent: conditional claims, results recorded under a claim, settlement by evidence or
+//! by a person. `docs/reliability.md#section-2-3-3` describes the protocol.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use jiff::{SignedDuration, Timestamp};
@@ -12,76 +12,76 @@ use crate::domain::event::ProviderError;
 use crate::domain::ids::{ConversationId, OutboundId, Wamid};
 use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 
-/// After a message may be tried again, so long is left to its queue message before the sweep looks.
+/// Time that the queue message of a retry has, after `not_before`, before the sweep checks the message.
 const WAKE_UP_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// Whether a claim was won.
+/// Result of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimed {
-    /// The message is ours to send.
+    /// The caller holds the claim.
     Won,
-    /// Somebody else's, or no longer to be sent.
+    /// Another worker holds the claim, the message is already stored, or it must no longer be sent.
     Lost,
 }
 
-/// What a worker found out.
+/// Result of one send attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendResult {
-    /// The provider took it; the second part: it holds it back for now.
+    /// The provider accepted the message under this id. The flag: the provider holds the message back for now.
     Sent(Wamid, bool),
-    /// Surely not sent; to be tried again from then on.
+    /// The message was certainly not sent and is to be retried.
     TryAgain {
-        /// Not before this.
+        /// Earliest time of the next attempt.
         not_before: Timestamp,
-        /// Why it was not sent.
+        /// Reason why the message was not sent.
         error: ProviderError,
-        /// Tries in a row, this one included, that did not reach the provider.
+        /// Consecutive attempts, including this one, that did not reach the provider.
         unreached: u32,
     },
-    /// It will not be sent.
+    /// The message will not be sent.
     Failed(ProviderError),
-    /// It may have been sent. The second part: the provider itself said "try again".
+    /// The message may have been sent. The flag: the provider's own answer was "try again".
     Unknown(ProviderError, bool),
 }
 
-/// What a record did.
+/// Effect of recording a send result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is written.
+    /// The result is recorded.
     Done,
-    /// The claim is no longer ours, or evidence came first: nothing was changed.
+    /// Nothing was changed: the claim is no longer ours, evidence was recorded first, or the message was erased.
     Overtaken,
-    /// The provider took the message twice.
+    /// The message already has another provider id: the provider accepted it twice.
     DuplicateSend,
 }
 
-/// How a doubt or a waiting message ends without the provider.
+/// Settlement, without an answer from the provider, of a message that is queued or whose outcome is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// Its time ran out before anybody tried.
+    /// `send_before` passed while the message was queued.
     Expired,
-    /// The caller took it back before anybody tried.
+    /// The message was cancelled while it was queued.
     Cancelled,
-    /// It may not be sent.
+    /// The queued message may not be sent, for this reason.
     Refused(ProviderError),
-    /// A doubt is put back to be tried again.
+    /// The outcome is unknown; the message is queued for another attempt.
     TriedAgain,
-    /// A doubt is given up.
+    /// The outcome is unknown; the message is recorded as failed.
     GivenUp(ProviderError),
-    /// A doubt is handed to a person.
+    /// The outcome is unknown; a person has to settle it.
     Review,
-    /// A person says that it was sent.
+    /// A person confirmed that the message was sent.
     SaidSent,
-    /// Something proves that the provider took it under this id.
+    /// Evidence shows that the provider accepted the message under this id.
     Proved(Wamid),
 }
 
 impl Table {
-    /// Takes the message for one attempt, if it is still to be sent. `instead` is the template that is sent in its
-    /// place. 1 WRU.
+    /// Claims a message for one attempt, if it is queued, due and not expired. `instead` names the fallback template
+    /// that is sent in its place. 1 WRU.
     ///
     /// # Errors
-    /// When DynamoDB does not answer: the claim may or may not be written, and nothing was sent.
+    /// When DynamoDB does not answer. The claim may or may not be stored; nothing was sent.
     pub async fn claim(
         &self,
         intent: &Intent,
@@ -91,7 +91,7 @@ impl Table {
     ) -> Result<Claimed, StorageError> {
         let written = self
             .update_intent(&intent.conversation, intent.id)
-            // An earlier try may have been of the other one.
+            // `put` also removes the name: only an earlier attempt may have used the fallback template.
             .put("instead", instead.map(text))
             .set("state", text(SendState::InFlight.as_str()))
             .set("claim", text(claim.id.to_string()))
@@ -104,17 +104,17 @@ impl Table {
             .await?;
         Ok(match written {
             Updated::Done(_) => Claimed::Won,
-            // The SDK repeated a call whose answer was lost: the claim that stands is our own.
+            // The SDK repeated a call whose answer was lost: the stored claim is our own.
             Updated::Refused(item) if item.text("claim") == Some(claim.id.to_string().as_str()) => Claimed::Won,
             Updated::Refused(_) => Claimed::Lost,
         })
     }
 
-    /// Stores a message that is not stored yet, already claimed: a broadcast's recipient exists from its first attempt.
-    /// 1 WRU for each KB. It stays out of the inbox, which a campaign would flood.
+    /// Stores a new message that is already claimed. A broadcast's message is stored only with its first attempt. It
+    /// stays out of the inbox, which a broadcast would flood. 1 WRU per KB.
     ///
     /// # Errors
-    /// When DynamoDB does not answer: the claim may or may not be written, and nothing was sent.
+    /// When DynamoDB does not answer. The claim may or may not be stored; nothing was sent.
     pub async fn claim_new(&self, intent: &Intent, claim: Claim, now: Timestamp) -> Result<Claimed, StorageError> {
         let mut item = intent_item(intent)?;
         let attributes = [
@@ -128,8 +128,8 @@ impl Table {
         self.put_new(item.0).await
     }
 
-    /// Stores a message that is not stored yet and will not be sent. [`Claimed::Lost`]: it was stored already, and stays as it was. 1 WRU for
-    /// each KB.
+    /// Stores a new message that will not be sent. Returns [`Claimed::Lost`] if the message is already stored; the
+    /// stored message is not changed. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -152,8 +152,8 @@ impl Table {
         self.put_new(item.0).await
     }
 
-    /// Stores a message that is not stored yet and waits for its `not_before`. [`Claimed::Lost`]: it was stored already, and stays as it was.
-    /// 1 WRU for each KB and 1 for the list.
+    /// Stores a new message that waits on the due list for its `not_before`. Returns [`Claimed::Lost`] if the message
+    /// is already stored; the stored message is not changed. 1 WRU per KB and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -190,9 +190,9 @@ impl Table {
         }
     }
 
-    /// Records what the holder of `claim` found out. A provider id is proof and is recorded whoever holds the claim
-    /// by now; anything else only while the claim stands and no evidence has come. 1 WRU, and 1
-    /// for leaving the due list where it is on it.
+    /// Records the result of the attempt that holds `claim`. A provider id is evidence, and is recorded even if another
+    /// worker holds the claim by now. Any other result is recorded only while `claim` is current and the message is in
+    /// flight. 1 WRU, and 1 if the message enters or leaves the due list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -229,13 +229,13 @@ impl Table {
         };
         Ok(match update.run().await? {
             Updated::Done(_) => Recorded::Done,
-            // Its contact was erased meanwhile.
+            // The message was erased with its contact meanwhile.
             Updated::Refused(item) if item.0.is_empty() => Recorded::Overtaken,
             Updated::Refused(_) => overtaken,
         })
     }
 
-    /// Postpones a message that nobody could try yet: the due list has it then. 1 WRU and 2 for the list.
+    /// Postpones a queued message to `not_before` and puts it on the due list for that time. 1 WRU and 2 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -249,7 +249,8 @@ impl Table {
         Ok(())
     }
 
-    /// Ends a message's waiting or its doubt, if it is still so and no evidence has come. `false` if it is not.
+    /// Settles a message that is queued or whose outcome is unknown. Returns `false` if its state changed meanwhile or
+    /// evidence was recorded.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -300,12 +301,12 @@ fn in_state<'a>(update: Update<'a>, state: SendState) -> Update<'a> {
     update.set("state", text(state.as_str()))
 }
 
-/// On the due list: somebody looks at it then.
+/// Puts a message on the due list: the sweep checks it at `at`.
 fn listed<'a>(update: Update<'a>, message: OutboundId, at: Timestamp) -> Update<'a> {
     update.set("list", text(keys::due(keys::due_shard(message)))).set("list_at", time(at))
 }
 
-/// Only while `claim` is the latest and still in flight: a stale worker changes nothing.
+/// Restricts an update to the attempt that holds `claim` and is in flight, so that a stale worker changes nothing.
 fn fenced(update: Update<'_>, claim: Claim) -> Update<'_> {
     update
         .when("#claim = :held AND #state = :in_flight")

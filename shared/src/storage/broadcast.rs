@@ -1,5 +1,5 @@
-//! Broadcasts: one item each; the recipients are objects in the bucket, a thousand each, and become messages only when
-//! their turn comes.
+//! Broadcasts. Each broadcast is one item. Its recipients are stored in the bucket, a thousand per object. A
+//! recipient's message is stored only with its first attempt.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ struct Wire {
 }
 
 impl Table {
-    /// Stores a broadcast and, with a key, its idempotency record. 3 to 5 WRU.
+    /// Stores a broadcast and, if an idempotency key is given, the record of the key. 3 to 5 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -50,7 +50,7 @@ impl Table {
         self.accept_once(broadcast.tenant, item, &record, idempotency, now, read_accepted).await
     }
 
-    /// What an idempotency key made before, if it is still good. 1 read unit.
+    /// Returns the earlier result of an idempotency key, while the key is valid. 1 read unit.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -64,7 +64,7 @@ impl Table {
         item.map_or(Ok(None), |item| earlier(&item, idempotency, now, read_accepted))
     }
 
-    /// The broadcast of this id, whosever it is.
+    /// Returns the broadcast with this id, of any tenant.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -72,10 +72,10 @@ impl Table {
         self.read(&keys::broadcast(id)).await?.map(|item| read(&item)).transpose()
     }
 
-    /// A tenant's broadcasts, the latest first.
+    /// Returns a tenant's broadcasts, newest first.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn broadcasts(
         &self,
         tenant: TenantId,
@@ -86,21 +86,22 @@ impl Table {
         self.list(FEED, &keys::broadcasts(tenant), limit, cursor, accepts, read).await
     }
 
-    /// The broadcasts that a number has under way, the oldest first.
+    /// Returns the running broadcasts of a number, oldest first; at most the 100 newest.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
     pub async fn running(&self, number: &PhoneNumberId) -> Result<Vec<Broadcast>, StorageError> {
         let accepts = |_: &str, _: &str| true;
         let page = self.list(LIST, &keys::running(number), 100, None, accepts, read).await?;
-        // The index may lag behind: the item decides.
+        // The index may lag behind, so the item decides.
         let mut running: Vec<Broadcast> =
             page.items.into_iter().filter(|one| one.state == BroadcastState::Running).collect();
         running.reverse();
         Ok(running)
     }
 
-    /// Records that the recipients up to `released` are in the queue. The last one ends the broadcast. 1 WRU, the last time 3.
+    /// Records that the recipients up to `released` are queued. The last one ends the broadcast. 1 WRU; 3 the last
+    /// time.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -108,7 +109,7 @@ impl Table {
         let update = self.update(keys::broadcast(broadcast.id)).set("released", count(released));
         update.when("#released < :released").run().await?;
         if released >= broadcast.recipients.count {
-            // One that was cancelled or paused meanwhile stays so: its last recipients see it.
+            // A broadcast that was paused or cancelled meanwhile stays so: that still applies to its last recipients.
             let done = self.update(keys::broadcast(broadcast.id)).set("state", text(BroadcastState::Done.as_str()));
             let done = done.remove(&["list", "list_at"]).when("#state = :running");
             done.value("running", text(BroadcastState::Running.as_str())).run().await?;
@@ -116,8 +117,8 @@ impl Table {
         Ok(())
     }
 
-    /// The messages of recipients, by place and phone number; `None` for one that has no message yet. A batch read of
-    /// their contacts and one of their messages.
+    /// Returns the messages of recipients, given by index and phone number; `None` for a recipient without a message
+    /// yet. One batch read of the contacts and one of the messages.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -130,7 +131,7 @@ impl Table {
         let wanted: Vec<keys::Key> = recipients.iter().map(|(_, phone)| alias(phone)).collect();
         let mut contacts = HashMap::new();
         for item in self.read_all(&wanted).await? {
-            // Of one that was erased only the name is left.
+            // The alias of an erased contact stays, without the contact.
             let contact = item.parsed_optional("contact", ContactId::parse)?;
             contacts.extend(
                 contact.map(|contact| Ok::<_, StorageError>((item.required("pk")?.to_owned(), contact))).transpose()?,
@@ -164,7 +165,7 @@ impl Table {
         Ok(found)
     }
 
-    /// Pauses, resumes or cancels a broadcast that has not ended. `Known` if it has.
+    /// Pauses, resumes or cancels a broadcast. Returns `Known` if it has already ended.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

@@ -1,4 +1,4 @@
-//! Connecting a number to a tenant: what may hinder it, and the two conditional writes that make it so.
+//! Connects a number to a tenant: the checks, and the two conditional writes.
 
 use jiff::Timestamp;
 
@@ -10,21 +10,22 @@ use crate::domain::number::Number;
 use crate::domain::offboarding::BEING_REMOVED;
 use crate::secret::Sealed;
 
-/// Why a number cannot be connected to its tenant.
+/// Reason why a number cannot be connected to its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hindrance {
-    /// What was stored when the account or the number left is being erased: minutes.
+    /// Data from an earlier connection of the account or the number is still being erased, which takes minutes.
     BeingErased,
-    /// The tenant is leaving.
+    /// The tenant is leaving, or does not exist.
     TenantLeaves,
-    /// Another tenant has the account.
+    /// Another tenant owns the account.
     AccountTaken,
-    /// Another tenant has the number.
+    /// Another tenant owns the number.
     NumberTaken,
 }
 
 impl Table {
-    /// What hinders the connection now, before a token is sealed for it. 3 read units.
+    /// Returns the reason why a number cannot be connected now, before a token is sealed for it. [`Table::connect`]
+    /// checks the owner of the account. 3 read units.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -41,7 +42,7 @@ impl Table {
         Ok(theirs.then_some(Hindrance::NumberTaken))
     }
 
-    /// Whether a number was connected after that moment.
+    /// Returns whether a number was connected after `since`.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -49,7 +50,7 @@ impl Table {
         Ok(self.read(&keys::number(number)).await?.is_some_and(|item| item.time("connected_at") > Some(since)))
     }
 
-    /// A number that was to be removed sends again. 1 WRU.
+    /// Cancels the removal of a number, so that it sends again. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -59,8 +60,8 @@ impl Table {
         Ok(())
     }
 
-    /// The account with its sealed token and the app that it is of, then the number, become the tenant's. The token is stored first, so a number
-    /// that is connected can send. 3 WRU and 2 for the lists.
+    /// Assigns the account and then the number to the tenant. `token` is the sealed token of the account and the Meta
+    /// app that it belongs to. The token is stored first, so a connected number can send. 3 WRU and 2 for the lists.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

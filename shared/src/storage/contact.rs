@@ -1,7 +1,7 @@
-//! Contacts: aliases, each of which points to one contact for ever, and the knowledge that two contacts are one person.
+//! Contacts: aliases, each of which points to one contact for ever, and links between contacts that are one person.
 //!
-//! An alias is never pointed elsewhere: what is received again lands where it landed before. That two contacts are one
-//! person is a fact beside them, so it can be taken back, and is joined when a conversation is read.
+//! An alias is never redirected, so redelivered data reaches the same contact as before. The fact that two contacts are
+//! one person is stored separately. It can therefore be undone, and is applied when a conversation is read.
 
 use std::collections::BTreeSet;
 
@@ -15,56 +15,57 @@ use super::{Page, StorageError, Stored, Table, keys};
 use crate::domain::contact::{Alias, ContactCard, Preference};
 use crate::domain::ids::{ContactId, TenantId, WabaId};
 
-/// Most contacts that one person may be known as: a bound on what one reading costs.
+/// Limit of contacts per person; it bounds the cost of one read.
 const GROUP_MAX: usize = 20;
 
-/// How a name became known.
+/// Source of an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Vouched {
-    /// The provider wrote it: it is exactly this account's.
+    /// The provider reported the alias: it belongs to exactly this account.
     ByProvider,
-    /// A person or a program typed it: it may be spelled as people do.
+    /// A person or a program entered the alias: a phone number may be in another spelling.
     Typed,
 }
 
-/// Two contacts that turned out to be one person.
+/// Two contacts that were found to be one person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merge {
-    /// One of them.
+    /// One of the contacts.
     pub one: ContactId,
-    /// The other.
+    /// The other contact.
     pub other: ContactId,
-    /// When that was found.
+    /// When the merge was found.
     pub at: Timestamp,
-    /// What named both: the kinds of the two aliases.
+    /// Kinds of the two aliases that named both contacts, such as `phone+user_id`; or `typed_spelling`.
     pub because: String,
-    /// When somebody took it back.
+    /// When the merge was undone.
     pub undone_at: Option<Timestamp>,
 }
 
-/// Who somebody is.
+/// Result of resolving a contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resolved {
     /// The contact.
     pub contact: ContactId,
-    /// Somebody of this name was erased then: what was said before it is not stored again.
+    /// Latest erasure of a contact with one of these aliases. Data from before it is not stored again.
     pub erased_at: Option<Timestamp>,
 }
 
-/// What an alias leads to.
+/// Stored state of an alias.
 #[derive(Default)]
 struct Known {
-    /// `None`: who had it was erased.
+    /// `None`: the alias is unknown, or its contact was erased.
     contact: Option<ContactId>,
     typed: bool,
     erased_at: Option<Timestamp>,
 }
 
 impl Resolved {
-    /// Refuses what was said before the contact was erased. Times of Meta's are whole seconds.
+    /// Returns the contact, unless data from `at` is older than the erasure. Compares whole seconds, as Meta's times
+    /// are.
     ///
     /// # Errors
-    /// [`StorageError::Erased`].
+    /// [`StorageError::Erased`] when the data is older.
     pub fn said(self, at: Timestamp) -> Result<ContactId, StorageError> {
         if is_erased(self.erased_at, at) { Err(StorageError::Erased) } else { Ok(self.contact) }
     }
@@ -75,15 +76,16 @@ fn is_erased(erased_at: Option<Timestamp>, said_at: Timestamp) -> bool {
 }
 
 impl Table {
-    /// The contact behind the aliases of a card, of which something was said at `said_at`; made if none is known. Two callers at once get the same contact,
-    /// because the strongest alias is written conditionally and the loser reads the winner's. The strongest alias
-    /// decides; where a weaker one leads to another contact, the two are recorded as one person.
+    /// Returns the contact behind the aliases of a card, and creates one if none is known. `said_at` is the time of the
+    /// data that names the contact. The strongest alias decides; if a weaker alias leads to another contact, the two
+    /// are recorded as one person. Concurrent callers get the same contact: the strongest alias is written
+    /// conditionally, and the loser reads the winner's contact.
     ///
-    /// Nothing known: 1 WRU an alias. All known: 1 read unit an alias.
+    /// 1 WRU per alias if none is known; 1 read unit per alias if all are known.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, there is no alias at all ([`StorageError::Refused`]), or the contact was erased after it was said
-    /// ([`StorageError::Erased`]).
+    /// When DynamoDB does not answer, the card has no alias ([`StorageError::Refused`]), or the contact was erased
+    /// after `said_at` ([`StorageError::Erased`]).
     pub async fn resolve_contact(
         &self,
         tenant: TenantId,
@@ -111,7 +113,8 @@ impl Table {
             None => {
                 let otherwise = self.spelled_otherwise(tenant, strongest, vouched).await?;
                 if let (Some(contact), Vouched::Typed) = (otherwise, vouched) {
-                    // Found, not named: the number as it was typed may yet turn out to be somebody else's.
+                    // Only found by its other spelling: the number as entered may turn out to be another person's, so
+                    // it is not stored.
                     return Ok(Resolved { contact, erased_at });
                 }
                 let known = known.iter().find_map(|known| known.contact);
@@ -140,7 +143,7 @@ impl Table {
         Ok(Resolved { contact: chosen, erased_at })
     }
 
-    /// The contact of this name, if there is one.
+    /// Returns the contact that the aliases of a card lead to, if there is one.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -172,8 +175,8 @@ impl Table {
         wanted.iter().map(known).collect()
     }
 
-    /// Who is known under the number as people spell it too. What the provider tells apart stays apart: one of the two
-    /// spellings must have been typed.
+    /// Returns the contact that is known under the other spelling of a phone number. One of the two spellings must have
+    /// been entered by hand: the provider reports both only for two different people.
     async fn spelled_otherwise(
         &self,
         tenant: TenantId,
@@ -187,7 +190,8 @@ impl Table {
         if typed { contact(&item) } else { Ok(None) }
     }
 
-    /// Both spellings turned out to be the provider's: two people, who were taken for one while one of them was typed.
+    /// Undoes the merge of two contacts after the provider has reported both spellings of the number: they are two
+    /// people, who were merged only because one spelling had been entered by hand.
     async fn tell_apart(
         &self,
         tenant: TenantId,
@@ -217,7 +221,8 @@ impl Table {
             .set("contact", text(candidate.to_string()))
             .set("created_at", time(now))
             .set_once_if("typed", typed)
-            // Somebody new may have the name of who was erased; what was said before that is still not stored again.
+            // A new person may take over the alias of an erased contact. `erased_at` stays, so older data is still not
+            // stored.
             .remove(&["expires_at"])
             .when("attribute_not_exists(#contact)")
             .run()
@@ -228,8 +233,8 @@ impl Table {
         }
     }
 
-    /// Records that two contacts are one person, once; not again after somebody took it back. 3 WRU and 1 for the list
-    /// the first time.
+    /// Records once that two contacts are one person, and not again after it was undone. 3 WRU and 1 for the list the
+    /// first time.
     async fn note_same(
         &self,
         tenant: TenantId,
@@ -251,7 +256,7 @@ impl Table {
             .set_once("list_at", time(now))
             .run()
             .await?;
-        // The one that is asked above is written last: until then the whole is done again.
+        // The item that is checked above is written last: until then the whole call is repeated.
         let owner = text(tenant.to_string());
         let link = |of, to: ContactId| {
             self.update(keys::contact(of)).set("tenant", owner.clone()).add("same_as", to.to_string())
@@ -261,7 +266,7 @@ impl Table {
         Ok(())
     }
 
-    /// All contacts that are this person, itself included, the oldest first: that one names the conversation.
+    /// Returns all contacts of a person, including `contact`, oldest first. The oldest one names the conversation.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -269,13 +274,14 @@ impl Table {
         Ok(self.group(contact).await?.0)
     }
 
-    /// As [`Table::same_person`]; `None` of a contact that is being erased.
+    /// Same as [`Table::same_person`], but `None` for a contact that is being erased.
     pub(super) async fn person(&self, contact: ContactId) -> Result<Option<Vec<ContactId>>, StorageError> {
         let (group, erased) = self.group(contact).await?;
         Ok((!erased).then_some(group))
     }
 
-    /// What stands with each contact of this person, itself included; `None` of a contact that is being erased. A read unit for each of them.
+    /// Returns the items of each contact of a person, including `contact`; `None` for a contact that is being erased. 1
+    /// read unit per contact.
     pub(super) async fn person_items(
         &self,
         contact: ContactId,
@@ -299,7 +305,7 @@ impl Table {
         Ok(Some(person))
     }
 
-    /// The contacts of a person, and whether this one is being erased.
+    /// Returns the contacts of a person, and whether `contact` is being erased.
     async fn group(&self, contact: ContactId) -> Result<(Vec<ContactId>, bool), StorageError> {
         let Some(item) = self.read(&keys::contact(contact)).await? else { return Ok((vec![contact], false)) };
         let erased = item.0.contains_key("erased_at");
@@ -316,10 +322,10 @@ impl Table {
         Ok((group.into_iter().collect(), erased))
     }
 
-    /// Merged contacts of a tenant, the latest first.
+    /// Returns the merges of a tenant's contacts, newest first.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn merges(
         &self,
         tenant: TenantId,
@@ -330,7 +336,7 @@ impl Table {
         self.list(LIST, &keys::merges(tenant), limit, cursor, accepts, read_merge).await
     }
 
-    /// Takes back that two contacts are one person; it is not found out again. `Known` if there is no such merge.
+    /// Undoes the merge of two contacts for ever: it is not found again. Returns `Known` if there is no such merge.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -355,7 +361,7 @@ impl Table {
         Ok(Stored::New)
     }
 
-    /// Records what a contact wants from an account; of two wishes the later counts. 1 WRU.
+    /// Records a contact's preference towards an account; the latest one counts. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -374,7 +380,7 @@ impl Table {
         Ok(())
     }
 
-    /// What a contact wants from an account, by category, with the time it was said.
+    /// Returns a contact's preferences towards an account, one per category, each with the time it was expressed.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -388,7 +394,7 @@ impl Table {
     }
 }
 
-/// What a contact wants, and when it was said.
+/// Reads a preference and the time it was expressed.
 pub(super) fn read_preference(item: &Item) -> Result<(Preference, Timestamp), StorageError> {
     let preference = Preference {
         category: item.required("category")?.to_owned(),

@@ -1,6 +1,8 @@
-//! Conversations: who, and the latest moments. Every moment only moves forward, by condition, so order cannot matter.
+//! Conversations: names of the contact and times of the latest events. A condition lets each time only move forward, so
+//! the order of writes does not matter.
 //!
-//! A person known as several contacts has a conversation item for each; they are shown as one, under the oldest.
+//! A person with several contacts has one conversation item per contact. They are shown as one, under the oldest
+//! contact.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -20,21 +22,22 @@ use crate::domain::outbound::Intent;
 use crate::domain::phone::PhoneNumber;
 use crate::limits::BATCH_CONCURRENCY;
 
-/// Messages whose names count when one changes: those that were passed over while it was the same.
+/// Limit of messages whose names are read when a name changes. The item was not written for these messages, because it
+/// already had their names.
 const PASSED_OVER_MAX: u16 = 25;
 
-/// Something that moves a conversation.
+/// Update of a conversation item.
 #[derive(Debug, Clone, Default)]
 pub struct Noted<'a> {
-    /// A message that may now be the latest, and when it was written.
+    /// Message that may be the latest one, and the time it was written.
     pub message: Option<(&'a MessageId, Timestamp)>,
-    /// The customer wrote or called: the window opens or stays open from then.
+    /// When the customer wrote or called, which opens or extends the customer service window.
     pub opens_window_at: Option<Timestamp>,
-    /// The customer came from an advertisement: a free entry point may open from then.
+    /// When the customer came from an advertisement, which may open a free entry point.
     pub referred_at: Option<Timestamp>,
-    /// The customer called.
+    /// When the customer called.
     pub called_at: Option<Timestamp>,
-    /// When what `card` says was true.
+    /// Time for which the names of the card are valid.
     pub told_at: Option<Timestamp>,
 }
 
@@ -47,11 +50,12 @@ struct BookWire {
 }
 
 impl Table {
-    /// Notes what moved a conversation. 1 WRU where all of it is newer than what was known; out of order up to one
-    /// more for each moment.
+    /// Updates a conversation item. 1 WRU if everything is newer than the stored values; up to 1 more per time if they
+    /// arrive out of order.
     ///
     /// # Errors
-    /// When DynamoDB does not answer; [`StorageError::Erased`] if the contact is being erased: whoever writes now is a new one.
+    /// When DynamoDB does not answer. [`StorageError::Erased`] if the contact is being erased: the message belongs to a
+    /// new contact.
     pub async fn note(
         &self,
         tenant: TenantId,
@@ -70,7 +74,8 @@ impl Table {
         ];
         facts.extend(moments.into_iter().filter_map(|(name, at)| Some(Fact::moment(name, at?))));
         let told = noted.told_at.map(|at| told(card, at)).unwrap_or_default();
-        // What was typed only fills a gap, which most conversations do not have: it is written only then.
+        // Entered names only fill a gap, which most conversations do not have. They are written separately if there is
+        // one.
         let typed = noted.told_at == Some(Timestamp::UNIX_EPOCH) && !facts.is_empty();
         if !typed {
             facts.extend(told.iter().cloned());
@@ -80,7 +85,7 @@ impl Table {
         still_there(&merged.before)?;
         let nameless = merged.before.text("phone").is_none() && merged.before.text("user_id").is_none();
         if !typed || nameless {
-            // On the heap: a thread's stack may be small, and this is rare.
+            // On the heap, because a thread's stack may be small and this is rare.
             Box::pin(self.note_names(tenant, id, &merged.before, &told)).await?;
         }
         if typed && nameless {
@@ -89,8 +94,9 @@ impl Table {
         Ok(())
     }
 
-    /// Notes that the customer wrote, which opens the window. Nothing is written where the item knows the names that the message tells: the message
-    /// itself, which is stored before, says the rest. 1 read unit; 1 WRU for who is new or told something new.
+    /// Records an inbound message, which opens the customer service window. Writes nothing if the item already has the
+    /// names of the card: the message itself is stored before and records the rest. 1 read unit; 1 WRU if the customer
+    /// or a name is new.
     ///
     /// # Errors
     /// As [`Table::note`].
@@ -110,13 +116,13 @@ impl Table {
             return Ok(());
         }
         if opened_before {
-            // What was passed over told until when the old names were right.
+            // The messages for which the item was not written show until when the old names were valid.
             let partition = keys::conversation_partition(id);
             let passed = self.written(&partition, Whose::Theirs, Order::Newest, PASSED_OVER_MAX, None).await?;
             let mut latest: Vec<Fact> = Vec::new();
             for item in &passed {
                 let told = message::names_told(item)?.map(|(card, at)| self::told(&card, at));
-                // The newest comes first.
+                // Items are sorted newest first.
                 for fact in told.unwrap_or_default() {
                     if !latest.iter().any(|known| known.name() == fact.name()) {
                         latest.push(fact);
@@ -128,19 +134,20 @@ impl Table {
         self.note(tenant, id, card, noted).await
     }
 
-    /// Notes that we write to a conversation. 1 WRU.
+    /// Records a message that we send. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn note_sent(&self, intent: &Intent) -> Result<(), StorageError> {
         let message = MessageId::Outbound(intent.id);
-        // What was typed is only better than nothing: what the provider says of the contact is from a later time.
+        // At the epoch: names that the caller entered are replaced by any that the provider reports.
         let told_at = Some(Timestamp::UNIX_EPOCH);
         let noted = Noted { message: Some((&message, intent.accepted_at())), told_at, ..Noted::default() };
         self.note(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await
     }
 
-    /// Whether a conversation shows activity as late as `at`. It may say no although it does. Half a read unit.
+    /// Returns whether a conversation shows activity at `at` or later. The read is eventually consistent, so `false`
+    /// may be outdated. Half a read unit.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -151,7 +158,7 @@ impl Table {
         Ok(answer.item.and_then(|item| Item(item).time("last_message_at")).is_some_and(|last| last >= at))
     }
 
-    /// Notes until when a free entry point is open. 1 WRU.
+    /// Records until when a free entry point is open. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -166,7 +173,7 @@ impl Table {
         Ok(())
     }
 
-    /// Notes what the address book of the business's phone says about the contact; the latest word counts. 1 WRU.
+    /// Records the contact's entry in the address book of the business's phone; the latest entry counts. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -182,7 +189,7 @@ impl Table {
         let json = serde_json::to_string(&wire).map_err(|_| StorageError::Refused("an address book entry"))?;
         let mut facts = vec![Fact::latest("address_book", json, at)];
         let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
-        // A typed number is only better than none: what the provider says is from a later time.
+        // At the epoch: a number from the address book is replaced by any that the provider reports.
         facts.extend(phone.map(|phone| Fact::latest("phone", phone, Timestamp::UNIX_EPOCH)));
         facts.extend(known_as(card));
         let merged = self.merge(&keys::conversation(id), &owner(tenant), &facts).await?;
@@ -190,8 +197,8 @@ impl Table {
         Box::pin(self.note_names(tenant, id, &merged.before, &facts)).await
     }
 
-    /// One conversation of this tenant, whichever of a person's contacts names it; another tenant's is as if it did not
-    /// exist.
+    /// Returns a conversation of this tenant, by any contact of the person. A conversation of another tenant is treated
+    /// as missing.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -203,7 +210,7 @@ impl Table {
         self.conversation_of(tenant, id, &self.parts(id).await?).await
     }
 
-    /// As [`Table::conversation`], with the person's conversations given.
+    /// Same as [`Table::conversation`], with the person's conversations given as `parts`.
     pub(super) async fn conversation_of(
         &self,
         tenant: TenantId,
@@ -217,7 +224,8 @@ impl Table {
         found.retain(|part| part.conversation.tenant == tenant);
         match join(found) {
             Some(Part { conversation, .. }) if conversation.has_name() => Ok(Some(conversation)),
-            // People have decided about it before the customer answered: who that is, only what was sent knows.
+            // The item has no names yet if it was assigned, labelled or closed before the customer answered. The first
+            // message that we sent has them.
             Some(Part { conversation, .. }) => {
                 let addressed = self.addressed(tenant, id).await?;
                 let (phone, user_id) = addressed.map(|one| (one.phone, one.user_id)).unwrap_or_default();
@@ -227,7 +235,7 @@ impl Table {
         }
     }
 
-    /// What is known of these conversations, each by itself: its item, and the customer's latest message. Two reads each.
+    /// Returns these conversations without joining them: each item with the customer's latest message. Two reads each.
     pub(super) async fn conversation_parts(&self, ids: &[ConversationId]) -> Result<Vec<Part>, StorageError> {
         let wanted: Vec<keys::Key> = ids.iter().map(keys::conversation).collect();
         let mut parts = Vec::with_capacity(ids.len());
@@ -238,11 +246,11 @@ impl Table {
         stream::iter(overlaid).buffered(BATCH_CONCURRENCY).try_collect().await
     }
 
-    /// Adds the customer's latest message, which the item does not show where it told nothing else that is new.
+    /// Adds the customer's latest message, which the item lacks if the message brought no new name.
     async fn with_latest(&self, mut part: Part) -> Result<Part, StorageError> {
         let id = &part.conversation.id;
         let Some(known) = part.conversation.last_inbound_at else { return Ok(part) };
-        // A call moves only the one, an echo only the other.
+        // A call updates only `last_inbound_at`, an echo only `last_activity_at`.
         let looked_through = known.min(part.conversation.last_activity_at);
         let at = |item: &Item| item.text("sk").and_then(|sk| keys::parse_message(sk).ok()).map(|(_, at)| at);
         let is_last = |item: &Item| item.0.contains_key(OPENS) || at(item).is_none_or(|at| at < looked_through);
@@ -261,7 +269,7 @@ impl Table {
         Ok(part)
     }
 
-    /// A conversation that only a broadcast has written to: nothing is noted of it before the customer answers.
+    /// Returns a conversation that only a broadcast has written to. It has no item before the customer answers.
     async fn addressed(&self, tenant: TenantId, id: &ConversationId) -> Result<Option<Conversation>, StorageError> {
         let Some(item) = self.first_of_ours(id).await? else { return Ok(None) };
         if item.parsed("tenant", TenantId::parse)? != tenant {
@@ -271,7 +279,7 @@ impl Table {
         Ok(Some(Conversation { phone, user_id: item.owned("to_user_id"), ..Conversation::silent(id.clone(), tenant) }))
     }
 
-    /// The first message of ours in a conversation.
+    /// Returns the first message that we sent in a conversation.
     pub(super) async fn first_of_ours(&self, id: &ConversationId) -> Result<Option<Item>, StorageError> {
         let answer = self
             .client
@@ -288,14 +296,15 @@ impl Table {
         Ok(answer.items.unwrap_or_default().into_iter().map(Item).next())
     }
 
-    /// The conversations of one number with all contacts that are the person of `id`. None of a contact that is being erased.
+    /// Returns the conversations of one number with all contacts of the person of `id`; none for a contact that is
+    /// being erased.
     pub(super) async fn parts(&self, id: &ConversationId) -> Result<Vec<ConversationId>, StorageError> {
         let Some(group) = self.person(id.contact()).await? else { return Ok(Vec::new()) };
         Ok(group.into_iter().map(|contact| ConversationId::new(id.number().clone(), contact)).collect())
     }
 }
 
-/// What a card says of a contact.
+/// Returns the facts that a card contains.
 fn told(card: &ContactCard, at: Timestamp) -> Vec<Fact> {
     let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
     let told = [
@@ -308,7 +317,7 @@ fn told(card: &ContactCard, at: Timestamp) -> Vec<Fact> {
     told.into_iter().filter_map(|(name, value)| Some(Fact::latest(name, value?, at))).collect()
 }
 
-/// The aliases of a card: whoever erases the contact finds them here.
+/// Returns the aliases of a card. An erasure of the contact reads them from the item.
 fn known_as(card: &ContactCard) -> Option<Fact> {
     let values: Vec<String> = card.aliases().iter().map(keys::alias_name).collect();
     (!values.is_empty()).then_some(Fact::Among { name: "known_as", values })
@@ -322,7 +331,7 @@ fn owner(tenant: TenantId) -> [(&'static str, AttributeValue); 1] {
     [("tenant", text(tenant.to_string()))]
 }
 
-/// What is known of a conversation with one contact, and its latest message.
+/// The conversation with one contact, and its latest message.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) conversation: Conversation,
@@ -331,13 +340,13 @@ pub(super) struct Part {
     desk_at: Option<Timestamp>,
 }
 
-/// What was told of the contact: name, when, value.
+/// A reported fact about the contact: name, time, value.
 type Told = (&'static str, Timestamp, String);
 
-/// What is told of a contact and may change.
+/// Facts about a contact that may change.
 const TOLD: [&str; 6] = ["phone", "user_id", "group_id", "profile_name", "username", "address_book"];
 
-/// The parts of one person as one conversation: under the oldest contact, each moment and each name the latest of all.
+/// Joins the conversations of one person under the oldest contact. Each time and each name is the latest of all.
 pub(super) fn join(mut parts: Vec<Part>) -> Option<Part> {
     parts.sort_by_key(|part| part.conversation.id.contact());
     let mut parts = parts.into_iter();
@@ -353,7 +362,7 @@ pub(super) fn join(mut parts: Vec<Part>) -> Option<Part> {
         one.last_call_at = one.last_call_at.max(other.last_call_at);
         one.entry_point_until = one.entry_point_until.max(other.entry_point_until);
         one.read_until = one.read_until.max(other.read_until);
-        // What was decided last counts; the revision counts what was decided anywhere.
+        // The latest assignment counts; the revision counts the changes of all parts.
         let revision = one.desk.revision + other.desk.revision;
         if part.desk_at > whole.desk_at {
             (one.desk, whole.desk_at) = (other.desk, part.desk_at);
@@ -366,7 +375,7 @@ pub(super) fn join(mut parts: Vec<Part>) -> Option<Part> {
     Some(whole)
 }
 
-/// Where a latest message stands in the order of all.
+/// Position of a latest message in the order of all messages.
 fn place(at: Timestamp, last: Option<&(ConversationId, String)>) -> Option<(Timestamp, &str)> {
     last.map(|(_, message)| (at, message.as_str()))
 }

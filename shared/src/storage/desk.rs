@@ -1,4 +1,4 @@
-//! What people decide about a conversation, and what they remember of it for each other.
+//! Assignment, labels and closing of a conversation, and the notes about it.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ use super::{StorageError, Table, keys, unavailable};
 use crate::domain::desk::{Desk, Note};
 use crate::domain::ids::{ConversationId, NoteId, TenantId};
 
-/// Most notes of one conversation that are shown: the latest.
+/// Limit of notes that are returned per conversation item: the latest ones.
 const NOTES_MAX: i32 = 200;
 
 impl Table {
-    /// Writes what people decided about a conversation, unless somebody else did since `desk` was read: `false`. The revision
-    /// is that of what was read. 1 WRU, and 1 read unit a contact of the person.
+    /// Stores assignment, labels and closing of a conversation. Returns `false` if they changed since `desk` was read;
+    /// `desk.revision` is the revision that was read. 1 WRU, and 1 read unit per contact of the person.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -48,7 +48,7 @@ impl Table {
         Ok(matches!(update.run().await?, Updated::Done(_)))
     }
 
-    /// Notes until when somebody has read a conversation; it only moves forward. 1 WRU.
+    /// Records until when a conversation was read; this time only moves forward. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -58,7 +58,7 @@ impl Table {
         Ok(())
     }
 
-    /// Writes a note down. 1 WRU for each KB.
+    /// Stores a note. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -68,7 +68,7 @@ impl Table {
         Ok(())
     }
 
-    /// The notes about a conversation, the latest first.
+    /// Returns the notes about a conversation, newest first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -99,7 +99,7 @@ impl Table {
         Ok(notes)
     }
 
-    /// Removes a note. `false` if there is none. 1 WRU.
+    /// Deletes a note. Returns `false` if there is none. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -117,7 +117,7 @@ fn set(labels: &BTreeSet<String>) -> AttributeValue {
     AttributeValue::Ss(labels.iter().cloned().collect())
 }
 
-/// What people decided, as it stands at one item of a conversation.
+/// Reads assignment, labels and closing from one item of a conversation.
 pub(super) fn read(item: &Item) -> Desk {
     Desk {
         assigned_to: item.owned("assigned_to"),

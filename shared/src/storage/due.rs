@@ -1,6 +1,6 @@
-//! The due list: intents that no queue message stands for, and that somebody must look at again. An intent enters when
-//! it must wait for long, when it is in doubt, or when the queue could not be told, and leaves when that is over. The
-//! index only proposes; the item decides.
+//! The due list: intents that have to be checked at a given time, because no queue message may exist for them. An
+//! intent enters it when it has to wait for long, when its outcome is unknown, or when its job could not be queued. It
+//! leaves the list when this is over. The index only suggests intents; the item decides.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,20 +13,21 @@ use crate::domain::event::ProviderError;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, PhoneNumberId};
 use crate::domain::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 
-/// A message not sent within this is looked at: its queue message may never have been written (`reliability.md` H8).
+/// Time after which an accepted message that was not sent is checked: its queue message may never have been written
+/// (`docs/reliability.md#h8`).
 pub(super) const CHECK_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// An intent that the due list proposes.
+/// An intent from the due list or a bulk lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// Where it belongs.
+    /// Its conversation.
     pub conversation: ConversationId,
-    /// The intent.
+    /// Its id.
     pub message: OutboundId,
 }
 
 impl Table {
-    /// Up to `limit` intents of each shard that are due at `now`, the longest due first.
+    /// Returns up to `limit` intents per shard that are due at `now`, the longest overdue first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
@@ -38,7 +39,7 @@ impl Table {
         Ok(due)
     }
 
-    /// Up to `limit` messages of a number's bulk lane, the longest waiting first.
+    /// Returns up to `limit` messages of a number's bulk lane, the longest waiting first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
@@ -55,8 +56,8 @@ impl Table {
         Ok(due)
     }
 
-    /// Takes a message out of its bulk lane and puts it on the due list, where the sweep finds it if it is not sent
-    /// soon. `false` if it had left. 1 WRU and 2 for the index.
+    /// Moves a message from its bulk lane to the due list, where the sweep finds it if it is not sent soon. Returns
+    /// `false` if the message had already left the lane. 1 WRU and 2 for the index.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -70,7 +71,8 @@ impl Table {
         Ok(matches!(leave.run().await?, Updated::Done(_)))
     }
 
-    /// Moves an intent to be looked at again at `next`, unless it left the list meanwhile. 1 WRU and 2 for the index.
+    /// Moves the next check of an intent to `next`, unless the intent left the list meanwhile. 1 WRU and 2 for the
+    /// index.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -83,7 +85,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes an intent off the due list: nothing is left to do.
+    /// Removes an intent from the due list, because nothing is left to do.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -96,8 +98,8 @@ impl Table {
         Ok(())
     }
 
-    /// Records that the worker of `claim` died around the wire: the message may have been sent. Only if the claim
-    /// still stands and nothing proved the contrary. `false` when it did not stand.
+    /// Records that the outcome is unknown, because the worker that holds `claim` died while it was sending. Returns
+    /// `false` if the claim is no longer current or evidence was recorded; nothing is changed then.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

@@ -1,5 +1,6 @@
-//! Erasing what leaves: the whole table is walked and each item asked whether it is of what leaves. The same question, asked once more after
-//! erasing, proves that nothing is left. A walk costs half a read unit for each 4 KB of the table; an item erased 1 WRU a KB.
+//! Erasure after an offboarding. A walk scans the whole table and checks whether each item belongs to the offboarding.
+//! Another walk after the erasure confirms that nothing is left. A walk costs one read unit per 4 KB of the table; an
+//! erased item costs 1 WRU per KB.
 
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ use crate::domain::ids::{ContactId, ConversationId, PhoneNumberId, TenantId, Wab
 use crate::domain::offboarding::{Offboarding, TOMBSTONE_FOR};
 use crate::limits::BATCH_CONCURRENCY;
 
-/// What leaves, and what stays of its tenant.
+/// Scope of an erasure: the accounts, numbers and businesses that leave, and the tenant's numbers that stay.
 #[derive(Debug)]
 pub struct Leavers {
     tenant: Option<TenantId>,
@@ -25,47 +26,47 @@ pub struct Leavers {
     accounts: HashSet<String>,
     numbers: HashSet<String>,
     businesses: HashSet<String>,
-    /// The tenant's numbers that stay: a contact who wrote to one of them stays too.
+    /// The tenant's numbers that stay. A contact with a conversation on one of them stays too.
     staying: Vec<PhoneNumberId>,
 }
 
-/// What a page of the walk came to.
+/// Result of one page of the walk.
 #[derive(Debug, Default)]
 pub struct Walked {
-    /// Items of what leaves.
+    /// Number of items in the scope.
     pub found: u64,
-    /// Objects of the bucket that belong to them, and folders, which end in `/`.
+    /// Objects of the bucket that belong to these items; a folder ends in `/`.
     pub objects: Vec<String>,
-    /// Where the walk goes on; `None` at the end.
+    /// Where the walk continues; `None` at the end.
     pub next: Option<String>,
-    /// The items found, to be erased by [`Table::erase`].
+    /// Items to be erased by [`Table::erase`].
     items: Vec<(keys::Key, How)>,
 }
 
-/// What is done with an item.
+/// How an item is erased.
 #[derive(Debug)]
 enum How {
     Delete,
-    /// Unless all of these contacts stay: asked once more just before.
+    /// Deleted unless all of these contacts stay, which is checked once more just before.
     Forget(Vec<ContactId>),
-    /// A number's item becomes its tombstone.
+    /// The item of a number is replaced by its tombstone.
     Bury,
-    /// Its accounts have left.
+    /// Deleted if its set of accounts is empty.
     Sweep,
-    /// Some of what stands in a set leaves, or the tenant that it names.
+    /// These elements are removed from the set; without elements, the attribute is removed.
     Trim(&'static str, Vec<String>),
 }
 
-/// Whether an item is of what leaves.
+/// Whether an item is in the scope.
 enum Belongs {
     No,
     Yes(How),
-    /// If none of these contacts wrote to a number that stays, or one of them did not.
+    /// Yes, unless all of these contacts stay.
     WithContact(Vec<ContactId>),
 }
 
 impl Leavers {
-    /// What an offboarding is about; `staying` are the tenant's other numbers.
+    /// Creates the scope of an offboarding; `staying` are the tenant's other numbers.
     #[must_use]
     pub fn new(offboarding: &Offboarding, staying: Vec<PhoneNumberId>) -> Self {
         Self {
@@ -80,20 +81,20 @@ impl Leavers {
         }
     }
 
-    /// Whether these bytes name an account or number that leaves.
+    /// Returns whether these bytes contain the id of an account or number in the scope.
     #[must_use]
     pub fn are_in(&self, bytes: &[u8]) -> bool {
         let has = |id: &String| memchr::memmem::find(bytes, id.as_bytes()).is_some();
         self.accounts.iter().any(has) || self.numbers.iter().any(has)
     }
 
-    /// Whether this account leaves.
+    /// Returns whether this account is in the scope.
     #[must_use]
     pub fn has_account(&self, id: &str) -> bool {
         self.accounts.contains(id)
     }
 
-    /// Whether this number leaves.
+    /// Returns whether this number is in the scope.
     #[must_use]
     pub fn has_number(&self, id: &str) -> bool {
         self.numbers.contains(id)
@@ -131,7 +132,8 @@ impl Leavers {
             "INBOX" => when(self.owns(rest)),
             "NAMES" if self.owns(rest) => when(self.numbers.contains(keys::parse_name(sk)?.1.number().as_str())),
             "WABA" => {
-                // By its digits an account's number is found; one that leaves alone leaves there too.
+                // `NUMBER#digits` points to a number of the account. It is erased with the number, even if the account
+                // stays.
                 let alone = sk.starts_with("NUMBER#") && names("number", &self.numbers);
                 when(self.accounts.contains(rest) && sk != keys::GONE || alone)
             }
@@ -142,7 +144,7 @@ impl Leavers {
             "CONTACT" => when(sk.split('#').nth(1).is_some_and(|account| self.accounts.contains(account))),
             "ALIAS" if self.owns(first) => match item.parsed_optional("contact", ContactId::parse)? {
                 Some(contact) => Belongs::WithContact(vec![contact]),
-                // Of somebody who was erased: it ends by itself.
+                // The contact was erased: the alias expires by itself.
                 None => when(self.whole),
             },
             "MERGE" if self.is_tenants(item) => {
@@ -155,7 +157,7 @@ impl Leavers {
             }
             "KEPT" => {
                 let raw = item.0.get("raw").and_then(|raw| raw.as_b().ok());
-                // Of a number that stays it is, whoever is mentioned in it.
+                // An item with a number belongs to that number only, even if its bytes contain other ids.
                 let named = raw.is_some_and(|raw| self.are_in(raw.as_ref())) && item.text("number").is_none();
                 when(names("number", &self.numbers) || named)
             }
@@ -165,7 +167,8 @@ impl Leavers {
                 let about = names("subject_id", &self.numbers) || names("subject_id", &self.accounts);
                 when(ours || about || names("account", &self.accounts))
             }
-            // One that began later waits for this to be over, and one of another tenant is that tenant's.
+            // An onboarding that began later waits for the end of this erasure. One of another tenant is not in the
+            // scope.
             "ONBOARDING" => {
                 let theirs = self.is_tenants(item) && item.time("created_at") <= Some(self.since);
                 when(self.is_tenants(item) && self.whole || theirs && names("account", &self.accounts))
@@ -182,7 +185,7 @@ impl Leavers {
                 match leaving.is_empty() {
                     true if all.is_empty() => Belongs::Yes(How::Sweep),
                     true => Belongs::No,
-                    // Whoever is added meanwhile stays in it.
+                    // An account that is added meanwhile stays in the set.
                     false => Belongs::Yes(How::Trim("accounts", leaving)),
                 }
             }
@@ -199,8 +202,8 @@ impl Leavers {
 }
 
 impl Table {
-    /// Marks the numbers and accounts as gone: nothing is stored for them any more, once all functions have noticed. 1 WRU each.
-    /// `false`: another offboarding erases one of the accounts or numbers now.
+    /// Marks the accounts and numbers as gone: nothing is stored for them once all functions have read the mark.
+    /// Returns `false` if another offboarding is erasing one of them. 1 WRU each.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -210,7 +213,7 @@ impl Table {
             let gone = self.update(keys::gone_account(account));
             let gone = gone.set_once("gone_at", time(now)).set("expires_at", until.clone());
             let gone = gone.set("erased_by", text(offboarding.id.to_string()));
-            // Two offboardings of one account take turns.
+            // Two offboardings of one account run one after the other.
             let free = gone.when("attribute_not_exists(#erased_by) OR #erased_by = :erased_by").run().await?;
             if !matches!(free, Updated::Done(_)) {
                 return Ok(false);
@@ -227,7 +230,8 @@ impl Table {
         Ok(true)
     }
 
-    /// Whether the accounts are still this offboarding's to erase.
+    /// Returns whether this offboarding still holds the marks of its accounts and, if it removes one number, of that
+    /// number.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -242,7 +246,7 @@ impl Table {
         Ok(true)
     }
 
-    /// The accounts may be connected again, by whomever: nothing of them is left. 1 WRU each.
+    /// Allows the accounts and numbers to be connected again, by any tenant, after everything was erased. 1 WRU each.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -256,7 +260,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes the marks back before anything was erased. 1 WRU each.
+    /// Removes the marks before anything was erased. 1 WRU each.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -270,7 +274,7 @@ impl Table {
         self.release_gone(offboarding).await
     }
 
-    /// Whether an account is being erased: it cannot be connected before that is over.
+    /// Returns whether an account is being erased. It cannot be connected until that has ended.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -278,7 +282,7 @@ impl Table {
         Ok(self.read(&keys::gone_account(account)).await?.is_some_and(|item| item.0.contains_key("erased_by")))
     }
 
-    /// Looks at one page of the table: up to 1 MB.
+    /// Checks one page of the table: up to 1 MB.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -310,7 +314,7 @@ impl Table {
         Ok(walked)
     }
 
-    /// Erases what a page found. Their objects go first: an item is what leads to them.
+    /// Erases the items of a page. Their objects must be deleted before, because only the items lead to them.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -355,7 +359,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes elements out of a set, and the item with the last. 2 WRU a KB.
+    /// Removes elements from a set, and deletes the item if none is left. 2 WRU per KB.
     pub(super) async fn trim(
         &self,
         key: &keys::Key,
@@ -369,7 +373,7 @@ impl Table {
         self.sweep(key, attribute).await
     }
 
-    /// Deletes an item of which all that stood in this set has left.
+    /// Deletes an item if this set is empty.
     async fn sweep(&self, key: &keys::Key, attribute: &str) -> Result<(), StorageError> {
         let emptied = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
         let emptied = emptied.condition_expression("attribute_not_exists(#set)");
@@ -384,7 +388,7 @@ impl Table {
         }
     }
 
-    /// Whether each of these contacts wrote to, or was written to from, a number that stays.
+    /// Returns whether all of these contacts stay.
     async fn all_stay(&self, leavers: &Leavers, contacts: &[ContactId]) -> Result<bool, StorageError> {
         for contact in contacts {
             if !self.stays(leavers, *contact).await? {
@@ -394,8 +398,8 @@ impl Table {
         Ok(true)
     }
 
-    /// Whether a contact has anything to do with a number that stays: a conversation, also one that only a broadcast began, or a wish
-    /// towards an account that stays.
+    /// Returns whether a contact stays: it has a conversation on a number that stays, even one that only a broadcast
+    /// began, or a preference or restraint towards an account that stays.
     async fn stays(&self, leavers: &Leavers, contact: ContactId) -> Result<bool, StorageError> {
         for number in &leavers.staying {
             let id = ConversationId::new(number.clone(), contact);
@@ -417,11 +421,12 @@ impl Table {
     }
 }
 
-/// What the bucket holds of an item.
+/// Returns the objects of the bucket that belong to an item.
 fn objects_of(item: &Item) -> Result<Vec<String>, StorageError> {
     let pk = item.required("pk")?;
     let mut objects: Vec<String> = item.owned("stored_at").into_iter().collect();
-    // Files are kept by their bytes: all of the tenant's go at once, also those that an upload left without an item.
+    // Files are keyed by their hash, and a failed upload leaves one without an item. So the tenant's folder goes as a
+    // whole.
     if item.text("sk") == Some("TENANT") {
         objects.extend(pk.strip_prefix("TENANT#").map(|id| format!("media/{id}/")));
     }

@@ -1,7 +1,7 @@
-//! Contacts as people see them, across a tenant's numbers, and the end of one.
+//! Contacts across a tenant's numbers, and their erasure.
 //!
-//! First the names are taken away: nothing leads to the contact any more, and who writes under them is somebody new. A quarter of an hour later
-//! nobody remembers where they led, and what was stored is deleted.
+//! First the aliases are detached: nothing leads to the contact any more, and later messages under them belong to a new
+//! contact. A quarter of an hour later no function has the aliases in memory any more, and the stored data is deleted.
 
 use std::collections::BTreeSet;
 
@@ -22,33 +22,33 @@ use crate::domain::number::Number;
 use crate::domain::phone::PhoneNumber;
 use crate::limits::BATCH_CONCURRENCY;
 
-/// Numbers of a tenant read at once.
+/// Page size when a tenant's numbers are read.
 const NUMBERS_PAGE: u16 = 100;
-/// How long it is known that somebody was erased: the proof may be asked for. It names nobody.
+/// Time for which the record of an erasure is stored, because evidence of it may be requested. It names nobody.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(3 * 365 * 24);
 
 /// A person across a tenant's numbers.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// All that is told of it, as if it were one conversation; its id names the oldest contact.
+    /// Everything that is known about the person, as one conversation; its id names the oldest contact.
     pub whole: Conversation,
-    /// Its conversations, one a number.
+    /// The person's conversations, one per number.
     pub conversations: Vec<Conversation>,
 }
 
-/// What is left of a contact on a number, a page of it.
+/// One page of the data that is left of a contact on a number.
 #[derive(Debug)]
 pub struct Leftover {
-    /// Objects of the bucket that belong to it: they go first, because the items lead to them.
+    /// Objects of the bucket that belong to the items. They are deleted first, because only the items lead to them.
     pub objects: Vec<String>,
-    /// Whether there is more behind it.
+    /// Whether another page follows.
     pub more: bool,
     id: ConversationId,
     files: Vec<MetaFileId>,
     items: Vec<Item>,
 }
 
-/// The files that a message of theirs carries.
+/// Returns the files in a message that somebody else wrote.
 fn files_in(item: &Item) -> Vec<MetaFileId> {
     const KINDS: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
     let named = |json: &str| {
@@ -59,12 +59,12 @@ fn files_in(item: &Item) -> Vec<MetaFileId> {
     ["content", super::message::EDITED].into_iter().filter_map(|name| named(item.text(name)?)).collect()
 }
 
-/// What an item of a conversation says about who the other side is.
+/// Aliases and search words in an item of a conversation that lead to the contact.
 #[derive(Default)]
 struct Traces {
-    /// Names of aliases, as they stand in their keys.
+    /// Aliases in the form of their keys.
     aliases: BTreeSet<String>,
-    /// Words that lead to the conversation.
+    /// Search words that lead to the conversation.
     words: BTreeSet<String>,
 }
 
@@ -85,7 +85,7 @@ impl Traces {
 }
 
 impl Table {
-    /// All of a tenant's numbers.
+    /// Returns all numbers of a tenant.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -101,8 +101,8 @@ impl Table {
         }
     }
 
-    /// A contact of this tenant, with everything that is told of it on any number. `None` if there is no conversation with it. Two read
-    /// units for each of the tenant's numbers.
+    /// Returns a contact of this tenant, with everything that is known of it on any number; `None` if there is no
+    /// conversation with it. Two read units per number of the tenant and contact of the person.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -121,7 +121,7 @@ impl Table {
             conversations.extend(conversation::join(here).map(|part| part.conversation));
         }
         if conversations.is_empty() {
-            // A broadcast may have written to it, and nothing is noted before it answers.
+            // A conversation that only a broadcast has written to has no item before the customer answers.
             for id in numbers.iter().flat_map(of) {
                 conversations.extend(self.conversation(tenant, &id).await?);
             }
@@ -136,7 +136,8 @@ impl Table {
         Ok(Some(Person { whole, conversations }))
     }
 
-    /// Begins to erase: the contact is gone for whoever asks. Again it changes nothing. 2 WRU, and 2 for the lists.
+    /// Begins an erasure: from now on the contacts are treated as missing. A repetition changes nothing. 1 WRU, 1 per
+    /// contact, and 2 for the lists.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -161,7 +162,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes the names of a contact away, on all these numbers.
+    /// Detaches the aliases of a contact, on all these numbers.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -172,7 +173,7 @@ impl Table {
         stream::iter(closed).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
     }
 
-    /// All conversations that a contact may have on these numbers.
+    /// Returns all conversations that a contact may have on these numbers.
     #[must_use]
     pub fn conversations_of(erasure: &Erasure, numbers: &[Number]) -> Vec<ConversationId> {
         let on = |number: &Number| {
@@ -181,23 +182,25 @@ impl Table {
         numbers.iter().flat_map(on).collect()
     }
 
-    /// Takes the names of a conversation's contact away: what is said under them from now on is of somebody new. Whoever remembers where they
-    /// led is told when it writes. 1 WRU, and 1 for each name.
+    /// Detaches the aliases of a conversation's contact: messages under them from now on belong to a new contact. A
+    /// function that still has the contact in memory gets [`StorageError::Erased`] when it writes. 1 WRU, and 1 per
+    /// alias.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
     async fn close_conversation(&self, erasure: &Erasure, id: &ConversationId) -> Result<(), StorageError> {
-        // Also where there is none yet: whoever remembers the contact from another number would begin one.
+        // Also without a conversation: a function that has the contact in memory from another number could begin one.
         let mark = self.update(keys::conversation(id)).set_once("erased_at", time(erasure.asked_at));
         mark.set_once("tenant", text(erasure.tenant.to_string())).run().await?;
-        // Read after it was marked: what comes later does not add a name. A broadcast may have written, and nothing is noted before it is answered.
+        // Read after the mark, so later writes add no alias. The first message that we sent covers a broadcast, which
+        // creates no item before the customer answers.
         for item in [self.read(&keys::conversation(id)).await?, self.first_of_ours(id).await?].into_iter().flatten() {
             self.take_names(erasure, &Traces::of(&item)?).await?;
         }
         Ok(())
     }
 
-    /// The names that a conversation's contact goes by, as they stand in its webhooks.
+    /// Returns the names of a conversation's contact in the form that webhooks contain.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -219,7 +222,7 @@ impl Table {
                     .set("erased_at", time(erasure.asked_at))
                     .set("expires_at", until.clone())
                     .remove(&["contact", "typed"])
-                    // A name that was only found, in another spelling, has no item of its own.
+                    // An alias that was only found by its other spelling has no item of its own.
                     .when("#contact = :whose OR attribute_not_exists(#pk)")
                     .value("whose", text(contact.to_string()));
                 nobodys.run().await?;
@@ -228,7 +231,7 @@ impl Table {
         Ok(())
     }
 
-    /// Erasures that are due, the longest due first.
+    /// Returns the erasures that are due, the longest overdue first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
@@ -237,7 +240,7 @@ impl Table {
         self.read_all(&super::page::keys_of(&found)?).await?.iter().map(read).collect()
     }
 
-    /// One of the tenant's erasures.
+    /// Returns an erasure of the tenant.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -246,10 +249,10 @@ impl Table {
         Ok(erasure.filter(|erasure| erasure.tenant == tenant))
     }
 
-    /// A tenant's erasures, the latest first.
+    /// Returns a tenant's erasures, newest first.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn erasures(
         &self,
         tenant: TenantId,
@@ -260,7 +263,8 @@ impl Table {
         self.list(FEED, &keys::erasures(tenant), limit, cursor, accepts, read).await
     }
 
-    /// One page of what is left of a contact on a number: messages, notes, the conversation itself, which comes last.
+    /// Returns one page of the data that is left of a contact on a number: messages, annotations, notes, and last the
+    /// conversation item.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -283,7 +287,7 @@ impl Table {
         Ok(Leftover { objects, more, id: id.clone(), files, items })
     }
 
-    /// Erases such a page, whose objects are gone. Answers how many items it had. 1 WRU a KB.
+    /// Erases such a page, whose objects are already deleted, and returns its number of items. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -302,18 +306,18 @@ impl Table {
         for item in &page.items {
             going.push(item.key()?);
         }
-        // Meta has them for a week: they are not copied again.
+        // Meta serves the files for a week; this mark prevents another copy.
         for file in &page.files {
             self.forget_file(page.id.number(), file, erasure.asked_at).await?;
         }
-        // One after the other: the conversation itself leads to the rest, and goes last.
+        // One after the other, because the conversation item leads to the rest and must be deleted last.
         for key in &going {
             self.delete(key).await?;
         }
         Ok(u64::try_from(page.items.len()).unwrap_or(u64::MAX))
     }
 
-    /// Erases what is left of a contact itself: whom it was taken for, what it wants. 1 WRU each.
+    /// Erases the contact itself: its merges and its preferences. Returns the number of items. 1 WRU each.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -331,14 +335,16 @@ impl Table {
         for key in &going {
             self.delete(key).await?;
         }
-        // An id that names nobody: an Idempotency-Key that made a message for it must not make another one.
+        // The tombstone keeps a repeated request, with the Idempotency-Key of an erased message, from creating another
+        // message.
         let until = now.checked_add(SUPPRESSED_FOR).unwrap_or(Timestamp::MAX);
         let stone = self.update(keys::contact(contact)).set("expires_at", expiry(until));
         stone.set_once("erased_at", time(now)).remove(&["tenant", "same_as", "apart_from"]).run().await?;
         Ok(u64::try_from(items.len()).unwrap_or(u64::MAX))
     }
 
-    /// Whether a contact is being erased, or was within the last two weeks. 1 read unit.
+    /// Returns whether a contact is being erased, or was erased within the last 15 days (`SUPPRESSED_FOR`). 1 read
+    /// unit.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -346,7 +352,7 @@ impl Table {
         Ok(self.person(contact).await?.is_none())
     }
 
-    /// Records how far an erasure is; with `done_at` it is over. 1 WRU, and 1 for the list.
+    /// Records the progress of an erasure; with `done_at` it has ended. 1 WRU, and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

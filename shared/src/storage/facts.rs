@@ -1,5 +1,5 @@
-//! Facts of which only the latest, or the greatest, counts. Each is written only over an older one, so any order of
-//! writing ends the same; a tie is decided by the value itself.
+//! Facts of which only the latest or the greatest counts. A fact is written only over an older one, so the order of
+//! writes does not matter. The value itself breaks a tie.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -9,14 +9,14 @@ use super::keys::Key;
 use super::update::{Update, Updated};
 use super::{StorageError, Table};
 
-/// A fact that a later one replaces.
+/// A fact, and how it merges with earlier ones.
 #[derive(Debug, Clone)]
 pub(super) enum Fact {
-    /// The value said last: attributes `name` and `name_at`.
+    /// The latest value: attributes `name` and `name_at`.
     Latest { name: String, value: String, at: Timestamp },
     /// The greatest number: attribute `name`.
     Greatest { name: &'static str, value: i64 },
-    /// Among others: elements of the set `name`, from which nothing is taken out.
+    /// Elements of the set `name`, which only grows.
     Among { name: &'static str, values: Vec<String> },
 }
 
@@ -29,7 +29,8 @@ impl Fact {
         Self::Greatest { name, value: at.as_millisecond() }
     }
 
-    /// Holds for the same fact again, so that a repetition is one write and not a refused one and its pieces. `None`: it always holds.
+    /// Returns the condition for writing the fact. It also holds for an identical fact, so a repetition costs one write
+    /// instead of a refused write and one per fact. `None`: there is no condition.
     pub(super) fn condition(&self) -> Option<String> {
         match self {
             Self::Latest { name, .. } => Some(format!(
@@ -48,7 +49,7 @@ impl Fact {
         }
     }
 
-    /// The attribute that it is about.
+    /// Returns the name of the attribute.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Latest { name, .. } => name,
@@ -56,7 +57,7 @@ impl Fact {
         }
     }
 
-    /// Whether `item` says the same, however long it has.
+    /// Returns whether `item` already has this value, of whatever time.
     pub(super) fn is_said_by(&self, item: &Item) -> bool {
         match self {
             Self::Latest { name, value, .. } => item.text(name) == Some(value),
@@ -64,7 +65,7 @@ impl Fact {
         }
     }
 
-    /// Whether it would replace what `item` has.
+    /// Returns whether the fact would change `item`.
     pub(super) fn is_newer(&self, item: &Item) -> bool {
         match self {
             Self::Latest { name, value, at } => {
@@ -82,18 +83,18 @@ impl Fact {
     }
 }
 
-/// What a merge found.
+/// Result of a merge.
 #[derive(Debug)]
 pub(super) struct Merged {
-    /// The item as it was before; empty if it is new.
+    /// The item before the merge; empty if it is new.
     pub(super) before: Item,
-    /// Whether anything was new.
+    /// Whether any fact was new.
     pub(super) changed: bool,
 }
 
 impl Table {
-    /// Merges facts into an item: `once` unless they have a value, `facts` where they are newer. One write if all of
-    /// them are newer; one refused write and one for each newer fact otherwise.
+    /// Merges facts into an item: `once` if the attribute has no value, `facts` where they are newer. One write if all
+    /// of them are newer; otherwise one refused write, and one per newer fact.
     pub(super) async fn merge(
         &self,
         key: &Key,

@@ -1,4 +1,4 @@
-//! What is known of the hops of a number: what Meta said at the last look, and what the table knows itself.
+//! Health of a number: Meta's answers at the last check, and facts from the table itself.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::domain::ids::PhoneNumberId;
 use crate::domain::number::Number;
 use crate::domain::policy::{self, Category, Class};
 
-/// When something was received is noted by the hour: once an hour for each function, however much comes.
+/// Resolution of recorded receipts: one write per hour from each function instance, however much is received.
 const SEEN_EVERY_MILLIS: i64 = 3_600_000;
 
 #[derive(Serialize, Deserialize)]
@@ -24,7 +24,7 @@ struct Wire {
 }
 
 impl Table {
-    /// Records what Meta said of a number's hops. 1 WRU a KB.
+    /// Stores Meta's answers to the checks of a number. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -43,7 +43,7 @@ impl Table {
         Ok(())
     }
 
-    /// Notes that something of this kind was received for a number in this hour. 1 WRU.
+    /// Records that something of this kind was received for a number in this hour. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -52,7 +52,7 @@ impl Table {
         Ok(())
     }
 
-    /// The health of a number. Reads: two items and two small partitions.
+    /// Returns the health of a number. Reads two items and two small partitions.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -91,7 +91,7 @@ impl Table {
     }
 }
 
-/// The hour in which a moment lies.
+/// Returns the beginning of the hour that contains `at`.
 #[must_use]
 pub fn hour_of(at: Timestamp) -> Timestamp {
     let millis = at.as_millisecond();
@@ -132,6 +132,6 @@ fn coexistence(number: &Number, item: &Item) -> Finding {
     if missing.is_empty() {
         return Finding::new(Hop::Coexistence, true, "echoes, history and address book were seen");
     }
-    // The owner may have shared nothing: that is no fault.
+    // Not a fault: the owner may have shared nothing.
     Finding::unknown(Hop::Coexistence, format!("not seen yet: {}", missing.join(", ")))
 }

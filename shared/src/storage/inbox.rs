@@ -1,7 +1,8 @@
-//! The inbox: a tenant's conversations, the latest activity first.
+//! The inbox: a tenant's conversations, latest activity first.
 //!
-//! What others write is noted once a batch: an entry for each conversation that moved, together with those of the same ten
-//! seconds. What we write stands in the feed. An entry is only a hint: the conversation itself decides whether it is its latest.
+//! Messages that others write are recorded once per batch: one entry per conversation, in buckets of ten seconds.
+//! Messages that we send are entries of the feed index. A conversation may have many entries; only the one for its
+//! latest message is shown. So a new message never moves an old entry.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,41 +21,43 @@ use crate::domain::desk::Wanted;
 use crate::domain::ids::{ConversationId, MessageId, TenantId};
 use crate::limits::BATCH_CONCURRENCY;
 
-/// Entries looked at for one page of conversations: a busy conversation has many and stands in the list once.
+/// Limit of entries read for one page of conversations: a busy conversation has many entries and is listed once.
 const ENTRIES_MAX: usize = 2_000;
-/// Most entries read at once; the first time as many as the page has items, then ever more.
+/// Limit of entries per read. The first read takes as many as the page has conversations; each further read takes more.
 const ENTRIES_AT_ONCE: u16 = 400;
-/// Items of entries read first. A quiet tenant's has one entry, a busy one's a hundred: then these are enough.
+/// Bucket items in the first read. An item has one entry for a quiet tenant and about a hundred for a busy one, for
+/// which these are enough.
 const ITEMS_AT_FIRST: u16 = 16;
-/// Fewest entries whose conversations are looked at together.
+/// Minimum of entries whose conversations are read together.
 const LOOKED_AT_MIN: usize = 10;
-/// Activity of so long stands together: a batch's in one item or two. All of it is read to show any of it.
+/// Bucket width: activity within ten seconds shares an item, so a batch writes one or two. A bucket is always read
+/// whole.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(10);
-/// Entries of one item: some 60 KB, far below DynamoDB's 400.
+/// Limit of entries per item: about 60 KB, far below DynamoDB's 400 KB.
 const ENTRIES_OF_ITEM_MAX: usize = 1_000;
 
-/// Seconds of a day: entries end with the day after their message's.
+/// Seconds per day: an entry expires at the end (UTC) of the day on which its message expires.
 const DAY: i64 = 86_400;
 
-/// Somebody else wrote in a conversation.
+/// A message that somebody else wrote in a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
-    /// Whose inbox shows it.
+    /// Tenant whose inbox shows it.
     pub tenant: TenantId,
     /// When it was written.
     pub at: Timestamp,
-    /// Where.
+    /// Its conversation.
     pub conversation: ConversationId,
-    /// When it ends.
+    /// When the message expires.
     pub keep_until: Option<Timestamp>,
 }
 
 /// An entry of the inbox.
 #[derive(Debug, Clone)]
 enum Entry {
-    /// Somebody else wrote then.
+    /// Somebody else wrote at this time.
     Theirs(Timestamp, ConversationId),
-    /// We wrote then: the feed's entry.
+    /// We wrote at this time; with the entry of the feed.
     Ours(Timestamp, Item),
 }
 
@@ -66,7 +69,7 @@ impl Entry {
         }
     }
 
-    /// Whether a conversation is shown here: of all its entries only at the latest.
+    /// Returns whether the conversation is shown at this entry: only the entry for its latest message is.
     fn stands_for(&self, whole: &Part) -> Result<bool, StorageError> {
         let Some((conversation, last)) = &whole.last else { return Ok(false) };
         if *conversation != self.conversation()? {
@@ -80,45 +83,46 @@ impl Entry {
     }
 }
 
-/// The two lists as one. Of one moment theirs come first, in the order of their conversations' ids.
+/// Merges both lists. At equal times, messages of others come first, in the order of their conversations' ids.
 struct Merged<'a> {
     table: &'a Table,
     tenant: TenantId,
     theirs: VecDeque<(Timestamp, ConversationId)>,
-    /// Where theirs go on; `None` at the end.
+    /// Where the messages of others continue; `None` at the end.
     theirs_next: Option<TheirsNext>,
     ours: VecDeque<Item>,
-    /// Where ours go on; `None` at the end.
+    /// Where our messages continue; `None` at the end.
     ours_next: Option<OursNext>,
-    /// Entries read at once.
+    /// Entries per read.
     at_once: u16,
 }
 
 #[derive(Debug, Clone)]
 enum TheirsNext {
     Newest,
-    /// With what was written before this moment.
+    /// Entries before this time.
     Before(Timestamp),
-    /// Behind this entry.
+    /// Entries behind this one.
     Behind(Timestamp, ConversationId),
 }
 
 #[derive(Debug, Clone)]
 enum OursNext {
     Newest,
-    /// With what was written at this moment.
+    /// Entries at this time or before.
     With(Timestamp),
-    /// Behind this position of the feed.
+    /// Entries behind this position of the feed.
     Behind(Position),
 }
 
 impl Table {
-    /// Notes in the inboxes that others wrote. The same entries together are the same items. 1 WRU for some 17 entries of one tenant and ten seconds.
+    /// Records in the inboxes that others wrote. A repetition with the same entries writes the same items. 1 WRU per
+    /// about 17 entries of one tenant within ten seconds.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn note_activity(&self, activity: Vec<Activity>) -> Result<(), StorageError> {
-        // What ends on different days does not stand together.
+        // Entries that expire on different days do not share an item.
         let mut groups: BTreeMap<(TenantId, i64, Option<i64>), BTreeSet<String>> = BTreeMap::new();
         for one in activity {
             let ends_on = one.keep_until.map(|until| until.as_second().div_euclid(DAY) + 1);
@@ -139,7 +143,7 @@ impl Table {
         stream::iter(writes).buffer_unordered(BATCH_CONCURRENCY).try_for_each(|_| async { Ok(()) }).await
     }
 
-    /// Whether the inbox has an entry of it. A read.
+    /// Returns whether the inbox has an entry for this activity. One read.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -150,7 +154,8 @@ impl Table {
         Ok(items.iter().any(|item| item.set("entries").contains(&wanted)))
     }
 
-    /// Takes back that others wrote in a conversation at these moments. A read for each ten seconds; 2 WRU a KB where something is found.
+    /// Removes the entries of a conversation at these times. One read per ten seconds; 2 WRU per KB of an item that has
+    /// one.
     pub(super) async fn forget_activity(
         &self,
         tenant: TenantId,
@@ -175,11 +180,12 @@ impl Table {
         stream::iter(spans).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
     }
 
-    /// The tenant's conversations that are wanted, the latest activity first. A page may be shorter than `limit` although there are
-    /// more. Reads the entries, the conversations of a page in one batch with the latest message of each, and each merged person on its own.
+    /// Returns the tenant's conversations that match `wanted`, latest activity first. A page may be shorter than
+    /// `limit` although more follow. Reads the entries, the conversations of a page in one batch, the latest message of
+    /// each, and each merged person separately.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn conversations(
         &self,
         tenant: TenantId,
@@ -194,7 +200,7 @@ impl Table {
         let mut met = BTreeSet::new();
         let mut last = None;
         while seen < ENTRIES_MAX {
-            // What is missing, and more each time it turns out to be rare.
+            // As many as the page still lacks, and more each time the matches turn out to be rare.
             let missing = usize::from(limit) - items.len();
             let many = missing.saturating_mul(for_each).clamp(LOOKED_AT_MIN, ENTRIES_AT_ONCE.into());
             let entries = merged.take(many).await?;
@@ -207,7 +213,8 @@ impl Table {
             for entry in entries {
                 let id = entry.conversation()?;
                 let parts = known.iter().find(|parts| parts.iter().any(|one| one.conversation.id == id));
-                // A message is stored a moment before its entry: who comes from the top sees the conversation at its latest entry until then.
+                // A message is stored shortly before its entry. Until then the first page shows the conversation at its
+                // latest entry.
                 if let Some(whole) = parts.and_then(|parts| join(parts.clone()))
                     && (entry.stands_for(&whole)? || cursor.is_none())
                     && met.insert(whole.conversation.id.clone())
@@ -224,7 +231,7 @@ impl Table {
         Ok(Page { items, next: last.as_ref().map(encode).transpose()? })
     }
 
-    /// Adds the conversations that entries belong to, those of one person together, unless they are known.
+    /// Adds the conversations of the entries, grouped by person, unless they are in `groups` already.
     async fn look_behind(
         &self,
         tenant: TenantId,
@@ -246,7 +253,7 @@ impl Table {
             let key = keys::contact(id.contact());
             let contact = contacts.iter().find(|item| item.text("pk") == Some(&key.pk));
             match contact {
-                // Nobody's any more.
+                // The contact was erased.
                 Some(item) if item.0.contains_key("erased_at") => {}
                 Some(item) if !item.set("same_as").is_empty() => merged.push(id),
                 _ => alone.push(id),
@@ -276,7 +283,7 @@ impl<'a> Merged<'a> {
         Ok(Self { table, tenant, theirs: VecDeque::new(), theirs_next, ours: VecDeque::new(), ours_next, at_once })
     }
 
-    /// The next entries; none at the end.
+    /// Returns the next entries; none at the end.
     async fn take(&mut self, many: usize) -> Result<Vec<Entry>, StorageError> {
         let mut entries = Vec::with_capacity(many);
         while entries.len() < many {
@@ -303,7 +310,7 @@ impl<'a> Merged<'a> {
         Ok(entries)
     }
 
-    /// Whole spans of ten seconds, until there are as many entries as asked for.
+    /// Reads whole buckets of ten seconds until there are `at_least` entries.
     async fn read_theirs(&mut self, at_least: u16) -> Result<(), StorageError> {
         let Some(next) = self.theirs_next.take() else { return Ok(()) };
         let newest = match &next {
@@ -322,7 +329,7 @@ impl<'a> Merged<'a> {
         loop {
             let (items, more) = self.table.activity_page(self.tenant, items_at_once, start.take()).await?;
             items_at_once = at_least;
-            // What stands together in the last item may go on on the next page.
+            // The bucket of the last item may continue on the next page, which reads it whole.
             let cut = more.as_ref().and(items.last()).map(span_of).transpose()?;
             for item in &items {
                 for entry in item.set("entries") {
@@ -368,7 +375,7 @@ impl<'a> Merged<'a> {
 }
 
 impl Table {
-    /// Items of activity, the latest first, behind `start`; and where they go on.
+    /// Returns items of activity behind `start`, latest first, and where they continue.
     async fn activity_page(
         &self,
         tenant: TenantId,
@@ -383,7 +390,7 @@ impl Table {
     }
 }
 
-/// The ten seconds that a moment belongs to: their beginning.
+/// Returns the beginning of the ten-second bucket of a time, in milliseconds.
 fn together(at: Timestamp) -> i64 {
     let span = i64::try_from(TOGETHER.as_millis()).unwrap_or(i64::MAX);
     at.as_millisecond().div_euclid(span) * span
@@ -397,14 +404,14 @@ pub(super) fn entry(at: Timestamp, conversation: &ConversationId) -> String {
     format!("{}#{conversation}", keys::time(at))
 }
 
-/// Reads moment and conversation back out of an entry.
+/// Reads time and conversation from an entry.
 pub(super) fn parse_entry(entry: &str) -> Result<(Timestamp, ConversationId), StorageError> {
     let parts =
         entry.split_once('#').and_then(|(at, id)| Some((keys::parse_time(at)?, ConversationId::parse(id).ok()?)));
     parts.ok_or(StorageError::Corrupt("entries"))
 }
 
-/// An entry as the text that a caller gives back: a list that stops there continues behind it.
+/// Encodes an entry as a cursor: the list continues behind it.
 fn encode(entry: &Entry) -> Result<String, StorageError> {
     match entry {
         Entry::Theirs(at, conversation) => Ok(page::opaque(&self::entry(*at, conversation))),

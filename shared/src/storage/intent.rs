@@ -1,4 +1,4 @@
-//! Intents: accepted once for an idempotency key. What becomes of them is in `attempt`.
+//! Intents: each is accepted once per idempotency key. The later state changes are in `attempt`.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -18,52 +18,53 @@ use crate::domain::policy::Category;
 use crate::domain::status::{Status, StatusTimes};
 use crate::limits::IDEMPOTENCY_FOR;
 
-/// Tries of the accepting transaction when another one is at work on the same key.
+/// Tries of the accepting transaction while another one with the same key is in progress.
 const ACCEPT_TRIES: u32 = 8;
 
-/// A caller's promise that the same key means the same request.
+/// Idempotency key: the caller's promise that the same key means the same request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
-    /// The key as the caller gave it.
+    /// The key as the caller sent it.
     pub key: String,
-    /// SHA-256 of the request's body, hex.
+    /// SHA-256 of the request body, in hex.
     pub body_hash: String,
 }
 
-/// What became of a request that makes something under an id of type `T`.
+/// Result of a request that creates something with an id of type `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted<T> {
-    /// It is stored.
+    /// It is recorded as new.
     New,
-    /// The key was used for the same request before: this is what it made.
+    /// The key was used for the same request before, which created this.
     Replayed(T),
     /// The key was used for another request.
     KeyReused,
 }
 
-/// Who will take an accepted message further.
+/// Component that handles an accepted message next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits {
-    /// The sender: the outbound queue has it already.
+    /// The sender: the outbound queue already has the message.
     InQueue,
-    /// The sweep: the queue could not be told.
+    /// The sweep: the message could not be queued.
     ForSweep,
-    /// The releaser: it stands in its number's bulk lane.
+    /// The releaser: the message is in the bulk lane of its number.
     InLine,
 }
 
 impl Table {
-    /// Stores an intent, unless it is stored. 1 WRU for each KB and 1 for the inbox feed; 1 more where it waits on a list.
+    /// Stores an intent, unless it is already stored. 1 WRU per KB and 1 for the inbox feed; 1 more if it waits on a
+    /// list.
     ///
     /// # Errors
-    /// When DynamoDB does not answer: it may or may not be stored.
+    /// When DynamoDB does not answer. The intent may or may not be stored.
     pub async fn accept(&self, intent: &Intent, waits: Waits) -> Result<(), StorageError> {
         self.put_fresh(queued_item(intent, waits)?).await
     }
 
-    /// Remembers which message an idempotency key makes, before the message is stored: who finds the key without its
-    /// message stores it under this id. `instead` is one that was never stored and whose maker is dead. `Replayed` also if
-    /// this very call was repeated. 1 WRU.
+    /// Records which message an idempotency key creates, before the message is stored. A request that finds the key but
+    /// no message stores it under the recorded id. `instead` is a recorded message that was never stored because its
+    /// request crashed; its id is replaced. Returns `Replayed` also if the SDK repeated this very call. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -101,7 +102,7 @@ impl Table {
         }
     }
 
-    /// What an idempotency key made before, if it is still good. 1 read unit.
+    /// Returns the earlier result of an idempotency key, while the key is valid. 1 read unit.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -115,12 +116,13 @@ impl Table {
         item.map_or(Ok(None), |item| earlier(&item, idempotency, now, read_accepted))
     }
 
-    /// Stores an item under a fresh id.
+    /// Stores an item under a new id.
     pub(super) async fn put_fresh(&self, item: Item) -> Result<(), StorageError> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item.0));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(()),
-            // What stands there is this write, repeated by the SDK after a lost answer, or by another request with the same key.
+            // The stored item is this same write: the SDK repeated it after a lost answer, or another request has the
+            // same key.
             Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
                 Ok(())
             }
@@ -128,8 +130,8 @@ impl Table {
         }
     }
 
-    /// Stores an item once for an idempotency key, both in one transaction; `record` is what the key remembers of it
-    /// and `read` reads that back.
+    /// Stores an item once per idempotency key, together with the record of the key in one transaction. `record` are
+    /// the attributes of the result in that record; `read` reads them.
     pub(super) async fn accept_once<T>(
         &self,
         tenant: TenantId,
@@ -153,7 +155,7 @@ impl Table {
         Err(StorageError::Unavailable { operation: "TransactWriteItems", code: "TransactionConflict".to_owned() })
     }
 
-    /// `false` when another request with this key was first, or is at work now.
+    /// Returns `false` if another request with this key was first, or is in progress.
     async fn try_accept(&self, record: Item, item: Item, now: Timestamp) -> Result<bool, StorageError> {
         let put = |item: Item, condition: &str| {
             let put = Put::builder().table_name(&self.name).set_item(Some(item.0)).condition_expression(condition);
@@ -176,7 +178,7 @@ impl Table {
         }
     }
 
-    /// The intent and everything known about its sending.
+    /// Returns the intent and everything known about its sending.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -196,7 +198,7 @@ fn read_accepted(item: &Item) -> Result<(OutboundId, ConversationId), StorageErr
     Ok((item.parsed("message", OutboundId::parse)?, item.parsed("conversation", ConversationId::parse)?))
 }
 
-/// What an idempotency record says about the same key; `None` if it is too old.
+/// Returns the earlier result in an idempotency record; `None` if the record has expired.
 pub(super) fn earlier<T>(
     record: &Item,
     idempotency: &Idempotency,
@@ -224,7 +226,7 @@ fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     }
 }
 
-/// An accepted intent, in its tenant's inbox.
+/// Returns the item of an accepted intent, listed in its tenant's inbox.
 fn queued_item(intent: &Intent, waits: Waits) -> Result<Item, StorageError> {
     let mut item = intent_item(intent)?;
     let listed = match waits {
@@ -248,7 +250,7 @@ fn queued_item(intent: &Intent, waits: Waits) -> Result<Item, StorageError> {
     Ok(item)
 }
 
-/// What an intent says, without its state.
+/// Returns the item of an intent, without its state.
 pub(super) fn intent_item(intent: &Intent) -> Result<Item, StorageError> {
     let mut item = keys::ours(&intent.conversation, intent.id).attributes();
     let recipient = match &intent.to {
@@ -328,7 +330,7 @@ pub(super) fn read_facts(item: &Item) -> Result<SendFacts, StorageError> {
         _ => None,
     };
     let wamid = item.parsed_optional("wamid", Wamid::parse)?;
-    // What went wrong before the provider took it is of no interest afterwards.
+    // An error from before the provider accepted the message is irrelevant afterwards.
     let last_error = if wamid.is_none() { read_error(item, "last_error") } else { None };
     Ok(SendFacts {
         state: item.parsed("state", |word| SendState::from_word(word).ok_or(()))?,

@@ -1,4 +1,4 @@
-//! Attributes read back: each with a name for the error when it is not as written.
+//! Reads attributes of items. An error names the attribute that is missing or malformed.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ impl Item {
         self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
     }
 
-    /// The primary key it was read with.
+    /// Returns the primary key of the item.
     pub(super) fn key(&self) -> Result<keys::Key, StorageError> {
         Ok(keys::Key { pk: self.required("pk")?.to_owned(), sk: self.required("sk")?.to_owned() })
     }
 
-    /// A set of texts; empty if there is none.
+    /// Returns a set of texts; empty if there is none.
     pub(super) fn set(&self, name: &str) -> Vec<String> {
         self.0.get(name).and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default()
     }
@@ -55,7 +55,7 @@ impl Item {
         self.0.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
     }
 
-    /// A small count; 0 if there is none.
+    /// Returns a small count; 0 if there is none.
     pub(super) fn count(&self, name: &str) -> u32 {
         self.number(name).and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
     }
@@ -90,20 +90,20 @@ pub(super) fn time(value: Timestamp) -> AttributeValue {
     number(value.as_millisecond())
 }
 
-/// A TTL: whole seconds, as DynamoDB wants it.
+/// Returns a TTL in whole seconds, as DynamoDB requires.
 pub(super) fn expiry(value: Timestamp) -> AttributeValue {
     number(value.as_second())
 }
 
 impl Table {
-    /// Deletes one item; whether there was one. 1 WRU a KB.
+    /// Deletes one item and returns whether it existed. 1 WRU per KB.
     pub(super) async fn delete(&self, key: &keys::Key) -> Result<bool, StorageError> {
         let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
         let old = delete.return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld).send().await;
         Ok(old.map_err(|error| unavailable("DeleteItem", &error))?.attributes.is_some())
     }
 
-    /// Reads one item, consistently: a decision follows. 1 read unit for each 4 KB.
+    /// Reads one item with strong consistency, because a decision follows. 1 read unit per 4 KB.
     pub(super) async fn read(&self, key: &keys::Key) -> Result<Option<Item>, StorageError> {
         let answer = self
             .client

@@ -1,5 +1,5 @@
-//! Items kept raw because they could not be used: nothing that Meta signed is lost. One item for one content, so a
-//! repetition changes nothing.
+//! Quarantine: raw items that could not be processed, so that nothing signed by Meta is lost. Equal content is one
+//! item, so a repetition changes nothing.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -11,28 +11,28 @@ use crate::domain::event::{Kept, KeptReason};
 use crate::domain::ids::PhoneNumberId;
 use crate::limits::{KEPT_FOR, TABLE_RAW_MAX};
 
-/// A kept item as it is stored.
+/// A quarantined item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKept {
     /// Its id: the hash of its content.
     pub id: String,
-    /// Why it is kept.
+    /// Reason of the quarantine.
     pub reason: KeptReason,
-    /// The webhook field, the status word or the name of the level that did not parse.
+    /// The webhook field, the status word, or the name of the level that did not parse.
     pub what: String,
-    /// The number it is about, where that is known.
+    /// Number that the item concerns, if known.
     pub number: Option<PhoneNumberId>,
-    /// When it came.
+    /// When it was received.
     pub received_at: Timestamp,
     /// Its bytes, unless they are in the archive.
     pub raw: Option<Vec<u8>>,
-    /// Where in the archive its bytes are.
+    /// Key of the archive object that holds its bytes.
     pub stored_at: Option<String>,
 }
 
 impl Table {
-    /// Keeps an item. `stored_at` names the archive object that holds it when it is too large for the table.
-    /// 1 WRU for each KB and 1 for the list; 2 more for the feed of its number.
+    /// Quarantines an item. `stored_at` is the key of its archive object, if the item is too large for the table. 1 WRU
+    /// per KB and 1 for the list; 2 more for the feed of its number.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -62,16 +62,16 @@ impl Table {
         Ok(())
     }
 
-    /// The id under which these bytes are kept.
+    /// Returns the id under which these bytes are quarantined.
     #[must_use]
     pub fn kept_id(raw: &[u8]) -> String {
         keys::digest(raw)
     }
 
-    /// Items kept for a reason, the latest first.
+    /// Returns the items quarantined for a reason, newest first.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn kept(
         &self,
         reason: KeptReason,
@@ -81,10 +81,10 @@ impl Table {
         self.kept_page(LIST, &keys::kept_list(reason), limit, cursor).await
     }
 
-    /// Items kept for a number, the latest first.
+    /// Returns the items quarantined for a number, newest first.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
+    /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn kept_for(
         &self,
         number: &PhoneNumberId,
@@ -105,7 +105,7 @@ impl Table {
         self.list(index, hash, limit, cursor, accepts, read).await
     }
 
-    /// Forgets a kept item: it was read again and is of use now.
+    /// Deletes a quarantined item after it was processed.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

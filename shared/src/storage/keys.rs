@@ -1,4 +1,4 @@
-//! The key scheme: built here and nowhere else.
+//! The key scheme. All keys are built here and nowhere else.
 //!
 //! | item | pk | sk |
 //! |---|---|---|
@@ -6,58 +6,62 @@
 //! | accounts that a tenant ever connected | `TENANT#id` | `ACCOUNTS` |
 //! | offboarding | `OFFBOARDING#id` | `OFFBOARDING` |
 //! | request to delete data, by its code | `DELETION#code` | `DELETION` |
-//! | an account that left, one that a signup is about | `WABA#id` | `GONE`, `CLAIM` |
+//! | mark of an account that left, of one that a signup is about | `WABA#id` | `GONE`, `CLAIM` |
 //! | API key | `KEY#id` | `KEY` |
-//! | who changed what | `AUDIT#id` | `AUDIT` |
+//! | audit entry | `AUDIT#id` | `AUDIT` |
 //! | Meta app | `APP#id` | `APP` |
 //! | system secret | `SECRET#name` | `SECRET` |
 //! | number | `NUMBER#id` | `NUMBER` |
-//! | how far a number's past has come in | `NUMBER#id` | `HISTORY#phase` |
+//! | progress of a number's history sync | `NUMBER#id` | `HISTORY#phase` |
 //! | token | `WABA#id` | `TOKEN#purpose` |
 //! | an account's number by its digits | `WABA#id` | `NUMBER#digits` |
 //! | state of a number, an account, a portfolio | `NUMBER#id`, `WABA#id`, `PORTFOLIO#id` | `STATE#aspect#key` |
 //! | state of a template | `WABA#id` | `TEMPLATE#id#aspect` |
 //! | alert | `ALERT#hash` | `ALERT` |
 //! | contact alias | `ALIAS#tenant#kind#alias` | `ALIAS` |
-//! | contact: who else it is | `CONTACT#id` | `CONTACT` |
-//! | what a contact wants from an account | `CONTACT#id` | `WANTS#account#category` |
+//! | contact, with the other contacts of the person | `CONTACT#id` | `CONTACT` |
+//! | preference of a contact towards an account | `CONTACT#id` | `WANTS#account#category` |
 //! | merge of two contacts | `MERGE#one#other` | `MERGE` |
 //! | conversation | `CONV#number#contact` | `CONV` |
 //! | note about a conversation | `CONV#number#contact` | `NOTE#id` |
-//! | who is found by a word of its name or by its digits | `NAMES#tenant` | `word#conversation` |
-//! | who wrote when, in a tenant's conversations, by ten seconds | `INBOX#tenant` | `time#digest` |
+//! | search entry: word of a name, or digits of a number | `NAMES#tenant` | `word#conversation` |
+//! | activity in a tenant's conversations, per ten seconds | `INBOX#tenant` | `time#digest` |
 //! | message that we sent | `CONV#number#contact` | `MSG#id` |
 //! | message that somebody else wrote | `CONV#number#contact` | `OTHERS#time#wamid` |
-//! | what is said about a message | `CONV#number#contact` | `SAID#wamid` |
+//! | annotations of a message | `CONV#number#contact` | `SAID#wamid` |
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
-//! | kept raw item | `KEPT#hash` | `KEPT` |
+//! | quarantined item | `KEPT#hash` | `KEPT` |
 //! | replay | `REPLAY#id` | `REPLAY` |
 //! | erasure of a contact | `ERASURE#id` | `ERASURE` |
-//! | what a batch of statuses said, for the counting | `USAGE#number#day` | hour, time, hash |
+//! | usage: statuses of one batch, to be counted | `USAGE#number#day` | hour, time, hash |
 //! | pace of a number: schedule, pause, breaker | `RATE#number` | `RATE` |
 //! | pace of a number towards one contact | `PAIR#number#contact` | `PAIR` |
-//! | what Meta asked for towards a contact | `CONTACT#id` | `RESTRAINT#account` |
-//! | when an account's templates were fetched | `WABA#id` | `MIRROR` |
+//! | restraint that Meta requires towards a contact | `CONTACT#id` | `RESTRAINT#account` |
+//! | time of the last fetch of an account's templates | `WABA#id` | `MIRROR` |
 //! | template by name and language | `WABA#id` | `NAMED#name#language` |
 //! | onboarding | `ONBOARDING#id` | `ONBOARDING` |
-//! | PIN of a number, and how often it was registered | `NUMBER#id` | `PIN` |
-//! | which accounts a business shares with us | `BUSINESS#id` | `BUSINESS` |
+//! | PIN of a number, and its count of registrations | `NUMBER#id` | `PIN` |
+//! | accounts that a business shares with us | `BUSINESS#id` | `BUSINESS` |
 //! | accounts that a user gave an app access to | `SIGNER#app#user` | `SIGNER` |
-//! | what is known of a number's hops | `NUMBER#id` | `HEALTH` |
+//! | health of a number: checks and receipts | `NUMBER#id` | `HEALTH` |
 //! | broadcast | `BROADCAST#id` | `BROADCAST` |
 //! | file to send | `MEDIA#id` | `MEDIA` |
-//! | file that a customer sent, copied | `NUMBER#id` | `FILE#id` |
+//! | copy of a file that a customer sent | `NUMBER#id` | `FILE#id` |
 //! | lease of a job | `LEASE#name` | `LEASE` |
-//! | what the ledger found stranded | `LEDGER` | `LEDGER` |
+//! | stranded messages that the ledger found | `LEDGER` | `LEDGER` |
 //!
-//! Messages stand in the order of their time: ours by our id, which begins with it. Reactions, edits and revocations may come before
-//! the message that they are about, and name it by its wamid alone: they stand under that, and are joined with it when it is read.
+//! Messages are in chronological order; the id of a message that we sent begins with its time. Reactions, edits and
+//! revocations may arrive before their message, and name it by its wamid only. They are therefore stored under the
+//! wamid, and joined with the message when it is read.
 //!
-//! Two sparse indexes, keys only: `feed`
-//! (global, `feed` + `feed_at`) holds what never moves: `INBOX#tenant` (one entry a message that we sent), `KEPT#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant` and `ERASURES#tenant`; `list` (global, `list` + `list_at`) holds what moves or leaves: `DUE#shard`,
-//! `LINE#number` (bulk lane), `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts), `LINES`, `KEPT#reason`, and short lists: `BROADCASTS#tenant`,
-//! `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`),
-//! `MERGES#tenant`.
+//! There are two sparse global indexes, which contain keys only.
+//!
+//! * `feed` (`feed` + `feed_at`) contains entries that never move: `INBOX#tenant` (one entry per message that we sent),
+//!   `BROADCASTS#tenant`, `KEPT#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant`, `ERASURES#tenant` and
+//!   `AUDITS#tenant` (`AUDITS#operator`).
+//! * `list` (`list` + `list_at`) contains entries that move or leave: `DUE#shard`, `LINE#number` (bulk lane), `LINES`,
+//!   `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts) and `KEPT#reason`; and short lists: `TENANTS`,
+//!   `KEYS#tenant` (`KEYS#operator`), `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`) and `MERGES#tenant`.
 
 mod lists;
 mod messages;
@@ -79,22 +83,22 @@ use crate::domain::ids::{
     OffboardingId, OnboardingId, PhoneNumberId, ReplayId, TenantId, WabaId,
 };
 
-/// The global index of what never moves.
+/// Global index of entries that never move.
 pub(super) const FEED: &str = "feed";
-/// The global index of lists whose entries move or leave.
+/// Global index of lists whose entries move or leave.
 pub(super) const LIST: &str = "list";
 
-/// What the notes about a conversation begin with.
+/// Prefix of the notes about a conversation.
 pub(super) const NOTE_PREFIX: &str = "NOTE#";
-/// What the states of a number or an account begin with.
+/// Prefix of the states of a number, an account or a portfolio.
 pub(super) const STATE_PREFIX: &str = "STATE#";
-/// What the states of an account's templates begin with.
+/// Prefix of the states of an account's templates.
 pub(super) const TEMPLATE_PREFIX: &str = "TEMPLATE#";
-/// What the templates of an account by name and language begin with.
+/// Prefix of an account's templates by name and language.
 pub(super) const NAMED_PREFIX: &str = "NAMED#";
-/// What the phases of a number's past begin with.
+/// Prefix of the phases of a number's history sync.
 pub(super) const HISTORY_PREFIX: &str = "HISTORY#";
-/// Longest part of a key that a provider names, in bytes; a longer one stands there as its hash.
+/// Longest part of a key that a provider names, in bytes; a longer one is replaced by its hash.
 const NAMED_MAX: usize = 100;
 
 /// The primary key of an item.
@@ -145,12 +149,12 @@ pub(super) fn alias(tenant: TenantId, alias: &Alias) -> Key {
     alias_named(tenant, &alias_name(alias))
 }
 
-/// An alias by its [`alias_name`].
+/// Key of an alias by its [`alias_name`].
 pub(super) fn alias_named(tenant: TenantId, name: &str) -> Key {
     Key::new(format!("ALIAS#{tenant}#{name}"), "ALIAS")
 }
 
-/// An alias as it stands in its key: kind and name.
+/// Returns the form of an alias in its key: kind and name.
 pub(super) fn alias_name(alias: &Alias) -> String {
     match alias {
         Alias::Phone(phone) => format!("PHONE#{}", phone.digits()),
@@ -195,23 +199,23 @@ pub(super) fn pace(number: &PhoneNumberId) -> Key {
     Key::new(format!("RATE#{number}"), "RATE")
 }
 
-/// The account of a key.
+/// Reads the account from a key.
 pub(super) fn parse_account(pk: &str) -> Result<WabaId, StorageError> {
     pk.strip_prefix("WABA#").and_then(|id| WabaId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
 }
 
-/// The number of a pace's key.
+/// Reads the number from the key of a pace.
 pub(super) fn parse_pace(pk: &str) -> Result<PhoneNumberId, StorageError> {
     pk.strip_prefix("RATE#").and_then(|id| PhoneNumberId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
 }
 
-/// What statuses say of the messages that a number had accepted in an hour, for the counting.
+/// Key of the statuses of one batch, for messages that a number had accepted in an hour; for the usage counts.
 pub(super) fn usage(number: &PhoneNumberId, hour: Timestamp, received_at: Timestamp, digest: &str) -> Key {
     let of_hour = format!("{}#{:013}#{digest}", hour.strftime("%H"), received_at.as_millisecond());
     Key::new(usage_partition(number, super::day_of(hour)), &of_hour)
 }
 
-/// A day's messages of a number.
+/// Partition of a number's usage on one day.
 pub(super) fn usage_partition(number: &PhoneNumberId, day: jiff::civil::Date) -> String {
     format!("USAGE#{number}#{day}")
 }
@@ -228,7 +232,7 @@ pub(super) fn business(id: &str) -> Key {
     Key::new(format!("BUSINESS#{}", short(id)), "BUSINESS")
 }
 
-/// Who signed up: a user by a Meta app's own id of them.
+/// Key of the accounts of a user, who is named by the app-scoped id of a Meta app.
 pub(super) fn signer(app: &MetaAppId, user: &str) -> Key {
     Key::new(format!("SIGNER#{app}#{}", short(user)), "SIGNER")
 }
@@ -237,7 +241,7 @@ pub(super) fn pin(number: &PhoneNumberId) -> Key {
     Key::new(format!("NUMBER#{number}"), "PIN")
 }
 
-/// Who changed what.
+/// Key of an audit entry.
 pub(super) fn audit(id: &str) -> Key {
     Key::new(format!("AUDIT#{id}"), "AUDIT")
 }
@@ -246,32 +250,32 @@ pub(super) fn offboarding(id: OffboardingId) -> Key {
     Key::new(format!("OFFBOARDING#{id}"), "OFFBOARDING")
 }
 
-/// A contact of which everything is erased.
+/// Key of the erasure of a contact.
 pub(super) fn erasure(id: ErasureId) -> Key {
     Key::new(format!("ERASURE#{id}"), "ERASURE")
 }
 
-/// A request to delete data, by the code that the user was given.
+/// Key of a request to delete data, by the code that the user was given.
 pub(super) fn deletion(code: OffboardingId) -> Key {
     Key::new(format!("DELETION#{code}"), "DELETION")
 }
 
-/// An account that left: nothing of it is stored any more.
+/// Key of the mark of an account that left: nothing is stored for it any more.
 pub(super) fn gone_account(id: &WabaId) -> Key {
     Key::new(format!("WABA#{id}"), GONE)
 }
 
-/// A signup through a page of ours is about an account.
+/// Key of the claim of an account by a signup through one of our pages.
 pub(super) fn claim(id: &WabaId) -> Key {
     Key::new(format!("WABA#{id}"), "CLAIM")
 }
 
-/// The accounts that a tenant ever connected.
+/// Key of the accounts that a tenant ever connected.
 pub(super) fn tenant_accounts(id: TenantId) -> Key {
     Key::new(format!("TENANT#{id}"), "ACCOUNTS")
 }
 
-/// What is known of a number's hops.
+/// Key of a number's health: checks and receipts.
 pub(super) fn health(number: &PhoneNumberId) -> Key {
     Key::new(format!("NUMBER#{number}"), "HEALTH")
 }
@@ -284,7 +288,7 @@ pub(super) fn media(id: MediaId) -> Key {
     Key::new(format!("MEDIA#{id}"), "MEDIA")
 }
 
-/// A file that a customer sent to a number, by Meta's id.
+/// Key of a file that a customer sent to a number, by Meta's id.
 pub(super) fn file(number: &PhoneNumberId, id: &MetaFileId) -> Key {
     Key::new(format!("NUMBER#{number}"), &format!("FILE#{id}"))
 }
@@ -297,17 +301,17 @@ pub(super) fn ledger() -> Key {
     Key::new("LEDGER".to_owned(), "LEDGER")
 }
 
-/// What Meta asked for towards a contact: pauses of marketing, a block.
+/// Key of the restraint that Meta requires towards a contact: pauses of marketing, a block.
 pub(super) fn restraint(contact: ContactId, waba: &WabaId) -> Key {
     Key::new(format!("CONTACT#{contact}"), &format!("RESTRAINT#{waba}"))
 }
 
-/// A template by the name and language that a send uses.
+/// Key of a template by the name and language that a send uses.
 pub(super) fn template_named(waba: &WabaId, name: &str, language: &str) -> Key {
     Key::new(format!("WABA#{waba}"), &format!("{NAMED_PREFIX}{}#{language}", short(name)))
 }
 
-/// When an account's templates were last fetched.
+/// Key of the time at which an account's templates were last fetched.
 pub(super) fn mirror(waba: &WabaId) -> Key {
     Key::new(format!("WABA#{waba}"), "MIRROR")
 }
@@ -328,7 +332,7 @@ pub(super) fn contact_partition(id: ContactId) -> String {
     format!("CONTACT#{id}")
 }
 
-/// What the wishes of a contact towards an account begin with.
+/// Prefix of a contact's preferences towards an account.
 pub(super) fn wants_prefix(waba: &WabaId) -> String {
     format!("WANTS#{waba}#")
 }
@@ -337,7 +341,7 @@ pub(super) fn wants(contact: ContactId, waba: &WabaId, category: &str) -> Key {
     Key::new(format!("CONTACT#{contact}"), &format!("{}{}", wants_prefix(waba), short(category)))
 }
 
-/// The same for both orders of the two.
+/// Key of a merge, the same for both orders of the contacts.
 pub(super) fn merge(one: ContactId, other: ContactId) -> Key {
     let (first, second) = if one < other { (one, other) } else { (other, one) };
     Key::new(format!("MERGE#{first}#{second}"), "MERGE")
@@ -351,23 +355,23 @@ pub(super) fn conversation(id: &ConversationId) -> Key {
     Key::new(conversation_partition(id), "CONV")
 }
 
-/// A conversation that is found by a word.
+/// Key of the entry under which a word finds a conversation.
 pub(super) fn name(tenant: TenantId, word: &str, conversation: &ConversationId) -> Key {
     Key::new(names(tenant), &format!("{word}#{conversation}"))
 }
 
-/// Everybody of a tenant by name.
+/// Partition of a tenant's search entries.
 pub(super) fn names(tenant: TenantId) -> String {
     format!("NAMES#{tenant}")
 }
 
-/// Reads word and conversation back out of the key of [`name`].
+/// Reads word and conversation from the sort key of [`name`].
 pub(super) fn parse_name(sk: &str) -> Result<(&str, ConversationId), StorageError> {
     let parts = sk.split_once('#').and_then(|(word, id)| Some((word, ConversationId::parse(id).ok()?)));
     parts.ok_or(StorageError::Corrupt("sk"))
 }
 
-/// What people remember of a conversation.
+/// Key of a note about a conversation.
 pub(super) fn note(conversation: &ConversationId, id: NoteId) -> Key {
     Key::new(conversation_partition(conversation), &format!("{NOTE_PREFIX}{id}"))
 }
@@ -376,7 +380,7 @@ pub(super) fn conversation_partition(id: &ConversationId) -> String {
     format!("CONV#{}#{}", id.number(), id.contact())
 }
 
-/// Reads the conversation back out of a message's or a conversation's key.
+/// Reads the conversation from the key of a message or a conversation.
 pub(super) fn parse_conversation(pk: &str) -> Result<ConversationId, StorageError> {
     let corrupt = StorageError::Corrupt("pk");
     let (number, contact) = pk.strip_prefix("CONV#").and_then(|rest| rest.split_once('#')).ok_or(corrupt.clone())?;
@@ -398,7 +402,7 @@ pub(super) fn kept_of(hash: &str) -> Key {
     Key::new(format!("KEPT#{hash}"), "KEPT")
 }
 
-/// Reads a message's conversation and id back out of an index entry.
+/// Reads a message's conversation and id from an index entry.
 pub(super) fn parse_feed_entry(pk: &str, sk: &str) -> Result<(ConversationId, MessageId), StorageError> {
     Ok((parse_conversation(pk)?, parse_message(sk)?.0))
 }

@@ -1,4 +1,4 @@
-//! What was accepted in a while, read again.
+//! Ledger: reads recently accepted messages again and records the stranded ones.
 
 use jiff::Timestamp;
 
@@ -8,20 +8,20 @@ use super::{StorageError, Table, keys, unavailable};
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, TenantId};
 use crate::domain::outbound::{Intent, SendFacts, SendState};
 
-/// Messages of ours that are looked at to find one that stands before another.
+/// Earlier messages of ours that [`Table::waits_behind`] examines.
 const BEFORE: i32 = 25;
 
-/// The set of those that are stranded.
+/// Attribute with the set of stranded messages.
 const STRANDED: &str = "stranded";
 
-/// A message that was accepted, and where it stands.
+/// An accepted message and its current state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The message.
     pub intent: Intent,
-    /// What is known of its sending.
+    /// Facts recorded about its sending.
     pub facts: SendFacts,
-    /// It stands on the due list or in a bulk lane.
+    /// Whether it is on the due list or in a bulk lane.
     pub is_listed: bool,
 }
 
@@ -32,14 +32,15 @@ pub struct Stranded {
     pub conversation: ConversationId,
     /// The message.
     pub message: OutboundId,
-    /// Where it stands now; `None` if it was erased.
+    /// Its current state; `None` if the message was erased.
     pub entry: Option<Entry>,
 }
 
 impl Table {
-    /// The tenant's messages that the inbox shows as accepted from `from` until before `until`: a broadcast's are not among them. The second
-    /// part: there are more, because at most some `limit` entries of the inbox are looked through. A read unit for each of ours, and one for some 40
-    /// entries.
+    /// Returns the tenant's messages that were accepted from `from` until before `until` and that the inbox shows.
+    ///
+    /// Messages of broadcasts are not in the inbox, so they are left out. About `limit` inbox entries are read at most;
+    /// the boolean is `true` if there are more. 1 read unit per message of ours, and 1 per some 40 entries.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -81,7 +82,7 @@ impl Table {
         Ok((entries, is_cut))
     }
 
-    /// Messages that were found stranded and were not settled when somebody looked last. A read unit for some 40, and one for each.
+    /// Returns the messages recorded as stranded and not yet settled. 1 read unit per some 40 of them, and 1 each.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -98,7 +99,7 @@ impl Table {
         Ok(open)
     }
 
-    /// Notes that a message is stranded, or no longer. 1 WRU for each KB of what is.
+    /// Records that a message is stranded, or no longer is. 1 WRU per KB of the recorded set.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -114,8 +115,9 @@ impl Table {
         Ok(())
     }
 
-    /// Whether an unsent message of ours stands before this one in its conversation: the queue keeps the order. Of one millisecond nobody knows
-    /// which was first.
+    /// Returns whether an earlier message of ours in the same conversation is still queued: the queue keeps the order.
+    ///
+    /// Messages of the same millisecond count as earlier, because their order is unknown.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.

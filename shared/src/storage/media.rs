@@ -1,4 +1,4 @@
-//! Files to send: what they are, and under which ids Meta has them.
+//! Files to send and files received: media type, size, key in the bucket, and Meta's ids of them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,42 +9,44 @@ use crate::domain::ids::{MediaId, MetaFileId, PhoneNumberId, TenantId};
 use crate::domain::media::MediaType;
 use crate::domain::number::Number;
 
-/// How long an id of Meta's is used again: it lives 30 days (`facts/messages.md` §9), less a day for what waits.
+/// How long an upload id of Meta's is reused. Such an id lives 30 days (`docs/meta/messages.md#section-9`); a day less
+/// leaves time for messages that wait.
 const META_ID_FOR: SignedDuration = SignedDuration::from_hours(29 * 24);
 
-/// How long a copy is known: a day less than the bucket keeps it.
+/// How long the copy of a received file is recorded: one day less than the bucket's lifecycle keeps the object.
 const COPY_FOR: SignedDuration = SignedDuration::from_hours(89 * 24);
 
-/// A file as it is stored.
+/// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMedia {
     /// Its id.
     pub id: MediaId,
     /// The owner.
     pub tenant: TenantId,
-    /// What it is, by its bytes.
+    /// Media type, detected from the bytes.
     pub media_type: MediaType,
-    /// Bytes.
+    /// Size in bytes.
     pub size: i64,
     /// Its key in the bucket.
     pub stored_at: String,
-    /// When it was given to us.
+    /// When the tenant uploaded it.
     pub created_at: Timestamp,
 }
 
 /// A copy of a file that a customer sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
-    /// What it is, as Meta says.
+    /// MIME type as Meta reports it.
     pub mime_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: i64,
     /// Its key in the bucket.
     pub stored_at: String,
 }
 
 impl StoredFile {
-    /// Where the copy of a file stands in the bucket: it goes with the tenant, with the number, with the contact.
+    /// Returns the bucket key of a received file's copy. Tenant and number are in the key, so the copy can be erased
+    /// with either.
     #[must_use]
     pub fn place(tenant: TenantId, number: &PhoneNumberId, id: &MetaFileId) -> String {
         format!("media/{tenant}/{number}/{id}")
@@ -52,7 +54,8 @@ impl StoredFile {
 }
 
 impl Table {
-    /// Records the copy of a file that a customer sent, for as long as the number keeps messages, and 89 days at most. 1 WRU.
+    /// Records the copy of a file that a customer sent. It expires with the number's retention period, after 89 days at
+    /// most. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -75,7 +78,8 @@ impl Table {
         Ok(())
     }
 
-    /// Forgets a file: who sent it is erased. It is not copied again while Meta has it. 1 WRU.
+    /// Replaces the record of a file by a tombstone, because its sender is erased. While the tombstone exists (15
+    /// days), the file is not copied from Meta again. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -91,10 +95,11 @@ impl Table {
         Ok(())
     }
 
-    /// The copy of a file that a customer sent, while there is one; [`StorageError::Erased`] if who sent it was erased.
+    /// Returns the copy of a file that a customer sent, until it expires.
     ///
     /// # Errors
-    /// When DynamoDB does not answer or the item is damaged.
+    /// [`StorageError::Erased`] if the sender was erased; otherwise when DynamoDB does not answer or the item is
+    /// damaged.
     pub async fn file(
         &self,
         of: &PhoneNumberId,
@@ -130,7 +135,7 @@ impl Table {
         Ok(())
     }
 
-    /// A file, and Meta's id of it for this number while that is good.
+    /// Returns a file, and Meta's id of it for this number unless the id has expired.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -154,7 +159,7 @@ impl Table {
         Ok(Some((media, at_meta)))
     }
 
-    /// Records Meta's id of a file: it is good for the number that uploaded it, and for no other. 1 WRU.
+    /// Records Meta's id of a file. The id is valid only for the number that uploaded the file. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

@@ -1,5 +1,7 @@
-//! Messages: each a set of facts under its time and the provider's id (what others wrote) or under ours (what we sent). Edits,
-//! revocations and reactions stand by themselves, because they may come before the message they speak of.
+//! Messages, stored as sets of facts. A message that others wrote has its time and the provider's id as its key; one
+//! that we sent has our id.
+//!
+//! Edits, revocations and reactions are items of their own (annotations), because they may arrive before their message.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -19,52 +21,53 @@ use crate::domain::outgoing::Outgoing;
 use crate::domain::phone::PhoneNumber;
 use crate::limits::MESSAGE_AGE_MAX;
 
-/// The attribute of a message that opens the customer service window: whom it names as its writer.
+/// Attribute of a message that opens the customer service window: the contact that the message names as its author.
 pub(super) const OPENS: &str = "opened_by";
 const REACTION: &str = "reaction_";
 pub(super) const EDITED: &str = "edited";
 const REVOKED: &str = "revoked";
-/// Longest after it was written that a message is edited or revoked: WhatsApp allows some two days, and clocks differ.
+/// Longest time between a message and its edit or revocation. WhatsApp allows about two days, and clocks differ.
 const AMENDED_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Words that the phone of a coexistence number has for the fate of a past message, the furthest last.
+/// Statuses that the phone of a coexistence number reports for a message of its history, the furthest last.
 const PAST_STATUSES: [&str; 6] = ["error", "pending", "sent", "delivered", "read", "played"];
 
-/// Who wrote a message.
+/// Direction of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Direction {
-    /// The customer.
+    /// Written by the customer.
     Inbound(Origin),
-    /// The business, but not by us; with the furthest step that its phone knew of, for past messages.
+    /// Written by the business without Switchboard. A message synced from the phone's history also has the furthest
+    /// status that the phone reported.
     Echo(Origin, Option<&'static str>),
-    /// Us; with what became of it.
+    /// Sent by Switchboard, with the facts of its sending.
     Outbound(Box<SendFacts>),
 }
 
-/// What a message says.
+/// Content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// As somebody else wrote it.
+    /// Content of a message that somebody else wrote.
     Theirs(Content),
-    /// As we were asked to send it.
+    /// Content that we were asked to send.
     Ours(Outgoing),
 }
 
-/// A message as it is shown.
+/// A message as it is returned to readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
     /// Its id.
     pub id: MessageId,
-    /// Where it belongs.
+    /// Its conversation.
     pub conversation: ConversationId,
     /// When it was written (theirs) or accepted (ours).
     pub at: Timestamp,
-    /// What it says, after the last edit.
+    /// Its content, after the latest edit.
     pub body: Body,
-    /// Who wrote it, in a group.
+    /// Its author, in a group.
     pub author: Option<ContactCard>,
-    /// What it refers to.
+    /// References to other messages, products or advertisements.
     pub context: MessageContext,
-    /// Who wrote it.
+    /// Its direction.
     pub direction: Direction,
     /// The provider's price facts, JSON.
     pub pricing: Option<String>,
@@ -72,7 +75,7 @@ pub struct StoredMessage {
     pub edited_at: Option<Timestamp>,
     /// When it was deleted for everyone.
     pub revoked_at: Option<Timestamp>,
-    /// Who reacted how: each person's last reaction.
+    /// The latest reaction of each person.
     pub reactions: Vec<Reaction>,
 }
 
@@ -83,7 +86,7 @@ pub struct Reaction {
     pub by: String,
     /// The emoji.
     pub emoji: String,
-    /// When.
+    /// When the person reacted.
     pub at: Timestamp,
 }
 
@@ -102,8 +105,10 @@ struct CardWire {
 }
 
 impl Table {
-    /// Stores a message that somebody else wrote, once, to be kept until `keep_until` if that is given. With `opened_by` it opens the
-    /// customer service window, and this is who wrote it. 1 WRU for each KB. What we sent ourselves is left out when it is read.
+    /// Stores a message that somebody else wrote, once; with `keep_until` it expires then.
+    ///
+    /// `opened_by` is the author of a message that opens the customer service window. An echo of a message that we sent
+    /// is stored too, and left out when the conversation is read. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -145,7 +150,8 @@ impl Table {
         Ok(if new { Stored::New } else { Stored::Known })
     }
 
-    /// One message that we sent, by our id. 1 read unit, and 1 for what was said of it once the provider took it.
+    /// Returns one message that we sent, by our id. 1 read unit, and 1 for its annotations once the provider has
+    /// accepted it.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -161,8 +167,8 @@ impl Table {
         read(conversation.clone(), &item).map(Some)
     }
 
-    /// One message that somebody else wrote, of whichever contact of the person. Looks through what they wrote, the newest first, until it
-    /// is found.
+    /// Returns one message that somebody else wrote, in the conversation with any contact of the person. Reads their
+    /// messages newest first until the message is found.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -180,7 +186,7 @@ impl Table {
         Ok(None)
     }
 
-    /// What somebody else wrote under this wamid.
+    /// Returns the item of the message that somebody else wrote under this wamid.
     pub(super) async fn theirs_named(
         &self,
         conversation: &ConversationId,
@@ -202,9 +208,12 @@ impl Table {
         Ok(())
     }
 
-    /// Merges what was said about a message, under the provider's id for it; the message itself may come later, and is joined with it when
-    /// it is read. 1 WRU; 2 with `keep_until`. An edit or a revocation that ends, with `keep_until`, is also written to the message, if that is there: what was
-    /// taken back must not be shown again when what took it back has ended.
+    /// Merges an annotation (edit, revocation or reaction) under the provider's id of its message. The message may
+    /// arrive later; the two are joined when the message is read.
+    ///
+    /// With `keep_until` the annotation expires. An edit or a revocation is then also written into the message itself,
+    /// if that is stored; otherwise the revocation could expire first and the text reappear. 1 WRU; 2 with
+    /// `keep_until`, and 1 more if the message is written too.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -221,7 +230,7 @@ impl Table {
         };
         let fact = Fact::latest(&name, value, amendment.at);
         let key = keys::said(conversation, &amendment.target);
-        // Whatever is said of it later, what was to be kept for ever is.
+        // Once one annotation never expires, later ones must not set an expiry.
         let endless = [("endless", number(1))];
         let once = if keep_until.is_none() { endless.as_slice() } else { &[] };
         let merged = self.merge(&key, once, std::slice::from_ref(&fact)).await?;
@@ -229,7 +238,7 @@ impl Table {
         if let Some(until) = keep_until.filter(|_| !is_endless) {
             let takes_back = !matches!(amendment.change, Change::Reacted(_));
             let is_known = !takes_back || self.amend_theirs(conversation, amendment, &fact).await?;
-            // The message may come as late as this, and end as much later.
+            // A message that is not stored yet may still arrive within this time, and expires that much later.
             let late = if is_known { SignedDuration::ZERO } else { MESSAGE_AGE_MAX };
             let until = until.checked_add(late).unwrap_or(Timestamp::MAX);
             self.merge(&key, &[], &[Fact::Greatest { name: "expires_at", value: until.as_second() }]).await?;
@@ -237,7 +246,8 @@ impl Table {
         Ok(if merged.changed { Stored::New } else { Stored::Known })
     }
 
-    /// Merges an edit or a revocation into the message that somebody else wrote; whether that is there.
+    /// Merges an edit or a revocation into the message, if somebody else wrote it. Returns whether the message is
+    /// stored.
     async fn amend_theirs(
         &self,
         conversation: &ConversationId,
@@ -261,8 +271,8 @@ impl Table {
     }
 }
 
-/// When an item ends that is new. One that was there before keeps its own end, or gets one that never comes: the milliseconds of
-/// its receipt, which as seconds are in a far future.
+/// Sets the expiry of a new item. An item that exists keeps its expiry; one without expiry gets its `received_at`,
+/// whose milliseconds read as seconds are in the far future.
 fn ends(update: super::update::Update<'_>, until: Timestamp) -> super::update::Update<'_> {
     update.set_once_unless("expires_at", "received_at", expiry(until))
 }
@@ -281,7 +291,7 @@ pub(super) fn encode(content: &Content) -> Result<String, StorageError> {
 
 pub(super) fn read_content(item: &Item, name: &str) -> Option<Content> {
     let json = item.text(name)?;
-    // What a later version wrote is shown as it stands.
+    // Content that a later version wrote is returned as its JSON.
     let unknown = || Content::Unknown(Unknown { kind: "unknown".to_owned(), raw: json.to_owned() });
     Some(serde_json::from_str(json).unwrap_or_else(|_| unknown()))
 }
@@ -318,7 +328,7 @@ fn card_json(card: &ContactCard) -> Option<String> {
     serde_json::to_string(&wire).ok()
 }
 
-/// When it was written, if it is a message that somebody else wrote.
+/// Returns when the message was written, if somebody else wrote it.
 pub(super) fn written_at(item: &Item) -> Option<Timestamp> {
     match keys::parse_message(item.text("sk")?) {
         Ok((MessageId::Inbound(_), at)) => Some(at),
@@ -326,7 +336,7 @@ pub(super) fn written_at(item: &Item) -> Option<Timestamp> {
     }
 }
 
-/// Whom a message that opens the window names as its writer, and when.
+/// Returns the author that a window-opening message names, and when it was written.
 pub(super) fn names_told(item: &Item) -> Result<Option<(ContactCard, Timestamp)>, StorageError> {
     let at = keys::parse_message(item.required("sk")?)?.1;
     Ok(read_card(item, OPENS).map(|card| (card, at)))
@@ -344,14 +354,14 @@ fn read_card(item: &Item, name: &str) -> Option<ContactCard> {
     })
 }
 
-/// The names and times of the amendments an item holds.
+/// Returns the names and times of the annotations in an item.
 fn amendments(item: &Item) -> Vec<(String, Timestamp)> {
     let is_amendment = |name: &str| name == EDITED || name == REVOKED || name.starts_with(REACTION);
     let names = item.0.keys().filter_map(|name| name.strip_suffix("_at")).filter(|name| is_amendment(name));
     names.filter_map(|name| Some((name.to_owned(), item.time(&format!("{name}_at"))?))).collect()
 }
 
-/// Takes over what `other` says later about the message.
+/// Copies the annotations of `other` that are later than those of `item`.
 pub(super) fn amend_by(item: &mut Item, other: &Item) {
     for (name, at) in amendments(other) {
         let at_name = format!("{name}_at");
@@ -365,7 +375,7 @@ pub(super) fn amend_by(item: &mut Item, other: &Item) {
     }
 }
 
-/// Takes over what `other` knows better about the same message: of two merged contacts each may have a part.
+/// Adds to `item` the attributes that only `other` has: after a merge of contacts each may hold a part of one message.
 pub(super) fn unite(item: &mut Item, other: &Item) {
     amend_by(item, other);
     for (name, value) in &other.0 {
@@ -375,7 +385,7 @@ pub(super) fn unite(item: &mut Item, other: &Item) {
     }
 }
 
-/// A message.
+/// Reads a message from its item.
 pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<StoredMessage, StorageError> {
     let (id, at) = keys::parse_message(item.required("sk")?)?;
     let direction = match &id {
@@ -417,7 +427,7 @@ pub(super) fn read(conversation: ConversationId, item: &Item) -> Result<StoredMe
             history_status: None,
         },
         direction,
-        // The charge is decided on delivery; `sent` may say it first.
+        // The price is final on delivery; `sent` may report an earlier one.
         pricing: item.owned("pricing").or_else(|| item.owned("pricing_sent")),
         edited_at: item.time("edited_at"),
         revoked_at: item.time("revoked_at"),

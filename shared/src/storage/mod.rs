@@ -1,8 +1,8 @@
-//! What we remember: one DynamoDB table and one S3 bucket.
+//! Persistent storage: one DynamoDB table and one S3 bucket.
 //!
-//! Every write is an upsert that merges: it adds a fact under its own identity and never overwrites one. What a write
-//! costs is said with each method, in write units (WRU: 1 KB; an index entry that is added, moved or removed costs
-//! one more each).
+//! Facts are merged by conditional updates: each is written once, or replaced only by a later one. Repeated and
+//! reordered writes therefore end in the same item. The cost is documented with each method, in write units (WRU: 1 KB;
+//! an index entry that is added or removed costs one more, one that moves costs two).
 
 mod archive;
 mod attempt;
@@ -76,12 +76,12 @@ pub use thread::Order;
 pub use token::{AccountRecord, TokenRecord};
 pub use usage::{day_of, midnight};
 
-/// A page of a list and where the next one begins.
+/// One page of a list, with the cursor of the next page.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The items, newest first.
+    /// The items, in the order of the list (newest first unless documented otherwise).
     pub items: Vec<T>,
-    /// Give this back to read on; `None` at the end.
+    /// Cursor of the next page; `None` at the end.
     pub next: Option<String>,
 }
 
@@ -90,11 +90,11 @@ pub struct Page<T> {
 pub enum Stored {
     /// It was not known before.
     New,
-    /// It was known: nothing changed.
+    /// It was known already; nothing changed.
     Known,
 }
 
-/// The table.
+/// The DynamoDB table.
 #[derive(Debug, Clone)]
 pub struct Table {
     client: aws_sdk_dynamodb::Client,
@@ -102,34 +102,34 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of this name.
+    /// Returns the table of this name.
     #[must_use]
     pub fn new(client: aws_sdk_dynamodb::Client, name: String) -> Self {
         Self { client, name }
     }
 }
 
-/// Why the table did not do what was asked. Holds no stored value.
+/// Why a storage operation failed. Contains no stored value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
-    /// DynamoDB did not answer, or refuses us for now: try again.
+    /// DynamoDB did not answer, or throttles us: try again.
     #[error("DynamoDB did not answer {operation}: {code}")]
     Unavailable {
-        /// What was asked of it.
+        /// The DynamoDB operation.
         operation: &'static str,
-        /// Its word for the trouble.
+        /// DynamoDB's error code.
         code: String,
     },
-    /// DynamoDB refuses the values: trying again cannot help.
+    /// DynamoDB rejects the values: trying again cannot help.
     #[error("DynamoDB refuses {0}")]
     Refused(&'static str),
-    /// An item is not as this version writes it.
+    /// A stored item does not have the form that this version writes.
     #[error("a stored item has no usable {0}")]
     Corrupt(&'static str),
-    /// It is about a contact that was erased since it was said, or is being erased.
+    /// The contact was erased after this was reported, or is being erased.
     #[error("the contact was erased")]
     Erased,
-    /// A cursor that this list did not give out.
+    /// The cursor was not issued by this list.
     #[error("the cursor is not one of this list")]
     BadCursor,
     /// No randomness for a new id.

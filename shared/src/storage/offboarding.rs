@@ -1,4 +1,5 @@
-//! Offboardings: one item each. When one is over it says that nothing is left, and of a whole tenant no more than that.
+//! Offboardings, one item each. An ended offboarding records only that nothing is left; that of a whole tenant no
+//! longer names the tenant.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
@@ -12,12 +13,12 @@ use crate::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::offboarding::{Leaving, Offboarding, Why};
 use crate::domain::onboarding::StepRecord;
 
-/// What is of no more use when one is over.
+/// Attributes that an ended offboarding no longer needs.
 const LOOKED_UP: [&str; 5] = ["list", "list_at", "cursor", "numbers", "businesses"];
-/// How long an offboarding is kept: its proof may be asked for.
+/// How long an offboarding is stored, as evidence that the data was erased.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(3 * 365 * 24);
 
-/// A set: DynamoDB takes none that is empty or names anything twice.
+/// Returns a DynamoDB string set, which must be neither empty nor contain duplicates.
 fn texts(mut values: Vec<String>) -> Option<AttributeValue> {
     values.sort_unstable();
     values.dedup();
@@ -29,7 +30,7 @@ fn count(many: u64) -> AttributeValue {
 }
 
 impl Table {
-    /// Stores an offboarding that begins; again it changes nothing. It is due at once. 1 WRU and 2 for its lists.
+    /// Stores a new offboarding, due at once. Repeating it changes nothing. 1 WRU and 2 for its lists.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -56,7 +57,7 @@ impl Table {
         Ok(())
     }
 
-    /// The offboarding of this id, whosever it is.
+    /// Returns the offboarding of this id, of any tenant.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -64,7 +65,7 @@ impl Table {
         self.read(&keys::offboarding(id)).await?.map(|item| read(&item)).transpose()
     }
 
-    /// A tenant's offboardings, the latest first.
+    /// Returns a tenant's offboardings, the latest first.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -78,7 +79,7 @@ impl Table {
         self.list(FEED, &keys::offboardings(tenant), limit, cursor, accepts, read).await
     }
 
-    /// Offboardings that are due to be gone on with, the longest due first.
+    /// Returns the offboardings that are due to continue, the longest due first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
@@ -88,7 +89,7 @@ impl Table {
         found.iter().map(id).collect()
     }
 
-    /// When an offboarding is gone on with. 1 WRU and 2 for the list.
+    /// Sets when an offboarding continues. 1 WRU and 2 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -98,7 +99,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records a step. 1 WRU.
+    /// Records the result of a step. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -112,7 +113,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records what leaves, as it was looked up when sending was stopped. 1 WRU.
+    /// Records the accounts, numbers and businesses that leave, as looked up when sending was stopped. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -130,7 +131,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records how far erasing or proving is. 1 WRU.
+    /// Records the progress of erasing, or of confirming that everything is erased. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -145,7 +146,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records that a business came back: nothing is erased. 1 WRU and 1 for the list.
+    /// Records that the business came back, so nothing is erased. 1 WRU and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -154,7 +155,7 @@ impl Table {
         Ok(())
     }
 
-    /// Ends an offboarding: nothing is left. Of a whole tenant not even its id. 1 WRU and 2 for the lists.
+    /// Ends an offboarding: nothing is left. If a whole tenant left, its id is removed too. 1 WRU and 2 for the lists.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -165,7 +166,7 @@ impl Table {
         Ok(())
     }
 
-    /// Nothing is sent for an account any more, unless it was connected again after `since`. 1 WRU.
+    /// Stops sending for an account, unless it was connected again after `since`. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -184,7 +185,8 @@ impl Table {
         self.put_state(&stopped).await
     }
 
-    /// Records under which code a user may ask what came of a request to delete their data. 1 WRU.
+    /// Records a request of a user to delete their data, under the code with which the user may ask for its result. 1
+    /// WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -203,10 +205,11 @@ impl Table {
         Ok(())
     }
 
-    /// When a user asked for their data to be deleted, and the offboardings that do it; `None`: nobody asked under this code.
+    /// Returns when a user asked for their data to be deleted, and the offboardings that do it; `None` for an unknown
+    /// code.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// When DynamoDB does not answer or the item is damaged.
     pub async fn deletion(&self, code: OffboardingId) -> Result<Option<(Timestamp, Vec<OffboardingId>)>, StorageError> {
         let Some(item) = self.read(&keys::deletion(code)).await? else { return Ok(None) };
         let ids = item.set("offboardings").iter().filter_map(|id| OffboardingId::parse(id).ok()).collect();

@@ -1,4 +1,4 @@
-//! Onboardings: one item each, with its steps. Secrets in it are hashes or sealed.
+//! Onboardings, one item each, with their steps. Their secrets are stored hashed or sealed.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
@@ -15,28 +15,28 @@ use crate::domain::onboarding::{
 };
 use crate::secret::Sealed;
 
-/// How long an onboarding is kept, to be looked at.
+/// How long an onboarding is stored, for inspection.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// What stands beside an onboarding and is shown to nobody.
+/// Secrets of an onboarding, which no API returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyed {
-    /// SHA-256 of its state.
+    /// SHA-256 of its OAuth state.
     pub state_hash: String,
     /// SHA-256 of its link's secret.
     pub link_hash: Option<String>,
-    /// SHA-256 of the code that is or was exchanged, and when that began.
+    /// SHA-256 of the authorisation code that is or was exchanged, and when the exchange began.
     pub code: Option<(String, Timestamp)>,
-    /// Its token, sealed for the onboarding.
+    /// Its access token, sealed for the onboarding.
     pub token: Option<Sealed>,
 }
 
-/// What the beginning of an exchange found.
+/// Result of beginning a code exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
-    /// The exchange is ours to make.
+    /// This caller may make the exchange.
     Ours,
-    /// Another one was made, or is being made.
+    /// Another exchange was made or is under way.
     Another,
 }
 
@@ -53,7 +53,7 @@ struct StepWire {
 }
 
 impl Table {
-    /// Stores an onboarding that begins; again it changes nothing. 1 WRU and 1 for the feed.
+    /// Stores a new onboarding. Repeating it changes nothing. 1 WRU and 1 for the feed.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -82,7 +82,7 @@ impl Table {
         Ok(())
     }
 
-    /// The onboarding of this id, whosever it is.
+    /// Returns the onboarding of this id, of any tenant.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -90,7 +90,7 @@ impl Table {
         self.read(&keys::onboarding(id)).await?.map(|item| read(id, &item)).transpose()
     }
 
-    /// Records how the popup ended; ids that it named before are not forgotten. 1 WRU.
+    /// Records how the popup ended. Ids that were recorded before are not removed. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -115,7 +115,7 @@ impl Table {
         Ok(())
     }
 
-    /// Gives an onboarding a fresh state: its link was opened. 1 WRU.
+    /// Replaces the state of an onboarding, because its link was opened; a no-op once it has a token. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -130,8 +130,8 @@ impl Table {
         Ok(())
     }
 
-    /// Takes the exchange of a code, which is made once. After a refusal (`instead`: the code that was refused) another code may be
-    /// tried. 1 WRU.
+    /// Claims the exchange of a code, which is made only once. After a refusal, another code may be tried; `instead` is
+    /// then the hash of the refused one. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -153,7 +153,7 @@ impl Table {
         Ok(if matches!(update.when(free).run().await?, Updated::Done(_)) { Begun::Ours } else { Begun::Another })
     }
 
-    /// Gives an exchange back that did not reach the provider: the same code may be tried again.
+    /// Releases an exchange that did not reach the provider, so the same code may be tried again. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -164,7 +164,7 @@ impl Table {
         Ok(())
     }
 
-    /// Stores the token that a code became, and that the exchange is done. 1 WRU.
+    /// Stores the token from the exchange, and the exchange as done. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -179,7 +179,8 @@ impl Table {
         Ok(())
     }
 
-    /// Records a step, unless it is through already: a late worker does not undo what another one did. 1 WRU.
+    /// Records a step, unless it is already done or skipped: a late worker does not undo the result of another one. 1
+    /// WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -195,7 +196,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records which account it is about, or among which somebody must choose. 1 WRU.
+    /// Records the account of the onboarding, or the candidates from which somebody must choose. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -217,7 +218,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records which number it is about. 1 WRU.
+    /// Records the number of the onboarding. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -227,7 +228,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records that there is nothing left to do, and why. 1 WRU.
+    /// Records that the onboarding is over, and why. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -236,7 +237,7 @@ impl Table {
         Ok(())
     }
 
-    /// Notes that a signup through a page of ours is about these accounts: a hosted one leaves them alone. 1 WRU each.
+    /// Claims accounts for a signup through a page of ours, so that a hosted signup leaves them alone. 1 WRU each.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -249,7 +250,7 @@ impl Table {
         Ok(())
     }
 
-    /// Whether a signup through a page of ours was about this account within a day.
+    /// Returns whether a signup through a page of ours claimed this account within the last day.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -258,7 +259,7 @@ impl Table {
         Ok(claim.and_then(|claim| claim.time("at")).is_some_and(|at| now.duration_since(at) < CLAIMED_FOR))
     }
 
-    /// Records whose token it is, by the app's own id of them. 1 WRU.
+    /// Records the user whose token it is, by the app-scoped id. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -267,7 +268,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records that whoever signed up gave access to this account: Meta's callbacks name them only. 2 WRU.
+    /// Records that the user who signed up gave access to this account: Meta's callbacks name only the user. 2 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -281,7 +282,7 @@ impl Table {
         Ok(())
     }
 
-    /// The accounts that a user gave the app access to.
+    /// Returns the accounts to which a user gave the app access.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -290,7 +291,7 @@ impl Table {
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
     }
 
-    /// A tenant's onboardings, the latest first.
+    /// Returns a tenant's onboardings, the latest first.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -308,7 +309,8 @@ impl Table {
         self.list(FEED, &keys::onboardings(tenant), limit, cursor, accepts, read).await
     }
 
-    /// Takes one registration of a number. `None`: taken; otherwise none is left before then. 1 or 2 WRU.
+    /// Takes one registration of a number. `None` if it was taken; otherwise the time before which none is left. 1 or 2
+    /// WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -331,12 +333,12 @@ impl Table {
         let first = first.when("attribute_not_exists(#registers_since) OR #registers_since <= :since");
         match first.value("since", time(since)).run().await? {
             Updated::Done(_) => Ok(None),
-            // Somebody else began to count this moment: the next look has the count.
+            // Another caller began the count at this moment: a retry sees it.
             Updated::Refused(_) => Ok(Some(now)),
         }
     }
 
-    /// Keeps a number's PIN, sealed, unless it has one. 1 WRU.
+    /// Stores a number's sealed PIN, unless it has one. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -346,7 +348,7 @@ impl Table {
         Ok(if before.0.contains_key("sealed") { Stored::Known } else { Stored::New })
     }
 
-    /// A number's sealed PIN.
+    /// Returns a number's sealed PIN.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -380,7 +382,7 @@ pub(super) fn with_step<'a>(
     Ok(update.set(&state_name(step), text(record.state.as_str())).set(&step_name(step), text(json)))
 }
 
-/// What is recorded of a step.
+/// Reads the record of a step.
 pub(super) fn read_step(item: &Item, step: &str) -> Result<Option<StepRecord>, StorageError> {
     let (Some(state), Some(json)) = (item.text(&state_name(step)), item.text(&step_name(step))) else {
         return Ok(None);

@@ -1,5 +1,7 @@
-//! The pace of numbers: GCRA schedules as conditional updates, because DynamoDB has no maximum. An update that the SDK
-//! repeats takes a slot twice, which only slows us. One item a number and one a pair: no key is shared by tenants.
+//! The pace of numbers: GCRA schedules as conditional updates, because DynamoDB updates have no maximum function.
+//!
+//! An update that the SDK repeats takes a slot twice, which only slows us down. Each number and each pair (number and
+//! customer) has its own item, so tenants share no key.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,26 +16,26 @@ use crate::domain::pacing::{
     BACK_OFF, BACK_OFF_AFTER, BACK_OFF_SETTLES, BACK_OFF_WITHIN, LATE, PAIR_BURST, PAIR_INTERVAL, Pace,
 };
 
-/// Turns of the two forms of an update before the number counts as too busy.
+/// Attempts, alternating between the two forms of the update, before the number counts as busy.
 const TURNS: u32 = 4;
-/// How long a pair's pace is kept: longer than its burst can last.
+/// How long a pair's schedule is stored: longer than its burst can last.
 const PAIR_KEPT_FOR: SignedDuration = SignedDuration::from_mins(10);
-/// Doubtful outcomes in a row that make a number suspect (`reliability.md` §2.3.5).
+/// Outcomes in a row that are unknown before a number is suspect (`docs/reliability.md#section-2-3-5`).
 const DOUBTS_IN_A_ROW: i64 = 5;
-/// How long a suspect number rests before one call is tried.
+/// How long a suspect number pauses before one call is tried.
 pub const SUSPECT_FOR: SignedDuration = SignedDuration::from_secs(30);
 
-/// Slots taken from a schedule.
+/// Result of reserving slots of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserved {
-    /// They are ours; the first is due then.
+    /// The slots are reserved; the first is due at this time.
     At(Timestamp),
-    /// The schedule is too far ahead of the present: nothing was taken, and it is free enough then.
+    /// The schedule is too far ahead of the present, so nothing was reserved; a slot is free at this time.
     Busy(Timestamp),
 }
 
 impl Table {
-    /// A number's pace.
+    /// Returns a number's pace.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -41,8 +43,8 @@ impl Table {
         Ok(read_pace(&self.read(&keys::pace(id)).await?.unwrap_or_default()))
     }
 
-    /// Takes `count` slots of `interval` microseconds from a number's schedule, if it is at most `ahead` of the
-    /// present. 1 WRU; another for each turn lost to somebody else.
+    /// Reserves `count` slots of `interval` microseconds in a number's schedule, if it is at most `ahead` of the
+    /// present. 1 WRU, and 1 per attempt lost to a concurrent update.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -57,7 +59,7 @@ impl Table {
         self.gcra(&keys::pace(id), interval.saturating_mul(count), (ahead, LATE), now, None).await
     }
 
-    /// Takes the slot of one message to one customer: at once while the pair's burst lasts. 1 WRU.
+    /// Reserves the slot of one message to one customer; while the pair's burst lasts, the slot is due at once. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -108,11 +110,11 @@ impl Table {
                 }
             }
         }
-        // Rounded up: asked again then, it is free.
+        // Rounded up, so that a slot is free when the caller asks again.
         Ok(Reserved::Busy(at_millis((due.saturating_sub(latest - present) + 999) / 1_000)))
     }
 
-    /// Lets nothing leave a number before `until`, unless it is stopped for longer already. 1 WRU.
+    /// Pauses all sending from a number until `until`, unless a longer pause is recorded. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -126,7 +128,8 @@ impl Table {
         Ok(())
     }
 
-    /// Counts a refusal for speed; after three within a minute the number's rate is lowered, once for a burst of them. 1 to 3 WRU.
+    /// Counts a rate-limit refusal. The third within a minute lowers the number's rate, once per burst of refusals. 1
+    /// or 2 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -144,13 +147,13 @@ impl Table {
             let part = read_pace(&before).part(now) * (100 - BACK_OFF) / 100;
             let lower = self.update(keys::pace(id)).set("lowered", number(i64::from(part.max(1))));
             let lower = lower.set("lowered_at", time(now)).remove(&["refused_since"]);
-            // Of those that come at once just one.
+            // Only one of several concurrent workers lowers the rate.
             lower.when("attribute_exists(#refused_since)").run().await?;
         }
         Ok(())
     }
 
-    /// A call was not answered: nothing new is claimed for a while. 1 WRU.
+    /// Marks a number as suspect, because a call was not answered: nothing new is claimed for 30 seconds. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -160,7 +163,7 @@ impl Table {
         Ok(())
     }
 
-    /// Counts a doubtful outcome; five in a row make the number suspect. 1 or 2 WRU.
+    /// Counts an unknown outcome; five in a row make the number suspect. 1 or 2 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -172,7 +175,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes the one call by which a suspect number is tried. `false`: somebody else has it. 1 WRU.
+    /// Takes the single call that tests a suspect number. `false` if another worker has it. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -183,7 +186,7 @@ impl Table {
         Ok(matches!(probe.run().await?, Updated::Done(_)))
     }
 
-    /// A call was answered: the number is not suspect. 1 WRU, where it was.
+    /// Records that a call was answered, so the number is no longer suspect. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -192,7 +195,8 @@ impl Table {
         Ok(())
     }
 
-    /// Answers that said "try again" are no longer believed for this number: one of them was sent. 1 WRU.
+    /// Records that a message was sent although Meta had answered "try again". Such answers are no longer trusted for
+    /// this number. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -201,8 +205,8 @@ impl Table {
         Ok(())
     }
 
-    /// Says that the bulk lane of a number has something. `true` if nobody had said so: somebody must be told. 1 WRU; 1
-    /// or 2 more for the list.
+    /// Marks the bulk lane of a number as non-empty. `true` if it was not marked before: the caller must then start a
+    /// release job. 1 WRU, and 1 or 2 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -212,7 +216,7 @@ impl Table {
         Ok(before.text("list").is_none())
     }
 
-    /// Says that the bulk lane of a number is empty, unless something was added since `seen`.
+    /// Marks the bulk lane of a number as empty, unless something was added since `seen`. 1 WRU and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -222,7 +226,7 @@ impl Table {
         Ok(())
     }
 
-    /// Numbers whose bulk lane has something, those first to which nothing was added for longest.
+    /// Returns numbers with a non-empty bulk lane. The number whose lane was added to longest ago comes first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
@@ -231,7 +235,7 @@ impl Table {
         found.iter().map(|item| keys::parse_pace(item.required("pk")?)).collect()
     }
 
-    /// Takes a job for one holder until `until`, if nobody else has it at `now`. 1 WRU.
+    /// Takes the lease of a job for `holder` until `until`, unless somebody else holds it at `now`. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -247,10 +251,10 @@ impl Table {
         Ok(matches!(lease.value("now", time(now)).run().await?, Updated::Done(_)))
     }
 
-    /// Gives a job back.
+    /// Releases the lease of a job. 1 WRU.
     ///
     /// # Errors
-    /// When DynamoDB does not answer: it is free when its time is over.
+    /// When DynamoDB does not answer; the lease then ends when its time is over.
     pub async fn give_back(&self, job: &str, holder: &str) -> Result<(), StorageError> {
         let lease = self.update(keys::lease(job)).remove(&["until"]);
         lease.when("#holder = :holder").value("holder", text(holder)).run().await?;

@@ -1,4 +1,4 @@
-//! Pages of lists. A cursor is a position (sort key, `pk`, `sk`), so it stays right while the list moves under it.
+//! Pages of lists. A cursor is a position (sort key, `pk`, `sk`), so it stays valid while the list changes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ const BATCH_READ_MAX: usize = 100;
 /// Repeats of a batch read that DynamoDB answered in part.
 const BATCH_READ_ROUNDS: u32 = 5;
 
-/// Which index, and what its keys are called.
+/// An index and the names of its key attributes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Index {
     name: &'static str,
@@ -23,16 +23,16 @@ pub(super) struct Index {
     range: &'static str,
 }
 
-/// What never moves.
+/// Index of lists whose entries never move.
 pub(super) const FEED: Index = Index { name: keys::FEED, hash: "feed", range: "feed_at" };
-/// What moves or leaves.
+/// Index of lists whose entries move or are removed.
 pub(super) const LIST: Index = Index { name: keys::LIST, hash: "list", range: "list_at" };
 
-/// Where a list continues.
+/// Position at which a list continues.
 pub(super) type Position = HashMap<String, AttributeValue>;
 
 impl Table {
-    /// One page of an index, newest first: the keys found and where the next one begins.
+    /// Reads one page of an index, newest first: the keys found and where the next page begins.
     pub(super) async fn index_page(
         &self,
         index: Index,
@@ -57,7 +57,7 @@ impl Table {
         Ok((answer.items.unwrap_or_default().into_iter().map(Item).collect(), answer.last_evaluated_key))
     }
 
-    /// The first entries of an index up to `until`, oldest first.
+    /// Reads the first entries of an index up to `until`, oldest first.
     pub(super) async fn oldest(
         &self,
         index: Index,
@@ -82,8 +82,8 @@ impl Table {
         Ok(answer.items.unwrap_or_default().into_iter().map(Item).collect())
     }
 
-    /// One page of the items behind an index, each read by `read`. `accepts` tells whether a cursor's keys can be of this
-    /// list.
+    /// Reads one page of the items behind an index, each parsed by `read`. `accepts` returns whether the keys in a
+    /// cursor can belong to this list.
     pub(super) async fn list<T>(
         &self,
         index: Index,
@@ -100,12 +100,13 @@ impl Table {
         Ok(Page { items, next: next.and_then(|next| encode(&next, index)) })
     }
 
-    /// All items of a partition whose sort key begins with `prefix`; all of it with an empty one. For partitions that are known to be small.
+    /// Reads all items of a partition whose sort key begins with `prefix` (all items for an empty one). Only for
+    /// partitions that are known to be small.
     pub(super) async fn partition(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, StorageError> {
         let (mut items, mut start) = (Vec::new(), None);
         loop {
             let query = self.client.query().table_name(&self.name).expression_attribute_values(":pk", text(pk));
-            // DynamoDB takes no empty text for a part of a key, not even to compare with.
+            // DynamoDB accepts no empty string for a key attribute, not even in a comparison.
             let query = match prefix {
                 "" => query.key_condition_expression("pk = :pk"),
                 prefix => query
@@ -122,7 +123,7 @@ impl Table {
         }
     }
 
-    /// The whole items behind keys, in the keys' order. What is gone is left out.
+    /// Reads the whole items behind keys, in the order of the keys. Items that no longer exist are left out.
     pub(super) async fn read_all(&self, wanted: &[keys::Key]) -> Result<Vec<Item>, StorageError> {
         let mut read: HashMap<(String, String), Item> = HashMap::with_capacity(wanted.len());
         let mut seen = HashSet::with_capacity(wanted.len());
@@ -160,29 +161,29 @@ impl Table {
     }
 }
 
-/// The primary keys of index entries.
+/// Returns the primary keys of index entries.
 pub(super) fn keys_of(entries: &[Item]) -> Result<Vec<keys::Key>, StorageError> {
     entries.iter().map(Item::key).collect()
 }
 
-/// A position as the text that a caller gives back.
+/// Encodes a position as a cursor.
 pub(super) fn encode(position: &Position, index: Index) -> Option<String> {
     let key = Item(position.clone());
     Some(opaque(&format!("{}\n{}\n{}", key.number(index.range)?, key.text("pk")?, key.text("sk")?)))
 }
 
-/// A cursor, which nobody is to read anything in.
+/// Encodes text as an opaque cursor.
 pub(super) fn opaque(position: &str) -> String {
     URL_SAFE_NO_PAD.encode(position)
 }
 
-/// What stands in a cursor.
+/// Decodes the text of a cursor.
 pub(super) fn transparent(cursor: &str) -> Result<String, StorageError> {
     let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     position.ok_or(StorageError::BadCursor)
 }
 
-/// Reads a position that `accepts` for this list.
+/// Decodes a cursor whose keys `accepts` for this list.
 pub(super) fn decode(
     cursor: &str,
     index: Index,
@@ -204,7 +205,7 @@ pub(super) fn decode(
     Ok(key)
 }
 
-/// The position of an entry itself: a list that stops there continues after it.
+/// Returns the position of an entry; a list that stops there continues after it.
 pub(super) fn position_of(entry: &Item, index: Index, hash: &str) -> Result<Position, StorageError> {
     let mut key = entry.key()?.attributes();
     key.insert(index.hash.to_owned(), text(hash));

@@ -1,4 +1,5 @@
-//! What decides about a message, gathered: the number's standing, the template's, the contact's.
+//! Collects the inputs of a policy decision: the status of the number, of the template and of the contact. Applies the
+//! consequences of Meta's errors.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,19 +17,19 @@ use crate::domain::outgoing::Template;
 use crate::domain::policy::{Category, Class, Consequence, Facts, STOPPED, Standing, TemplateFacts};
 use crate::domain::template::TemplateRecord;
 
-/// The preference by which a customer stops marketing.
+/// The preference with which a customer opts out of marketing.
 const MARKETING: &str = "marketing_messages";
-/// How long a number pauses that was told to slow down.
+/// Pause of a number after a rate-limit refusal.
 const SPEED_PAUSE: SignedDuration = SignedDuration::from_secs(1);
-/// How long a number pauses whose token is refused, before it is tried again.
+/// Pause of a number whose token is refused, before it is tried again.
 const RECONNECT_PAUSE: SignedDuration = SignedDuration::from_mins(5);
-/// How long Meta is believed that we blocked a customer: nobody tells us when that ends.
+/// How long we assume that a customer is still blocked after Meta reported it: the end of a block is not reported.
 const BLOCKED_FOR: SignedDuration = SignedDuration::from_hours(1);
-/// A pause of marketing grows to this many times its length at most.
+/// A marketing pause doubles at most this many times.
 const COOL_DOWNS_MAX: i64 = 7;
 
 impl Table {
-    /// What stops a number, whoever is written to. Four reads.
+    /// Returns the status of a number, independent of the recipient. Four reads.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -44,7 +45,7 @@ impl Table {
         })
     }
 
-    /// What is known of a template by its name and language, and its mirror. 1 read unit for each 4 KB.
+    /// Returns the facts about a template by its name and language, and its mirrored record. 1 read unit per 4 KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -65,8 +66,8 @@ impl Table {
         Ok((facts, Some(super::template::read(&item))))
     }
 
-    /// Everything that decides about a message of this class in this conversation. A read for each contact of the
-    /// person, and two more for a message that the window matters to.
+    /// Returns all policy inputs for a message of this class in this conversation. One read per contact of the person,
+    /// and two more for a free-form message or during a marketing pause.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged; [`StorageError::Erased`] if the contact is being erased.
@@ -91,8 +92,8 @@ impl Table {
         Ok(facts)
     }
 
-    /// Does what an answer of Meta's means for the messages to come. 1 to 3 WRU, in the rare case that there is
-    /// something to do.
+    /// Applies the consequence of an answer of Meta's to later messages. 1 to 3 WRU, and 1 for the list if an alert is
+    /// new; rarely needed.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -148,7 +149,7 @@ impl Table {
         }
     }
 
-    /// Notes that a number blocked a customer, or took that back. 1 WRU.
+    /// Records that a number blocked a customer, or unblocked them. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -157,14 +158,14 @@ impl Table {
         let id = number.id.to_string();
         let restraint = match blocked {
             true => restraint.add("blocked_by", id),
-            // What Meta once refused is not believed any longer either.
+            // An earlier answer of Meta's that the customer is blocked no longer counts either.
             false => restraint.delete("blocked_by", id).remove(&["blocked_until"]),
         };
         restraint.run().await?;
         Ok(())
     }
 
-    /// Records trouble with a number, and an alert of it: one a day, however often it happens.
+    /// Records trouble with a number and an alert of it: at most one alert per day for the same report.
     async fn raise(
         &self,
         number: &Number,
@@ -190,7 +191,7 @@ impl Table {
         self.put_alert(Some(number.tenant), &change).await
     }
 
-    /// No marketing to a customer for a while: each further time twice as long.
+    /// Pauses marketing to a customer. Each further pause is twice as long.
     async fn cool_down(
         &self,
         contact: ContactId,
@@ -203,13 +204,13 @@ impl Table {
         let count = before.number("cool_downs").unwrap_or(0).min(COOL_DOWNS_MAX);
         let wait = first.saturating_mul(2_i32.saturating_pow(u32::try_from(count).unwrap_or(0)));
         let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
-        // A refusal during the pause is of a message from before it.
+        // A refusal during the pause belongs to a message from before the pause.
         let cool = self.update(key).set("cool_until", time(until)).set("cool_downs", number(count + 1));
         cool.when("attribute_not_exists(#cool_until) OR #cool_until <= :now").value("now", time(now)).run().await?;
         Ok(())
     }
 
-    /// Stops a template for new messages, until Meta says otherwise or the time is over. 1 WRU.
+    /// Stops a template for new messages, until Meta reports another status or the time is over. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -230,7 +231,8 @@ impl Table {
         Ok(())
     }
 
-    /// Notes a template's state under its name and language too, by which messages know it. 1 WRU.
+    /// Records a template's status, category or quality under its name and language too, with which messages refer to
+    /// it. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -261,8 +263,8 @@ impl Table {
 }
 
 impl Table {
-    /// Sets or removes the template that a number sends instead of a message which comes too late. `false` if there is
-    /// no such number.
+    /// Sets or removes the template that a number sends instead of a message that is too late. `false` if there is no
+    /// such number. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -274,17 +276,17 @@ impl Table {
     }
 }
 
-/// A key may hold a long name's hash.
+/// Attributes for name and language, because the key holds only a hash of a long name.
 fn named(name: &str, language: &str) -> [(&'static str, aws_sdk_dynamodb::types::AttributeValue); 2] {
     [("name", text(name)), ("language", text(language))]
 }
 
-/// The fallback template of a number's item.
+/// Returns the fallback template from a number's item.
 pub(super) fn read_fallback(item: &Item) -> Option<Template> {
     serde_json::from_str(item.text("fallback")?).ok()
 }
 
-/// Takes over into the facts what the contacts of one person want, and what Meta asked for.
+/// Adds the preferences of one person's contacts, and the restraints that Meta asked for, to the facts.
 fn add_wishes(facts: &mut Facts, person: &[(ContactId, Vec<Item>)], number: &Number) -> Result<(), StorageError> {
     let wants = keys::wants_prefix(&number.waba);
     let mut latest: Option<(Timestamp, String)> = None;

@@ -1,6 +1,8 @@
-//! Proofs that a message in doubt was sent, which name the provider's id of a message but not ours (`reliability.md` §2.3.5).
-//! One counts only where it can be about a single message: of all that we ever sent to the person under this number, what
-//! the provider may have without our knowing its id.
+//! Evidence that a message whose outcome is unknown was sent. It names the provider's id of a message but not ours
+//! (`docs/reliability.md#section-2-3-5`).
+//!
+//! Evidence counts only if exactly one message can be meant: of all that we ever sent to the person from this number,
+//! those that the provider may have although we do not know its id.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,20 +14,20 @@ use super::{StorageError, Table, keys};
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
 use crate::domain::outbound::{EVIDENCE_WINDOW, SendState};
 
-/// The provider's times are in whole seconds, and clocks differ.
+/// Tolerance for time comparisons: the provider's times are in whole seconds, and clocks differ.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
 
-/// What shows that the provider took a message, and when that was.
+/// Evidence that the provider accepted a message, with its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// E3: the customer answered it then.
+    /// The customer answered the message at this time (`docs/reliability.md#e3`).
     Answered(Timestamp),
-    /// E2: the provider's list has it, and this was the first that happened to it.
+    /// The provider's list contains the message, with its first event at this time (`docs/reliability.md#e2`).
     Listed(Timestamp),
 }
 
 impl Proof {
-    /// Whether it can be about a message that was claimed at `claimed_at`.
+    /// Returns whether a message that was claimed at `claimed_at` can be meant.
     #[must_use]
     pub fn covers(self, claimed_at: Timestamp) -> bool {
         let after = |at: Timestamp| at.duration_since(claimed_at);
@@ -35,22 +37,24 @@ impl Proof {
         }
     }
 
-    /// A message that was put back after a doubt was also claimed earlier, and nobody knows when.
+    /// A message that was sent again after an unknown outcome also had earlier claims, whose times are not recorded.
     fn can_be_about(self, item: &Item) -> bool {
         item.count("resent") > 0 || item.time("claimed_at").is_some_and(|at| self.covers(at))
     }
 }
 
-/// Whether the provider may have it although we do not know its id: it is being sent, or was in doubt at some time, however
-/// that ended.
+/// Returns whether the provider may have the message although we do not know its id: it is being sent, or its outcome
+/// was unknown at some time, however that ended.
 fn may_have_been_sent(item: &Item) -> bool {
     let in_flight = item.text("state") == Some(SendState::InFlight.as_str());
     item.text("wamid").is_none() && (in_flight || item.number("soft").is_some())
 }
 
 impl Table {
-    /// Settles the doubt that a customer's answer to `quoted` is about. `false` if the message is known, or it can be about
-    /// none or several. Reads what we sent until it finds the message, newest first: all of it only where it is unknown.
+    /// Settles the unknown outcome of the message that a customer's answer quotes (`quoted`).
+    ///
+    /// `false` if the quoted message is known, or if none or several can be meant. Reads what we sent, newest first,
+    /// until the quoted message is found: everything only if it is unknown.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -78,9 +82,11 @@ impl Table {
         self.end(&doubt.0, doubt.1, &Ending::Proved(quoted.clone()), now).await
     }
 
-    /// Settles the doubt about `message` by what the provider's list has for its recipient at that time: ids, each with the
-    /// moment of its first event. `false` if not exactly one id is unknown to us, or it can be about several messages. Reads all that we
-    /// sent to the person.
+    /// Settles the unknown outcome of `message` from the provider's list for its recipient at that time: ids, each with
+    /// the time of its first event.
+    ///
+    /// `false` unless exactly one id is unknown to us and only `message` can be meant. Reads all that we sent to the
+    /// person.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -110,7 +116,7 @@ impl Table {
         }
     }
 
-    /// Whether somebody else wrote the message of this id.
+    /// Returns whether somebody else wrote the message of this id.
     async fn somebody_wrote(&self, parts: &[ConversationId], wamid: &Wamid) -> Result<bool, StorageError> {
         for part in parts {
             if self.theirs_named(part, wamid).await?.is_some() {
@@ -121,7 +127,7 @@ impl Table {
     }
 }
 
-/// The only message that the proof can be about, if it is in doubt now.
+/// Returns the only message that the evidence can mean, if its outcome is still unknown.
 fn only_one(sent: &[Item], proof: Proof) -> Result<Option<(ConversationId, OutboundId)>, StorageError> {
     let possible: Vec<&Item> =
         sent.iter().filter(|item| may_have_been_sent(item) && proof.can_be_about(item)).collect();

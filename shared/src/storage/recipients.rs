@@ -1,4 +1,4 @@
-//! The recipients of broadcasts, a thousand in an object.
+//! Recipients of broadcasts: objects in the bucket, a thousand recipients each.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -32,10 +32,10 @@ impl Archive {
         self.put_at(&key(broadcast, page), Bytes::from(json)).await
     }
 
-    /// The `page`-th thousand recipients of a broadcast.
+    /// Returns the `page`-th thousand recipients of a broadcast.
     ///
     /// # Errors
-    /// When S3 does not answer, or has no such page.
+    /// When S3 does not answer, has no such page, or the page is damaged.
     pub async fn recipients(
         &self,
         broadcast: BroadcastId,

@@ -1,4 +1,4 @@
-//! Tenants, keys, Meta apps, numbers, tokens and system secrets: small items that change rarely. Each write is 1 WRU.
+//! Meta apps, numbers, account tokens and system secrets: small items that change rarely. 1 WRU per item written.
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -18,7 +18,7 @@ pub(super) fn blob(sealed: &Sealed) -> AttributeValue {
     AttributeValue::B(Blob::new(sealed.bytes()))
 }
 
-/// The primary key of a Meta app's item: its sealed secrets are its attribute `sealed`.
+/// Returns the primary key of a Meta app's item, whose attribute `sealed` holds the sealed secrets.
 #[must_use]
 pub fn meta_app_key(id: &MetaAppId) -> (String, String) {
     let keys::Key { pk, sk } = keys::meta_app(id);
@@ -26,7 +26,7 @@ pub fn meta_app_key(id: &MetaAppId) -> (String, String) {
 }
 
 impl Table {
-    /// Records a Meta app's sealed secrets, replacing older ones.
+    /// Stores a Meta app's sealed secrets, replacing earlier ones. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -35,7 +35,7 @@ impl Table {
         Ok(())
     }
 
-    /// A Meta app's sealed secrets.
+    /// Returns a Meta app's sealed secrets.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -43,7 +43,7 @@ impl Table {
         self.sealed(&keys::meta_app(id)).await
     }
 
-    /// Records a system secret unless there is one: two first runs at once agree on one.
+    /// Stores a system secret unless one exists, so that two concurrent first runs agree on one. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -59,7 +59,7 @@ impl Table {
         }
     }
 
-    /// A system secret.
+    /// Returns a system secret.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -77,7 +77,8 @@ impl Table {
         item.map(read).transpose()
     }
 
-    /// Puts `fresh` in the place of a system secret, which becomes the one before. `false` if somebody else replaced it meanwhile.
+    /// Replaces a system secret by `fresh` and keeps the replaced one as the previous secret. `false` if somebody else
+    /// replaced it meanwhile. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -94,7 +95,7 @@ impl Table {
         Ok(matches!(replaced, Updated::Done(_)))
     }
 
-    /// Accepts the one before no longer.
+    /// Removes the previous secret, which is then no longer accepted. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -103,7 +104,8 @@ impl Table {
         Ok(())
     }
 
-    /// Connects a number to its tenant. A number that another tenant has is refused: `Known` with nothing changed.
+    /// Connects a number to its tenant. `Known`, with nothing changed, if another tenant has the number or it is being
+    /// erased. 2 WRU, and 1 for the list when it is new.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -118,7 +120,7 @@ impl Table {
             .set("list_at", super::item::number(0))
             .set("connected_at", time(now))
             .remove(&["gone_at", "expires_at"])
-            // What is being erased cannot be connected; what was erased has no owner.
+            // A number that is being erased cannot be connected; one that was erased has no owner.
             .when(
                 "(attribute_not_exists(#tenant) AND attribute_not_exists(#erased_by)) \
                  OR (#tenant = :tenant AND attribute_not_exists(#gone_at))",
@@ -134,7 +136,7 @@ impl Table {
         Ok(Stored::New)
     }
 
-    /// The number of an account that has these digits.
+    /// Returns the number of an account that has these digits.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -143,7 +145,7 @@ impl Table {
         item.map(|item| item.parsed("number", PhoneNumberId::parse)).transpose()
     }
 
-    /// The tenant of an account.
+    /// Returns the tenant of an account.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -152,7 +154,7 @@ impl Table {
         item.map(|item| item.parsed("tenant", TenantId::parse)).transpose()
     }
 
-    /// A tenant's numbers.
+    /// Returns a tenant's numbers.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -171,7 +173,7 @@ impl Table {
         Ok(Page { items: page.items.into_iter().flatten().collect(), next: page.next })
     }
 
-    /// The number of this id; `None` also for one that left.
+    /// Returns the number of this id; `None` also for a number that left.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -180,16 +182,16 @@ impl Table {
         item.map(|item| read_number(id, &item)).transpose()
     }
 
-    /// The ids of an account's numbers.
+    /// Returns the ids of an account's numbers.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// When DynamoDB does not answer or an item is damaged.
     pub async fn numbers_of(&self, account: &WabaId) -> Result<Vec<PhoneNumberId>, StorageError> {
         let items = self.partition(&keys::account_partition(account), "NUMBER#").await?;
         items.iter().map(|item| item.parsed("number", PhoneNumberId::parse)).collect()
     }
 
-    /// The account of a number, also of one that is leaving.
+    /// Returns the account of a number, also while the number is leaving.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -198,7 +200,7 @@ impl Table {
         item.map_or(Ok(None), |item| item.parsed_optional("waba", WabaId::parse))
     }
 
-    /// The accounts that a tenant ever connected.
+    /// Returns the accounts that a tenant ever connected.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -207,7 +209,7 @@ impl Table {
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
     }
 
-    /// Whether a number left: what Meta still says of it is not kept.
+    /// Returns whether a number left: later webhooks about it are dropped.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -215,7 +217,7 @@ impl Table {
         Ok(self.read(&keys::number(id)).await?.is_some_and(|item| is_gone(&item)))
     }
 
-    /// Whether an account left and is nobody's.
+    /// Returns whether an account left and has no owner.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -223,8 +225,10 @@ impl Table {
         Ok(self.read(&keys::gone_account(id)).await?.is_some())
     }
 
-    /// Records the sealed token that sends for an account and the app that it is of, replacing an older one of the same tenant. Another tenant's
-    /// account is refused: `Known` with nothing changed.
+    /// Stores the sealed token that sends for an account, with its app, replacing an earlier token of the same tenant.
+    ///
+    /// `Known`, with nothing changed, if another tenant has the account. 2 WRU, 1 or 2 for the list, and 1 per state
+    /// that is reset.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -235,10 +239,10 @@ impl Table {
         (sealed, app): (&Sealed, Option<&MetaAppId>),
         now: Timestamp,
     ) -> Result<Stored, StorageError> {
-        // First, so that nothing of a tenant's is ever out of its list.
+        // Written first, so that no account of a tenant is ever missing from the tenant's list.
         self.update(keys::tenant_accounts(tenant)).add("accounts", waba.to_string()).run().await?;
         let update = self.update(keys::graph_token(waba));
-        // What is stored by hand is of an app that nobody named: it cannot be asked about.
+        // The app of a token that was stored by hand is unknown, so the token cannot be checked.
         let update = match app {
             Some(app) => {
                 update.set("app", text(app.to_string())).set("list", text(keys::TOKENS)).set("list_at", time(now))
@@ -260,7 +264,8 @@ impl Table {
             listed.delete("accounts", waba.to_string()).run().await?;
             return Ok(Stored::Known);
         }
-        // What Meta took back before is not what stands now, also if it is told only later: of an account that was erased no state tells.
+        // An earlier withdrawal no longer counts, even if it is reported only later. The states of an erased account
+        // are gone, so they are written in any case.
         let erased = self.is_account_gone(waba).await?;
         for (aspect, word) in
             [(Aspect::Token, "replaced"), (Aspect::Partner, "added"), (Aspect::PartnerApp, "installed")]
@@ -284,7 +289,7 @@ impl Table {
         Ok(Stored::New)
     }
 
-    /// The sealed token that sends for an account.
+    /// Returns the sealed token that sends for an account.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -298,7 +303,7 @@ impl Table {
     }
 }
 
-/// Whether a number's item stands for one that left.
+/// Returns whether the item belongs to a number that left.
 pub(super) fn is_gone(item: &Item) -> bool {
     item.0.contains_key("gone_at")
 }

@@ -1,4 +1,4 @@
-//! Replays: what was asked for and how far it has come.
+//! Replays: the request and its progress.
 
 use jiff::Timestamp;
 
@@ -6,15 +6,15 @@ use super::item::{number, text, time};
 use super::{StorageError, Table, keys};
 use crate::domain::ids::{ReplayId, TenantId};
 
-/// How far a replay has come.
+/// Progress of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayProgress {
-    /// Whose it is; `None` for an operator's.
+    /// The tenant; `None` for an operator's replay.
     pub tenant: Option<TenantId>,
-    /// What it reads was received from the first time on, until before the second. `None` for dead letters, which are read whole, and for replays
-    /// that were begun before this was noted.
+    /// Receipt times that the replay covers: from the first until before the second. `None` for dead letters, which are
+    /// read whole, and for replays of versions that did not record it.
     pub period: Option<(Timestamp, Timestamp)>,
-    /// Archive objects, kept items and dead letters read so far.
+    /// Archive objects, quarantined items and dead letters read so far.
     pub read: i64,
     /// Webhooks queued again so far.
     pub queued: i64,
@@ -23,7 +23,7 @@ pub struct ReplayProgress {
 }
 
 impl Table {
-    /// Records how far a replay has come. The figures come with its job, so recording them twice changes nothing.
+    /// Records the progress of a replay. The job carries the absolute figures, so recording them twice changes nothing.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -40,7 +40,7 @@ impl Table {
         Ok(())
     }
 
-    /// How far a replay has come.
+    /// Returns the progress of a replay.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.

@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::types::{
 
 use super::keys::{FEED, LIST};
 
-/// The table's definition, for the sandbox and tests; `template.yaml` says the same to CloudFormation.
+/// Creates the table, for the sandbox and tests; `template.yaml` has the same definition for CloudFormation.
 ///
 /// # Errors
-/// When the SDK refuses a definition, which it does not for this constant one.
+/// When DynamoDB does not answer or refuses to create the table.
 pub async fn schema(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<(), aws_sdk_dynamodb::Error> {
     let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
     let part = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();

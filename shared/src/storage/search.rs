@@ -1,7 +1,7 @@
-//! Finding a conversation by the contact's name or number: an entry for each word of a name, for a number's digits, and for
-//! its digits from the end.
+//! Search for conversations by the contact's name or phone number. There is an index entry per word of a name, one for
+//! the number's digits, and one for its digits in reverse.
 //!
-//! What is found is looked at again before it is shown, so a name that changed leaves nothing to clean up.
+//! Every hit is checked against the current conversation, so entries of an earlier name need no cleanup.
 
 use std::collections::BTreeSet;
 
@@ -14,22 +14,22 @@ use crate::domain::conversation::Conversation;
 use crate::domain::desk::Wanted;
 use crate::domain::ids::{ConversationId, TenantId};
 
-/// Words of one contact that lead to it.
+/// Most words indexed per contact.
 const WORDS_MAX: usize = 12;
-/// Longest part of a word that leads to it, in characters.
+/// Longest indexed part of a word, in characters.
 const WORD_MAX: usize = 32;
-/// Entries read for one page.
+/// Most entries read for one page.
 const ENTRIES_MAX: usize = 500;
-/// Entries read at once.
+/// Entries read by one query.
 const ENTRIES_AT_ONCE: usize = 100;
 /// Longest sort key, in bytes (DynamoDB).
 const KEY_MAX: usize = 1_024;
-/// Begins the digits of a number from the end: the last ones are what people remember.
+/// Prefix of a number's reversed digits: people remember the last digits.
 const FROM_THE_END: char = '~';
 
 impl Table {
-    /// Makes a conversation found by what is now known of its contact. Nothing is written unless that changed; then 1 WRU a
-    /// word and 1 to remember that it was done.
+    /// Indexes a conversation under the current names and phone number of its contact. Writes nothing if they are
+    /// unchanged; otherwise 1 WRU per word, and 1 to record it.
     pub(super) async fn note_names(
         &self,
         tenant: TenantId,
@@ -54,14 +54,14 @@ impl Table {
         for word in &words {
             self.update(keys::name(tenant, word, id)).set("tenant", text(tenant.to_string())).run().await?;
         }
-        // Whoever erases the contact finds all words here, also those of names that it had before.
+        // Erasing the contact needs all words ever indexed, also those of earlier names.
         let noted = self.update(keys::conversation(id)).set("found_by", text(hash));
         noted.add_all("words", words.into_iter().collect()).run().await?;
         Ok(())
     }
 
-    /// The conversations whose contact's name has words that begin like those of `asked`, or whose number begins or ends
-    /// like it; of these the ones that are wanted, by name.
+    /// Returns the conversations that match `asked` and `wanted`, by name. A contact matches if each word of `asked`
+    /// begins a word of its names, or if its phone number begins or ends with the digits of `asked`.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -90,7 +90,7 @@ impl Table {
                     let (word, id) = keys::parse_name(sk)?;
                     let Some(found) = self.conversation(tenant, &id).await? else { continue };
                     let known = words_of(&found);
-                    // Several entries may lead here: the first that the contact still has shows it.
+                    // Several entries may lead to one conversation: only the first that the contact still has shows it.
                     let first = known.iter().find(|word| asked.is_begun_by(word)).is_some_and(|first| first == word);
                     let shown = items.iter().any(|item: &Conversation| item.id == found.id);
                     if !shown && first && asked.is_met(&known) && wanted.has(&found, now) {
@@ -110,7 +110,7 @@ impl Table {
         Ok(Page { items, next: None })
     }
 
-    /// Entries whose word begins so, after `start`, and whether there may be more.
+    /// Reads entries whose word begins with `prefix`, after `start`, and whether there may be more.
     async fn named(
         &self,
         tenant: TenantId,
@@ -136,7 +136,7 @@ impl Table {
     }
 }
 
-/// What is searched for.
+/// A parsed search.
 struct Asked {
     words: BTreeSet<String>,
     digits: Option<String>,
@@ -152,7 +152,7 @@ impl Asked {
         Self { words: split(text).collect(), digits: None }
     }
 
-    /// What entries may begin with, in the order they are read.
+    /// Returns the prefixes of the entries to read, in reading order.
     fn lists(&self) -> Option<Vec<String>> {
         if let Some(digits) = &self.digits {
             return Some(vec![digits.clone(), from_the_end(digits)]);
@@ -161,7 +161,7 @@ impl Asked {
         Some(vec![longest.clone()])
     }
 
-    /// Whether an entry of this word is among those read.
+    /// Returns whether an entry of this word is among those read.
     fn is_begun_by(&self, word: &str) -> bool {
         self.lists().into_iter().flatten().any(|prefix| word.starts_with(&prefix))
     }
@@ -188,7 +188,7 @@ fn words(names: impl Iterator<Item = String>, phone: Option<&str>) -> BTreeSet<S
     words
 }
 
-/// An address book's entry is stored as JSON; its values are the names.
+/// Returns the names in an entry of the address book, which is stored as JSON.
 fn in_words(name: &str) -> String {
     let Ok(serde_json::Value::Object(book)) = serde_json::from_str(name) else { return name.to_owned() };
     book.values().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(" ")

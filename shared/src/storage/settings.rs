@@ -1,4 +1,4 @@
-//! What a tenant decides about a number.
+//! Settings of a number, which its tenant decides.
 
 use super::item::{Item, number, text, time};
 use super::update::Updated;
@@ -6,7 +6,8 @@ use super::{StorageError, Table, keys};
 use crate::domain::number::{Inactive, Number, Settings};
 
 impl Table {
-    /// Writes what was decided about a number, unless somebody else did since it was read: `false`. 1 WRU.
+    /// Writes the settings of a number. `false` if somebody else changed them since they were read, or the number has
+    /// another tenant. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -34,7 +35,7 @@ impl Table {
     }
 }
 
-/// What was decided, as it stands at a number's item.
+/// Reads the settings from a number's item.
 pub(super) fn read(item: &Item) -> Settings {
     Settings {
         label: item.owned("label"),

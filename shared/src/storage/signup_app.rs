@@ -1,4 +1,4 @@
-//! What signups through a Meta app need: stands in the app's item, beside its sealed secrets.
+//! Settings for signups through a Meta app, stored in the app's item beside its sealed secrets.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -10,7 +10,7 @@ use crate::domain::ids::{MetaAppId, TenantId};
 use crate::secret::Sealed;
 
 impl Table {
-    /// Records what signups through a Meta app need, replacing what was recorded. 1 WRU.
+    /// Stores the signup settings of a Meta app, replacing earlier ones. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -39,7 +39,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records the token of the app's own system user. 1 WRU.
+    /// Stores the sealed token of the app's own system user. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -48,7 +48,7 @@ impl Table {
         Ok(())
     }
 
-    /// The token of the app's own system user.
+    /// Returns the sealed token of the app's own system user.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -57,7 +57,7 @@ impl Table {
         item.map(|item| item.bytes("system_token").map(Sealed::from_bytes)).transpose()
     }
 
-    /// What signups through a Meta app need; `None` if nobody said.
+    /// Returns the signup settings of a Meta app; `None` if it has none.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -65,7 +65,8 @@ impl Table {
         self.read(&keys::meta_app(id)).await?.map_or(Ok(None), |item| settings(&item))
     }
 
-    /// A Meta app's sealed secrets with what signups through it need; `None` if one of the two is missing.
+    /// Returns a Meta app's sealed secrets and signup settings; `None` if the settings are missing. Settings without
+    /// secrets are a damaged item.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.

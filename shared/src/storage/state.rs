@@ -1,4 +1,4 @@
-//! States of numbers, accounts and templates, alerts, and how far a number's past has come in.
+//! States of numbers, accounts and templates; alerts; and the progress of a number's history sync.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,19 +23,19 @@ struct StateWire {
     detail: String,
 }
 
-/// One phase of a number's past.
+/// One phase of a number's history sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryPhase {
     /// 0: the last day, 1: up to 90 days, 2: up to 180 days.
     pub phase: i64,
-    /// The chunks that came, by their place.
+    /// Positions of the chunks that arrived, ascending.
     pub chunks: Vec<i64>,
-    /// The furthest progress, per cent.
+    /// The greatest progress reported, per cent.
     pub progress: i64,
 }
 
 impl Table {
-    /// Records a state; of two reports the later counts. 1 WRU for each KB.
+    /// Records a state; the later of two reports counts. 1 WRU per KB.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -56,7 +56,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records an alert, once for one report. 1 WRU and 1 for the list.
+    /// Records an alert, once per report. 1 WRU and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -65,7 +65,7 @@ impl Table {
         let (kind, id) = change.subject.name();
         let aspect = change.aspect.as_str();
         let key = change.key.as_deref().unwrap_or_default();
-        // Reports without a time are one alert a day, however often they are repeated.
+        // Reports without a time raise one alert per day, however often they are repeated.
         let at = if change.timed { change.at.as_millisecond() } else { change.at.as_second() / SECONDS_A_DAY };
         let account = match &change.subject {
             Subject::Waba(waba) | Subject::Template(waba, _) | Subject::NumberNamed(waba, _) => Some(waba),
@@ -90,7 +90,7 @@ impl Table {
         Ok(())
     }
 
-    /// A tenant's alerts, the latest first; without a tenant those that concern none yet.
+    /// Returns a tenant's alerts, the latest first; without a tenant, those that concern none yet.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -104,7 +104,8 @@ impl Table {
         self.list(LIST, &keys::alerts(tenant), limit, cursor, accepts, read_alert).await
     }
 
-    /// Notes that somebody sees to an alert of the tenant's; without a tenant one that concerns none. `None` if there is none. 1 WRU.
+    /// Records that somebody has taken charge of an alert of the tenant, or, without a tenant, of one that concerns
+    /// none. `None` if there is no such alert. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -125,7 +126,7 @@ impl Table {
         }
     }
 
-    /// All states of a number.
+    /// Returns all states of a number.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -134,7 +135,7 @@ impl Table {
         items.iter().map(read_state).collect()
     }
 
-    /// All states of an account.
+    /// Returns all states of an account.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -143,7 +144,7 @@ impl Table {
         items.iter().map(read_state).collect()
     }
 
-    /// All states of an account's templates, each with the template's id; those of one template together.
+    /// Returns all states of an account's templates, each with the template's id, grouped by template.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -152,7 +153,7 @@ impl Table {
         items.iter().map(|item| Ok((item.required("template")?.to_owned(), read_state(item)?))).collect()
     }
 
-    /// Records that a chunk of a number's past is stored. 2 WRU.
+    /// Records that a chunk of a number's history is stored. 2 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -171,7 +172,7 @@ impl Table {
         Ok(())
     }
 
-    /// How far a number's past has come in, by phase.
+    /// Returns the progress of a number's history sync, by phase.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.

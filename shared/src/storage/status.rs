@@ -1,4 +1,4 @@
-//! Statuses merged into the message they speak of: earliest time of each step, everything else written once.
+//! Merges statuses into their messages: the earliest time of each step counts, everything else is written once.
 
 use super::item::{Item, number, text, time};
 use super::update::Updated;
@@ -9,30 +9,32 @@ use crate::domain::outbound::SendState;
 use crate::domain::outgoing::{Outgoing, Template};
 use crate::domain::status::Status;
 
-/// What a status changed.
+/// Effect of a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
-    /// The step, or an earlier time of it, is now known.
+    /// The step was not recorded, or only with a later time.
     New {
-        /// The message was in doubt until now.
+        /// The outcome of the message was unknown until now.
         settled_doubt: bool,
-        /// Another provider id was known for it: the provider took the message twice.
+        /// Another provider id was recorded for the message: the provider accepted it twice.
         duplicate_send: bool,
-        /// The provider had answered this attempt with "try again", and sent it all the same.
+        /// The provider had answered this attempt with "try again", and sent the message nevertheless.
         lied: bool,
-        /// The template that was sent, where it was one.
+        /// The message's template, if the status carries an error.
         template: Option<Template>,
     },
-    /// The step was known.
+    /// The step was recorded already.
     Repeated,
-    /// There is no such message any more.
+    /// The message does not exist any more.
     NoMessage,
 }
 
 impl Table {
-    /// Merges a status of the `attempt`-th try, whose callback data was proven ours. It proves that the provider took the message, so it ends
-    /// every doubt, whatever our own record says. 1 WRU; 1 more for leaving the due list,
-    /// where the message was in doubt.
+    /// Merges a status of the `attempt`-th attempt, whose callback data has been verified.
+    ///
+    /// A status is evidence that the provider accepted the message, so it settles an unknown outcome, whatever our own
+    /// record is. 1 WRU; 1 more if the message leaves the due list, and 1 more if the step was recorded with a later
+    /// time.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -83,12 +85,13 @@ impl Table {
     }
 }
 
-/// `sent` may name a price before the charge is decided; what comes with a delivery counts more.
+/// Returns the attribute of the price: `sent` may report one before the charge is decided, so it is stored apart and
+/// the price of a later step takes precedence.
 fn pricing_name(status: Status) -> &'static str {
     if status == Status::Sent { "pricing_sent" } else { "pricing" }
 }
 
-/// Doubtful, or put back after a doubt: no call is under way.
+/// Returns whether no call is under way, because the outcome is unknown or the message was queued again.
 fn is_waiting(item: &Item) -> bool {
     let state = item.text("state").and_then(SendState::from_word);
     matches!(state, Some(SendState::Unknown | SendState::Review | SendState::Queued))

@@ -1,4 +1,4 @@
-//! Tenants, the keys of their programs, and who changed what.
+//! Tenants, API keys and the audit log.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
@@ -10,27 +10,27 @@ use super::{Page, StorageError, Table, keys};
 use crate::domain::ids::TenantId;
 use crate::domain::tenant::{ApiKeyRecord, AuditEntry, BURST_SECONDS, KEY_RATE_DEFAULT, Scope, Tenant};
 
-/// How long it is kept who changed what.
+/// How long an audit entry is stored.
 const AUDIT_KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
-/// Keys read at once.
+/// API keys read at once.
 const KEYS_PAGE: u16 = 100;
 
 const MICROS: i64 = 1_000_000;
 
-/// What a key got of its bucket.
+/// Result of taking requests from a key's token bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestsTaken {
-    /// They are ours; so many are left.
+    /// The requests were taken.
     Taken {
-        /// Requests.
+        /// Requests that are left.
         left: u32,
     },
-    /// The bucket is empty for so long.
+    /// The bucket has too few requests left; retry after this time.
     Wait(SignedDuration),
 }
 
 impl Table {
-    /// Records a tenant; its name can be changed by recording it again.
+    /// Stores a tenant; storing it again changes its name. 1 WRU, and 1 for the list when it is new.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -50,7 +50,7 @@ impl Table {
         Ok(())
     }
 
-    /// Whether a tenant is leaving.
+    /// Returns whether a tenant is leaving or does not exist.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -58,7 +58,7 @@ impl Table {
         Ok(self.read(&keys::tenant(id)).await?.is_none_or(|item| item.0.contains_key("closing_at")))
     }
 
-    /// Whether there is such a tenant.
+    /// Returns whether there is such a tenant.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -66,7 +66,7 @@ impl Table {
         Ok(self.read(&keys::tenant(id)).await?.is_some())
     }
 
-    /// Records an API key. The key itself is not here, only its hash.
+    /// Stores an API key by its hash; the key itself is not stored. 1 WRU, and 1 for the list when it is new.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -89,7 +89,7 @@ impl Table {
         Ok(())
     }
 
-    /// Hashes a key anew, under a newer pepper, unless that was done meanwhile. 1 WRU.
+    /// Stores a key's hash under a newer pepper, unless the hash was changed meanwhile. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -100,7 +100,7 @@ impl Table {
         Ok(())
     }
 
-    /// The key of this id.
+    /// Returns the API key of this id.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -108,7 +108,7 @@ impl Table {
         self.read(&keys::api_key(id)).await?.map(|item| read_key(&item)).transpose()
     }
 
-    /// A tenant's keys, the latest first; without a tenant the operators'.
+    /// Returns a tenant's API keys, the latest first; without a tenant, those of the operators.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -122,7 +122,8 @@ impl Table {
         self.list(LIST, &keys::keys_of(tenant), limit, cursor, accepts, read_key).await
     }
 
-    /// Takes `count` requests from a key's bucket of `rate` a second, and notes that it is used. 1 WRU, 2 for a busy key.
+    /// Takes `count` requests from the bucket of a key with `rate` requests per second, and records the key's use. 1
+    /// WRU, 2 for a busy key.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -156,7 +157,7 @@ impl Table {
         })
     }
 
-    /// Takes a key back: refused within a minute. 1 WRU.
+    /// Revokes a key, which is refused within a minute. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -166,7 +167,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes back all keys of a tenant that leaves. 1 WRU each.
+    /// Revokes all keys of a leaving tenant. 1 WRU each.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -184,7 +185,7 @@ impl Table {
         }
     }
 
-    /// The tenant of this id.
+    /// Returns the tenant of this id.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -192,7 +193,7 @@ impl Table {
         self.read(&keys::tenant(id)).await?.map(|item| read_tenant(&item)).transpose()
     }
 
-    /// All tenants, the latest first.
+    /// Returns all tenants, the latest first.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -201,10 +202,10 @@ impl Table {
         self.list(LIST, keys::TENANTS, limit, cursor, accepts, read_tenant).await
     }
 
-    /// Records who changed what. 1 WRU and 1 for the feed.
+    /// Adds an audit entry. 1 WRU and 1 for the feed.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// When DynamoDB does not answer, or there is no randomness for an id.
     pub async fn put_audit(&self, tenant: Option<TenantId>, entry: &AuditEntry) -> Result<(), StorageError> {
         let id = crate::random::ulid(entry.at)?.to_string();
         let kept_until = entry.at.checked_add(AUDIT_KEPT_FOR).unwrap_or(Timestamp::MAX);
@@ -221,7 +222,7 @@ impl Table {
         Ok(())
     }
 
-    /// Who changed what, the latest first.
+    /// Returns a tenant's audit entries, the latest first; without a tenant, those of the operators.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.

@@ -1,5 +1,5 @@
-//! A conversation's messages on pages, in the order of their keys, which is that of their time; of all contacts that are one
-//! person.
+//! Timeline of a conversation: pages of the messages with all contacts of one person, in the order of their keys, which
+//! is chronological.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -11,12 +11,12 @@ use super::page::{self, Position};
 use super::{Page, StorageError, Table, keys, unavailable};
 use crate::domain::ids::{ConversationId, MessageId, Wamid};
 
-/// Messages that are read at once where one is looked for: mostly it is one of the latest.
+/// Messages read first when one is looked for, which usually is among the latest.
 const LOOKED_THROUGH_AT_ONCE: u16 = 4;
-/// Most of them, where it is not: each time twice as many.
+/// Most messages read at once; the number doubles with each read until then.
 const LOOKED_THROUGH_AT_ONCE_MAX: u16 = 800;
 
-/// Whose messages of one contact. Of one moment theirs come first.
+/// Author side of a list of messages. Within one millisecond, theirs come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Whose {
     Theirs,
@@ -31,7 +31,7 @@ impl Whose {
         }
     }
 
-    /// Sorts before all of this moment, and behind all before it.
+    /// Returns a key that sorts before all messages of this millisecond and after all earlier ones.
     fn before(self, at: Timestamp) -> String {
         match self {
             Self::Theirs => keys::theirs_before(at),
@@ -39,7 +39,7 @@ impl Whose {
         }
     }
 
-    /// Sorts behind all of this moment, and before all after it.
+    /// Returns a key that sorts after all messages of this millisecond and before all later ones.
     fn behind(self, at: Timestamp) -> String {
         match self {
             Self::Theirs => keys::theirs_behind(at),
@@ -48,12 +48,12 @@ impl Whose {
     }
 }
 
-/// Which messages of a conversation come first.
+/// Order of a conversation's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The newest.
+    /// Newest first.
     Newest,
-    /// The oldest.
+    /// Oldest first.
     Oldest,
 }
 
@@ -65,7 +65,7 @@ struct Entry {
     item: Item,
 }
 
-/// Where a page ends: the moment, and which of the lists it is in.
+/// End of a page: the time, and the list that holds the last message.
 struct After {
     at: Timestamp,
     list: (usize, Whose),
@@ -73,8 +73,8 @@ struct After {
 }
 
 impl Table {
-    /// A conversation's messages: of all contacts that are this person. A cursor of one order continues in the other one too. For each of them
-    /// two queries, and one batch read a page for what is said of its messages.
+    /// Returns a page of the messages with all contacts of the conversation's person. A cursor of one order is valid in
+    /// the other order too. Per contact two queries, and per page one batch read for the annotations.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -92,7 +92,7 @@ impl Table {
         let mut lists: Vec<(usize, Whose)> =
             (0..partitions.len()).flat_map(|place| [(place, Whose::Theirs), (place, Whose::Ours)]).collect();
         if order == Order::Oldest {
-            // One order is the other one backwards, also within a moment.
+            // One order is exactly the reverse of the other, also within a millisecond.
             lists.reverse();
         }
         for (place, whose) in lists {
@@ -105,7 +105,7 @@ impl Table {
                 }
             }
         }
-        // Stable: of one moment the first list's come first, in the list's own order.
+        // The sort is stable: within a millisecond the lists keep their order, and each list its own.
         match order {
             Order::Newest => entries.sort_by_key(|entry| Reverse(entry.at)),
             Order::Oldest => entries.sort_by_key(|entry| entry.at),
@@ -119,8 +119,8 @@ impl Table {
         Ok(Page { items, next })
     }
 
-    /// What one side wrote, with everything that stands with it: as many as asked for, if there are, however large they are. `start`
-    /// is a sort key behind which they begin.
+    /// Reads whole items of one side, in order, until `limit` is reached or there are no more, whatever their size.
+    /// `start` is the sort key after which reading begins.
     pub(super) async fn written(
         &self,
         partition: &str,
@@ -153,7 +153,8 @@ impl Table {
         }
     }
 
-    /// What one side wrote in a conversation, newest first, up to the first that `is_last`; and whether there was one.
+    /// Reads the messages of one side in a conversation, newest first, up to the first for which `is_last` holds.
+    /// Returns them, and whether there was such a message.
     pub(super) async fn written_until(
         &self,
         conversation: &ConversationId,
@@ -180,7 +181,8 @@ impl Table {
         }
     }
 
-    /// The messages of entries, each with all that is said of it, and with what stands under another contact of the same person.
+    /// Returns the messages of entries, each with its annotations and with the parts stored under other contacts of the
+    /// person.
     async fn united(&self, entries: Vec<Entry>, parts: &[ConversationId]) -> Result<Vec<Item>, StorageError> {
         let mut elsewhere = Vec::new();
         let mut ours = Vec::new();
@@ -202,10 +204,11 @@ impl Table {
         let mut united: Vec<Item> = Vec::with_capacity(entries.len());
         for Entry { key, id, mut item, .. } in entries {
             let wamid = match id {
-                // What the provider tells of our own message as if somebody else had written it is that message.
+                // An echo of a message that we sent is that message.
                 MessageId::Inbound(wamid) if ours.contains(&wamid) => continue,
                 MessageId::Inbound(wamid) => {
-                    // Under another contact, or told again with another time: a phone's clock is not Meta's.
+                    // The same message under another contact, or reported again with another time: a phone's clock
+                    // differs from Meta's.
                     let is_it = |known: &&mut Item| known.text("sk").is_some_and(|sk| keys::is_theirs(sk, &wamid));
                     if let Some(known) = united.iter_mut().find(is_it) {
                         message::unite(known, &item);
@@ -242,8 +245,8 @@ fn after(cursor: &str, partitions: &[String]) -> Result<After, StorageError> {
     Ok(After { at, list: (place, whose), sk: sk.to_owned() })
 }
 
-/// Behind which key one list continues after a position that may be in another one: of the position's moment the lists before are
-/// through, those behind have all to come.
+/// Returns the key after which one list continues from a position that may be in another list. Within the position's
+/// millisecond, earlier lists are complete, and later lists have not begun.
 fn start_in(after: &After, list: (usize, Whose), order: Order) -> String {
     let compared = after.list.cmp(&list);
     let (before, behind) = (|| list.1.before(after.at), || list.1.behind(after.at));

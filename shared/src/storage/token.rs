@@ -1,4 +1,4 @@
-//! Tokens of accounts: the one that sends, which app it is of, when it ends and when it is visited next.
+//! Tokens of accounts: the sending token, its app, its end, and when it is checked next.
 
 use jiff::Timestamp;
 
@@ -12,42 +12,42 @@ use crate::domain::onboarding::CREDIT_TAKES;
 use crate::domain::token::TokenFacts;
 use crate::secret::Sealed;
 
-/// A token as it is stored.
+/// A stored token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRecord {
     /// The owner.
     pub tenant: TenantId,
-    /// The app that it is of; `None` for one that was stored by hand.
+    /// The app of the token; `None` for one that was stored by hand.
     pub app: Option<MetaAppId>,
     /// The token.
     pub sealed: Sealed,
-    /// How often it was replaced: what is written about a token is conditional on it.
+    /// Counts replacements; writes about a token are conditional on it.
     pub version: i64,
-    /// The business that owns the account, as Meta says.
+    /// The business that owns the account, according to Meta.
     pub business: Option<String>,
 }
 
-/// An account that is connected, or was and is not erased yet.
+/// An account that is connected, or was connected and is not erased yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRecord {
     /// The owner.
     pub tenant: TenantId,
-    /// The Meta app that it was connected through.
+    /// The Meta app through which it was connected.
     pub app: Option<MetaAppId>,
-    /// The business that owns it, as Meta says.
+    /// The business that owns it, according to Meta.
     pub business: Option<String>,
-    /// Who gave us access last, by the app's own id of them.
+    /// App-scoped id of the user who last gave us access.
     pub signer: Option<String>,
-    /// When it was connected last.
+    /// When it was last connected.
     pub connected_at: Timestamp,
     /// Whether it has a token now.
     pub has_token: bool,
-    /// Since when our credit line pays for it.
+    /// When the sharing of our credit line with the account was last begun.
     pub credit_at: Option<Timestamp>,
 }
 
 impl Table {
-    /// Accounts whose token is due to be visited, the longest due first.
+    /// Returns the accounts whose token is due for a check, the longest due first.
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
@@ -56,7 +56,7 @@ impl Table {
         found.iter().map(|item| keys::parse_account(item.required("pk")?)).collect()
     }
 
-    /// The token of an account.
+    /// Returns the token of an account.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -72,7 +72,7 @@ impl Table {
         }))
     }
 
-    /// An account, with a token or without.
+    /// Returns an account, with a token or without.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
@@ -83,14 +83,14 @@ impl Table {
             app: item.parsed_optional("app", MetaAppId::parse)?,
             business: item.owned("business"),
             signer: item.owned("signer"),
-            // An older version noted only when the token was stored.
+            // Older versions recorded only when the token was stored.
             connected_at: item.time("connected_at").map_or_else(|| item.required_time("sealed_at"), Ok)?,
             has_token: item.0.contains_key("sealed"),
             credit_at: item.time("credit_at"),
         }))
     }
 
-    /// Forgets the token of an account that leaves, unless a newer one was stored. 1 WRU and 1 for the list.
+    /// Removes the token of a leaving account, unless a newer one was stored. 1 WRU and 1 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -111,7 +111,7 @@ impl Table {
         Ok(())
     }
 
-    /// The accounts that a business shares with us.
+    /// Returns the accounts that a business shares with us.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -120,8 +120,8 @@ impl Table {
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
     }
 
-    /// Takes the sharing of the credit line with an account: `None`: it is ours to ask for now; otherwise it was asked for at that
-    /// moment. 1 WRU.
+    /// Claims the sharing of our credit line with an account. `None` if the caller may request it now; otherwise the
+    /// time of the earlier request. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -136,8 +136,8 @@ impl Table {
         }
     }
 
-    /// Replaces a token by a newer one of the same account, unless somebody else did, and keeps the old one beside it. The new
-    /// version; `None`: nothing was changed. 1 WRU.
+    /// Replaces a token by a newer one of the same account and stores the old one as `previous`. Returns the new
+    /// version; `None`, with nothing changed, if somebody else replaced or removed the token. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -155,13 +155,13 @@ impl Table {
             .set("previous", blob(&old.sealed))
             .set("sealed_at", time(now))
             .set("version", number(version))
-            // What was forgotten meanwhile stays forgotten.
+            // A token that was removed meanwhile stays removed.
             .when("#version = :known AND attribute_exists(#sealed)")
             .value("known", number(old.version));
         Ok(matches!(replaced.run().await?, Updated::Done(_)).then_some(version))
     }
 
-    /// Has an account visited now, whoever stored its token. 1 WRU and 2 for the list.
+    /// Makes an account due for a check now, even if its token was stored by hand. 1 WRU and 1 or 2 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -171,7 +171,7 @@ impl Table {
         Ok(())
     }
 
-    /// Records what a visit found, and when the next one is due. 1 WRU and 2 for the list.
+    /// Records the token's end, as found by a check, and when the next check is due. 1 WRU and 2 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -188,7 +188,7 @@ impl Table {
         Ok(())
     }
 
-    /// Postpones a visit. 1 WRU and 2 for the list.
+    /// Sets when an account is checked next, if it is on the list. 1 WRU and 2 for the list.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

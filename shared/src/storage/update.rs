@@ -1,4 +1,4 @@
-//! One conditional update, written so that the merge can be read: what is set, what is set once, and when.
+//! Builder of one conditional update. It lists the attributes set, set once, added and removed, and the condition.
 
 use std::collections::HashMap;
 
@@ -9,16 +9,16 @@ use super::item::Item;
 use super::keys::Key;
 use super::{StorageError, Table, unavailable};
 
-/// What an update did.
+/// Result of an update.
 #[derive(Debug)]
 pub(super) enum Updated {
-    /// It was written; the item as it was before, empty if it is new.
+    /// The update was written. Contains the item as it was before, empty if it is new.
     Done(Item),
-    /// Its condition did not hold; the item as it is.
+    /// The condition did not hold. Contains the item as it is.
     Refused(Item),
 }
 
-/// An update in the making. Attribute names are always aliased, so no reserved word can hurt.
+/// An update being built. Attribute names are always aliased, so reserved words cause no errors.
 pub(super) struct Update<'a> {
     table: &'a Table,
     key: Key,
@@ -48,22 +48,22 @@ impl Table {
 }
 
 impl Update<'_> {
-    /// Writes the attribute, whatever it was.
+    /// Sets the attribute, whatever its value was.
     pub(super) fn set(mut self, name: &str, value: AttributeValue) -> Self {
         self.sets.push(format!("#{name} = :{name}"));
         self.name(name);
         self.value(name, value)
     }
 
-    /// Writes the attribute unless it has a value: a fact.
+    /// Sets the attribute unless it has a value: a fact.
     pub(super) fn set_once(mut self, name: &str, value: AttributeValue) -> Self {
         self.sets.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
         self.name(name);
         self.value(name, value)
     }
 
-    /// Writes the attribute unless it has a value; where `known` has one, that value is taken: what was there before is not touched
-    /// by what counts from now on.
+    /// Sets the attribute unless it has a value. If `known` has a value, the attribute gets that value instead, so a
+    /// new rule does not apply to an existing item.
     pub(super) fn set_once_unless(mut self, name: &str, known: &str, value: AttributeValue) -> Self {
         self.sets.push(format!("#{name} = if_not_exists(#{name}, if_not_exists(#{known}, :{name}))"));
         self.name(name);
@@ -71,7 +71,7 @@ impl Update<'_> {
         self.value(name, value)
     }
 
-    /// As [`Update::set_once`] where there is something to write.
+    /// Like [`Update::set_once`], if there is a value.
     pub(super) fn set_once_if(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set_once(name, value),
@@ -79,7 +79,7 @@ impl Update<'_> {
         }
     }
 
-    /// Writes the attribute where there is a value, and removes it where there is none.
+    /// Sets the attribute to the value, or removes it if there is none.
     pub(super) fn put(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
@@ -87,33 +87,33 @@ impl Update<'_> {
         }
     }
 
-    /// Adds an element to a set of texts: a fact among facts.
+    /// Adds an element to a string set.
     pub(super) fn add(self, name: &str, element: String) -> Self {
         self.add_all(name, vec![element])
     }
 
-    /// Adds elements to a set of texts. There must be one at least, and none twice.
+    /// Adds elements to a string set. There must be at least one, and no duplicates.
     pub(super) fn add_all(mut self, name: &str, elements: Vec<String>) -> Self {
         self.adds.push(format!("#{name} :{name}"));
         self.name(name);
         self.value(name, AttributeValue::Ss(elements))
     }
 
-    /// Takes an element out of a set of texts.
+    /// Removes an element from a string set.
     pub(super) fn delete(mut self, name: &str, element: String) -> Self {
         self.deletes.push(format!("#{name} :{name}"));
         self.name(name);
         self.value(name, AttributeValue::Ss(vec![element]))
     }
 
-    /// Counts one more.
+    /// Increases a counter by one.
     pub(super) fn increase(mut self, name: &str) -> Self {
         self.adds.push(format!("#{name} :one"));
         self.name(name);
         self.value("one", super::item::number(1))
     }
 
-    /// Moves a number that has a value by `by`.
+    /// Increases a number, which must have a value, by `by`.
     pub(super) fn move_by(mut self, name: &str, by: i64) -> Self {
         self.sets.push(format!("#{name} = #{name} + :by"));
         self.name(name);
@@ -129,7 +129,7 @@ impl Update<'_> {
         self
     }
 
-    /// Only if `condition` holds. Names stand in it as `#name`, values as `:name` (see [`Update::value`]).
+    /// Makes the update conditional. Names are written as `#name`, values as `:name` (see [`Update::value`]).
     pub(super) fn when(mut self, condition: &str) -> Self {
         for name in condition.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '#')) {
             if let Some(name) = name.strip_prefix('#') {
@@ -140,7 +140,7 @@ impl Update<'_> {
         self
     }
 
-    /// A value that the condition refers to.
+    /// Adds a value for the condition.
     pub(super) fn value(mut self, name: &str, value: AttributeValue) -> Self {
         self.values.insert(format!(":{name}"), value);
         self
@@ -150,7 +150,7 @@ impl Update<'_> {
         self.names.insert(format!("#{name}"), name.to_owned());
     }
 
-    /// Does it.
+    /// Runs the update.
     pub(super) async fn run(self) -> Result<Updated, StorageError> {
         let clause = |verb: &str, parts: &[String]| match parts {
             [] => String::new(),

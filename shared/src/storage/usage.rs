@@ -1,6 +1,8 @@
-//! What was sent, counted: what the statuses of a batch say of messages is one entry, under the number and the day they were accepted, in the
-//! order of the hours. A status that comes again is the same fact again, so nothing is counted twice, in whatever order and however often
-//! entries are written. 1 WRU for some 35 statuses; a day costs a read unit for some 150.
+//! Usage counts, from the statuses of sent messages. The statuses of one batch form one entry per number and hour of
+//! acceptance, in the number's partition of that day.
+//!
+//! A repeated status is the same fact, so nothing is counted twice, in whatever order and however often entries are
+//! written. 1 WRU per some 35 statuses; reading a day costs 1 read unit per some 150.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,35 +21,37 @@ use crate::domain::status::Status;
 use crate::domain::usage::{Usage, UsageNote};
 use crate::limits::BATCH_CONCURRENCY;
 
-/// How long it is known what was sent: Meta looks a year back too.
+/// How long usage is stored: Meta too reports the past year.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 
-/// Most days of all numbers together in one answer.
+/// Most partitions (a day of one number) in one answer.
 const PARTITIONS_MAX: usize = 500;
-/// Most megabytes of entries that are read for one answer: more would take longer than a call may.
+/// Most megabytes of entries read for one answer; more would exceed the time of a call.
 const PAGES_MAX: i64 = 1_000;
-/// Notes of one entry: some 30 KB, far below DynamoDB's 400.
+/// Most notes per entry: some 30 KB, far below DynamoDB's 400 KB.
 const NOTES_MAX: usize = 1_000;
 
-/// Notes that say the same of their messages, as they are stored: step, category, type, billable, and the ids without their prefix, one right
-/// after the other. What an entry weighs is what counting costs.
+/// Stored form of notes that differ only in their message: step, category, type, billable, and the ids without their
+/// prefix, concatenated. The size of an entry is the cost of counting.
 #[derive(Serialize, Deserialize)]
 struct Alike(String, Option<String>, Option<String>, Option<bool>, String);
 
-/// What is known of one message.
+/// Facts known of one message.
 #[derive(Default)]
 struct Counted {
     steps: Vec<Status>,
     category: Option<String>,
     pricing_type: Option<String>,
     billable: Option<bool>,
-    /// What came with `sent` counts only until the charge is decided.
+    /// Price facts of `sent`, which count only until the charge is decided.
     at_first: Option<(Option<String>, Option<String>, Option<bool>)>,
 }
 
 impl Table {
-    /// Counts what statuses say of messages of ours; the same again changes nothing. `received_at` is when the first of them came: the same
-    /// notes under the same time are the same entry. 1 WRU for each KB of each number and hour.
+    /// Counts statuses of messages that we sent; repeating them changes nothing.
+    ///
+    /// `received_at` is when the first of them arrived: the same notes with the same time are the same entry. 1 WRU per
+    /// KB for each number and hour.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -73,11 +77,11 @@ impl Table {
         Ok(())
     }
 
-    /// What numbers sent on each of these days (UTC, both included), by category and pricing type. `None`: there is too much to count at
-    /// once.
+    /// Returns the usage of numbers on each of these days (UTC, both included), by category and pricing type. `None` if
+    /// there is too much to count at once.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// When DynamoDB does not answer or an entry is damaged.
     pub async fn usage_of_days(
         &self,
         numbers: &[PhoneNumberId],
@@ -102,11 +106,11 @@ impl Table {
         Ok(Some(counted))
     }
 
-    /// What a number sent on a day (UTC), by category and pricing type. `None` once `pages` of 1 MB are used up: there is too much to
-    /// count at once.
+    /// Returns the usage of a number on a day (UTC), by category and pricing type. `None` once `pages` of 1 MB are used
+    /// up: there is too much to count at once.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// When DynamoDB does not answer or an entry is damaged.
     async fn usage(
         &self,
         of: &PhoneNumberId,
@@ -114,7 +118,7 @@ impl Table {
         pages: &AtomicI64,
     ) -> Result<Option<Vec<Usage>>, StorageError> {
         let mut kinds = BTreeMap::new();
-        // One hour's messages at a time: all that is said of them stands together.
+        // One hour's messages at a time: all entries about a message are under its hour.
         let (mut hour, mut messages) = (String::new(), HashMap::new());
         let mut start = None;
         loop {
@@ -148,12 +152,12 @@ impl Table {
     }
 }
 
-/// What a note says, whatever its message.
+/// Returns the content of a note without its message.
 fn says(note: &UsageNote) -> (Status, Option<&str>, Option<&str>, Option<bool>) {
     (note.status, note.category.as_deref(), note.pricing_type.as_deref(), note.billable)
 }
 
-/// Notes that say the same; `None` of none.
+/// Joins notes with the same content; `None` if there are none.
 fn written(notes: &[UsageNote]) -> Option<Alike> {
     let (status, category, pricing_type, billable) = says(notes.first()?);
     let ids = notes.iter().map(|note| note.message.to_string().split_off(OutboundId::PREFIX.len())).collect();
@@ -201,13 +205,13 @@ fn count(kinds: &mut BTreeMap<(Option<String>, Option<String>), Usage>, messages
     }
 }
 
-/// The day of a moment, UTC.
+/// Returns the day of a time, UTC.
 #[must_use]
 pub fn day_of(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
 
-/// When a day begins, UTC.
+/// Returns the beginning of a day, UTC.
 #[must_use]
 pub fn midnight(day: Date) -> Timestamp {
     day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |midnight| midnight.timestamp())

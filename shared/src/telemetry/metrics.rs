@@ -1,5 +1,5 @@
-//! Metrics: collected while an invocation works, printed as one line when it ends. A log line for each thing that is counted would cost more
-//! than what it counts (CloudWatch takes 0.50 $ a GB).
+//! Metrics: collected during an invocation, printed as one line at its end. A log line per counted event would cost too
+//! much (CloudWatch charges $0.50 per GB).
 
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
@@ -15,33 +15,33 @@ use serde_json::{Map, Value, json};
 use crate::clock::{Clock, SignedDuration};
 use crate::config;
 
-/// Where metrics are that no stack named.
+/// CloudWatch namespace without `METRICS_NAMESPACE`.
 const NAMESPACE: &str = "Switchboard";
-/// Most values of one metric in one EMF document; CloudWatch reads no more. Later ones of the same line are left out.
+/// Most values per metric in one EMF document, CloudWatch's limit. Further values of the same line are dropped.
 const VALUES_MAX: usize = 100;
-/// Most metrics in one EMF document; CloudWatch reads no more.
+/// Most metrics per EMF document, CloudWatch's limit.
 const METRICS_MAX: usize = 100;
 
-/// Counts things that happened, and measures. Clones share what they collected.
+/// Counters and measurements. Clones share the collected values.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     function: &'static str,
     namespace: Arc<str>,
     emit: bool,
-    /// Lines are at least that far apart.
+    /// Shortest time between two lines.
     every: Duration,
     collected: Arc<Mutex<Collected>>,
 }
 
 #[derive(Debug, Default)]
 struct Collected {
-    /// What was counted in this process, by metric and reason.
+    /// Totals of this process, by metric and reason.
     counted: BTreeMap<(&'static str, String), u64>,
     pending: BTreeMap<&'static str, Pending>,
     printed_at: Option<Instant>,
 }
 
-/// What the next line says of a metric.
+/// Values of one metric that the next line will print.
 #[derive(Debug)]
 enum Pending {
     Count(BTreeMap<String, u64>),
@@ -49,27 +49,29 @@ enum Pending {
 }
 
 impl Metrics {
-    /// Metrics that are printed as EMF, for Lambda, in the CloudWatch namespace `METRICS_NAMESPACE` (otherwise `Switchboard`).
+    /// Creates metrics that are printed as EMF, in the CloudWatch namespace `METRICS_NAMESPACE` (default
+    /// `Switchboard`).
     #[must_use]
     pub fn emf(function: &'static str) -> Self {
         let namespace = config::optional("METRICS_NAMESPACE").map_or_else(|| NAMESPACE.into(), Into::into);
         Self { function, namespace, emit: true, every: Duration::ZERO, collected: Arc::default() }
     }
 
-    /// The same with at most one line in `every`: for a function that is invoked thousands of times a second. What is collected after the last
-    /// line before Lambda takes an environment away is not told.
+    /// As [`Self::emf`], but prints at most one line per `every`, for a function that is invoked thousands of times per
+    /// second. Values collected after the last line are lost when Lambda ends the environment.
     #[must_use]
     pub fn emf_each(function: &'static str, every: Duration) -> Self {
         Self { every, ..Self::emf(function) }
     }
 
-    /// Metrics that are only kept in memory, for the sandbox and tests.
+    /// Creates metrics that stay in memory, for the sandbox and tests.
     #[must_use]
     pub fn in_memory(function: &'static str) -> Self {
         Self { emit: false, ..Self::emf(function) }
     }
 
-    /// Adds `count` to `metric`; `reason` is a property, so it costs nothing and cannot name a tenant's data.
+    /// Adds `count` to `metric`. `reason` is a property, not a dimension, so it adds no cost. It must not contain a
+    /// tenant's data.
     pub fn count(&self, metric: &'static str, reason: &str, count: u64) {
         let Ok(mut collected) = self.collected.lock() else { return };
         if count == 0 {
@@ -82,12 +84,12 @@ impl Metrics {
         }
     }
 
-    /// A duration, of which CloudWatch shows percentiles.
+    /// Records a duration in milliseconds; CloudWatch shows its percentiles.
     pub fn took_ms(&self, metric: &'static str, took: SignedDuration) {
         self.value(metric, "Milliseconds", i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
     }
 
-    /// How many there are at this moment, 0 too: an alarm sees the largest.
+    /// Records a current amount. Zero is recorded too; alarms use the maximum.
     pub fn now_at(&self, metric: &'static str, value: i64) {
         self.value(metric, "None", value);
     }
@@ -101,7 +103,7 @@ impl Metrics {
         }
     }
 
-    /// What `metric` has counted so far in this process, over all reasons.
+    /// Returns the total of `metric` in this process, over all reasons.
     #[must_use]
     pub fn total(&self, metric: &str) -> u64 {
         self.collected.lock().map_or(0, |collected| {
@@ -109,7 +111,7 @@ impl Metrics {
         })
     }
 
-    /// The values that were measured and not printed yet.
+    /// Returns the values of `metric` that are not printed yet.
     #[must_use]
     pub fn values(&self, metric: &str) -> Vec<i64> {
         let values = |collected: &Collected| match collected.pending.get(metric) {
@@ -119,14 +121,14 @@ impl Metrics {
         self.collected.lock().map_or_else(|_| Vec::new(), |collected| values(&collected))
     }
 
-    /// Does an invocation's work, then [`Self::flush`]es.
+    /// Runs an invocation's work, then calls [`Self::flush`].
     pub async fn flushed<T>(&self, work: impl Future<Output = T>) -> T {
         let done = work.await;
         self.flush();
         done
     }
 
-    /// A router that [`Self::flush`]es before each answer, and counts those that blame us.
+    /// Wraps a router so that it calls [`Self::flush`] before each response, and counts responses with status 5xx.
     pub fn flushed_after(self, router: Router) -> Router {
         router.layer(map_response(move |response: Response| {
             if response.status().is_server_error() {
@@ -137,7 +139,8 @@ impl Metrics {
         }))
     }
 
-    /// Prints what was collected since the last line. Called when an invocation ends: after it Lambda may freeze the process for good.
+    /// Prints the values collected since the last line. Called at the end of an invocation, because Lambda may freeze
+    /// the process afterwards and never resume it.
     pub fn flush(&self) {
         if !self.emit {
             return;
@@ -160,7 +163,7 @@ impl Metrics {
     }
 }
 
-/// An EMF document.
+/// Builds an EMF document.
 fn document(namespace: &str, function: &str, pending: &[(&'static str, Pending)], at: i64) -> Value {
     let (mut metrics, mut reasons, mut values) = (Vec::new(), Map::new(), Map::new());
     for (name, what) in pending {

@@ -1,4 +1,4 @@
-//! The fixtures beside the webhook parser: one realistic, invented payload per kind and field.
+//! The fixtures of the webhook parser: one realistic, invented payload per kind and field.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ pub(crate) struct Fixture {
     pub(crate) body: Value,
 }
 
-/// All fixtures, by name.
+/// Returns all fixtures by name.
 pub(crate) fn all() -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/provider/meta/webhook/fixtures");
     let mut found: Vec<Fixture> = std::fs::read_dir(folder)

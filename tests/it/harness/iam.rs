@@ -1,4 +1,4 @@
-//! `template.yaml`'s policies, decided as IAM does within one account.
+//! Evaluates `template.yaml`'s policies as IAM does within one account.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use crate::cloudformation::Template;
 
-/// What a function might ask for.
+/// A request that a function might make.
 pub(crate) struct Request<'a> {
     pub(crate) action: &'a str,
     pub(crate) resource: &'a str,
-    /// Condition keys that the request has, each with one value.
+    /// Condition keys of the request, each with one value.
     pub(crate) context: Vec<(&'a str, &'a str)>,
 }
 
-/// All that is said about a role.
+/// The statements that apply to a role.
 pub(crate) struct Said<'a> {
     identity: Vec<&'a Value>,
     key: Vec<&'a Value>,
@@ -38,8 +38,9 @@ impl<'a> Said<'a> {
         Self { identity, key: list(&template.properties("Key")["KeyPolicy"]["Statement"]), role }
     }
 
-    /// As IAM decides within one account: a denial anywhere beats all, then one permission is enough. The key's policy speaks for itself; what
-    /// it gives the account, a role's own policy must give on.
+    /// Evaluates as IAM does within one account: any denial wins; otherwise one allow is enough. Statements of the
+    /// key's policy allow directly, but rights that the key's policy gives to the account must also be in the role's
+    /// own policy.
     pub(crate) fn allows(&self, request: &Request<'_>) -> bool {
         let fits = |statement: &&&Value| applies(statement, request);
         let effect = |statements: &[&Value], effect: &str| {
@@ -93,8 +94,8 @@ fn holds(operator: &str, key: &str, wanted: &[&Value], request: &Request<'_>) ->
     let is_any = |value: &str| wanted.iter().any(|one| like(one.as_str().unwrap(), value));
     match operator {
         "StringEquals" => given.is_some_and(is_any),
-        // A key that is not there is equal to nothing; of a set that is empty all values are like anything.
-        // It excludes the roles of this stack, and of no other is asked here.
+        // `StringNotLike` of the principal excludes the roles of this stack, and only those are evaluated here. In the
+        // other arms a missing key equals nothing, and `ForAllValues` is true for it.
         "StringNotLike" if key == "aws:PrincipalArn" => false,
         "StringNotEquals" => given.is_none_or(|value| !is_any(value)),
         "ForAllValues:StringLike" => given.is_none_or(is_any),
@@ -104,7 +105,7 @@ fn holds(operator: &str, key: &str, wanted: &[&Value], request: &Request<'_>) ->
     }
 }
 
-/// A pattern with `*`, as in ARNs and actions.
+/// Matches a pattern with `*`, as in ARNs and actions.
 fn like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -125,10 +126,10 @@ fn like(pattern: &str, text: &str) -> bool {
     true
 }
 
-/// What the roles of `template.yaml` allow, for embedded AWS: in tests each function is held to its own. Whoever is not a function may do
-/// everything.
+/// Returns the permissions of `template.yaml`'s roles for embedded AWS, so that each function is held to its own role.
+/// A signer that is not a function may do everything.
 pub(crate) fn permissions() -> Permissions {
-    // Some tests ask Meta for its history, which is a parameter of the template.
+    // Some tests read Meta's message history, which is an optional parameter of the template.
     static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::read("template.yaml", &["ReadsMessageHistory"]));
     static SAID: LazyLock<BTreeMap<String, Said<'static>>> = LazyLock::new(|| {
         let functions = TEMPLATE.of_type("AWS::Serverless::Function");
@@ -146,7 +147,7 @@ pub(crate) fn permissions() -> Permissions {
     })
 }
 
-/// What the template calls a resource of the sandbox.
+/// Returns the logical id in the template for a resource of the sandbox.
 fn named(resource: &str) -> String {
     const NAMES: [(&str, &str); 11] = [
         (TABLE, "Table"),

@@ -1,5 +1,5 @@
-//! What must hold at the end of every run, whatever happened in it. Each check answers with what it found wrong, so
-//! that a test with a planted bug can ask whether it was found.
+//! Invariants at the end of every run. Each check returns the violations, so that a test with a planted bug can assert
+//! that it was detected.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use shared::domain::outbound::{SendFacts, SendState};
 use super::App;
 
 impl App {
-    /// Violations of the promises about sending, for the messages a client was told about.
+    /// Returns violations of the guarantees about sending, for the accepted messages `promised`.
     pub(crate) async fn send_violations(&self, promised: &[(String, String)]) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
@@ -39,7 +39,8 @@ impl App {
         wrong
     }
 
-    /// Violations of the promises about receiving: each of these texts stored once, nothing else, nothing waiting.
+    /// Returns violations of the guarantees about receiving: each of these texts is stored once, no other text is
+    /// stored, and no queue holds a record.
     pub(crate) async fn receive_violations(&self, mut expected: Vec<String>) -> Vec<String> {
         expected.sort();
         let stored = self.texts("inbound").await;
@@ -53,7 +54,7 @@ impl App {
         wrong
     }
 
-    /// What the table knows of an outbound message.
+    /// Returns the send facts of an outbound message in the table.
     pub(crate) async fn facts(&self, conversation: &str, message: &str) -> Option<SendFacts> {
         let conversation = ConversationId::parse(conversation).unwrap();
         let message = OutboundId::parse(message).unwrap();

@@ -1,5 +1,5 @@
-//! All functions over embedded AWS and the simulated Meta, driven through their real doors, in time that stands still
-//! until it is moved.
+//! All functions over embedded AWS and the simulated Meta, driven through their HTTP and queue interfaces. The clock
+//! stands still until a test advances it.
 
 pub(crate) mod fixtures;
 pub(crate) mod iam;
@@ -27,9 +27,9 @@ pub(crate) const NUMBER: &str = "900100200300501";
 pub(crate) const WABA: &str = "900100200300401";
 pub(crate) const CUSTOMER: &str = "15550002222";
 
-/// 2026-11-20 12:00 UTC, a Friday on which nothing special happens.
+/// 2026-11-20 12:00 UTC, an ordinary Friday.
 const START: i64 = 1_795_176_000_000;
-/// More rounds than any scenario needs; reaching it means that something goes on for ever.
+/// Maximum rounds of [`App::drain`]. Reaching it means that the system never becomes idle.
 const ROUNDS_MAX: usize = 500;
 
 /// One installation under test.
@@ -42,7 +42,7 @@ pub(crate) struct App {
     graph_url: String,
 }
 
-/// A response, read.
+/// A response with its body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -84,12 +84,12 @@ impl App {
         Self { stack, meta, seed, functions, clock, graph_url }
     }
 
-    /// All functions start again, cold: nothing they had in memory is left.
+    /// Restarts all functions cold: in-memory state is lost.
     pub(crate) fn restart(&mut self) {
         self.functions = self.stack.functions(&self.graph_url).unwrap();
     }
 
-    /// Where the simulated Meta's Graph API is.
+    /// Returns the URL of the simulated Graph API.
     pub(crate) fn graph_url(&self) -> &str {
         &self.graph_url
     }
@@ -98,7 +98,7 @@ impl App {
         self.clock.advance(SignedDuration::from_secs(seconds));
     }
 
-    /// Connects another number of the seeded tenant.
+    /// Connects another number for the seeded tenant.
     pub(crate) async fn connect_number(&self, id: &str, coexistence: bool) {
         let number = shared::domain::number::Number {
             id: shared::domain::ids::PhoneNumberId::parse(id).unwrap(),
@@ -119,14 +119,14 @@ impl App {
         });
     }
 
-    // ---- doors ----
+    // ---- requests ----
 
     pub(crate) async fn request(&self, request: Request<Body>) -> Answer {
-        // On the heap, like everything that runs the functions: a test's stack is small.
+        // Boxed, like every call of the functions, because a test's stack is small.
         Box::pin(call(self.functions.gateway(), request)).await
     }
 
-    /// A call of our API with the seeded tenant's key.
+    /// Calls the API with the seeded tenant's key.
     pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         self.request(self.api_request(method, path, body, None)).await
     }
@@ -149,7 +149,7 @@ impl App {
         request.body(body.map_or(Body::empty(), |body| Body::from(body.to_string()))).unwrap()
     }
 
-    /// Asks for a text to be sent to the customer. That takes a millisecond: our ids order what was sent.
+    /// Requests a text to the customer. Takes one millisecond, because outbound ids order the messages by time.
     pub(crate) async fn send(&self, text: &str, key: Option<&str>) -> Answer {
         let answer = self.request(self.api_request("POST", "/v1/messages", Some(to_customer(text)), key)).await;
         self.clock.advance(SignedDuration::from_millis(1));
@@ -171,22 +171,22 @@ impl App {
         self.request(request.body(Body::from(body)).unwrap()).await
     }
 
-    /// The simulated customer writes a text; its webhook waits at Meta.
+    /// The simulated customer writes a text; its webhook waits at Meta. Returns the wamid.
     pub(crate) fn customer_writes(&self, text: &str) -> String {
         let Value::Object(message) = json!({"type": "text", "text": {"body": text}}) else { unreachable!() };
         self.meta.customer_writes(CUSTOMER, NUMBER, message).unwrap()
     }
 
-    // ---- time passes ----
+    // ---- passing of time ----
 
-    /// Meta delivers what waits, once. What was not answered 200 waits on.
+    /// Meta delivers each waiting webhook once. Those not answered 200 remain waiting.
     pub(crate) async fn deliver(&self) -> usize {
         let delivered = self.deliver_quietly().await;
         self.meta.all_delivered();
         delivered
     }
 
-    /// The same, without letting go of a reply that waits for all deliveries.
+    /// Delivers without releasing a reply that waits for all deliveries (`DropLate`).
     pub(crate) async fn deliver_quietly(&self) -> usize {
         let mut delivered = 0;
         while let Some(next) = self.meta.next_webhook() {
@@ -202,7 +202,8 @@ impl App {
         delivered
     }
 
-    /// A worker sends while all three statuses are stored, and only then hears from Meta: `DropLate` was ordered.
+    /// Sends one message whose reply from Meta arrives after all three statuses were stored. `DropLate` must be
+    /// ordered.
     pub(crate) async fn send_with_statuses_before_the_reply(&self) {
         let statuses = async {
             while self.functions.metrics.total("status_applied") < 3 {
@@ -215,7 +216,7 @@ impl App {
         tokio::join!(self.functions.poll_outbound(), statuses);
     }
 
-    /// Everything that can happen now happens, until nothing does.
+    /// Runs all functions and deliveries until none has work left.
     pub(crate) async fn drain(&self) {
         for _ in 0..ROUNDS_MAX {
             let worked = Box::pin(self.deliver()).await
@@ -229,7 +230,7 @@ impl App {
         panic!("something goes on for ever");
     }
 
-    /// Half an hour passes: leases run out, hidden messages come back, the sweep runs each minute.
+    /// Advances half an hour: leases expire, hidden messages become visible, the sweep runs every minute.
     pub(crate) async fn recover(&self) {
         for _ in 0..30 {
             self.drain().await;
@@ -239,7 +240,8 @@ impl App {
         self.drain().await;
     }
 
-    /// Runs `work` until it ends or a fault takes the function down. `None`: it went down, and starts again cold.
+    /// Runs `work` until it ends or a fault crashes the function. After a crash the functions restart cold and the
+    /// result is `None`.
     pub(crate) async fn until_crash<T>(&mut self, work: impl AsyncFnOnce(&Self) -> T) -> Option<T> {
         let faults = self.stack.faults.clone();
         let ended = tokio::select! {
@@ -253,9 +255,9 @@ impl App {
         ended
     }
 
-    // ---- what a client sees ----
+    // ---- views of an API client ----
 
-    /// All messages of the only conversation, newest first.
+    /// Returns all messages of the only conversation, newest first.
     pub(crate) async fn messages(&self) -> Vec<Value> {
         let conversations = self.conversations().await;
         let Some(conversation) = conversations.first() else { return Vec::new() };
@@ -279,7 +281,7 @@ impl App {
         answer.json()["data"].as_array().unwrap().clone()
     }
 
-    /// The texts of one direction, sorted.
+    /// Returns the texts of one direction, sorted.
     pub(crate) async fn texts(&self, direction: &str) -> Vec<String> {
         let all = self.messages().await;
         let mut texts: Vec<String> = all
@@ -291,7 +293,7 @@ impl App {
         texts
     }
 
-    /// The status of the only outbound message.
+    /// Returns the status of the only outbound message.
     pub(crate) async fn only_status(&self) -> String {
         let all = self.messages().await;
         let outbound: Vec<&Value> = all.iter().filter(|message| message["direction"] == "outbound").collect();
@@ -299,7 +301,7 @@ impl App {
         outbound[0]["status"].as_str().unwrap().to_owned()
     }
 
-    /// Takes an item out of the table, as time does.
+    /// Deletes an item of the table, as its TTL would.
     pub(crate) async fn delete_item(&self, item: &Value) {
         let of = |name: &str| aws_sdk_dynamodb::types::AttributeValue::S(item[name]["S"].as_str().unwrap().to_owned());
         let client = self.stack.operator_dynamodb();
@@ -307,7 +309,7 @@ impl App {
         delete.key("pk", of("pk")).key("sk", of("sk")).send().await.unwrap();
     }
 
-    /// The table as it was, as a restore brings it back; the functions start again.
+    /// Replaces the table's content, as a restore does, and restarts the functions.
     pub(crate) async fn restore(&mut self, items: &[Value]) {
         for item in self.table_items().await {
             self.delete_item(&item).await;
@@ -321,7 +323,7 @@ impl App {
         self.restart();
     }
 
-    /// Every item of the table, as DynamoDB's JSON.
+    /// Returns every item of the table, as DynamoDB's JSON.
     pub(crate) async fn table_items(&self) -> Vec<Value> {
         let (mut items, mut start) = (Vec::new(), Value::Null);
         loop {
@@ -352,7 +354,7 @@ pub(crate) async fn call(router: Router, request: Request<Body>) -> Answer {
     Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
 }
 
-/// A call of our API with this key; null is no body.
+/// Calls the API with this key; a null body sends none.
 pub(crate) async fn ask(app: &App, key: &str, method: &str, path: &str, body: Value) -> Answer {
     let request = Request::builder()
         .method(method)
@@ -373,7 +375,7 @@ pub(crate) fn text_message(from: &str, id: &str, body: &str) -> Value {
     json!({"from": from, "id": id, "timestamp": "1795175990", "type": "text", "text": {"body": body}})
 }
 
-/// One change of field `messages`.
+/// Returns one change of the field `messages`.
 pub(crate) fn change(number: &str, value: Value) -> Value {
     let mut fields = Map::new();
     fields.insert("messaging_product".to_owned(), json!("whatsapp"));
@@ -384,12 +386,12 @@ pub(crate) fn change(number: &str, value: Value) -> Value {
     json!({"field": "messages", "value": fields})
 }
 
-/// A whole webhook of one entry.
+/// Returns a whole webhook with one entry.
 pub(crate) fn webhook_body(changes: &[Value]) -> String {
     json!({"object": "whatsapp_business_account", "entry": [{"id": WABA, "changes": changes}]}).to_string()
 }
 
-/// Whether an item of the table is what somebody else wrote under this wamid.
+/// Whether an item of the table is the inbound message with this wamid.
 pub(crate) fn is_theirs(item: &Value, wamid: &str) -> bool {
     let sk = item["sk"]["S"].as_str().unwrap();
     sk.starts_with("OTHERS#") && sk.ends_with(&format!("#{wamid}"))

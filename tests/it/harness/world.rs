@@ -1,5 +1,5 @@
-//! Everything a tenant can read through the API, in a form that two runs can be compared by: ids that are made by chance
-//! are replaced by whom they stand for.
+//! Everything that a tenant can read through the API, in a form in which two runs can be compared: random ids are
+//! replaced by stable names.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use super::{Answer, App, CUSTOMER, NUMBER};
 const SILENT: [&str; 3] = [CUSTOMER, "15550004444", "15550003333"];
 
 impl App {
-    /// What the seeded tenant sees of the seeded number.
+    /// Returns the state that the seeded tenant can read of the seeded number.
     pub(crate) async fn world(&self) -> Value {
         self.world_of(&self.seed.api_key, NUMBER).await
     }
 
-    /// What the tenant of this key sees of this number. Sections with nothing in them are left out.
+    /// Returns the state that the tenant of this key can read of this number. Empty sections are left out.
     pub(crate) async fn world_of(&self, key: &str, number: &str) -> Value {
         let mut conversations = Vec::new();
         for listed in self.all(key, "/v1/conversations").await {
@@ -78,7 +78,7 @@ impl App {
     }
 }
 
-/// Contacts by their first known name instead of their ULID, everywhere.
+/// Replaces contact ids everywhere by the contact's phone number, user id or group id.
 fn named(world: &Value) -> Value {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let sections = ["conversations", "silent_contacts"].into_iter().filter_map(|section| world[section].as_array());
@@ -97,7 +97,8 @@ fn named(world: &Value) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The world without what tells how it came to be known: in another order other contacts are made first and merged.
+/// Removes everything that depends on the order of arrival: in another order, other contacts are created first and
+/// merged.
 pub(crate) fn in_any_order(mut world: Value) -> Value {
     world.as_object_mut().unwrap().remove("merges");
     for conversation in world["silent_contacts"].as_array_mut().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! What the embedded DynamoDB would charge for: read and write units, as its answers report them.
+//! Capacity that the embedded DynamoDB would be charged for: read and write units, as its responses report them.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 pub struct Capacity {
     /// Read request units.
     pub read: f64,
-    /// Write request units, indexes included; a refused conditional write counts one.
+    /// Write request units, indexes included. A refused conditional write counts as one.
     pub write: f64,
 }
 
-/// Counts while it runs.
+/// Counts capacity after [`Meter::start`].
 #[derive(Debug, Default)]
 pub(super) struct Meter(Mutex<Option<Capacity>>);
 
@@ -33,7 +33,7 @@ impl Meter {
         }
     }
 
-    /// The request, asking for its price while the meter runs.
+    /// Returns the request, with `ReturnConsumedCapacity` set while the meter runs.
     pub(super) fn asking(&self, operation: &str, body: String) -> String {
         let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         let priced = ["GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
@@ -49,7 +49,7 @@ impl Meter {
         }
     }
 
-    /// Reads the price off an answer.
+    /// Adds the consumed capacity that a response reports.
     pub(super) fn read(&self, operation: &str, answer: &str) {
         if self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return;

@@ -1,4 +1,4 @@
-//! The SDK's HTTP client, answered in the same process.
+//! HTTP client for the SDK that is answered in this process.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) fn client(aws: Arc<EmbeddedAws>) -> SharedHttpClient {
     SharedHttpClient::new(InProcess(aws))
 }
 
-/// The same for requests that are signed by hand.
+/// Returns the same client for requests that are signed without the SDK.
 pub(super) fn connector(aws: Arc<EmbeddedAws>) -> SharedHttpConnector {
     SharedHttpConnector::new(InProcess(aws))
 }

@@ -1,10 +1,10 @@
-//! The DynamoDB JSON protocol onto `dynoxide`'s typed database.
+//! Translates the DynamoDB JSON protocol to `dynoxide`'s typed database.
 
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Status and JSON of the answer.
+/// Answers one request with an HTTP status and a JSON body.
 pub(super) fn answer(database: &Database, operation: &str, body: &str) -> (u16, String) {
     let result = match operation {
         "BatchGetItem" => run(body, |request| database.batch_get_item(request)),
@@ -27,7 +27,7 @@ pub(super) fn answer(database: &Database, operation: &str, body: &str) -> (u16, 
     }
 }
 
-/// What DynamoDB says where a part of a key is compared with an empty text; `dynoxide` takes that.
+/// DynamoDB's error when a key attribute is compared with an empty string. `dynoxide` accepts that comparison.
 const EMPTY_KEY: &str = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value.";
 
 fn compares_with_nothing(query: &str) -> bool {
@@ -49,7 +49,8 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     serde_json::to_string(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// `dynoxide` reports what DynamoDB would refuse as a serde message with a marker in front and a position behind.
+/// Maps a request that cannot be decoded. `dynoxide` reports validation errors as serde messages with a marker in front
+/// and a position behind.
 fn refused(message: &str) -> DynoxideError {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let marked = ["VALIDATION_REQUEST:", "VALIDATION_AS_READ:", "VALIDATION:"];

@@ -1,17 +1,17 @@
-//! Faults on order: the k-th call to AWS or to the simulated Meta is refused, loses its reply, or takes the whole
-//! function down with it, before or after it took effect. The very code that ships runs into them.
+//! Ordered faults: the k-th call to AWS or to the simulated Meta is refused, loses its reply, or crashes the calling
+//! function before or after it took effect. The shipped code runs unchanged.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-/// What happens at the chosen call.
+/// Fault at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The function dies before the call takes effect.
+    /// The function crashes before the call takes effect.
     CrashBefore,
-    /// The function dies after the call took effect, before it hears so.
+    /// The function crashes after the call took effect and before its reply arrives.
     CrashAfter,
     /// The call is refused.
     Unavailable,
@@ -19,22 +19,22 @@ pub enum Fault {
     LostReply,
 }
 
-/// What the service called must do.
+/// Instruction for the called service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Answer as usual.
+    /// Answer normally.
     Proceed,
-    /// Refuse.
+    /// Refuse the call.
     Unavailable,
-    /// Do it and refuse.
+    /// Execute the call, then answer with an error.
     LostReply,
-    /// Do nothing and take the caller down.
+    /// Crash the caller without executing the call.
     CrashBefore,
-    /// Do it and take the caller down.
+    /// Execute the call, then crash the caller.
     CrashAfter,
 }
 
-/// The orders in force, and the calls made so far.
+/// The ordered faults, and the calls made so far.
 #[derive(Debug, Default)]
 pub struct Faults {
     orders: Mutex<Orders>,
@@ -49,7 +49,7 @@ struct Orders {
 }
 
 impl Faults {
-    /// Forgets the calls so far and orders `fault` at the `call`-th one from now, counted from 0.
+    /// Clears the recorded calls and orders `fault` at the `call`-th call from now, counted from 0.
     pub fn order(&self, call: usize, fault: Fault) {
         self.with(|orders| {
             orders.calls.clear();
@@ -57,7 +57,7 @@ impl Faults {
         });
     }
 
-    /// Forgets all orders and calls.
+    /// Clears all orders and recorded calls.
     pub fn clear(&self) {
         self.with(|orders| *orders = Orders::default());
     }
@@ -69,13 +69,13 @@ impl Faults {
         });
     }
 
-    /// The calls since the last order, by name.
+    /// Returns the names of the calls since the last order.
     #[must_use]
     pub fn calls(&self) -> Vec<String> {
         self.with(|orders| orders.calls.clone())
     }
 
-    /// Counts a call and says what is to become of it.
+    /// Records a call and returns the instruction for it.
     pub fn enter(&self, call: &str) -> Verdict {
         self.with(|orders| {
             let index = orders.calls.len();
@@ -95,7 +95,7 @@ impl Faults {
         })
     }
 
-    /// Takes the caller down: whoever waits in [`Faults::crashed`] hears of it, and this never returns.
+    /// Crashes the caller: wakes the task that waits in [`Faults::crashed`], and never returns.
     pub async fn crash(&self) -> ! {
         self.crashed.notify_one();
         loop {
@@ -103,7 +103,7 @@ impl Faults {
         }
     }
 
-    /// Waits for a crash; the caller then drops the function that was running.
+    /// Waits for a crash. The waiting task then drops the running function.
     pub async fn crashed(&self) {
         self.crashed.notified().await;
     }

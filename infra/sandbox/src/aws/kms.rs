@@ -1,4 +1,4 @@
-//! KMS: symmetric keys, Encrypt and Decrypt with an encryption context that is really checked.
+//! KMS: symmetric keys, `Encrypt` and `Decrypt`. The encryption context is authenticated.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ struct Request {
     encryption_context: BTreeMap<String, String>,
 }
 
-/// A ciphertext: which key, nonce, and what AES-GCM made.
+/// A ciphertext: key id, nonce, and the output of AES-GCM.
 #[derive(Serialize, Deserialize)]
 struct Blob {
     key: String,
@@ -47,10 +47,10 @@ impl Kms {
         Ok(Self { file, keys: Mutex::new(keys) })
     }
 
-    /// Makes the key `id` unless it exists.
+    /// Creates the key `id` unless it exists.
     ///
     /// # Errors
-    /// When there is no randomness or the state folder cannot be written.
+    /// When the operating system gives no random bytes, or the state folder cannot be written.
     pub fn create_key(&self, id: &str) -> Result<(), String> {
         let mut keys = self.keys.lock().map_err(|_| "the key store is broken".to_owned())?;
         if keys.contains_key(id) {
@@ -107,7 +107,7 @@ impl Kms {
     }
 }
 
-/// The context, in one order: a pair more, less or different makes another text.
+/// The encryption context in sorted order. Any added, missing or changed pair gives different authenticated data.
 fn aad(request: &Request) -> Aad<String> {
     Aad::from(format!("{:?}", request.encryption_context))
 }

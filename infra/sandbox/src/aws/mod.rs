@@ -1,11 +1,12 @@
-//! Embedded AWS: what answers the SDK's requests when there is no AWS. Exactly the operations Switchboard uses, honest
-//! about the rest: an operation that is not here is refused by name, never imitated.
+//! Embedded AWS: answers the SDK's requests in this process. It supports exactly the operations that Switchboard uses;
+//! every other operation is refused by name.
 //!
-//! * DynamoDB by `dynoxide`, on SQLite: real expressions, conditions, transactions and indexes; no throttling, no IAM.
-//! * S3 by `s3s`, on a folder: no lifecycle, so the raw archive is not emptied after 8 days.
-//! * SQS ([`sqs`]) and KMS ([`kms`]): ours. One process, so never a duplicate that a test did not ask for.
+//! * DynamoDB by `dynoxide`, on SQLite: real expressions, conditions, transactions and indexes; no throttling.
+//! * S3 by `s3s`, on a folder: no lifecycle rules, so the raw archive is not emptied after 8 days.
+//! * SQS ([`sqs`]) and KMS ([`kms`]): written here. SQS delivers no duplicates unless a test asks for them.
 //!
-//! Signatures are not checked: whoever can reach the port is the developer.
+//! Signatures are not checked (except of signed S3 links), and without [`EmbeddedAws::set_permissions`] everything is
+//! allowed: only the developer can reach the port.
 
 pub mod capacity;
 mod connector;
@@ -31,12 +32,12 @@ use kms::Kms;
 use permissions::Permissions;
 use sqs::Sqs;
 
-/// The region that embedded AWS says it is in.
+/// The region that embedded AWS reports.
 pub const REGION: &str = "us-east-1";
-/// The account that its names carry; no real account has it.
+/// The account id in names and ARNs. No real account has it.
 pub const ACCOUNT: &str = "000000000000";
 
-/// An error as an AWS JSON protocol answers it.
+/// An error in the form of AWS's JSON protocols.
 #[derive(Debug)]
 pub(crate) struct AwsError {
     pub(crate) status: u16,
@@ -50,11 +51,11 @@ impl AwsError {
     }
 }
 
-/// Sees each request's name and body on its way in, and may change the body: how a test records what leaves the
-/// functions, or plants a bug in them without touching their code.
+/// Receives each request's operation and body, and may change the body. Tests use it to record what the functions send,
+/// or to plant a bug without touching the functions' code.
 pub type Tap = Arc<dyn Fn(&str, Bytes) -> Bytes + Send + Sync>;
 
-/// The four services of one installation.
+/// The four embedded services of one installation.
 pub struct EmbeddedAws {
     dynamodb: dynoxide::Database,
     s3: s3::Buckets,
@@ -64,7 +65,7 @@ pub struct EmbeddedAws {
     tap: Mutex<Option<Tap>>,
     permissions: Mutex<Option<Permissions>>,
     meter: Meter,
-    // Removes the in-memory installation's bucket folder when the last user is gone.
+    // Deletes the bucket folder of an in-memory installation when the last user is dropped.
     _bucket_folder: Option<tempfile::TempDir>,
 }
 
@@ -75,10 +76,10 @@ impl std::fmt::Debug for EmbeddedAws {
 }
 
 impl EmbeddedAws {
-    /// Starts the services: empty and in memory, or with what `folder` holds from earlier.
+    /// Starts the services: empty and in memory, or with the state in `folder`.
     ///
     /// # Errors
-    /// When the folder cannot be used, in words for the person who named it.
+    /// When the folder cannot be used. The message names it.
     pub fn start(folder: Option<&Path>, clock: Clock, faults: Arc<Faults>) -> Result<Self, String> {
         let temporary = match folder {
             Some(_) => None,
@@ -110,40 +111,40 @@ impl EmbeddedAws {
         })
     }
 
-    /// The queues, for pollers.
+    /// Returns SQS, for pollers.
     #[must_use]
     pub fn sqs(&self) -> &Sqs {
         &self.sqs
     }
 
-    /// The keys, to make one.
+    /// Returns KMS, to create a key.
     #[must_use]
     pub fn kms(&self) -> &Kms {
         &self.kms
     }
 
-    /// Starts to count what DynamoDB would charge for, from nothing.
+    /// Starts counting DynamoDB's consumed capacity, from zero.
     pub fn start_meter(&self) {
         self.meter.start();
     }
 
-    /// What DynamoDB would have charged for since [`EmbeddedAws::start_meter`].
+    /// Returns the capacity consumed since [`EmbeddedAws::start_meter`].
     #[must_use]
     pub fn consumed(&self) -> Capacity {
         self.meter.consumed()
     }
 
-    /// Puts a tap on all requests from now on, or removes it.
+    /// Sets the tap for all later requests, or removes it.
     pub fn set_tap(&self, tap: Option<Tap>) {
         *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = tap;
     }
 
-    /// Asks from now on whether each request is allowed to whoever signed it.
+    /// Checks every later request against `permissions`.
     pub fn set_permissions(&self, permissions: Permissions) {
         *self.permissions.lock().unwrap_or_else(PoisonError::into_inner) = Some(permissions);
     }
 
-    /// The first thing that a request asks for and may not have.
+    /// Returns the first permission that the request needs and its signer does not have, as AWS's error text.
     fn refusal(&self, target: Option<&str>, request: &Request<Bytes>) -> Option<String> {
         let permissions = self.permissions.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let signer = permissions::signer(request)?;
@@ -151,13 +152,13 @@ impl EmbeddedAws {
         Some(format!("{signer} is not authorized to perform {} on {}", refused.action, refused.resource))
     }
 
-    /// Clients that are answered here.
+    /// Returns an AWS configuration whose clients are answered by this instance.
     #[must_use]
     pub fn config(self: &Arc<Self>) -> AwsConfig {
         AwsConfig::embedded(connector::client(self.clone()), connector::connector(self.clone()))
     }
 
-    /// Answers one request, unless a fault was ordered for it.
+    /// Answers one request, unless a fault is ordered for it.
     pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let name = target.clone().unwrap_or_else(|| format!("S3.{}", request.method()));
@@ -169,7 +170,7 @@ impl EmbeddedAws {
         if let Some(refusal) = self.refusal(target.as_deref(), &request) {
             return problem(400, "AccessDeniedException", &refusal);
         }
-        // A network would let others go first, on the way there and on the way back.
+        // A network lets other tasks run, both before the request arrives and before the response does.
         tokio::task::yield_now().await;
         let response = self.answer_now(&name, target.as_deref(), request).await;
         tokio::task::yield_now().await;
@@ -221,7 +222,7 @@ fn json_reply(answer: Result<Value, AwsError>) -> Response<Bytes> {
 fn problem(status: u16, code: &str, message: &str) -> Response<Bytes> {
     let mut response = reply(status, json!({"__type": code, "message": message}).to_string());
     if code == sqs::NO_SUCH_QUEUE {
-        // SQS tells SDKs the error's name of its older protocol, and they believe that one.
+        // SQS also sends the error's name in its older protocol, and SDKs prefer that one.
         let older = http::HeaderValue::from_static("AWS.SimpleQueueService.NonExistentQueue;Sender");
         response.headers_mut().insert("x-amzn-query-error", older);
     }

@@ -1,4 +1,5 @@
-//! What a request asks for in IAM's words, so that a test can hold each function to its role: embedded AWS itself lets everybody do everything.
+//! IAM permissions that a request needs. Embedded AWS allows everything by itself; with this, a test can hold each
+//! function to its role.
 
 use std::sync::Arc;
 
@@ -9,18 +10,19 @@ use serde_json::Value;
 /// One permission that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// Such as `dynamodb:GetItem`.
+    /// IAM action, such as `dynamodb:GetItem`.
     pub action: String,
-    /// The table, `table/index/name`, the queue, `bucket` or `bucket/key`, the KMS key: by their names in this installation.
+    /// Resource by its name in this installation: the table, `table/index/name`, the queue, `bucket`, `bucket/key` or
+    /// the KMS key.
     pub resource: String,
     /// Condition keys with their values.
     pub context: Vec<(&'static str, String)>,
 }
 
-/// Decides whether whoever signs as the first may do the second.
+/// Decides whether the signer (first argument) has the permission (second argument).
 pub type Permissions = Arc<dyn Fn(&str, &Asked) -> bool + Send + Sync>;
 
-/// Who signed a request, or a link.
+/// Returns the access key id that signed a request or a link.
 pub(super) fn signer(request: &Request<Bytes>) -> Option<String> {
     let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let of_header = header.and_then(|header| header.split_once("Credential=")).map(|(_, rest)| rest);
@@ -29,7 +31,7 @@ pub(super) fn signer(request: &Request<Bytes>) -> Option<String> {
     credential.split(['/', '%']).next().map(str::to_owned)
 }
 
-/// The permissions that a request needs. None where it is no request that functions make.
+/// Returns the permissions that a request needs; empty for requests that no function makes.
 pub(super) fn asked(target: Option<&str>, request: &Request<Bytes>) -> Vec<Asked> {
     let Some((service, operation)) = target.and_then(|target| target.split_once('.')) else { return of_s3(request) };
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
@@ -37,7 +39,7 @@ pub(super) fn asked(target: Option<&str>, request: &Request<Bytes>) -> Vec<Asked
         "DynamoDB_20120810" => of_dynamodb(operation, &body),
         "AmazonSQS" => {
             let queue = body["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
-            // A batch needs the permission of one.
+            // IAM has no action of its own for batch calls.
             let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
             vec![Asked { action, resource: queue.to_owned(), context: Vec::new() }]
         }

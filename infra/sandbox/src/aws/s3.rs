@@ -1,4 +1,4 @@
-//! S3 on a folder, by `s3s`. Signed links are checked, with their end; other signatures are not.
+//! S3 on a folder, by `s3s`. Signatures and expiry of signed links are checked; other signatures are not.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use http_body_util::BodyExt;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 
-/// Both keys of what runs embedded.
+/// Access key id and secret key of everything that runs embedded.
 const KEYS: &str = "embedded";
-/// Functions that sign links.
+/// Functions that sign links. Each signs with its own name as access key id.
 const SIGNERS: [&str; 2] = ["api", "management"];
 
 pub(super) struct Buckets {
@@ -34,7 +34,7 @@ pub(super) fn service(folder: &Path) -> Result<Buckets, String> {
 }
 
 pub(super) async fn answer(buckets: &Buckets, mut request: Request<Bytes>) -> Response<Bytes> {
-    // Signatures are not checked here; a signed request without a key store would be refused.
+    // Only signed links are verified. A signed request to a service without a key store would be refused.
     request.headers_mut().remove(header::AUTHORIZATION);
     let is_link = request.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="));
     let service = if is_link { &buckets.signed } else { &buckets.open };

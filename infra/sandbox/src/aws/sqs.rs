@@ -1,6 +1,6 @@
-//! SQS: standard and FIFO queues, visibility, receive counts, dead letters, groups, de-duplication, size and character
-//! rules, delays of standard queues. Not here, because Switchboard does not use it: batch calls but sending, message
-//! attributes, policies.
+//! SQS: standard and FIFO queues, visibility, receive counts, dead-letter queues, groups, de-duplication, size and
+//! character rules, and delays of standard queues. Not supported, because Switchboard does not use them: batch calls
+//! except sending, message attributes, policies.
 
 mod queue;
 
@@ -21,7 +21,7 @@ use queue::{QueueState, Send};
 
 /// Longest wait of a long poll (SQS: 20 s).
 const WAIT_MAX: Duration = Duration::from_secs(20);
-/// The error for a queue that was never made.
+/// Error code for a queue that does not exist.
 pub(super) const NO_SUCH_QUEUE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
 /// Most messages of one receive (SQS: 10).
 const RECEIVE_MAX: usize = 10;
@@ -58,12 +58,12 @@ impl Sqs {
         Ok(Self { clock, file, queues: Mutex::new(queues), arrived: Notify::new() })
     }
 
-    /// Makes a queue, or changes the settings of one that exists.
+    /// Creates a queue, or changes the settings of an existing one.
     pub fn create(&self, name: &str, settings: QueueSettings) {
         self.lock().entry(name.to_owned()).or_default().settings = settings;
     }
 
-    /// The URL the SDK is given; only its last part matters here.
+    /// Returns the queue URL given to the SDK. Only its last part is used here.
     #[must_use]
     pub fn url(name: &str) -> String {
         format!("http://sqs.{REGION}.embedded/{ACCOUNT}/{name}")
@@ -77,7 +77,8 @@ impl Sqs {
         state_file::save(self.file.as_deref(), &*self.lock())
     }
 
-    /// Receives up to ten messages, as Lambda's poller does. Messages received too often go to the dead-letter queue.
+    /// Receives up to ten messages, as Lambda's poller does. Messages that exceeded the maximum number of receives are
+    /// moved to the dead-letter queue.
     #[must_use]
     pub fn receive(&self, name: &str, most: usize, visibility: Option<i64>) -> Vec<Message> {
         let now = self.clock.now().as_millisecond();
@@ -99,13 +100,13 @@ impl Sqs {
         self.arrived.notify_waiters();
     }
 
-    /// Messages in the queue, visible or not.
+    /// Returns the number of messages in the queue, visible or not.
     #[must_use]
     pub fn depth(&self, name: &str) -> usize {
         self.lock().get(name).map_or(0, |queue| queue.messages.len())
     }
 
-    /// The bodies in the queue, visible or not, in order of arrival.
+    /// Returns the bodies in the queue, visible or not, in order of arrival.
     #[must_use]
     pub fn bodies(&self, name: &str) -> Vec<String> {
         let queues = self.lock();
@@ -115,9 +116,9 @@ impl Sqs {
             .unwrap_or_default()
     }
 
-    /// Waits until a message may have become receivable, at most `patience`.
+    /// Waits until a message may have become receivable, for at most `patience`.
     pub async fn wait(&self, patience: Duration) {
-        // Running out of patience is as good as being told.
+        // After a timeout the caller looks again, exactly as after a notification.
         drop(tokio::time::timeout(patience, self.arrived.notified()).await);
     }
 
@@ -157,7 +158,7 @@ impl Sqs {
         }
     }
 
-    /// Up to ten messages; one that is refused does not stop the others.
+    /// Sends up to ten messages. A refused message does not stop the others.
     fn send_batch(&self, request: &Request) -> Result<Value, AwsError> {
         let name = name_of(request);
         let size: usize = request.entries.iter().filter_map(|entry| entry.message_body.as_ref()).map(String::len).sum();

@@ -1,4 +1,4 @@
-//! The Graph API of accounts, numbers and tokens.
+//! The Graph API for accounts, numbers and tokens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) fn account_routes(meta: Arc<Meta>) -> Router {
         .with_state(meta)
 }
 
-/// A call, with the faults that were ordered for it.
+/// Executes a call with the faults that are ordered for it.
 pub(super) async fn call(meta: &Meta, name: &str, effect: impl FnOnce() -> Response) -> Response {
     let verdict = meta.faults.enter(&format!("Graph.{name}"));
     let done = || {
@@ -116,7 +116,7 @@ pub(super) fn reach(
     meta.reach(&bearer(headers), query.get("appsecret_proof").map(String::as_str), account)
 }
 
-/// An account or a number.
+/// Answers `GET /{id}` for an account, a number, a file or a credit share.
 async fn node(
     State(meta): State<Arc<Meta>>,
     Path((_, id)): Path<(String, String)>,
@@ -154,7 +154,7 @@ async fn node(
     call(&meta, name, effect).await
 }
 
-/// Only shares of the credit line can be deleted.
+/// Answers `DELETE /{id}`. Only credit shares can be deleted.
 async fn delete_node(
     State(meta): State<Arc<Meta>>,
     Path((_, id)): Path<(String, String)>,
@@ -218,7 +218,8 @@ async fn subscriptions(
     call(&meta, "subscriptions", effect).await
 }
 
-/// Subscribes the token's app; with a body the account gets a callback URL of its own, which must prove itself first.
+/// Subscribes the token's app. With a body it sets the account's own callback URL, which must pass the verification
+/// request first.
 async fn subscribe(
     State(meta): State<Arc<Meta>>,
     Path((_, id)): Path<(String, String)>,
@@ -271,7 +272,7 @@ async fn unsubscribe(
     call(&meta, "unsubscribe", effect).await
 }
 
-/// Meta asks a callback URL to prove itself.
+/// Sends Meta's verification request to a callback URL and checks that it returns the challenge.
 async fn shakes_hands(url: &str, verify_token: &str) -> bool {
     let challenge = "1158201444";
     let query = [("hub.mode", "subscribe"), ("hub.challenge", challenge), ("hub.verify_token", verify_token)];

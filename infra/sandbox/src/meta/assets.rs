@@ -1,4 +1,4 @@
-//! What an account has at Meta beside its messages: templates, files, receipts.
+//! Templates, files and read receipts of the simulated accounts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -8,21 +8,21 @@ use super::state::Meta;
 /// A template of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaTemplate {
-    /// Its name.
+    /// Name of the template.
     pub name: String,
-    /// Its language.
+    /// Language code, such as `en_US`.
     pub language: String,
-    /// `APPROVED`, or why it cannot be sent.
+    /// `APPROVED`, or the state in which it cannot be sent.
     pub status: String,
-    /// The names of its body's variables; numbers where they count by their order.
+    /// Names of the body's variables; numbers if they are positional.
     pub variables: Vec<String>,
-    /// `UTILITY` unless it says otherwise.
+    /// Category; empty means `UTILITY`.
     #[serde(default)]
     pub category: String,
-    /// Its components; made up from its variables where there are none.
+    /// Components. If empty, a body is generated from the variables.
     #[serde(default)]
     pub components: Vec<Value>,
-    /// Its id; given when it is put.
+    /// Meta's id, assigned by [`Meta::put_template`] if empty.
     #[serde(default)]
     pub id: String,
 }
@@ -32,7 +32,7 @@ impl MetaTemplate {
         self.variables.iter().any(|name| name.parse::<u32>().is_err())
     }
 
-    /// As Meta lists it.
+    /// Returns the template as the Graph API lists it.
     pub(super) fn listed(&self) -> Value {
         let text: Vec<String> = self.variables.iter().map(|name| format!("then {{{{{name}}}}}")).collect();
         let made_up = vec![json!({"type": "BODY", "text": format!("Hello {} and goodbye.", text.join(" "))})];
@@ -46,7 +46,7 @@ impl MetaTemplate {
     }
 }
 
-/// Templates that every simulated account begins with.
+/// Returns the templates that every simulated account starts with.
 #[must_use]
 pub fn sample_templates() -> Vec<MetaTemplate> {
     let of = |name: &str, variables: &[&str]| MetaTemplate {
@@ -66,7 +66,7 @@ pub fn sample_templates() -> Vec<MetaTemplate> {
 }
 
 impl Meta {
-    /// Adds a template, or changes it.
+    /// Adds or changes a template.
     pub fn put_template(&self, mut template: MetaTemplate) {
         let key = format!("{}/{}", template.name, template.language);
         let mut state = self.lock();
@@ -80,18 +80,18 @@ impl Meta {
         state.templates.insert(key, template);
     }
 
-    /// Sets how many messages a second Meta takes from a number.
+    /// Sets the maximum number of messages per second that Meta accepts from a number.
     pub fn set_rate(&self, number: &str, rate: usize) {
         self.lock().limits.set(number, rate);
     }
 
-    /// The most messages that any second of this number had.
+    /// Returns the highest number of messages within one second of this number.
     #[must_use]
     pub fn busiest_second(&self, number: &str) -> usize {
         self.lock().limits.busiest(number)
     }
 
-    /// Receipts and typing indicators, as they came.
+    /// Returns the read receipts and typing indicators, in order of arrival.
     #[must_use]
     pub fn marks(&self) -> Vec<Value> {
         self.lock().marks.clone()
@@ -118,13 +118,13 @@ impl Meta {
         self.lock().files.get(id).is_some_and(|of| of == number)
     }
 
-    /// Files uploaded so far.
+    /// Returns the number of uploaded files.
     #[must_use]
     pub fn files(&self) -> usize {
         self.lock().files.len()
     }
 
-    /// Checks a template as Meta does: it exists, is approved, and gets a value for each variable.
+    /// Checks a template message as Meta does: the template exists, is approved, and gets a value for each variable.
     pub(super) fn check_template(&self, template: &Value) -> Result<(), (i64, &'static str, String)> {
         let part = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let key = format!("{}/{}", part(&template["name"]), part(&template["language"]["code"]));

@@ -1,4 +1,4 @@
-//! What Meta says that it charged for (`facts/messages.md` §13): counted from what it delivered, by its own reckoning.
+//! Meta's own figures of what it charged (`docs/meta/messages.md#section-13`), counted from the messages it delivered.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,18 @@ use super::payload;
 use super::state::Meta;
 
 const DAY: i64 = 86_400;
-/// What a charged message costs.
+/// Price of a charged message.
 const PRICE: f64 = 0.05;
 
-/// The number in `name(…)` of a field with filters.
+/// Returns the number in `.name(…)` of a field with filters.
 fn filter(fields: &str, name: &str) -> Option<i64> {
     let (_, rest) = fields.split_once(&format!(".{name}("))?;
     rest.split(')').next()?.parse().ok()
 }
 
 impl Meta {
-    /// `pricing_analytics` of an account, by day, number, category and pricing type. Where a partner pays there is no cost.
+    /// Returns `pricing_analytics` of an account by day, number, category and pricing type. Without `cost` if a
+    /// Solution Partner pays.
     pub(super) fn billed(&self, account: &str, fields: &str, partner_pays: bool) -> Value {
         let (Some(start), Some(end)) = (filter(fields, "start"), filter(fields, "end")) else {
             return json!({"data": []});

@@ -1,38 +1,38 @@
-//! What a business has at Meta before it is connected, and what it orders in the popup.
+//! Accounts and numbers of businesses, and the choices a business makes in the signup popup.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A number of a business, as it is before anybody connects it.
+/// A number of a business, not necessarily connected.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BusinessNumber {
-    /// Its id.
+    /// Meta's id of the number.
     pub id: String,
-    /// Its digits.
+    /// The number's digits.
     pub display_phone_number: String,
-    /// It is registered with the Cloud API.
+    /// Whether the number is registered with the Cloud API.
     #[serde(default)]
     pub registered: bool,
-    /// It is used in the WhatsApp Business app.
+    /// Whether the number is used in the WhatsApp Business app.
     #[serde(default)]
     pub on_biz_app: bool,
-    /// Its PIN, where two-step verification is on.
+    /// The PIN, if two-step verification is on.
     #[serde(default)]
     pub pin: Option<String>,
-    /// When it was registered, Unix milliseconds.
+    /// Times of registrations, Unix milliseconds.
     #[serde(default)]
     pub registers: Vec<i64>,
-    /// What its phone was asked for.
+    /// Syncs requested from the phone: `smb_app_state_sync`, `history`.
     #[serde(default)]
     pub synced: Vec<String>,
-    /// Its quality; `GREEN`, unless given.
+    /// Quality rating; `GREEN` by default.
     #[serde(default)]
     pub quality: Option<String>,
-    /// How fast it may send; `STANDARD`, unless given.
+    /// Throughput level; `STANDARD` by default.
     #[serde(default)]
     pub throughput: Option<String>,
-    /// The callback URL of its own.
+    /// Callback URL that overrides the app's for this number.
     #[serde(default)]
     pub override_url: Option<String>,
 }
@@ -41,29 +41,29 @@ pub struct BusinessNumber {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BusinessAccount {
-    /// Its id.
+    /// Meta's id of the account.
     pub id: String,
-    /// Its numbers.
+    /// The account's numbers.
     #[serde(default)]
     pub numbers: Vec<BusinessNumber>,
-    /// Apps that get its webhooks.
+    /// Ids of the apps that receive the account's webhooks.
     #[serde(default)]
     pub subscribed: Vec<String>,
-    /// The business that owns it; one that is invented, unless given.
+    /// Id of the business that owns the account; an invented one by default.
     #[serde(default)]
     pub business: Option<String>,
-    /// The callback URL of its own.
+    /// Callback URL that overrides the app's for this account.
     #[serde(default)]
     pub override_url: Option<String>,
-    /// System users who may manage it.
+    /// Ids of the system users who may manage the account.
     #[serde(default)]
     pub managed_by: Vec<String>,
-    /// What pays for it.
+    /// Id of the account's payment method or credit share.
     #[serde(default)]
     pub funding: Option<String>,
 }
 
-/// The business that owns an account unless another one is given.
+/// Default owner of an account.
 pub(super) const BUSINESS: &str = "900100200300001";
 
 impl BusinessAccount {
@@ -72,28 +72,28 @@ impl BusinessAccount {
     }
 }
 
-/// What a business does in the popup.
+/// Choices of a business in the signup popup.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PopupOrder {
-    /// The accounts it gives access to.
+    /// The accounts to which it grants access.
     pub accounts: Vec<String>,
-    /// The grant names no accounts: it covers everything.
+    /// The grant names no account: the granular scopes have no target ids.
     #[serde(default)]
     pub unnamed: bool,
-    /// Days that its tokens last; for ever, unless given.
+    /// Days until its tokens expire; `None`: never.
     #[serde(default)]
     pub days: Option<i64>,
-    /// The permissions it grants; those that are asked for, unless given.
+    /// The granted permissions; by default those that were requested.
     #[serde(default)]
     pub scopes: Option<Vec<String>>,
-    /// The app's own id of whoever signs up; one that is invented, unless given.
+    /// App-scoped id of the person who signs up; an invented one by default.
     #[serde(default)]
     pub user: Option<String>,
 }
 
 impl BusinessNumber {
-    /// As the Graph API shows it.
+    /// Returns the number as the Graph API shows it.
     pub(super) fn shown(&self) -> Value {
         let connected = self.registered || self.on_biz_app;
         let of = |given: &Option<String>, otherwise: &str| given.clone().unwrap_or_else(|| otherwise.to_owned());

@@ -1,11 +1,11 @@
-//! What a message body must be, as a JSON schema of its own: not the code that made the body.
+//! Checks message bodies against a JSON schema that is independent of the code that builds them.
 
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// Written for this simulation from `facts/messages.md`.
+/// The schema, written for this simulation from `docs/meta/messages.md`.
 const SCHEMA: &str = include_str!("messages.schema.json");
 
 static MESSAGES: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
@@ -13,10 +13,10 @@ static MESSAGES: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
     jsonschema::validator_for(&schema).map_err(|error| error.to_string())
 });
 
-/// Checks a body as Meta does: the code it would answer with, and what is wrong.
+/// Checks a body as Meta does. The error has Meta's code and the violated rule.
 ///
 /// # Errors
-/// 131051 for an unknown type, 131008 for what is missing, 100 for the rest.
+/// 131051 for an unknown type, 131008 for a missing parameter, 100 for other violations.
 pub fn check(body: &Value) -> Result<(), (i64, String)> {
     let kinds = ["text", "image", "video", "audio", "document", "sticker", "location", "contacts", "reaction"];
     let kind = body.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -36,7 +36,7 @@ pub fn check(body: &Value) -> Result<(), (i64, String)> {
     }
 }
 
-/// Every file that a body names by an id.
+/// Returns every file id that a body contains.
 pub(super) fn file_ids(body: &Value) -> Vec<String> {
     let mut ids = Vec::new();
     collect(body, &mut ids);

@@ -1,4 +1,4 @@
-//! `/_sim/`: what a person or a script does to the simulated world.
+//! `/_sim/`: the control API, by which a person or a script acts on the simulated Meta.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::assets::MetaTemplate;
 use super::business::{BusinessAccount, PopupOrder};
 use super::state::{Meta, ScriptedFault, StatusOrder};
 
-/// Most faults one order may script.
+/// Maximum number of faults of one order.
 const REPEAT_MAX: usize = 10_000;
 
-/// The control API.
+/// Returns the routes of the control API.
 pub fn control_routes(meta: Arc<Meta>) -> Router {
     Router::new()
         .route("/_sim/customers/{phone}/messages", post(customer_writes))
@@ -58,7 +58,7 @@ async fn customer_writes(
     }
 }
 
-/// A change of any webhook field, such as an echo, a past chat or an account event.
+/// A change of any webhook field, such as a message echo, chat history or an account event.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Report {
@@ -79,7 +79,7 @@ async fn webhooks(
     Ok(Json(json!({})))
 }
 
-/// A business with an account and numbers that nobody has connected.
+/// Adds a business account with numbers that is not connected to any app.
 async fn accounts(
     State(meta): State<Arc<Meta>>,
     body: Result<Json<BusinessAccount>, JsonRejection>,
@@ -89,12 +89,12 @@ async fn accounts(
     Ok(Json(json!({})))
 }
 
-/// What businesses have.
+/// Returns the accounts of all businesses.
 async fn all_accounts(State(meta): State<Arc<Meta>>) -> Json<Value> {
     Json(json!({"data": meta.business_accounts()}))
 }
 
-/// A business goes through the signup popup: the code that the page gets.
+/// Completes the signup popup for a business and returns the code that the page gets.
 async fn popups(
     State(meta): State<Arc<Meta>>,
     body: Result<Json<PopupOrder>, JsonRejection>,
@@ -116,7 +116,7 @@ async fn sent(State(meta): State<Arc<Meta>>) -> Response {
     Json(json!({"data": meta.sent()})).into_response()
 }
 
-/// Faults for the next sends, in order, or how statuses are reported from now on.
+/// Faults for the next sends, in order, and the order in which statuses are reported from now on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FaultOrder {
@@ -125,10 +125,10 @@ struct FaultOrder {
     #[serde(default = "once")]
     repeat: usize,
     statuses: Option<StatusOrder>,
-    /// For the next calls of a signup, by their names, such as `register`.
+    /// Faults for the next calls of a signup, by call name, such as `register`.
     #[serde(default)]
     calls: BTreeMap<String, Vec<ScriptedFault>>,
-    /// Lets the answers come that are silent.
+    /// Releases the held responses of silent faults.
     #[serde(default)]
     speak: bool,
 }

@@ -1,4 +1,4 @@
-//! Webhooks on their way: delivered in order, and again until they are answered 200, as Meta does for days.
+//! Delivery of webhooks, in order. A webhook that is not answered 200 is delivered again (Meta: for days).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::state::{Meta, PendingWebhook};
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Delivers for ever.
+/// Delivers webhooks until the task is aborted.
 pub async fn deliver_forever(meta: Arc<Meta>, http: reqwest::Client) {
     let mut wait = FIRST_WAIT;
     loop {

@@ -1,4 +1,5 @@
-//! Files that customers sent: behind links that live five minutes, for whoever has the number's token (`facts/messages.md` §9).
+//! Files sent by customers. The links to them expire after five minutes and require the number's token
+//! (`docs/meta/messages.md#section-9`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +17,12 @@ use serde_json::{Map, Value, json};
 use super::graph::{authorised, error};
 use super::state::{Meta, State as World};
 
-/// How long a link to a file is good, in seconds (Meta).
+/// Lifetime of a link to a file, in seconds (Meta).
 const LINK_SECONDS: i64 = 300;
-/// How long Meta has a file, in seconds: seven days.
+/// Retention of a file, in seconds (Meta): seven days.
 const FILE_SECONDS: i64 = 7 * 86_400;
 
-/// What a kind of message carries, and a small file of it.
+/// Message kinds that carry a file: MIME type and a small sample.
 const SAMPLES: [(&str, &str, &[u8]); 5] = [
     ("image", "image/jpeg", b"\xFF\xD8\xFF\xE0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xFF\xD9"),
     ("video", "video/mp4", b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"),
@@ -35,12 +36,12 @@ const SAMPLES: [(&str, &str, &[u8]); 5] = [
 pub(super) struct SentFile {
     to: String,
     mime_type: String,
-    /// Base 64.
+    /// Content in base 64.
     bytes: String,
     sent_at: i64,
 }
 
-/// A message of a file's kind that names no file gets a small one.
+/// Adds the id of a sample file to a message of such a kind, unless it names a file.
 pub(super) fn attach(state: &mut World, to: &str, message: &mut Map<String, Value>, now: i64) {
     let kind = message.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some((_, mime, sample)) = SAMPLES.iter().find(|(name, ..)| *name == kind) else { return };
@@ -64,7 +65,7 @@ fn put(state: &mut World, to: &str, mime: &str, bytes: &[u8], now: i64) -> Strin
 }
 
 impl Meta {
-    /// A customer has sent a file to a number: Meta's id of it.
+    /// Stores a file that a customer sent to a number, and returns Meta's id of it.
     pub fn put_sent_file(&self, to: &str, mime: &str, bytes: &[u8]) -> String {
         put(&mut self.lock(), to, mime, bytes, self.clock.now().as_second())
     }
@@ -83,7 +84,7 @@ fn unknown() -> Response {
     error(StatusCode::BAD_REQUEST, 100, "Invalid parameter", "Object with this id does not exist")
 }
 
-/// Where a file is.
+/// Answers `GET /{file}`: metadata and link of a file.
 pub(super) fn node(meta: &Meta, id: &str, headers: &HeaderMap, asked_for: Option<&String>) -> Response {
     let Some(file) = meta.sent_file(id).filter(|file| asked_for.is_none_or(|number| *number == file.to)) else {
         return unknown();
@@ -102,7 +103,7 @@ pub(super) fn node(meta: &Meta, id: &str, headers: &HeaderMap, asked_for: Option
     .into_response()
 }
 
-/// The file itself.
+/// Answers the link: the file's content.
 pub(super) async fn download(
     State(meta): State<Arc<Meta>>,
     Path(id): Path<String>,

@@ -1,4 +1,5 @@
-//! The Graph API: token, shape, window, templates, files and limits are checked as Meta checks them.
+//! The Graph API for messages and files. Token, body, customer service window, templates, files and limits are checked
+//! as Meta checks them.
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ async fn messages(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    // A proof that is given must be right, also where none is asked for.
+    // A given `appsecret_proof` must be correct, even where it is not required.
     let token = bearer(&headers);
     let proof = query.get("appsecret_proof").map(String::as_str);
     if proof.is_some() && is_proof(&meta.lock(), &token, proof).is_err() {
@@ -59,7 +60,7 @@ async fn messages(
 }
 
 async fn answer(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-    // Receipts are no sends: faults wait for a send.
+    // Read receipts are not sends: ordered faults wait for a send.
     let receipt = serde_json::from_slice::<Value>(body).is_ok_and(|body| body.get("status").is_some());
     if receipt {
         return mark(meta, number, headers, body);
@@ -106,7 +107,7 @@ async fn answer(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> 
     }
 }
 
-/// The same answer, a byte at a time.
+/// Returns the same response, sent byte by byte.
 async fn drip(answer: Response) -> Response {
     let (parts, body) = answer.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -119,7 +120,7 @@ async fn drip(answer: Response) -> Response {
     Response::from_parts(parts, axum::body::Body::from_stream(slowly))
 }
 
-/// The number, if the token may send from it.
+/// Returns the number, if the token may send from it.
 pub(super) fn authorised(meta: &Meta, number: &str, headers: &HeaderMap) -> Result<MetaNumber, Box<Response>> {
     let known = meta.lock().numbers.get(number).cloned();
     let Some(known) = known else {
@@ -128,7 +129,7 @@ pub(super) fn authorised(meta: &Meta, number: &str, headers: &HeaderMap) -> Resu
     };
     let bearer = headers.get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes).unwrap_or_default();
     let token = std::str::from_utf8(bearer).unwrap_or_default().trim_start_matches("Bearer ");
-    // Of a business any of its tokens sends, as long as it is good.
+    // Any valid token of a business may send.
     let ours =
         bool::from(bearer.ct_eq(format!("Bearer {}", known.token).as_bytes())) || meta.sends_for(token, &known.waba_id);
     if !ours || meta.is_spent(token) {
@@ -171,7 +172,7 @@ fn send(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8], after: Afte
     .into_response()
 }
 
-/// What Meta refuses although the body is right: code, title, details.
+/// Checks what Meta refuses although the body is valid. The error has code, title and details.
 fn allowed(meta: &Meta, known: &MetaNumber, customer: &str, body: &Value) -> Result<(), (i64, &'static str, String)> {
     if customer == known.display_phone_number {
         return Err((131_021, "Recipient cannot be sender", "Same number".to_owned()));
@@ -198,7 +199,7 @@ fn allowed(meta: &Meta, known: &MetaNumber, customer: &str, body: &Value) -> Res
     entered.map_err(|code| (code, "Rate limit hit", "Too many messages".to_owned()))
 }
 
-/// A receipt or a typing indicator.
+/// Answers a read receipt or a typing indicator.
 fn mark(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response {
     if let Err(refused) = authorised(meta, number, headers) {
         return *refused;
@@ -217,7 +218,7 @@ fn mark(meta: &Meta, number: &str, headers: &HeaderMap, body: &[u8]) -> Response
     axum::Json(json!({"success": true})).into_response()
 }
 
-/// An upload.
+/// Answers a file upload.
 async fn upload(
     State(meta): State<Arc<Meta>>,
     Path((_, number)): Path<(String, String)>,
@@ -263,7 +264,7 @@ struct HistoryQuery {
     after: Option<String>,
 }
 
-/// What became of the messages of a number, the newest first.
+/// Lists the messages of a number and their delivery events, newest first.
 async fn message_history(
     State(meta): State<Arc<Meta>>,
     Path((_, number)): Path<(String, String)>,

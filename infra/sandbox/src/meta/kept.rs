@@ -1,4 +1,4 @@
-//! What a business keeps at Meta beside its messages: templates, profiles, QR codes, blocked customers.
+//! Assets that a business stores at Meta besides messages: templates, profiles, QR codes, blocked customers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use super::assets::MetaTemplate;
 use super::signup::Refusal;
 use super::state::Meta;
 
-/// Templates of a page unless more are asked for (Meta: 25).
+/// Default number of templates per page (Meta: 25).
 const PAGE: usize = 25;
 
-/// Of each number, by its id.
+/// Assets per number, by the number's id.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Kept {
     profiles: BTreeMap<String, serde_json::Map<String, Value>>,
     codes: BTreeMap<String, BTreeMap<String, Value>>,
     blocked: BTreeMap<String, BTreeSet<String>>,
-    /// Handles of files that were uploaded whole.
+    /// Handles of completely uploaded files.
     handles: BTreeSet<String>,
     uploads: BTreeMap<String, usize>,
 }
@@ -44,7 +44,7 @@ pub(super) fn kept_routes(meta: Arc<Meta>) -> Router {
 
 type Called = (State<Arc<Meta>>, Path<(String, String)>, Query<Words>, HeaderMap);
 
-/// The caller reaches the account, or the account of the number.
+/// Checks that the caller's token can access the account `id`, or the account of the number `id`.
 fn may(meta: &Meta, headers: &HeaderMap, query: &Words, id: &str) -> Result<(), Refusal> {
     let account = meta.account_of(id).unwrap_or_else(|| id.to_owned());
     reach(meta, headers, query, &account).map(drop)
@@ -94,7 +94,7 @@ async fn create_template((State(meta), Path((_, id)), Query(query), headers): Ca
                 return Err((100, "Invalid handle"));
             }
             let variables = variables(body["text"].as_str().unwrap_or_default());
-            // What sounds like an offer is marketing, whatever was asked for.
+            // A text with "offer" becomes marketing, whatever category was requested.
             let offer = body["text"].as_str().unwrap_or_default().contains("offer");
             let category = if offer { "MARKETING".to_owned() } else { text("category") };
             let status = "PENDING".to_owned();
@@ -120,7 +120,7 @@ fn variables(text: &str) -> Vec<String> {
     names.map(|(name, _)| name.trim().to_owned()).collect()
 }
 
-/// `POST /{template}`: all components are replaced. Or the second half of an upload.
+/// Answers `POST /{template}`, which replaces all components; and `POST /upload:…`, the second part of an upload.
 pub(super) async fn edit_template((State(meta), Path((_, id)), _, headers): Called, body: Bytes) -> Response {
     let effect = || {
         if id.starts_with("upload:") {
@@ -239,7 +239,7 @@ async fn put_code((State(meta), Path((_, id)), Query(query), headers): Called, b
     call(&meta, "put_code", effect).await
 }
 
-/// 14 characters of base 32, as Meta's are.
+/// Returns 14 characters of base 32, the form of Meta's codes.
 fn coded(mut serial: u64) -> String {
     const DIGITS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut code = Vec::new();
@@ -293,7 +293,8 @@ async fn blocked((State(meta), Path((_, id)), Query(query), headers): Called) ->
     call(&meta, "blocked", effect).await
 }
 
-/// Only who wrote within the last day can be blocked; the others come back as failed, with HTTP 400.
+/// Blocks customers. Only a customer who wrote within the last 24 hours can be blocked; the others are returned as
+/// failed, with HTTP 400.
 async fn block((State(meta), Path((_, id)), Query(query), headers): Called, body: Bytes) -> Response {
     let mut failed = Vec::new();
     let effect = || {
@@ -340,7 +341,7 @@ async fn unblock((State(meta), Path((_, id)), Query(query), headers): Called, bo
     call(&meta, "unblock", effect).await
 }
 
-/// `POST /{app}/uploads`: where the file goes then.
+/// Answers `POST /{app}/uploads` with the id of an upload session.
 async fn begin_upload((State(meta), _, Query(query), _): Called) -> Response {
     let effect = || {
         let length = word(&query, "file_length").parse().unwrap_or(0);
@@ -353,7 +354,7 @@ async fn begin_upload((State(meta), _, Query(query), _): Called) -> Response {
     call(&meta, "begin_upload", effect).await
 }
 
-/// `POST /upload:…`: the file itself; its handle.
+/// Answers `POST /upload:…`: stores the file and returns its handle.
 fn take_upload(meta: &Meta, id: &str, file: &[u8]) -> Result<Value, Refusal> {
     let mut state = meta.lock();
     let length = state.kept.uploads.remove(id).ok_or((100, "There is no such upload"))?;

@@ -1,25 +1,26 @@
-//! How fast Meta lets messages in: so many a second for a number, 45 at once and then one each six seconds for a pair.
+//! Meta's rate limits: messages per second of a number; 45 at once and then one per six seconds for a pair of number
+//! and customer.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-/// Messages to one customer that may come at once.
+/// Messages to one customer that may be sent at once.
 const PAIR_BURST: i64 = 45;
-/// Milliseconds that each of them borrows from the future.
+/// Milliseconds until one message of a burst is available again.
 const PAIR_INTERVAL: i64 = 6_000;
-/// Messages a second unless a number has another limit.
+/// Default messages per second of a number.
 const RATE: usize = 80;
 
-/// What was sent lately.
+/// Recent sends.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Limits {
     rates: BTreeMap<String, usize>,
-    /// When each message of the last second came, for each number; Unix milliseconds.
+    /// Arrival times of the messages of the last second, by number; Unix milliseconds.
     lately: BTreeMap<String, VecDeque<i64>>,
-    /// The most messages that a second of a number ever had.
+    /// Highest number of messages within one second, by number.
     busiest: BTreeMap<String, usize>,
-    /// When each pair has paid what it borrowed.
+    /// Time at which the whole burst is available again, by pair; Unix milliseconds.
     pairs: BTreeMap<String, i64>,
 }
 
@@ -28,12 +29,12 @@ impl Limits {
         self.rates.insert(number.to_owned(), rate);
     }
 
-    /// The most messages that any second of this number had.
+    /// Returns the highest number of messages within one second of this number.
     pub(super) fn busiest(&self, number: &str) -> usize {
         self.busiest.get(number).copied().unwrap_or(0)
     }
 
-    /// Counts a message in, or says which limit it breaks.
+    /// Counts a message, or returns the error code of the limit that it exceeds.
     pub(super) fn enter(&mut self, number: &str, customer: &str, now: i64) -> Result<(), i64> {
         let most = self.rates.get(number).copied().unwrap_or(RATE);
         let lately = self.lately.entry(number.to_owned()).or_default();

@@ -1,8 +1,8 @@
-//! The simulated Meta: a Graph API that accepts only what the contract allows, customers' phones, and webhooks that are
-//! signed as Meta signs them. It keeps state; it knows nothing of Switchboard but its webhook URL.
+//! The simulated Meta: a Graph API that accepts only what the contract allows, customers' phones, and webhooks signed
+//! as Meta signs them. It is stateful, and knows nothing of Switchboard except its webhook URL.
 //!
-//! Real paths are Meta's own (`POST /{version}/{phone-number-id}/messages`). Everything under `/_sim/` is the control
-//! API; `docs/sandbox.md` describes it.
+//! Real paths are Meta's own (`POST /{version}/{phone-number-id}/messages`). Paths under `/_sim/` are the control API,
+//! described in `docs/sandbox.md`.
 
 mod accounts;
 mod assets;
@@ -31,7 +31,7 @@ pub use serve::serve;
 
 pub use state::{Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder, Undelivered};
 
-/// Everything the simulated Meta answers.
+/// Returns all routes of the simulated Meta.
 pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {
     graph::graph_routes(meta.clone())
         .merge(accounts::account_routes(meta.clone()))

@@ -1,4 +1,5 @@
-//! What a Solution Partner has at Meta: a system user, a credit line and its shares; and the edges by which a business's accounts are found.
+//! Assets of a Solution Partner at Meta: system user, credit line and its shares; and the edges that list a business's
+//! accounts.
 
 use std::sync::Arc;
 
@@ -15,19 +16,19 @@ use super::business::PopupOrder;
 use super::signup::{Refusal, is_proof};
 use super::state::Meta;
 
-/// The partner that owns the app.
+/// The Solution Partner that owns the app.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Partner {
-    /// The good tokens of its system user; two while one replaces the other.
+    /// Valid tokens of the partner's system user; two during a replacement.
     #[serde(default)]
     pub tokens: Vec<String>,
-    /// The system user's id.
+    /// Id of the system user.
     pub user: String,
-    /// The credit line's id.
+    /// Id of the credit line.
     pub line: String,
-    /// What businesses order that come through Meta's hosted signup; none while there is no such signup.
+    /// Popup order of businesses that come through Meta's hosted signup; `None` without hosted signup.
     pub hosted: Option<PopupOrder>,
-    /// How many looks at an account it takes until a share shows there.
+    /// Number of reads of an account until a credit share is visible there.
     #[serde(default)]
     pub slow: usize,
 }
@@ -54,12 +55,12 @@ pub(super) fn partner_routes(meta: Arc<Meta>) -> Router {
 }
 
 impl Meta {
-    /// Says what the partner has.
+    /// Replaces the partner's assets.
     pub fn put_partner(&self, partner: Partner) {
         self.lock().businesses.partner = partner;
     }
 
-    /// Shares of the credit line that were not taken back.
+    /// Returns the number of credit shares that were not revoked.
     #[must_use]
     pub fn credit_shares(&self) -> usize {
         self.lock().businesses.shares.values().filter(|share| !share.deleted).count()
@@ -102,7 +103,7 @@ impl Meta {
         Ok(json!({"allocation_config_id": id, "waba_id": account}))
     }
 
-    /// Whether a partner's credit line pays for an account.
+    /// Whether a partner's credit line pays for the account.
     pub(super) fn partner_pays(&self, account: &str) -> bool {
         self.lock().businesses.shares.values().any(|share| share.account == account && !share.deleted)
     }
@@ -116,7 +117,7 @@ impl Meta {
         Ok(json!({"data": of.map(|(id, share)| share.shown(id)).collect::<Vec<_>>()}))
     }
 
-    /// A share by its id, if it is one.
+    /// Returns the credit share of this id, if there is one.
     pub(super) fn share(&self, id: &str) -> Option<Value> {
         self.lock().businesses.shares.get(id).map(|share| share.shown(id))
     }
@@ -133,7 +134,7 @@ impl Meta {
         Ok(json!({"success": true}))
     }
 
-    /// A share that takes its time shows at the account after some looks.
+    /// Counts a read of the account. A slow credit share becomes visible at the account after [`Partner::slow`] reads.
     pub(super) fn looked_at(&self, account: &str) {
         let mut state = self.lock();
         let shares = &state.businesses.shares;
@@ -158,7 +159,7 @@ fn proof(query: &Words) -> Option<&str> {
     query.get("appsecret_proof").map(String::as_str)
 }
 
-/// A call that only the partner's system user may make.
+/// Answers a call that only the partner's system user may make.
 async fn by_partner(
     meta: &Meta,
     name: &str,
@@ -198,7 +199,7 @@ async fn shares(
     by_partner(&meta, "credit_shares", (&headers, &query), || meta.shown_shares(&id, business)).await
 }
 
-/// A share of the credit line, looked at or taken back.
+/// Reads or revokes a credit share.
 pub(super) async fn one_share(meta: &Meta, id: &str, (headers, query): (&HeaderMap, &Words), delete: bool) -> Response {
     let name = if delete { "credit_revoke" } else { "credit_look" };
     by_partner(meta, name, (headers, query), || match delete {
@@ -217,7 +218,7 @@ async fn business_token(State(meta): State<Arc<Meta>>, Path((_, id)): Named, For
     call(&meta, "business_token", effect).await
 }
 
-/// The businesses whose accounts a token reaches.
+/// Lists the businesses whose accounts a token can access.
 async fn businesses(State(meta): State<Arc<Meta>>, Query(query): Query<Words>, headers: HeaderMap) -> Response {
     let effect = || {
         shown(meta.holder(&bearer(&headers), proof(&query)).map(|order| {
@@ -249,7 +250,7 @@ async fn owned(
     call(&meta, "owned_accounts", effect).await
 }
 
-/// Accounts that other businesses shared: none in this world.
+/// Lists accounts shared by other businesses: always empty here.
 async fn client(State(meta): State<Arc<Meta>>, Query(query): Query<Words>, headers: HeaderMap) -> Response {
     let effect = || shown(meta.holder(&bearer(&headers), proof(&query)).map(|_| json!({"data": []})));
     call(&meta, "client_accounts", effect).await

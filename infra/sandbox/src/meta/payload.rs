@@ -1,4 +1,4 @@
-//! Webhook bodies, in Meta's shape and with Meta's escaping.
+//! Webhook bodies, in Meta's form and with Meta's escaping.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use shared::clock::Timestamp;
 
 use super::state::{MetaNumber, SentMessage};
 
-/// A message id in the form Meta's have: base 64 of a record with the customer's number in it.
+/// Returns a message id in Meta's form: base 64 of a record that contains the customer's number.
 #[must_use]
 pub fn wamid(customer: &str, serial: u64) -> String {
     let mut record = vec![0x1C, 0x18, u8::try_from(customer.len()).unwrap_or(u8::MAX)];
@@ -18,7 +18,7 @@ pub fn wamid(customer: &str, serial: u64) -> String {
     format!("wamid.{}", STANDARD.encode(record))
 }
 
-/// The `value` of a customer's message.
+/// Returns the webhook `value` of a customer's message.
 pub(super) fn message(
     number: &MetaNumber,
     customer: &str,
@@ -37,7 +37,7 @@ pub(super) fn message(
     })
 }
 
-/// The `value` of a status.
+/// Returns the webhook `value` of a status.
 pub(super) fn status(number: &MetaNumber, sent: &SentMessage, step: &str, now: Timestamp) -> Value {
     let mut status = json!({
         "id": sent.wamid,
@@ -55,7 +55,8 @@ pub(super) fn status(number: &MetaNumber, sent: &SentMessage, step: &str, now: T
     json!({"messaging_product": "whatsapp", "metadata": metadata(number), "statuses": [status]})
 }
 
-/// Whether it is charged for, why, and as what: templates are, answers are not.
+/// Returns whether a message is billable, its pricing type and its category: templates are billable, other messages are
+/// not.
 pub(super) fn priced(sent: &SentMessage) -> (bool, &'static str, &'static str) {
     match sent.body.get("template") {
         Some(_) => (true, "regular", "utility"),
@@ -63,7 +64,7 @@ pub(super) fn priced(sent: &SentMessage) -> (bool, &'static str, &'static str) {
     }
 }
 
-/// A whole body, escaped.
+/// Returns a complete webhook body, escaped.
 pub(super) fn envelope(waba: &str, field: &str, value: &Value) -> String {
     escape(
         &json!({
@@ -83,7 +84,7 @@ fn name_of(customer: &str) -> String {
     format!("Customer {last}")
 }
 
-/// Meta's escaping: slashes, and everything beyond ASCII as `\uXXXX` in lower case.
+/// Escapes as Meta does: slashes, and everything except ASCII as `\uXXXX` in lower case.
 fn escape(json: &str) -> String {
     let mut out = String::with_capacity(json.len() + json.len() / 8);
     for character in json.chars() {

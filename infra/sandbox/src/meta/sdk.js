@@ -1,4 +1,5 @@
-// Stands for Meta's JavaScript SDK: FB.init and FB.login, as far as a signup needs them. It trusts nothing but its own window.
+// Replacement for Meta's JavaScript SDK: FB.init and FB.login, as far as a signup needs them. Accepts messages from its
+// own origin only.
 (() => {
   const meta = new URL(document.currentScript.src).origin;
   window.FB = {

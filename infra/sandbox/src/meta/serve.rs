@@ -1,4 +1,4 @@
-//! An HTTP server that can hang up without an answer, which a well-behaved one cannot.
+//! An HTTP server that can close the connection without a response; axum's own cannot.
 
 use std::convert::Infallible;
 use std::io;

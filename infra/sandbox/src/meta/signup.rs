@@ -1,5 +1,5 @@
-//! What a business has at Meta before it is connected, and the popup it goes through: accounts, numbers, codes, tokens,
-//! subscriptions, registrations (`facts/onboarding.md`). Every call can be made to fail by its name.
+//! The signup popup and the objects of businesses at Meta: accounts, numbers, codes, tokens, subscriptions,
+//! registrations (`docs/meta/onboarding.md`). Faults can be ordered for every call by its name.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,9 +14,9 @@ use super::business::{BusinessAccount, PopupOrder};
 use super::partner::{Partner, Share};
 use super::state::{Meta, MetaNumber, ScriptedFault, State};
 
-/// How long a code is good for one exchange.
+/// Lifetime of a code, which can be exchanged once.
 const CODE_FOR: SignedDuration = SignedDuration::from_secs(30);
-/// Registrations of a number within 72 hours.
+/// Maximum registrations of a number within [`REGISTERS_WITHIN`].
 const REGISTERS_MAX: usize = 10;
 const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_hours(72);
 
@@ -32,7 +32,7 @@ struct Token {
     app: String,
     order: PopupOrder,
     valid: bool,
-    /// Unix seconds; 0: never.
+    /// Expiry in Unix seconds; 0: never.
     #[serde(default)]
     expires_at: i64,
 }
@@ -43,26 +43,26 @@ impl Token {
     }
 }
 
-/// What the businesses have.
+/// The objects of all businesses.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Businesses {
     pub(super) accounts: BTreeMap<String, BusinessAccount>,
     codes: BTreeMap<String, Code>,
     tokens: BTreeMap<String, Token>,
     faults: BTreeMap<String, VecDeque<ScriptedFault>>,
-    /// Calls that took effect, by name.
+    /// Number of calls that took effect, by call name.
     calls: BTreeMap<String, usize>,
-    /// The fields that the app is subscribed to; all that are needed, unless given.
+    /// Webhook fields to which the app is subscribed; by default all that Switchboard needs.
     #[serde(default)]
     fields: Option<Vec<String>>,
     #[serde(default)]
     pub(super) partner: Partner,
-    /// Shares of its credit line, by their ids.
+    /// Shares of the partner's credit line, by id.
     #[serde(default)]
     pub(super) shares: BTreeMap<String, Share>,
 }
 
-/// What Meta refuses: code and text.
+/// A refusal by Meta: code and text.
 pub(super) type Refusal = (i64, &'static str);
 
 impl Meta {
@@ -71,19 +71,19 @@ impl Meta {
         self.lock().businesses.accounts.insert(account.id.clone(), account);
     }
 
-    /// The account of this id.
+    /// Returns the account of this id.
     #[must_use]
     pub fn business_account(&self, id: &str) -> Option<BusinessAccount> {
         self.lock().businesses.accounts.get(id).cloned()
     }
 
-    /// All accounts.
+    /// Returns all accounts.
     #[must_use]
     pub fn business_accounts(&self) -> Vec<BusinessAccount> {
         self.lock().businesses.accounts.values().cloned().collect()
     }
 
-    /// A business goes through the popup: the code that the page gets.
+    /// Completes the popup for a business and returns the code that the page gets.
     #[must_use]
     pub fn popup(&self, order: PopupOrder) -> String {
         let mut state = self.lock();
@@ -94,7 +94,8 @@ impl Meta {
         code
     }
 
-    /// A user goes through a popup whose configuration gives no code: the short-lived token that the page gets.
+    /// Completes a popup whose configuration returns no code, and returns the short-lived user token that the page
+    /// gets.
     #[must_use]
     pub fn popup_for_token(&self, order: PopupOrder) -> String {
         let mut state = self.lock();
@@ -104,7 +105,8 @@ impl Meta {
         token
     }
 
-    /// The token that a business gave the app, for our system user: the one that stands, or a fresh one for sixty days.
+    /// Returns, for the partner's system user, the token that a business granted to the app: an existing one with
+    /// `fetch`, or a new one valid for sixty days.
     pub(super) fn business_token(&self, client: &str, business: &str, fetch: bool) -> Result<Value, Refusal> {
         const NONE: Refusal = (100, "The business has given this app no access");
         let state = self.lock();
@@ -135,12 +137,12 @@ impl Meta {
         self.exchange(client, secret, &code)
     }
 
-    /// The app is subscribed to these fields only.
+    /// Subscribes the app to these fields only.
     pub fn subscribe_fields(&self, fields: &[&str]) {
         self.lock().businesses.fields = Some(fields.iter().map(|field| (*field).to_owned()).collect());
     }
 
-    /// A token that the business gave by hand is known from now on, and the account that it is for.
+    /// Stores an account and a token that the business created by hand.
     pub fn put_token(&self, token: &str, account: BusinessAccount) {
         let app = self.client_id();
         let order = PopupOrder { accounts: vec![account.id.clone()], ..PopupOrder::default() };
@@ -149,7 +151,7 @@ impl Meta {
         self.put_account(account);
     }
 
-    /// What the app is subscribed to, for its own token.
+    /// Returns the app's webhook subscriptions. Requires the app's own access token.
     pub(super) fn app_subscriptions(&self, app_token: &str) -> Result<Value, Refusal> {
         let state = self.lock();
         let app = state.app.as_ref().ok_or((190, "Invalid OAuth access token."))?;
@@ -168,13 +170,13 @@ impl Meta {
         self.lock().businesses.faults.entry(call.to_owned()).or_default().extend(faults);
     }
 
-    /// How often a call took effect.
+    /// Returns how often a call took effect.
     #[must_use]
     pub fn calls_of(&self, call: &str) -> usize {
         self.lock().businesses.calls.get(call).copied().unwrap_or(0)
     }
 
-    /// The good tokens of an account.
+    /// Returns the tokens of an account that were not revoked.
     #[must_use]
     pub fn tokens_of(&self, account: &str) -> Vec<String> {
         let state = self.lock();
@@ -182,13 +184,13 @@ impl Meta {
         state.businesses.tokens.iter().filter(|(_, known)| of(known)).map(|(token, _)| token.clone()).collect()
     }
 
-    /// All tokens that codes became.
+    /// Returns all tokens that codes were exchanged for.
     #[must_use]
     pub fn tokens(&self) -> Vec<String> {
         self.lock().businesses.tokens.keys().cloned().collect()
     }
 
-    /// The business removes the app: its tokens are worth nothing.
+    /// Invalidates an account's tokens, as when the business removes the app.
     pub fn withdraw_tokens(&self, account: &str) {
         let tokens = &mut self.lock().businesses.tokens;
         for token in tokens.values_mut().filter(|token| token.order.accounts.iter().any(|id| id == account)) {
@@ -196,13 +198,13 @@ impl Meta {
         }
     }
 
-    /// Whether a token that a code became is no longer good.
+    /// Whether the token is known here and is no longer valid.
     pub(super) fn is_spent(&self, token: &str) -> bool {
         let now = self.clock.now().as_second();
         self.lock().businesses.tokens.get(token).is_some_and(|known| !known.is_good(now))
     }
 
-    /// Whether a token was made for this number's account.
+    /// Whether the token was issued for this account.
     pub(super) fn sends_for(&self, token: &str, account: &str) -> bool {
         let state = self.lock();
         state.businesses.tokens.get(token).is_some_and(|known| known.order.accounts.iter().any(|id| id == account))
@@ -232,7 +234,7 @@ impl Meta {
         known.used = true;
         let order = known.order.clone();
         let token = format!("EAA{}", fresh.expose());
-        // From now on the account's numbers send with it.
+        // From now on the account's numbers send with the new token.
         for account in &order.accounts {
             let numbers = state.businesses.accounts.get(account).map(|one| one.numbers.clone()).unwrap_or_default();
             for number in numbers {
@@ -275,7 +277,7 @@ impl Meta {
         )
     }
 
-    /// The account, if the token reaches it and the proof is the token's.
+    /// Returns the account, if the token can access it and `proof` matches the token.
     pub(super) fn reach(&self, token: &str, proof: Option<&str>, account: &str) -> Result<BusinessAccount, Refusal> {
         let state = self.lock();
         let now = self.clock.now().as_second();
@@ -291,7 +293,7 @@ impl Meta {
         state.businesses.accounts.get(account).cloned().ok_or((100, "Object does not exist"))
     }
 
-    /// The token of that secret's app whoever holds it, if it is good and its proof is right: its order.
+    /// Returns the popup order of a valid token whose proof matches.
     pub(super) fn holder(&self, token: &str, proof: Option<&str>) -> Result<PopupOrder, Refusal> {
         let state = self.lock();
         let now = self.clock.now().as_second();
@@ -301,7 +303,7 @@ impl Meta {
         Ok(known.order.clone())
     }
 
-    /// A token is worth nothing from now on.
+    /// Revokes a token.
     pub(super) fn revoke(&self, secret: &str, token: &str) -> Result<Value, Refusal> {
         let mut state = self.lock();
         if state.app.as_ref().is_none_or(|app| app.secret != secret) {
@@ -312,7 +314,7 @@ impl Meta {
         Ok(json!({"success": true}))
     }
 
-    /// The account of a number.
+    /// Returns the account of a number.
     pub(super) fn account_of(&self, number: &str) -> Option<String> {
         let state = self.lock();
         let has = |account: &&BusinessAccount| account.numbers.iter().any(|one| one.id == number);
@@ -382,7 +384,7 @@ impl Meta {
         Ok(())
     }
 
-    /// Whether a number that a business brought is not registered yet.
+    /// Whether a number of a business account is not registered yet.
     pub(super) fn is_unregistered(&self, number: &str) -> bool {
         let state = self.lock();
         let numbers = state.businesses.accounts.values().flat_map(|account| &account.numbers);
@@ -390,12 +392,12 @@ impl Meta {
     }
 }
 
-/// The app's own id of whoever gave an order.
+/// Returns the app-scoped id of the person who gave the order.
 fn signer(order: &PopupOrder) -> String {
     order.user.clone().unwrap_or_else(|| "900100200300002".to_owned())
 }
 
-/// Whether the proof is the token's.
+/// Checks that `proof` is the `appsecret_proof` of the token.
 pub(super) fn is_proof(state: &State, token: &str, proof: Option<&str>) -> Result<(), Refusal> {
     let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
     let expected = appsecret_proof(&Secret::new(secret), &Secret::new(token.to_owned()));

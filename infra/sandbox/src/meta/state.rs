@@ -1,4 +1,4 @@
-//! What the simulated Meta remembers.
+//! State of the simulated Meta.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,123 +20,123 @@ use super::payload;
 use super::signup::Businesses;
 use crate::aws::faults::Faults;
 
-/// Deliveries of one webhook before it is dropped: with doubling waits that is some minutes of outage.
+/// Maximum deliveries of one webhook before it is dropped. With doubling waits this covers an outage of some minutes.
 const DELIVERIES_MAX: u32 = 12;
 
-/// An app whose webhooks are delivered.
+/// A Meta app that receives webhooks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MetaApp {
-    /// Its id.
+    /// Meta's id of the app.
     #[serde(default)]
     pub client_id: String,
-    /// Signs its webhooks.
+    /// App secret; it signs the app's webhooks.
     pub secret: String,
-    /// Where its webhooks go; empty while nobody listens.
+    /// Callback URL for webhooks; may be empty.
     pub callback_url: String,
 }
 
 /// A business number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MetaNumber {
-    /// Its id.
+    /// Meta's id of the number.
     pub phone_number_id: String,
-    /// Its digits.
+    /// The number's digits.
     pub display_phone_number: String,
-    /// Its account.
+    /// Meta's id of the number's account.
     pub waba_id: String,
-    /// The token that may send from it.
+    /// An access token that may send from the number.
     pub token: String,
 }
 
-/// A send that was accepted.
+/// An accepted send.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SentMessage {
-    /// The id given to it.
+    /// The message id in the response.
     pub wamid: String,
-    /// The number it went out from.
+    /// Meta's id of the sending number.
     pub phone_number_id: String,
-    /// The customer, digits.
+    /// The customer's digits.
     pub to: String,
-    /// The request, whole.
+    /// The whole request body.
     pub body: Value,
-    /// What came with it to be echoed.
+    /// The request's callback data, returned with every status.
     pub biz_opaque_callback_data: Option<String>,
-    /// The statuses emitted so far.
+    /// Statuses reported so far.
     pub statuses: Vec<String>,
-    /// When it was accepted, Unix seconds.
+    /// Time of acceptance, Unix seconds.
     #[serde(default)]
     pub accepted_at: i64,
 }
 
-/// A webhook on its way.
+/// A webhook that waits for delivery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PendingWebhook {
-    /// The signature header.
+    /// Value of the signature header.
     pub signature: String,
-    /// The body, as the signature has it.
+    /// The signed body.
     pub body: String,
-    /// Deliveries that were not answered 200.
+    /// Number of deliveries that were not answered 200.
     pub failures: u32,
 }
 
-/// A fault that `/_sim/faults` orders for the next sends.
+/// A fault for one of the next sends, ordered by `/_sim/faults`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScriptedFault {
-    /// Refuse with a Graph error.
+    /// Refuse the send with a Graph error.
     Error {
-        /// The HTTP status; 400 unless given.
+        /// HTTP status; 400 by default.
         #[serde(default = "bad_request")]
         http: u16,
-        /// Meta's code.
+        /// Graph error code.
         code: i64,
-        /// Its text.
+        /// Error text.
         #[serde(default)]
         message: String,
     },
-    /// Close the connection before anything happened.
+    /// Close the connection without accepting the send.
     DropBefore,
-    /// Accept, then close the connection without an answer.
+    /// Accept the send, then close the connection without an answer.
     DropAfter,
-    /// Accept, and close the connection without an answer only after the statuses were delivered.
+    /// Accept the send, and close the connection without an answer after the statuses were delivered.
     DropLate,
-    /// Answer 502 with HTML, without accepting.
+    /// Answer 502 with HTML, without accepting the send.
     Html502,
-    /// Accept, and answer 200 with half a body.
+    /// Accept the send, and answer 200 with half a body.
     Truncated,
-    /// Answer with a Graph error, and send the message all the same.
+    /// Accept the send, and answer with a Graph error.
     Lie {
-        /// The HTTP status; 400 unless given.
+        /// HTTP status; 400 by default.
         #[serde(default = "bad_request")]
         http: u16,
-        /// Meta's code.
+        /// Graph error code.
         code: i64,
     },
-    /// Accept, and report `failed` with this code.
+    /// Accept the send, and report `failed` with this code.
     FailLater {
-        /// Meta's code.
+        /// Error code in the status.
         code: i64,
     },
-    /// Accept a template and hold it for an assessment of its quality: nothing is reported until another order of
-    /// statuses is given.
+    /// Accept a template message and hold it for quality assessment: no status is reported until the next order of
+    /// statuses.
     Held,
-    /// Do not answer until Meta is told to speak, and then hang up.
+    /// Do not answer until [`Meta::speak`]; then close the connection.
     Silent {
-        /// Whether the message is accepted.
+        /// Whether the send is accepted.
         accepted: bool,
     },
-    /// Accept, and answer a byte at a time.
+    /// Accept the send, and send the response byte by byte.
     Drip,
 }
 
-/// What follows an accepted send.
+/// Report that follows an accepted send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
-    /// The usual statuses.
+    /// The statuses of the current [`StatusOrder`].
     Statuses,
-    /// A failure.
+    /// `failed` with this code.
     Failure(i64),
-    /// An assessment of quality.
+    /// No status: the message is held for quality assessment.
     Assessment,
 }
 
@@ -144,16 +144,16 @@ fn bad_request() -> u16 {
     400
 }
 
-/// How statuses of accepted sends are reported.
+/// Order in which statuses of accepted sends are reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusOrder {
     /// `sent`, `delivered`, `read`, each once.
     #[default]
     Normal,
-    /// The same, backwards and each twice.
+    /// `read`, `delivered`, `sent`, each twice.
     ReversedTwice,
-    /// Not at all, until another order is given.
+    /// None until another order is given.
     Withheld,
 }
 
@@ -161,56 +161,56 @@ pub enum StatusOrder {
 pub(super) struct State {
     pub(super) app: Option<MetaApp>,
     pub(super) numbers: BTreeMap<String, MetaNumber>,
-    /// `number/customer` and when the customer last wrote, Unix milliseconds.
+    /// Time of the customer's last message, Unix milliseconds, by `number/customer`.
     windows: BTreeMap<String, i64>,
     pub(super) sent: Vec<SentMessage>,
     pub(super) outbox: VecDeque<PendingWebhook>,
     pub(super) faults: VecDeque<ScriptedFault>,
     pub(super) statuses: StatusOrder,
-    /// Statuses that wait for an end of [`StatusOrder::Withheld`]: index into `sent`.
+    /// Sends whose statuses wait for another [`StatusOrder`]: indices into `sent`.
     withheld: Vec<usize>,
     pub(super) serial: u64,
     #[serde(default)]
     pub(super) limits: Limits,
-    /// By name and language.
+    /// Templates by `name/language`.
     #[serde(default)]
     pub(super) templates: BTreeMap<String, MetaTemplate>,
-    /// Files by id, and the number that uploaded each.
+    /// Number that uploaded each file, by file id.
     #[serde(default)]
     pub(super) files: BTreeMap<String, String>,
-    /// Files that customers sent, by id.
+    /// Files sent by customers, by file id.
     #[serde(default)]
     pub(super) sent_files: BTreeMap<String, SentFile>,
-    /// Wamids of customers' messages, and to which number.
+    /// Number that received each customer message, by wamid.
     #[serde(default)]
     pub(super) received: BTreeMap<String, String>,
-    /// What businesses have that are not connected yet.
+    /// Accounts, codes and tokens of businesses.
     #[serde(default)]
     pub(super) businesses: Businesses,
     /// Profiles, QR codes, blocked customers.
     #[serde(default)]
     pub(super) kept: Kept,
-    /// Receipts and typing indicators, as they came.
+    /// Read receipts and typing indicators, in order of arrival.
     #[serde(default)]
     pub(super) marks: Vec<Value>,
 }
 
-/// A webhook being delivered. Dropped, it goes back to the front of the line, unless it was delivered.
+/// A webhook during its delivery. If dropped before [`Undelivered::delivered`], it returns to the front of the queue.
 #[derive(Debug)]
 pub struct Undelivered<'a> {
     meta: &'a Meta,
-    /// The webhook.
+    /// The webhook to deliver.
     pub webhook: PendingWebhook,
     waits: bool,
 }
 
 impl Undelivered<'_> {
-    /// It was answered 200.
+    /// Marks the webhook as answered 200.
     pub fn delivered(mut self) {
         self.waits = false;
     }
 
-    /// It was answered otherwise, or not at all.
+    /// Counts a failed delivery. The webhook is dropped after [`DELIVERIES_MAX`] of them.
     pub fn failed(mut self) {
         self.webhook.failures += 1;
         self.waits = self.webhook.failures < DELIVERIES_MAX;
@@ -231,16 +231,16 @@ pub struct Meta {
     pub(super) clock: Clock,
     pub(super) faults: Arc<Faults>,
     state: Mutex<State>,
-    /// Wakes the deliverer.
+    /// Wakes the delivery task.
     pub(super) pending: Notify,
-    /// Wakes those who wait until everything was delivered.
+    /// Wakes tasks that wait until all webhooks are delivered.
     pub(super) delivered: Notify,
-    /// Wakes the answers that are silent.
+    /// Wakes the held responses of [`ScriptedFault::Silent`].
     pub(super) spoken: Notify,
 }
 
 impl Meta {
-    /// A Meta that knows nobody. `faults` counts its calls together with AWS's.
+    /// Creates a Meta without apps and accounts. `faults` counts its calls together with those of AWS.
     #[must_use]
     pub fn new(clock: Clock, faults: Arc<Faults>) -> Self {
         Self {
@@ -253,40 +253,40 @@ impl Meta {
         }
     }
 
-    /// Registers the app and its callback URL.
+    /// Stores the app and its callback URL.
     pub fn put_app(&self, app: MetaApp) {
         self.lock().app = Some(app);
     }
 
-    /// Registers a number.
+    /// Stores a number.
     pub fn put_number(&self, number: MetaNumber) {
         self.lock().numbers.insert(number.phone_number_id.clone(), number);
     }
 
-    /// Every accepted send, in order.
+    /// Returns every accepted send, in order.
     #[must_use]
     pub fn sent(&self) -> Vec<SentMessage> {
         self.lock().sent.clone()
     }
 
-    /// How many sends were accepted.
+    /// Returns the number of accepted sends.
     #[must_use]
     pub fn sent_count(&self) -> usize {
         self.lock().sent.len()
     }
 
-    /// Orders faults for the next sends, one each.
+    /// Orders faults for the next sends, one per send.
     pub fn script(&self, faults: impl IntoIterator<Item = ScriptedFault>) {
         self.lock().faults.extend(faults);
     }
 
-    /// Faults that no send has met yet.
+    /// Returns the number of ordered faults that no send has met yet.
     #[must_use]
     pub fn faults_waiting(&self) -> usize {
         self.lock().faults.len()
     }
 
-    /// Changes how statuses are reported; those withheld so far are reported now, if they may be.
+    /// Changes the order of statuses. Withheld statuses are reported now, unless the new order withholds them too.
     pub fn order_statuses(&self, order: StatusOrder) {
         let mut state = self.lock();
         state.statuses = order;
@@ -297,12 +297,12 @@ impl Meta {
         }
     }
 
-    /// Says that every webhook so far was delivered, for [`ScriptedFault::DropLate`].
+    /// Signals that every webhook so far was delivered, for [`ScriptedFault::DropLate`].
     pub fn all_delivered(&self) {
         self.delivered.notify_waiters();
     }
 
-    /// Where a webhook goes now: to the callback URL of its account's own, else to the app's.
+    /// Returns the URL to which a webhook is delivered: the override of its account, otherwise the app's callback URL.
     pub(super) fn callback_url(&self, body: &str) -> String {
         let body: Value = serde_json::from_str(body).unwrap_or_default();
         let account = body.pointer("/entry/0/id").and_then(Value::as_str).unwrap_or_default();
@@ -311,23 +311,23 @@ impl Meta {
         own.or_else(|| state.app.as_ref().map(|app| app.callback_url.clone())).unwrap_or_default()
     }
 
-    /// The app's own callback URL.
+    /// Returns the app's callback URL.
     pub(super) fn app_callback_url(&self) -> String {
         self.lock().app.as_ref().map(|app| app.callback_url.clone()).unwrap_or_default()
     }
 
-    /// The app's id.
+    /// Returns the app's id.
     pub(super) fn client_id(&self) -> String {
         self.lock().app.as_ref().map(|app| app.client_id.clone()).unwrap_or_default()
     }
 
-    /// The first webhook that waits, to be delivered now.
+    /// Takes the first waiting webhook for delivery.
     pub fn next_webhook(&self) -> Option<Undelivered<'_>> {
         let webhook = self.lock().outbox.pop_front()?;
         Some(Undelivered { meta: self, webhook, waits: true })
     }
 
-    /// Forgets everything but the app and the numbers.
+    /// Resets everything except the app, the numbers and the templates.
     pub fn reset(&self) {
         let mut state = self.lock();
         let (app, numbers) = (state.app.take(), std::mem::take(&mut state.numbers));
@@ -335,10 +335,11 @@ impl Meta {
         *state = State { app, numbers, templates, serial: state.serial, ..State::default() };
     }
 
-    /// A customer writes: the window opens and a webhook is on its way. Answers the message's wamid.
+    /// Receives a message from a customer: opens the customer service window, queues a webhook, and returns the wamid.
     ///
     /// # Errors
-    /// When the message is no Cloud API message object, or there is no such number (`None`).
+    /// When `message` is not a message object of the Cloud API (`Some` with the rule), or the number does not exist
+    /// (`None`).
     pub fn customer_writes(
         &self,
         customer: &str,
@@ -361,7 +362,7 @@ impl Meta {
         Ok(wamid)
     }
 
-    /// Meta reports a change of any field, as written, with an entry of this account around it.
+    /// Queues a webhook with one change of `field`. `value` is sent as given, in an entry of this account.
     pub fn reports(&self, account: &str, field: &str, value: &Map<String, Value>) {
         let entry = json!({"id": account, "time": self.clock.now().as_second(),
             "changes": [{"field": field, "value": value}]});
@@ -381,7 +382,7 @@ impl Meta {
         self.lock().faults.pop_front()
     }
 
-    /// Takes a send: an id, and its statuses are on their way.
+    /// Accepts a send, queues its statuses, and returns its wamid.
     pub(super) fn accept(&self, number: &str, customer: &str, body: Value, after: After) -> String {
         let mut state = self.lock();
         state.serial += 1;
@@ -437,7 +438,7 @@ impl Meta {
         self.post(state, payload::envelope(&number.waba_id, "messages", &value));
     }
 
-    /// Lets the answers come that are silent.
+    /// Releases the held responses of [`ScriptedFault::Silent`].
     pub fn speak(&self) {
         self.spoken.notify_waiters();
     }
@@ -449,16 +450,16 @@ impl Meta {
         self.pending.notify_one();
     }
 
-    /// The state as JSON, for the state folder.
+    /// Returns the state as JSON, for the state folder.
     #[must_use]
     pub fn snapshot(&self) -> Value {
         serde_json::to_value(&*self.lock()).unwrap_or_else(|_| json!({}))
     }
 
-    /// Takes over a state from [`Meta::snapshot`].
+    /// Replaces the state by one from [`Meta::snapshot`].
     ///
     /// # Errors
-    /// When it is none.
+    /// When `snapshot` cannot be decoded.
     pub fn restore(&self, snapshot: Value) -> Result<(), String> {
         *self.lock() = serde_json::from_value(snapshot).map_err(|error| error.to_string())?;
         Ok(())

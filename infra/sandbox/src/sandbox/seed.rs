@@ -1,4 +1,4 @@
-//! The tenant that the sandbox starts with: made once, and with a state folder remembered.
+//! The seeded tenant of the sandbox. Created at the first start; with a state folder it is read back at later starts.
 
 use std::path::Path;
 
@@ -16,17 +16,17 @@ use crate::state_file;
 
 /// The Meta app's name in its webhook URL.
 pub(super) const APP: &str = "sandbox";
-/// The Meta app's id at Meta, and the configuration of its signup. Invented.
+/// The Meta app's id at Meta and the id of its signup configuration. Both are invented.
 pub(super) const CLIENT: &str = "900100200300101";
 const CONFIG: &str = "900100200300102";
-/// The number's id at Meta. Invented, like the two after it.
+/// Meta's id of the number. Invented, like the two below.
 pub(super) const NUMBER: &str = "900100200300501";
-/// The number's digits, of a range that belongs to nobody.
+/// The number's digits, from a range that is not assigned.
 pub(super) const DISPLAY: &str = "15550001111";
-/// The number's account.
+/// Meta's id of the number's account.
 pub(super) const WABA: &str = "900100200300401";
 
-/// The seeded number's account, as Meta knows it: connected, and somebody pays.
+/// Returns the seeded number's account as the simulated Meta stores it: connected to the app, with a payment method.
 #[must_use]
 pub fn account() -> BusinessAccount {
     let number = BusinessNumber {
@@ -45,12 +45,12 @@ pub fn account() -> BusinessAccount {
     }
 }
 
-/// What was planted. The secrets open this sandbox and nothing else.
+/// The seeded tenant and its credentials, which are valid in this sandbox only.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Seed {
-    /// The tenant.
+    /// Id of the tenant.
     pub tenant_id: String,
-    /// Its key.
+    /// An API key of the tenant with all scopes.
     pub api_key: String,
     /// An operator's key.
     pub operator_key: String,
@@ -63,10 +63,10 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// What `folder` remembers, or a new tenant with everything it needs.
+    /// Returns the seed stored in `folder`, or creates a tenant, keys, Meta app and number.
     ///
     /// # Errors
-    /// In words for whoever started the sandbox.
+    /// A message for the terminal.
     pub async fn load_or_plant(folder: Option<&Path>, stack: &Stack) -> Result<Self, String> {
         let file = folder.map(|folder| folder.join("sandbox.json"));
         if let Some(seed) = state_file::load(file.as_deref())? {
@@ -87,7 +87,7 @@ impl Seed {
         let api_key = operator.create_key(Some(tenant), &[Scope::Read, Scope::Send, Scope::Manage]).await?;
         let operator_key = operator.create_key(None, &[Scope::Operator]).await?;
         let (app_secret, verify_token, access_token) = (random_secret()?, random_secret()?, random_secret()?);
-        // Meta's own tokens begin like this; secret scanners know them by it.
+        // Real access tokens begin with `EAA`, and secret scanners recognise them by it.
         let access_token = Secret::new(format!("EAA{}", access_token.expose()));
         let app = MetaApp {
             id: MetaAppId::parse(APP)?,

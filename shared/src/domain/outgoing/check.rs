@@ -1,4 +1,4 @@
-//! Every rule that Meta would refuse a message over, checked before Meta is asked.
+//! Checks of outgoing messages: every known rule for which Meta would refuse a message, checked before the request.
 
 use serde_json::Value;
 
@@ -7,24 +7,24 @@ use super::{
     TEXT_BODY_MAX,
 };
 
-/// Meta's "invalid parameter".
+/// Meta's code for "invalid parameter".
 pub(super) const INVALID: i64 = 100;
-/// Meta's "required parameter is missing".
+/// Meta's code for "required parameter is missing".
 pub(super) const MISSING: i64 = 131_008;
-/// Meta's "parameter value is not valid".
+/// Meta's code for "parameter value is not valid".
 pub(super) const VALUE: i64 = 131_009;
-/// Meta's "media could not be had".
+/// Meta's code for a media file that cannot be fetched.
 const MEDIA: i64 = 131_053;
 
 /// A rule that a message breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {rule}")]
 pub struct Violation {
-    /// The field, as a path.
+    /// Path of the field.
     pub field: String,
-    /// The rule.
+    /// The broken rule, in words that continue the field's path.
     pub rule: String,
-    /// The code Meta would have answered with.
+    /// Error code that Meta would return.
     pub code: i64,
 }
 
@@ -36,12 +36,12 @@ impl Violation {
     }
 }
 
-/// Characters as Meta may count them at worst.
+/// Returns the length in UTF-16 units, the largest number of characters that Meta may count.
 pub(super) fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// A text of one to `max` characters.
+/// Checks a text of one to `max` characters.
 pub(super) fn words(field: &str, text: &str, max: usize) -> Checked {
     if text.trim().is_empty() {
         return Err(Violation::new(field, MISSING, "must not be empty".to_owned()));
@@ -49,7 +49,7 @@ pub(super) fn words(field: &str, text: &str, max: usize) -> Checked {
     at_most(field, text, max)
 }
 
-/// Texts that may be left out, but not be empty.
+/// Checks texts that are optional but must not be empty.
 pub(super) fn filled(path: &str, parts: &[(&str, &Option<String>)]) -> Checked {
     for (name, text) in parts {
         if let Some(text) = text {
@@ -59,7 +59,7 @@ pub(super) fn filled(path: &str, parts: &[(&str, &Option<String>)]) -> Checked {
     Ok(())
 }
 
-/// A text of up to `max` characters.
+/// Checks a text of at most `max` characters.
 pub(super) fn at_most(field: &str, text: &str, max: usize) -> Checked {
     if length(text) > max {
         return Err(Violation::new(field, VALUE, format!("must be at most {max} characters (UTF-16 units)")));
@@ -74,7 +74,7 @@ pub(super) fn holds(field: &str, code: i64, holds: bool, rule: &str) -> Checked 
     if holds { Ok(()) } else { Err(Violation::new(field, code, rule.to_owned())) }
 }
 
-/// A link that Meta can open: http or https, with a host.
+/// Checks that Meta can open a link: `http` or `https`, with a host.
 pub(super) fn link(field: &str, url: &str) -> Checked {
     at_most(field, url, LINK_MAX)?;
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
@@ -84,10 +84,10 @@ pub(super) fn link(field: &str, url: &str) -> Checked {
 }
 
 impl Outgoing {
-    /// The first rule that the message breaks.
+    /// Checks every rule, and stops at the first broken one.
     ///
     /// # Errors
-    /// Names the field, the rule, and the code Meta would have answered with.
+    /// Names the field, the rule, and the error code that Meta would return.
     pub fn check(&self) -> Checked {
         match self {
             Self::Text(text) => words("text.body", &text.body, TEXT_BODY_MAX),
@@ -100,7 +100,7 @@ impl Outgoing {
             Self::Contacts(contacts) => cards(contacts),
             Self::Reaction(reaction) => {
                 holds("reaction.message_id", VALUE, is_wamid(&reaction.message_id), "must be the wamid of a message")?;
-                // One emoji may be a family of code points, but never words.
+                // One emoji may consist of several code points, but never contains ASCII letters or digits.
                 let one = length(&reaction.emoji) <= 32 && !reaction.emoji.chars().any(|c| c.is_ascii_alphanumeric());
                 holds("reaction.emoji", VALUE, one, "must be one emoji, or empty to take the reaction back")
             }
@@ -114,7 +114,7 @@ fn is_wamid(text: &str) -> bool {
     crate::domain::ids::Wamid::parse(text).is_ok()
 }
 
-/// A file by id or by link, and what may stand beside it.
+/// Checks a file given by id or by link, and the fields that its kind allows.
 pub(super) fn file(field: &str, media: &OutgoingMedia, captioned: bool, named: bool) -> Checked {
     match (&media.id, &media.link) {
         (Some(id), None) => {
@@ -191,14 +191,14 @@ fn cards(contacts: &[OutgoingContact]) -> Checked {
     Ok(())
 }
 
-/// Ids that must differ from each other.
+/// Checks that all ids are different.
 pub(super) fn unique<'a>(field: &str, what: &str, ids: impl IntoIterator<Item = &'a str>) -> Checked {
     let mut seen = std::collections::BTreeSet::new();
     let all = ids.into_iter().all(|id| seen.insert(id));
     holds(field, VALUE, all, &format!("must not have the same {what} twice"))
 }
 
-/// Reads the action of a carousel card as what it is for its kind.
+/// Parses the action of a carousel card as the type that its kind requires.
 pub(super) fn action<T: serde::de::DeserializeOwned>(field: &str, action: &Value) -> Result<T, Violation> {
     serde_json::from_value(action.clone()).map_err(|error| Violation::new(field, INVALID, error.to_string()))
 }

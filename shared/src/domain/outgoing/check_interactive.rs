@@ -1,4 +1,4 @@
-//! The rules of interactive messages.
+//! Rules of interactive messages.
 
 use super::check::{
     Checked, INVALID, MISSING, VALUE, Violation, action, at_most, file, filled, holds, length, link, unique, words,
@@ -10,7 +10,7 @@ use super::{
     TEXT_BODY_MAX, VoiceCall,
 };
 
-/// What kind of header a card may have.
+/// Header that a kind of message allows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Headers {
     Any,
@@ -19,7 +19,7 @@ enum Headers {
     None,
 }
 
-/// Where buttons stand.
+/// Position of reply buttons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Message,
@@ -152,7 +152,7 @@ fn rows(field: &str, action: &Rows) -> Checked {
     unique(&path, "row id", ids)
 }
 
-/// A section's title: needed to tell several apart.
+/// Checks a section's title, which is required if there are several sections.
 fn title(path: &str, title: Option<&str>, sections: usize) -> Checked {
     let path = format!("{path}.title");
     match title {
@@ -252,7 +252,7 @@ fn flow(field: &str, action: &Named<Flow>) -> Checked {
     words(&format!("{path}.flow_message_version"), &flow.flow_message_version, BUTTON_ID_MAX)?;
     filled(&path, &[("flow_id", &flow.flow_id), ("flow_name", &flow.flow_name), ("flow_token", &flow.flow_token)])?;
     words(&format!("{path}.flow_cta"), &flow.flow_cta, BUTTON_TITLE_MAX)?;
-    // Emoji all lie above this block; letters of every script that has none lie below it or are alphanumeric.
+    // All emoji lie above this block. Letters of every script without emoji lie below it or are alphanumeric.
     let plain = flow.flow_cta.chars().all(|c| c.is_alphanumeric() || u32::from(c) < 0x2190);
     holds(&format!("{path}.flow_cta"), VALUE, plain, "must not contain emoji")?;
     let modes = ["published", "draft"];

@@ -1,4 +1,4 @@
-//! The rules of templates that can be checked without knowing the template itself.
+//! Rules of template messages that can be checked without the template's definition.
 
 use super::check::{
     Checked, INVALID, MISSING, VALUE, Violation, at_most, file, holds, length, link, location, unique, words,
@@ -8,11 +8,11 @@ use super::{
     TEMPLATE_SPACES_MAX, Template,
 };
 
-/// Meta's "number of parameters does not match".
+/// Meta's code for "number of parameters does not match".
 const COUNT: i64 = 132_000;
-/// Meta's "text too long after filling in".
+/// Meta's code for "text too long after filling in".
 const TOO_LONG: i64 = 132_005;
-/// Meta's "parameter format does not match".
+/// Meta's code for "parameter format does not match".
 const FORMAT: i64 = 132_012;
 
 const SUB_TYPES: [&str; 8] =
@@ -119,7 +119,7 @@ fn button(path: &str, sub_type: &str, parameters: &[Parameter]) -> Checked {
     holds(&format!("{path}.parameters"), FORMAT, parameters.iter().all(fits), &rule)
 }
 
-/// What every parameter must be, wherever it stands.
+/// Checks the rules of a parameter that do not depend on its component.
 fn one(path: &str, parameter: &Parameter) -> Checked {
     let filled = |name: &str, text: &str, max| match text.is_empty() {
         true => Err(Violation::new(&format!("{path}.{name}"), FORMAT, "must not be empty".to_owned())),

@@ -1,13 +1,13 @@
-//! Address cards.
+//! Contact cards.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// One address card.
+/// A contact card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingContact {
-    /// The name: `formatted_name` and at least one part.
+    /// Name; needs `formatted_name` and at least one other part.
     pub name: ContactName,
     /// Phone numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -21,36 +21,36 @@ pub struct OutgoingContact {
     /// Links.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<UrlEntry>,
-    /// Where the person works.
+    /// Employer of the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org: Option<Organisation>,
-    /// `YYYY-MM-DD`.
+    /// Birthday, as `YYYY-MM-DD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birthday: Option<Birthday>,
 }
 
-/// A birthday, `YYYY-MM-DD`.
+/// A birthday, as `YYYY-MM-DD`.
 pub type Birthday = String;
 
-/// A person's name in parts.
+/// A person's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContactName {
-    /// As it is shown.
+    /// Displayed name.
     pub formatted_name: String,
-    /// A part.
+    /// First name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
-    /// A part.
+    /// Last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
-    /// A part.
+    /// Middle name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middle_name: Option<String>,
-    /// A part.
+    /// Name suffix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suffix: Option<String>,
-    /// A part.
+    /// Name prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
 }
@@ -59,13 +59,13 @@ pub struct ContactName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PhoneEntry {
-    /// As it is shown.
+    /// The number as it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
-    /// Makes the "Message" button appear.
+    /// WhatsApp id of the number. If present, the card has a "Message" button.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wa_id: Option<String>,
-    /// `HOME`, `WORK`, or for phones also `CELL`, `MAIN` and others.
+    /// Type: `HOME`, `WORK`, `CELL`, `MAIN` or another one.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -76,7 +76,7 @@ pub struct PhoneEntry {
 pub struct EmailEntry {
     /// The address.
     pub email: String,
-    /// `HOME`, `WORK`, or for phones also `CELL`, `MAIN` and others.
+    /// Type: `HOME` or `WORK`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -85,9 +85,9 @@ pub struct EmailEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UrlEntry {
-    /// The link.
+    /// The URL.
     pub url: String,
-    /// `HOME`, `WORK`, or for phones also `CELL`, `MAIN` and others.
+    /// Type: `HOME` or `WORK`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -114,12 +114,12 @@ pub struct PostalAddress {
     /// ISO 3166 code of the country.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub country_code: Option<String>,
-    /// `HOME`, `WORK`, or for phones also `CELL`, `MAIN` and others.
+    /// Type: `HOME` or `WORK`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
 
-/// Where a person works.
+/// Employer of a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Organisation {
@@ -129,13 +129,13 @@ pub struct Organisation {
     /// The department.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub department: Option<String>,
-    /// The title.
+    /// Job title.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
 }
 
 impl ContactName {
-    /// Whether a part stands beside the formatted name, which Meta asks for.
+    /// Returns whether there is a part besides the formatted name, as Meta requires.
     #[must_use]
     pub fn has_part(&self) -> bool {
         [&self.first_name, &self.last_name, &self.middle_name, &self.suffix, &self.prefix]

@@ -1,24 +1,24 @@
-//! A template as Meta has approved it, and what it needs: each parameter mistake is named before Meta is asked
-//! (`facts/errors-and-limits.md`, codes 132xxx).
+//! Definition of an approved template, and the parameters that it requires. Wrong parameters are found before the
+//! request to Meta (`docs/meta/errors.md`, codes 132xxx).
 
 use serde_json::Value;
 
 use super::check::{Checked, Violation, length};
 use super::{Component, Parameter, TEMPLATE_BODY_MAX, Template};
 
-/// Meta's "number of parameters does not match".
+/// Meta's code for "number of parameters does not match".
 const COUNT: i64 = 132_000;
-/// Meta's "text too long after filling in".
+/// Meta's code for "text too long after filling in".
 const TOO_LONG: i64 = 132_005;
-/// Meta's "parameter format does not match".
+/// Meta's code for "parameter format does not match".
 const FORMAT: i64 = 132_012;
 /// Longest header after filling in, in characters.
 const HEADER_MAX: usize = 60;
 
-/// A template as it is stored at Meta: what stands in it, and where something is to be filled in.
+/// Definition of a template as stored at Meta: its fixed texts, and the places of its parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Definition {
-    /// Its variables have names.
+    /// Whether the variables are named instead of numbered.
     pub named: bool,
     header: Slot,
     body: Option<String>,
@@ -28,15 +28,15 @@ pub struct Definition {
     offer_ends: bool,
 }
 
-/// What stands above the text.
+/// Header of a template.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Slot {
     #[default]
     Nothing,
     Text(String),
-    /// A file of this kind, a place, a product.
+    /// A file of this kind, a location or a product.
     Filled(&'static str),
-    /// Of a kind that this version does not know: nothing is claimed about it.
+    /// A kind that this version does not know. It is not checked.
     Unknown,
 }
 
@@ -45,25 +45,25 @@ struct ButtonSlot {
     kind: String,
     text: String,
     url: Option<String>,
-    /// The flow that it opens.
+    /// Id of the flow that the button opens.
     flow: Option<String>,
 }
 
-/// A template filled in, as a customer sees it.
+/// A template with its parameters filled in, as a customer sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filled {
-    /// The line on top.
+    /// Header text, or the kind of file in brackets.
     pub header: Option<String>,
-    /// The text.
+    /// Body text.
     pub body: Option<String>,
-    /// Small, below.
+    /// Footer text.
     pub footer: Option<String>,
-    /// Labels of buttons, with where they lead.
+    /// Label and URL of each button; `None` for a button without a URL.
     pub buttons: Vec<(String, Option<String>)>,
 }
 
 impl Definition {
-    /// Reads Meta's components; what is unknown is passed over.
+    /// Reads Meta's components. Unknown ones are ignored.
     #[must_use]
     pub fn read(named: bool, components: &Value) -> Self {
         let mut read = Self { named, ..Self::default() };
@@ -92,15 +92,15 @@ impl Definition {
         read
     }
 
-    /// Flows that its buttons open.
+    /// Returns the ids of the flows that the buttons open.
     pub fn flows(&self) -> impl Iterator<Item = &str> {
         self.buttons.iter().filter_map(|button| button.flow.as_deref())
     }
 
-    /// Whether what is filled in is what the template asks for.
+    /// Checks that the parameters of a message match the template.
     ///
     /// # Errors
-    /// Names the part, the rule, and the code that Meta would have refused it with.
+    /// Names the field, the rule, and the error code that Meta would return.
     pub fn check(&self, sent: &Template) -> Result<(), Violation> {
         self.components("template.components", &sent.components)
     }
@@ -151,7 +151,8 @@ impl Definition {
         }
     }
 
-    /// A text with variables: as many as it has, by name if they have names, and not too long when filled in.
+    /// Checks the parameters of a text: their number, their names if the variables are named, and the length of the
+    /// filled-in text.
     fn check_text(&self, path: &str, what: &str, text: &str, given: &[Parameter], max: usize) -> Checked {
         let variables = variables(text);
         let list = || variables.iter().map(|name| format!("{{{{{name}}}}}")).collect::<Vec<_>>().join(", ");
@@ -213,7 +214,7 @@ impl Definition {
         Ok(())
     }
 
-    /// The template with what is filled in.
+    /// Returns the template with its parameters filled in.
     #[must_use]
     pub fn fill(&self, sent: &Template) -> Filled {
         let given = |wanted: fn(&Component) -> bool| {
@@ -241,7 +242,7 @@ impl Definition {
     }
 }
 
-/// Meta writes the text of templates for one-time codes itself.
+/// Body of templates for one-time codes, whose text Meta writes itself.
 const ONE_TIME_CODE: &str = "{{1}} is your verification code.";
 
 impl ButtonSlot {
@@ -251,11 +252,11 @@ impl ButtonSlot {
         Self { kind: word(button, "type"), text: text("text").unwrap_or_default(), url: text("url"), flow }
     }
 
-    /// What a send calls it; `None` where this version does not know.
+    /// Returns the `sub_type` of this button in a message; `None` if this version does not know it.
     fn sub_type(&self) -> Option<&'static str> {
         Some(match self.kind.as_str() {
             "QUICK_REPLY" => "quick_reply",
-            // A one-time code goes into the button as into a link.
+            // A one-time code is sent to the button as if it were part of a link.
             "URL" | "OTP" => "url",
             "COPY_CODE" => "copy_code",
             "FLOW" => "flow",
@@ -302,7 +303,7 @@ fn kind_of(parameter: &Parameter) -> &'static str {
     }
 }
 
-/// The first component of a kind, and where it stands.
+/// Returns the first component of a kind, and its position.
 fn find(sent: &[Component], is: impl Fn(&Component) -> bool) -> (Option<usize>, Option<&Component>) {
     let at = sent.iter().position(is);
     (at, at.and_then(|at| sent.get(at)))
@@ -312,7 +313,7 @@ fn holds(path: &str, code: i64, holds: bool, rule: impl FnOnce() -> String) -> C
     if holds { Ok(()) } else { Err(Violation::new(path, code, rule())) }
 }
 
-/// The names between `{{` and `}}`, each once, in the order in which they are given.
+/// Returns the names between `{{` and `}}`, each once, in the order in which parameters are given.
 #[must_use]
 pub fn variables(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -325,7 +326,7 @@ pub fn variables(text: &str) -> Vec<String> {
         }
         rest = behind;
     }
-    // Those that count are given in the order of their numbers.
+    // Parameters of numbered variables are given in the order of the numbers.
     if names.iter().all(|name| name.parse::<u32>().is_ok()) {
         names.sort_by_key(|name| name.parse::<u32>().unwrap_or_default());
     }

@@ -1,4 +1,5 @@
-//! A template that is to be approved: the rules of Meta's that need no judgement, asked before Meta is (`facts/messages.md` §12).
+//! Draft of a template for approval: Meta's formal rules, checked before the request
+//! (`docs/meta/messages.md#section-12`).
 
 use serde_json::Value;
 
@@ -6,25 +7,25 @@ use super::check::{Checked, Violation, length};
 use super::definition::variables;
 use super::{TEMPLATE_BODY_MAX, TEMPLATE_BUTTONS_MAX};
 
-/// Meta's "invalid parameter".
+/// Meta's code for "invalid parameter".
 const INVALID: i64 = 100;
-/// Meta's "variables at the beginning or end of the text".
+/// Meta's code for "variables at the beginning or end of the text".
 const AT_THE_EDGE: i64 = 2_388_299;
-/// Meta's "too many variables for the length of the text".
+/// Meta's code for "too many variables for the length of the text".
 const TOO_MANY: i64 = 2_388_293;
-/// Longest header and footer, in characters (Meta).
+/// Longest header and longest footer, in characters (Meta).
 const LINE_MAX: usize = 60;
 /// Longest label of a button, in characters (Meta).
 const LABEL_MAX: usize = 25;
 /// Longest URL of a button, in characters (Meta).
 const URL_MAX: usize = 2_000;
-/// Most buttons of a kind (Meta).
+/// Most buttons per kind (Meta).
 const MOST: [(&str, usize); 3] = [("URL", 2), ("PHONE_NUMBER", 1), ("COPY_CODE", 1)];
 
-/// Whether components may be sent to Meta for approval.
+/// Checks whether components may be submitted to Meta for approval.
 ///
 /// # Errors
-/// Names the part, the rule, and the code that Meta would have refused it with.
+/// Names the field, the rule, and the error code that Meta would return.
 pub fn check(components: &Value, named: bool) -> Result<(), Violation> {
     let list = components.as_array().filter(|list| !list.is_empty());
     let list = list.ok_or_else(|| broken("components", INVALID, "must be a list that is not empty"))?;
@@ -89,7 +90,7 @@ fn header(path: &str, component: &Value, named: bool) -> Checked {
 }
 
 fn body(path: &str, component: &Value, named: bool) -> Checked {
-    // That of templates for one-time codes is written by Meta.
+    // Meta writes the body of templates for one-time codes.
     if component.get("add_security_recommendation").is_some() {
         return Ok(());
     }
@@ -120,7 +121,7 @@ fn body(path: &str, component: &Value, named: bool) -> Checked {
     examples(path, component.get("example"), &all, named, ("body_text", "body_text_named_params"))
 }
 
-/// Every variable needs an example, by which Meta's people judge.
+/// Checks that every variable has an example, which Meta's reviewers need.
 fn examples(
     path: &str,
     example: Option<&Value>,
@@ -132,7 +133,7 @@ fn examples(
     let given = if named {
         list(by_name).map_or(0, Vec::len)
     } else {
-        // A body has lists of examples, a header a list.
+        // The examples of a body are a list of lists, those of a header a list.
         let values = list(positional);
         values.map_or(0, |values| values.first().and_then(Value::as_array).unwrap_or(values).len())
     };
@@ -142,7 +143,7 @@ fn examples(
 }
 
 fn footer(path: &str, component: &Value) -> Checked {
-    // That of templates for one-time codes is written by Meta.
+    // Meta writes the footer of templates for one-time codes.
     if component.get("code_expiration_minutes").is_some() {
         return Ok(());
     }

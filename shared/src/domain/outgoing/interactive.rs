@@ -1,4 +1,4 @@
-//! Interactive messages: a card of header, body, footer, and an action of its kind.
+//! Interactive messages: header, body, footer, and an action that depends on the kind.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,13 +6,13 @@ use utoipa::ToSchema;
 
 use super::{FileUse, OutgoingMedia};
 
-/// An interactive message by its kind.
+/// An interactive message. `type` selects the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Interactive {
-    /// Up to three buttons to answer with.
+    /// One to three reply buttons.
     Button(Card<Replies>),
-    /// Up to ten rows to choose from.
+    /// A list of up to ten rows to choose from.
     List(Card<Rows>),
     /// A button that opens a link.
     CtaUrl(Card<Named<LinkButton>>),
@@ -22,40 +22,40 @@ pub enum Interactive {
     RequestContactInfo(Card<Named<Anything>>),
     /// One product of a catalogue.
     Product(Card<Product>),
-    /// Up to thirty products of a catalogue.
+    /// Up to 30 products of a catalogue.
     ProductList(Card<ProductSections>),
-    /// The whole catalogue.
+    /// A whole catalogue.
     CatalogMessage(Card<Named<Thumbnail>>),
-    /// Two to ten cards beside each other.
+    /// Two to ten cards in a horizontal row.
     Carousel(Card<Cards>),
-    /// A form.
+    /// A flow: a form with one or more screens.
     Flow(Card<Named<Flow>>),
-    /// A form for a postal address; India only.
+    /// A form for a postal address. India only.
     AddressMessage(Card<Named<Address>>),
-    /// Asks whether the business may call.
+    /// A request for permission to call the customer.
     CallPermissionRequest(Card<Named<Anything>>),
     /// A button that calls the business.
     VoiceCall(Card<Named<VoiceCall>>),
-    /// A payment; India, Brazil, Singapore. Passed on as it is.
+    /// A payment request. India, Brazil and Singapore only. Its parameters are passed on to Meta unchecked.
     OrderDetails(Card<Named<Anything>>),
-    /// What became of a paid order. Passed on as it is.
+    /// The status of a paid order. Its parameters are passed on to Meta unchecked.
     OrderStatus(Card<Named<Anything>>),
 }
 
-/// What an interactive message shows.
+/// Parts of an interactive message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Card<A> {
-    /// On top.
+    /// Header above the text.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub header: Option<Header>,
-    /// The text.
+    /// Body text.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub body: Option<Words>,
-    /// Small, below the text.
+    /// Footer in small print, below the text.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub footer: Option<Words>,
-    /// What the customer can do.
+    /// Action offered to the customer.
     pub action: A,
 }
 
@@ -63,13 +63,13 @@ fn none<T>() -> Option<T> {
     None
 }
 
-/// An object that Meta takes as it is.
+/// An object that is passed on to Meta unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = Object)]
 pub struct Anything(pub Map<String, Value>);
 
-/// A text of a card.
+/// A text of an interactive message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
@@ -77,76 +77,76 @@ pub struct Words {
     pub text: String,
 }
 
-/// What stands on top of a card.
+/// Header of an interactive message or of a carousel card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Header {
-    /// A line.
+    /// A line of text.
     Text {
-        /// The line.
+        /// The text, at most 60 characters.
         text: String,
     },
-    /// A picture.
+    /// An image.
     Image {
         /// The file.
         image: OutgoingMedia,
     },
-    /// A film.
+    /// A video.
     Video {
         /// The file.
         video: OutgoingMedia,
     },
-    /// A file.
+    /// A document.
     Document {
         /// The file.
         document: OutgoingMedia,
     },
 }
 
-/// Buttons to answer with.
+/// Reply buttons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replies {
-    /// The buttons.
+    /// One to three buttons.
     pub buttons: Vec<Button>,
 }
 
-/// A button: `{"type":"reply","reply":{…}}`, on carousel cards `quick_reply`.
+/// A button: `{"type":"reply","reply":{…}}` in a message, `quick_reply` instead of `reply` on a carousel card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Button {
-    /// On a card of its own.
+    /// A button of a message.
     Reply {
-        /// Id and label.
+        /// Id and label of the button.
         reply: Reply,
     },
-    /// On a carousel card.
+    /// A button of a carousel card.
     QuickReply {
-        /// Id and label.
+        /// Id and label of the button.
         quick_reply: QuickReply,
     },
 }
 
-/// A carousel card's button.
+/// A button of a carousel card.
 pub type QuickReply = Reply;
 
-/// What a button sends back, and its label.
+/// Id and label of a button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reply {
-    /// Comes back with the answer.
+    /// Id, at most 256 characters. It is returned with the customer's answer.
     pub id: String,
-    /// The label.
+    /// Label, at most 20 characters.
     pub title: String,
 }
 
-/// Rows to choose from.
+/// A list of rows to choose from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
-    /// The label of the button that opens the list.
+    /// Label of the button that opens the list, at most 20 characters.
     pub button: String,
-    /// The rows in sections.
+    /// One to ten sections, with at most ten rows in all.
     pub sections: Vec<Section>,
 }
 
@@ -154,10 +154,10 @@ pub struct Rows {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
-    /// Its title; required if there are several.
+    /// Title, at most 24 characters. Required if there are several sections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Its rows.
+    /// Rows of the section.
     pub rows: Vec<Row>,
 }
 
@@ -165,22 +165,22 @@ pub struct Section {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// Comes back with the answer.
+    /// Id, at most 200 characters. It is returned with the customer's answer.
     pub id: String,
-    /// The first line.
+    /// First line, at most 24 characters.
     pub title: String,
-    /// The second line.
+    /// Second line, at most 72 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// An action that Meta knows by a fixed name.
+/// An action with a fixed name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Named<P> {
-    /// The name that belongs to the kind.
+    /// Name of the action, fixed for each kind of message.
     pub name: String,
-    /// What it needs.
+    /// Parameters of the action.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub parameters: Option<P>,
 }
@@ -189,29 +189,29 @@ pub struct Named<P> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkButton {
-    /// The label.
+    /// Label of the button, at most 20 characters.
     pub display_text: String,
-    /// The link.
+    /// URL that the button opens, `http` or `https`.
     pub url: String,
 }
 
-/// One product.
+/// A product of a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Product {
-    /// The catalogue.
+    /// Id of the catalogue.
     pub catalog_id: String,
-    /// The product in it.
+    /// The business's own id of the product.
     pub product_retailer_id: String,
 }
 
-/// Products in sections.
+/// Products of a catalogue, in sections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductSections {
-    /// The catalogue.
+    /// Id of the catalogue.
     pub catalog_id: String,
-    /// The sections.
+    /// One to ten sections, with at most 30 products in all.
     pub sections: Vec<ProductSection>,
 }
 
@@ -219,10 +219,10 @@ pub struct ProductSections {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductSection {
-    /// Its title; required if there are several.
+    /// Title, at most 24 characters. Required if there are several sections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Its products.
+    /// Products of the section.
     pub product_items: Vec<ProductItem>,
 }
 
@@ -230,24 +230,24 @@ pub struct ProductSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductItem {
-    /// The product.
+    /// The business's own id of the product.
     pub product_retailer_id: String,
 }
 
-/// Which product stands for the catalogue.
+/// Product whose image represents the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Thumbnail {
-    /// The product; the first without it.
+    /// The business's own id of the product. Default: the first product of the catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnail_product_retailer_id: Option<String>,
 }
 
-/// Cards beside each other.
+/// Cards of a carousel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cards {
-    /// The cards.
+    /// Two to ten cards, all of the same type.
     pub cards: Vec<CarouselCard>,
 }
 
@@ -255,56 +255,56 @@ pub struct Cards {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CarouselCard {
-    /// Its place, from 0.
+    /// Position of the card, counted from 0.
     pub card_index: u32,
-    /// `cta_url`, `button` or `product`.
+    /// Type of the card: `cta_url`, `button` or `product`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its picture or film.
+    /// Image or video of the card. Required for `cta_url` and `button`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Header>,
-    /// Its text.
+    /// Text of the card, at most 160 characters and two line breaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Words>,
-    /// What the customer can do with it, as in a message of that kind.
+    /// Action of the card, in the format of an interactive message of the same type.
     pub action: Value,
 }
 
-/// A form.
+/// A flow to open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Flow {
-    /// `3`.
+    /// Version of the flow message format: `3`.
     pub flow_message_version: String,
-    /// Comes back with the answers.
+    /// Token that is returned with the customer's answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_token: Option<String>,
-    /// The flow, by id or by name.
+    /// Id of the flow. Either `flow_id` or `flow_name` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_id: Option<String>,
-    /// The flow, by id or by name.
+    /// Name of the flow. Either `flow_id` or `flow_name` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_name: Option<String>,
-    /// The label of its button.
+    /// Label of the button that opens the flow, at most 20 characters, without emoji.
     pub flow_cta: String,
-    /// `navigate` or `data_exchange`.
+    /// `navigate` (default) or `data_exchange`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_action: Option<String>,
-    /// The first screen and its data; only with `navigate`.
+    /// First screen and its data. Required with `navigate`, not allowed with `data_exchange`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_action_payload: Option<FlowScreen>,
-    /// `published` or `draft`.
+    /// State of the flow: `published` or `draft`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
 }
 
-/// Where a form begins.
+/// First screen of a flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlowScreen {
-    /// The screen.
+    /// Id of the screen.
     pub screen: String,
-    /// What it is given.
+    /// Data for the screen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub data: Option<Map<String, Value>>,
@@ -314,16 +314,16 @@ pub struct FlowScreen {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Address {
-    /// `IN`.
+    /// Country: `IN`.
     pub country: String,
-    /// What is filled in already.
+    /// Values to fill in beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub values: Option<Map<String, Value>>,
-    /// Addresses to choose from.
+    /// Addresses for the customer to choose from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_addresses: Option<Vec<Value>>,
-    /// What was wrong with the last answer, by field.
+    /// Errors in the customer's last answer, by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub validation_errors: Option<Map<String, Value>>,
@@ -333,19 +333,19 @@ pub struct Address {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoiceCall {
-    /// The label.
+    /// Label of the button, at most 20 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_text: Option<String>,
-    /// How long it works, in minutes.
+    /// Lifetime of the button in minutes, 1 to 43200 (30 days).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_minutes: Option<u32>,
-    /// Comes back with the call.
+    /// Payload that is returned with the call, at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
 }
 
 impl Header {
-    /// Its file, if it has one, and as what.
+    /// Returns the file of the header and its kind, if it has one.
     pub(super) fn file(&self) -> Option<(&'static str, &OutgoingMedia)> {
         match self {
             Self::Text { .. } => None,
@@ -368,7 +368,7 @@ impl Header {
 }
 
 impl Interactive {
-    /// What every kind has: header, body, footer.
+    /// Returns the parts that every kind has: header, body and footer.
     pub(super) fn shown(&self) -> (Option<&Header>, Option<&Words>, Option<&Words>) {
         fn of<A>(card: &Card<A>) -> (Option<&Header>, Option<&Words>, Option<&Words>) {
             (card.header.as_ref(), card.body.as_ref(), card.footer.as_ref())

@@ -1,55 +1,57 @@
-//! Meta's limits of what may be sent (`facts/messages.md` §3 to §6). Characters are counted in UTF-16 units, the stricter
-//! reading of Meta's word "characters".
+//! Meta's limits for outgoing messages (`docs/meta/messages.md#section-3` to `#section-6`). Meta speaks of
+//! "characters"; they are counted as UTF-16 units here, the stricter reading.
 
-/// Text body, in characters.
+/// Longest text of a text message, in characters.
 pub const TEXT_BODY_MAX: usize = 4_096;
-/// Caption of a picture, film or document, in characters.
+/// Longest caption of an image, video or document, in characters.
 pub const CAPTION_MAX: usize = 1_024;
-/// Body of an interactive message, in characters; a list's is [`TEXT_BODY_MAX`].
+/// Longest body of an interactive message, in characters. The body of a list may have [`TEXT_BODY_MAX`].
 pub const INTERACTIVE_BODY_MAX: usize = 1_024;
-/// Header text and footer of an interactive message, in characters.
+/// Longest header text and longest footer of an interactive message, in characters.
 pub const HEADER_TEXT_MAX: usize = 60;
-/// Reply buttons of a message.
+/// Most reply buttons of a message.
 pub const BUTTONS_MAX: usize = 3;
-/// Label of a button, in characters.
+/// Longest label of a button, in characters.
 pub const BUTTON_TITLE_MAX: usize = 20;
-/// Id of a button, in characters.
+/// Longest id of a button, in characters.
 pub const BUTTON_ID_MAX: usize = 256;
-/// Sections of a list, and of a list of products.
+/// Most sections of a list, and of a list of products.
 pub const SECTIONS_MAX: usize = 10;
-/// Rows of a list, over all its sections.
+/// Most rows of a list, over all its sections.
 pub const ROWS_MAX: usize = 10;
-/// Title of a section and of a row, in characters.
+/// Longest title of a section or a row, in characters.
 pub const ROW_TITLE_MAX: usize = 24;
-/// Id of a row, in characters.
+/// Longest id of a row, in characters.
 pub const ROW_ID_MAX: usize = 200;
-/// Second line of a row, in characters.
+/// Longest second line of a row, in characters.
 pub const ROW_DESCRIPTION_MAX: usize = 72;
-/// Products of a list of products.
+/// Most products of a list of products.
 pub const PRODUCTS_MAX: usize = 30;
 /// Fewest and most cards of a carousel.
 pub const CARDS: std::ops::RangeInclusive<usize> = 2..=10;
-/// Text of a carousel card, in characters.
+/// Longest text of a carousel card, in characters.
 pub const CARD_BODY_MAX: usize = 160;
-/// Line breaks in the text of a carousel card.
+/// Most line breaks in the text of a carousel card.
 pub const CARD_LINE_BREAKS_MAX: usize = 2;
-/// Address cards of a message: Meta's pages say 257, its OpenAPI description 5; the smaller is safe.
+/// Most contact cards of a message. Meta's documentation says 257, its OpenAPI description 5; the smaller value is
+/// safe.
 pub const CONTACTS_MAX: usize = 5;
-/// How long a call button works, in minutes: a minute to thirty days.
+/// Lifetime of a call button in minutes, from one minute to 30 days.
 pub const CALL_TTL_MINUTES: std::ops::RangeInclusive<u32> = 1..=43_200;
-/// Name of a template, in characters.
+/// Longest name of a template, in characters.
 pub const TEMPLATE_NAME_MAX: usize = 512;
-/// All text values of a template's body together, in characters: the rendered body may not be longer.
+/// Longest sum of all text values of a template's body, in characters. The filled-in body has the same limit.
 pub const TEMPLATE_BODY_MAX: usize = 1_024;
-/// Spaces in a row in a text value of a template's body.
+/// Most consecutive spaces in a text value of a template's body.
 pub const TEMPLATE_SPACES_MAX: usize = 4;
-/// Buttons of a template.
+/// Most buttons of a template.
 pub const TEMPLATE_BUTTONS_MAX: usize = 10;
-/// What a template's quick-reply button sends back, in characters; Meta's page is silent, clients use 256.
+/// Longest payload of a template's quick-reply button, in characters. Meta's documentation gives no limit; clients use
+/// 256.
 pub const PAYLOAD_MAX: usize = 256;
-/// A coupon code, in characters; Meta's page says 15, some clients 20.
+/// Longest coupon code, in characters. Meta's documentation says 15, some clients allow 20.
 pub const COUPON_MAX: usize = 15;
-/// A link, in characters.
+/// Longest link, in characters.
 pub const LINK_MAX: usize = 2_000;
-/// A file's name, in characters: what file systems take.
+/// Longest file name, in characters: a length that common file systems accept.
 pub const FILENAME_MAX: usize = 240;

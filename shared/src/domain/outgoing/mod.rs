@@ -1,6 +1,6 @@
-//! What we are asked to send: every kind of message a business can write, in the Cloud API's own field names. One set
-//! of types is the format of our API, of the table and of the wire, because all three are the same by design
-//! (`facts/messages.md` §4 to §6). [`Outgoing::check`] knows every limit that Meta would refuse over.
+//! Outgoing messages: every kind of message that a business can send, in the Cloud API's own field names. The same
+//! types are the format of our API, of the table and of requests to Meta (`docs/meta/messages.md#section-4` to
+//! `#section-6`). [`Outgoing::check`] checks every limit that Meta enforces.
 
 mod check;
 mod check_interactive;
@@ -31,72 +31,74 @@ pub use template::{Component, Currency, Fallback, Index, Language, OfferEnd, Par
 
 use super::content::Text;
 
-/// A message to send. As JSON: one key, the kind, and its object.
+/// A message to send. As JSON, an object with one key, the kind of message; its value is the content of that kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outgoing {
     /// Plain text.
     Text(Text),
-    /// A picture.
+    /// An image.
     Image(OutgoingMedia),
-    /// A film.
+    /// A video.
     Video(OutgoingMedia),
-    /// Sound: a file, or a voice message where `voice` is true.
+    /// Audio: a file, or a voice message if `voice` is true.
     Audio(OutgoingMedia),
-    /// A file.
+    /// A document.
     Document(OutgoingMedia),
     /// A sticker.
     Sticker(OutgoingMedia),
-    /// A place.
+    /// A location.
     Location(Place),
-    /// Address cards.
+    /// Contact cards.
     Contacts(Vec<OutgoingContact>),
-    /// An emoji on an earlier message.
+    /// An emoji reaction to an earlier message.
     Reaction(OutgoingReaction),
-    /// Buttons, lists, products, flows and the like.
+    /// Buttons, lists, products, flows and other interactive messages.
     Interactive(Box<Interactive>),
     /// An approved template with its parameters.
     Template(Template),
 }
 
-/// A file: one of ours by its id, one of Meta's by its id, or a public link.
+/// A file: an uploaded one by its id, one of Meta's by its id, or a public link. Exactly one of `id` and `link` is
+/// required.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingMedia {
-    /// `med_…` from `POST /v1/media`, or an id that Meta gave out for this number.
+    /// Id from `POST /v1/media` (`med_…`), or an id that Meta issued for this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Where Meta fetches it: public, http or https.
+    /// Public `http` or `https` URL from which Meta fetches the file, at most 2000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Shown below it; pictures, films and documents.
+    /// Caption below the file, at most 1024 characters. Only for images, videos and documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,
-    /// What the file is called, whose ending decides the icon; documents.
+    /// File name without a folder, at most 240 characters. Its extension decides the icon. Only for documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// Shown as a voice message; audio, OGG with Opus.
+    /// Whether to show the file as a voice message. Only for audio; the file must be OGG with Opus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<bool>,
 }
 
-/// A place.
+/// A location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// Degrees north, -90 to 90.
+    /// Latitude in degrees, -90 to 90, positive to the north.
     pub latitude: Degrees,
-    /// Degrees east, -180 to 180.
+    /// Longitude in degrees, -180 to 180, positive to the east.
     pub longitude: Degrees,
-    /// What it is called.
+    /// Name of the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its address.
+    /// Address of the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
 
-/// An angle as it was given, number or text; on the wire a text, which Meta's pages and its description agree on.
+/// An angle in degrees, given as a number or a string. Meta receives a string, the type in its documentation and in its
+/// OpenAPI description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct Degrees(pub String);
@@ -107,7 +109,7 @@ impl<'de> Deserialize<'de> for Degrees {
     }
 }
 
-/// A value that some write as a text and some as a number; kept as a text.
+/// Parses a value given as a string or a number, into a string.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::String(text) => Ok(text),
@@ -116,31 +118,31 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
     }
 }
 
-/// An emoji on an earlier message.
+/// An emoji reaction to an earlier message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingReaction {
-    /// The wamid of the message.
+    /// Wamid of the message.
     pub message_id: String,
-    /// One emoji; empty takes our reaction back.
+    /// One emoji. An empty string removes the reaction.
     pub emoji: String,
 }
 
-/// Where a message names a file, and as what.
+/// A file that a message refers to by id, with the way in which the file is used.
 #[derive(Debug)]
 pub struct FileUse<'a> {
-    /// The field that holds the id, as the caller wrote it.
+    /// Path of the field that holds the id.
     pub field: String,
     /// `image`, `video`, `audio`, `document` or `sticker`.
     pub kind: &'static str,
-    /// Shown as a voice message.
+    /// Whether it is shown as a voice message.
     pub voice: bool,
-    /// The id.
+    /// The id, which may be replaced.
     pub id: &'a mut String,
 }
 
 impl Outgoing {
-    /// Meta's word for this kind of message.
+    /// Returns Meta's word for this kind of message.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -158,7 +160,7 @@ impl Outgoing {
         }
     }
 
-    /// Every kind.
+    /// All kinds of message.
     pub const KINDS: [&'static str; 11] = [
         "text",
         "image",
@@ -173,7 +175,7 @@ impl Outgoing {
         "template",
     ];
 
-    /// Every file that the message names by an id.
+    /// Returns every file that the message refers to by id.
     pub fn files(&mut self) -> Vec<FileUse<'_>> {
         let (kind, media) = match self {
             Self::Image(media) => ("image", media),

@@ -1,4 +1,4 @@
-//! Reading a message out of JSON, with the path of what is wrong.
+//! Parsing of outgoing messages from JSON, with the path of each error.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -6,18 +6,18 @@ use serde_json::Value;
 use super::{Interactive, Outgoing, Violation};
 use crate::domain::content::Text;
 
-/// Meta's "invalid parameter".
+/// Meta's code for "invalid parameter".
 const INVALID_PARAMETER: i64 = 100;
-/// Meta's "required parameter is missing".
+/// Meta's code for "required parameter is missing".
 const MISSING: i64 = 131_008;
-/// Meta's "unsupported message type".
+/// Meta's code for "unsupported message type".
 const UNSUPPORTED: i64 = 131_051;
 
 impl Outgoing {
-    /// Reads the object that stands under the key `kind`, and checks it.
+    /// Parses the object under the key `kind`, and checks it.
     ///
     /// # Errors
-    /// The first rule it breaks, and the field.
+    /// The first broken rule, with its field.
     pub fn read(kind: &str, object: Value) -> Result<Self, Violation> {
         let outgoing = match kind {
             "text" => Self::Text(text(object)?),
@@ -38,8 +38,8 @@ impl Outgoing {
     }
 }
 
-/// Reads one object; what is wrong is named by its path below `field`. A list is only taken where one is meant: a
-/// derived reader would take it for an object, field by field.
+/// Parses one object. Errors carry the path below `field`. An array is accepted only where one is expected: serde would
+/// otherwise read it as an object, field by field.
 fn typed<T: DeserializeOwned>(field: &str, object: Value) -> Result<T, Violation> {
     if field != "contacts" && !object.is_object() {
         return Err(Violation::new(field, INVALID_PARAMETER, "must be an object".to_owned()));
@@ -59,7 +59,8 @@ fn typed<T: DeserializeOwned>(field: &str, object: Value) -> Result<T, Violation
     })
 }
 
-/// Reads a text; its type is shared with what customers write, where unknown fields are kept.
+/// Parses a text and refuses unknown fields. The type itself accepts them, because it is also used for received
+/// messages.
 fn text(object: Value) -> Result<Text, Violation> {
     let fields = object.as_object().into_iter().flat_map(serde_json::Map::keys);
     if let Some(unknown) = fields.into_iter().find(|field| !["body", "preview_url"].contains(&field.as_str())) {
@@ -68,7 +69,7 @@ fn text(object: Value) -> Result<Text, Violation> {
     typed("text", object)
 }
 
-/// Reads an interactive message by its kind, so that the path leads into it.
+/// Parses an interactive message by its kind, so that the path of an error leads into it.
 fn interactive(mut object: Value) -> Result<Interactive, Violation> {
     let kind = object.as_object_mut().and_then(|object| object.remove("type"));
     let Some(Value::String(kind)) = kind else {

@@ -1,4 +1,4 @@
-//! Templates: the name, the language, and a parameter for each variable.
+//! Template messages: the name, the language, and a parameter per variable.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -6,84 +6,85 @@ use utoipa::ToSchema;
 
 use super::{FileUse, OutgoingMedia, Place};
 
-/// An approved template with its parameters.
+/// A message made from an approved template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
-    /// Its name.
+    /// Name of the template.
     pub name: String,
-    /// Its language.
+    /// Language of the template.
     pub language: Language,
-    /// Its parts that have parameters.
+    /// Components of the template that have parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(no_recursion)]
     pub components: Vec<Component>,
 }
 
-/// A template's language.
+/// Language of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Language {
-    /// Exactly the template's locale, such as `en_US`.
+    /// Locale exactly as in the template, such as `en_US`.
     pub code: String,
-    /// `deterministic`, from older clients.
+    /// `deterministic`, the only policy. Used by older clients; may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
 }
 
-/// A part of a template.
+/// Component of a template with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Component {
-    /// The header: one parameter.
+    /// The header. It takes exactly one parameter.
     Header {
-        /// Its parameters.
+        /// Parameters of the header.
         parameters: Vec<Parameter>,
     },
     /// The body.
     Body {
-        /// Its parameters.
+        /// Parameters of the body, in the order of the variables or with `parameter_name`.
         parameters: Vec<Parameter>,
     },
     /// A button.
     Button {
-        /// `quick_reply`, `url`, `copy_code`, `flow`, `catalog`, `mpm`, `voice_call` or `order_details`.
+        /// Kind of button: `quick_reply`, `url`, `copy_code`, `flow`, `catalog`, `mpm`, `voice_call` or
+        /// `order_details`.
         sub_type: String,
-        /// Its place, from 0.
+        /// Position of the button, from 0 to 9.
         index: Index,
-        /// Its parameters.
+        /// Parameters of the button.
         #[serde(default)]
         parameters: Vec<Parameter>,
     },
-    /// An offer that ends.
+    /// A limited-time offer.
     LimitedTimeOffer {
-        /// When.
+        /// One parameter of type `limited_time_offer`, with the end of the offer.
         parameters: Vec<Parameter>,
     },
-    /// Cards beside each other, as many as the template has.
+    /// A carousel with as many cards as the template has.
     Carousel {
         /// The cards.
         cards: Vec<TemplateCard>,
     },
-    /// What a tap on the message opens; eligible businesses only.
+    /// Target of a tap on the message. Only for eligible businesses.
     TapTargetConfiguration {
-        /// The targets.
+        /// Parameters of type `tap_target_configuration`.
         parameters: Vec<Parameter>,
     },
 }
 
-/// A card of a template's carousel.
+/// Card of a carousel template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateCard {
-    /// Its place, from 0.
+    /// Position of the card, counted from 0.
     pub card_index: u32,
-    /// Its parts that have parameters.
+    /// Components of the card that have parameters.
     #[schema(no_recursion)]
     pub components: Vec<Component>,
 }
 
-/// A place among the buttons, number or text; on the wire a text.
+/// Position of a button, given as a number or a string. Meta receives a string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct Index(pub String);
@@ -94,115 +95,115 @@ impl<'de> Deserialize<'de> for Index {
     }
 }
 
-/// A value for a variable.
+/// Value of a variable. `type` selects the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Parameter {
     /// A text.
     Text {
-        /// The text.
+        /// The text, at most 1024 characters.
         text: String,
-        /// The variable's name, in a template with named variables.
+        /// Name of the variable. Required in a template with named variables, not allowed in others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parameter_name: Option<String>,
     },
-    /// An amount, written as the customer's device does.
+    /// An amount of money, formatted by the customer's device.
     Currency {
         /// The amount.
         currency: Currency,
     },
-    /// A moment, written as given.
+    /// A date or time, shown as given.
     DateTime {
         /// The text.
         date_time: Fallback,
     },
-    /// A picture for the header.
+    /// An image for the header.
     Image {
         /// The file.
         image: OutgoingMedia,
     },
-    /// A film for the header.
+    /// A video for the header.
     Video {
         /// The file.
         video: OutgoingMedia,
     },
-    /// A file for the header.
+    /// A document for the header.
     Document {
         /// The file.
         document: OutgoingMedia,
     },
-    /// A place for the header.
+    /// A location for the header.
     Location {
-        /// The place.
+        /// The location, with name and address.
         location: Place,
     },
     /// A product for the header.
     Product {
-        /// Product and catalogue.
+        /// Catalogue and product.
         product: super::Product,
     },
-    /// What a quick-reply button sends back.
+    /// Payload of a quick-reply button.
     Payload {
-        /// The payload.
+        /// The payload, at most 256 characters. It is returned when the customer taps the button.
         payload: String,
     },
-    /// The code that a button copies.
+    /// Coupon code for a copy-code button.
     CouponCode {
-        /// The code.
+        /// The code, at most 15 characters.
         coupon_code: String,
     },
-    /// What a flow, catalogue or products button does.
+    /// Action of a flow, catalogue, multi-product or order details button.
     Action {
-        /// As Meta's page of that button has it.
+        /// The object that Meta documents for this kind of button.
         action: Value,
     },
-    /// When the offer ends.
+    /// End of a limited-time offer.
     LimitedTimeOffer {
-        /// The end.
+        /// The end of the offer.
         limited_time_offer: OfferEnd,
     },
-    /// What a tap opens.
+    /// Target of a tap on the message.
     TapTargetConfiguration {
-        /// Links and titles.
+        /// List of targets, each with a URL and a title.
         tap_target_configuration: Value,
     },
-    /// How long a call button works.
+    /// Lifetime of a call button.
     TtlMinutes {
-        /// Minutes.
+        /// Lifetime in minutes, 1 to 43200 (30 days).
         ttl_minutes: u32,
     },
 }
 
-/// An amount.
+/// An amount of money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Currency {
-    /// Shown where the device cannot write it.
+    /// Text shown if the device cannot format the amount.
     pub fallback_value: String,
-    /// ISO 4217.
+    /// Currency, as an ISO 4217 code.
     pub code: String,
-    /// The amount times 1000.
+    /// The amount multiplied by 1000.
     pub amount_1000: i64,
 }
 
-/// A text shown as it is.
+/// A text that is shown as given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fallback {
-    /// The text.
+    /// The text, at most 1024 characters.
     pub fallback_value: String,
 }
 
-/// The end of an offer.
+/// End of an offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfferEnd {
-    /// Unix milliseconds.
+    /// Time in Unix milliseconds.
     pub expiration_time_ms: i64,
 }
 
 impl Component {
-    /// The component's parameters; those of its cards are theirs.
+    /// Returns the component's own parameters, without those of carousel cards.
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
         match self {

@@ -1,4 +1,5 @@
-//! Accounts and numbers at Meta: what a token reaches, where its webhooks go, registration (`facts/onboarding.md` §3 to §6).
+//! Accounts and numbers at Meta: the assets that a token reaches, webhook subscriptions, registration
+//! (`docs/meta/onboarding.md#section-3` to `#section-6`).
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -11,9 +12,9 @@ use crate::domain::ids::{PhoneNumberId, WabaId};
 use crate::domain::token::AccessToken;
 use crate::secret::Secret;
 
-/// Numbers of one page (Meta: 100 at most).
+/// Items per page (Meta: at most 100).
 const PAGE: &str = "100";
-/// Pages read: an account has 20 numbers unless Meta raised that, and 6,000 templates at most.
+/// Most pages read. An account has 20 numbers unless Meta raised its limit, and at most 6,000 templates.
 const PAGES_MAX: usize = 100;
 const NUMBER_FIELDS: &str =
     "id,display_phone_number,verified_name,code_verification_status,platform_type,status,is_on_biz_app";
@@ -21,15 +22,15 @@ const NUMBER_FIELDS: &str =
 /// A WhatsApp Business account as Meta describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Account {
-    /// Its id.
+    /// The account's id.
     pub id: String,
-    /// Its name.
+    /// The account's name.
     #[serde(default)]
     pub name: Option<String>,
     /// The business that owns it.
     #[serde(default)]
     pub owner_business_info: Option<Business>,
-    /// What pays for it: a payment method of the business's, or a credit that was shared with it.
+    /// Id of its source of payment: the business's own payment method, or a credit line shared with it.
     #[serde(default)]
     pub primary_funding_id: Option<String>,
 }
@@ -37,73 +38,73 @@ pub struct Account {
 /// A business portfolio.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Business {
-    /// Its id.
+    /// The portfolio's id.
     pub id: String,
 }
 
-/// A number as Meta describes it. Every word of Meta's is an open set.
+/// A number as Meta describes it. Meta may add values to every text field.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AccountNumber {
-    /// Its id.
+    /// The number's id.
     pub id: String,
-    /// As people write it.
+    /// The phone number in display format.
     #[serde(default)]
     pub display_phone_number: String,
     /// The name that customers see.
     #[serde(default)]
     pub verified_name: Option<String>,
-    /// Whether somebody proved that it is theirs.
+    /// Whether somebody verified ownership of the number.
     #[serde(default)]
     pub code_verification_status: Option<String>,
-    /// `CLOUD_API` where it is registered.
+    /// `CLOUD_API` if the number is registered.
     #[serde(default)]
     pub platform_type: Option<String>,
-    /// `CONNECTED` where it can be used.
+    /// `CONNECTED` if the number can be used.
     #[serde(default)]
     pub status: Option<String>,
-    /// It is also used in the WhatsApp Business app: coexistence.
+    /// Whether the number is also used in the WhatsApp Business app (coexistence).
     #[serde(default)]
     pub is_on_biz_app: bool,
-    /// `GREEN`, `YELLOW`, `RED`, `UNKNOWN`.
+    /// `GREEN`, `YELLOW`, `RED` or `UNKNOWN`.
     #[serde(default)]
     pub quality_rating: Option<String>,
-    /// How fast it may send.
+    /// The number's throughput limit.
     #[serde(default)]
     pub throughput: Option<Throughput>,
-    /// How many people may be written to first in a day, such as `TIER_1K`.
+    /// Limit of customers who may be contacted first per day, such as `TIER_1K`.
     #[serde(default)]
     pub messaging_limit_tier: Option<String>,
-    /// Whether the name that customers see is approved.
+    /// Approval state of the name that customers see.
     #[serde(default)]
     pub name_status: Option<String>,
-    /// Where its webhooks go.
+    /// The callback URLs of the number's webhooks.
     #[serde(default)]
     pub webhook_configuration: Option<WebhookConfiguration>,
 }
 
-/// A number's throughput.
+/// A number's throughput limit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Throughput {
-    /// `STANDARD`, `HIGH`, `NOT_APPLICABLE`.
+    /// `STANDARD`, `HIGH` or `NOT_APPLICABLE`.
     pub level: String,
 }
 
-/// Callback URLs of a number, the strongest first.
+/// The callback URLs that apply to a number, in order of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct WebhookConfiguration {
-    /// The number's own.
+    /// The number's own URL.
     #[serde(default)]
     pub phone_number: Option<String>,
-    /// Its account's own.
+    /// The account's own URL.
     #[serde(default)]
     pub whatsapp_business_account: Option<String>,
-    /// The app's.
+    /// The app's URL.
     #[serde(default)]
     pub application: Option<String>,
 }
 
 impl WebhookConfiguration {
-    /// The one that wins.
+    /// Returns the URL that takes precedence.
     #[must_use]
     pub fn winner(&self) -> Option<&str> {
         let all = [&self.phone_number, &self.whatsapp_business_account, &self.application];
@@ -114,15 +115,15 @@ impl WebhookConfiguration {
 /// A subscription of a Meta app to webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AppSubscription {
-    /// What of, such as `whatsapp_business_account`.
+    /// The subscribed object, such as `whatsapp_business_account`.
     pub object: String,
-    /// Where they go.
+    /// The callback URL.
     #[serde(default)]
     pub callback_url: String,
-    /// Whether they are sent.
+    /// Whether Meta sends the webhooks.
     #[serde(default)]
     pub active: bool,
-    /// Their fields.
+    /// The subscribed fields.
     #[serde(default)]
     pub fields: Vec<SubscribedField>,
 }
@@ -130,12 +131,12 @@ pub struct AppSubscription {
 /// A field of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SubscribedField {
-    /// Its name.
+    /// The field's name.
     pub name: String,
 }
 
 impl AccountNumber {
-    /// Whether it can send and receive through the Cloud API.
+    /// Whether the number can send and receive through the Cloud API.
     #[must_use]
     pub fn is_registered(&self) -> bool {
         self.platform_type.as_deref() == Some("CLOUD_API")
@@ -143,7 +144,7 @@ impl AccountNumber {
     }
 }
 
-/// A page of a list of Meta's.
+/// A page of one of Meta's lists.
 #[derive(Deserialize)]
 pub(super) struct Paged<T> {
     pub(super) data: Vec<T>,
@@ -166,7 +167,7 @@ struct Cursors {
 }
 
 impl<T> Paged<T> {
-    /// Where the next page begins. On the last one too there is a cursor, but no next page.
+    /// Returns the cursor of the next page. The last page has a cursor too, but no `next`.
     pub(super) fn next(self) -> Option<String> {
         self.paging.filter(|paging| paging.next.is_some())?.cursors?.after
     }
@@ -185,19 +186,19 @@ struct SubscribedApp {
 }
 
 impl GraphClient {
-    /// The account of this id, if the token reaches it.
+    /// Returns the account, if the token reaches it.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn account(&self, token: &AccessToken, account: &WabaId) -> Result<Account, CallFailure> {
         let fields = [("fields", "id,name,owner_business_info,primary_funding_id")];
         self.ask(token, account.as_str(), &fields).await
     }
 
-    /// The accounts that a token reaches whose grant names none: those of the businesses that its user manages.
+    /// Returns the accounts of all businesses that the token's user manages; for a token whose grant names no account.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn reachable_accounts(&self, token: &AccessToken) -> Result<Vec<WabaId>, CallFailure> {
         let businesses: Vec<Business> = self.all(token, "me/businesses", "id").await?;
         let mut reached = Vec::new();
@@ -212,10 +213,10 @@ impl GraphClient {
         Ok(reached)
     }
 
-    /// The account's numbers.
+    /// Returns the account's numbers.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn account_numbers(
         &self,
         token: &AccessToken,
@@ -224,7 +225,7 @@ impl GraphClient {
         self.all(token, &format!("{account}/phone_numbers"), NUMBER_FIELDS).await
     }
 
-    /// A list of Meta's, page by page.
+    /// Reads one of Meta's lists page by page, up to [`PAGES_MAX`] pages.
     pub(super) async fn all<T: DeserializeOwned>(
         &self,
         token: &AccessToken,
@@ -247,10 +248,10 @@ impl GraphClient {
         Ok(all)
     }
 
-    /// The account's numbers with what Meta allows each, and where its webhooks go.
+    /// Returns the account's numbers with their limits, quality and callback URLs.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn numbers_in_detail(
         &self,
         token: &AccessToken,
@@ -261,20 +262,20 @@ impl GraphClient {
         self.all(token, &format!("{account}/phone_numbers"), &fields).await
     }
 
-    /// `GET /{app}/subscriptions`, with the app's own token: which webhooks the app gets at all.
+    /// Calls `GET /{app}/subscriptions` with the app's own token: the webhooks to which the app is subscribed.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn app_subscriptions(&self, app: &str, app_secret: &Secret) -> Result<Vec<AppSubscription>, CallFailure> {
         let app_token = AccessToken::unproved(Secret::new(format!("{app}|{}", app_secret.expose())));
         let page: Paged<AppSubscription> = self.ask(&app_token, &format!("{app}/subscriptions"), &[]).await?;
         Ok(page.data)
     }
 
-    /// One number.
+    /// Returns one number.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn account_number(
         &self,
         token: &AccessToken,
@@ -283,19 +284,19 @@ impl GraphClient {
         self.ask(token, number.as_str(), &[("fields", NUMBER_FIELDS)]).await
     }
 
-    /// `POST /{account}/subscribed_apps`: the account's webhooks come to the token's app. Repeating it changes nothing.
+    /// Calls `POST /{account}/subscribed_apps`: subscribes the token's app to the account's webhooks. May be repeated.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn subscribe(&self, token: &AccessToken, account: &WabaId) -> Result<(), CallFailure> {
         self.change(Method::POST, token, &format!("{account}/subscribed_apps"), None).await
     }
 
-    /// Whether the account's webhooks come to `app`: `None` if they do not, else the callback URL of their own that they go to, if
-    /// they have one.
+    /// Returns whether `app` is subscribed to the account's webhooks: `None` if not, else the account's own callback
+    /// URL, if it has one.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn subscription(
         &self,
         token: &AccessToken,
@@ -307,11 +308,11 @@ impl GraphClient {
         Ok(ours.map(|one| one.override_callback_uri.filter(|url| !url.is_empty())))
     }
 
-    /// `POST /{account}/subscribed_apps` with a callback URL of the account's own, which Meta asks at once to prove itself. The app must
-    /// be subscribed already.
+    /// Calls `POST /{account}/subscribed_apps` with a callback URL of the account's own. Meta verifies the URL at once.
+    /// The app must already be subscribed.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn override_callback(
         &self,
         token: &AccessToken,
@@ -322,34 +323,35 @@ impl GraphClient {
         self.change(Method::POST, token, &format!("{account}/subscribed_apps"), Some(body)).await
     }
 
-    /// `DELETE /{account}/subscribed_apps`: the account's webhooks come to the token's app no more.
+    /// Calls `DELETE /{account}/subscribed_apps`: unsubscribes the token's app from the account's webhooks.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn unsubscribe(&self, token: &AccessToken, account: &WabaId) -> Result<(), CallFailure> {
         self.change(Method::DELETE, token, &format!("{account}/subscribed_apps"), None).await
     }
 
-    /// `POST /{number}/register`. Meta allows ten in 72 hours: whoever calls this keeps count.
+    /// Calls `POST /{number}/register`. Meta allows ten calls per number in 72 hours; the caller must count them.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn register(&self, token: &AccessToken, number: &PhoneNumberId, pin: &Secret) -> Result<(), CallFailure> {
         let body = json!({"messaging_product": "whatsapp", "pin": pin.expose()});
         self.change(Method::POST, token, &format!("{number}/register"), Some(body)).await
     }
 
-    /// `POST /{number}/smb_app_data`: asks the phone of a coexistence number for `smb_app_state_sync` (its address book) or `history`. Meta allows
-    /// each once for an onboarding, within 24 hours of it. Accepted does not mean that the owner agrees.
+    /// Calls `POST /{number}/smb_app_data`: requests `smb_app_state_sync` (the address book) or `history` from the
+    /// phone of a coexistence number. Meta allows each once per onboarding, within 24 hours of it. A successful call
+    /// does not mean that the owner agrees.
     ///
     /// # Errors
-    /// How the call ended otherwise; 2593107 says that it was asked for before.
+    /// A [`CallFailure`] when the call did not succeed; code 2593107 means that it was requested before.
     pub async fn sync(&self, token: &AccessToken, number: &PhoneNumberId, what: &str) -> Result<(), CallFailure> {
         let body = json!({"messaging_product": "whatsapp", "sync_type": what});
         self.change(Method::POST, token, &format!("{number}/smb_app_data"), Some(body)).await
     }
 
-    /// A call that changes something and answers nothing that matters.
+    /// Makes a call whose response body carries no information.
     pub(super) async fn change(
         &self,
         method: Method,
@@ -366,7 +368,7 @@ impl GraphClient {
         Ok(())
     }
 
-    /// A question.
+    /// Makes a `GET` call and reads its JSON response.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         token: &AccessToken,

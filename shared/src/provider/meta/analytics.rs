@@ -1,4 +1,4 @@
-//! What Meta says was charged for (`facts/messages.md` §13). Approximate, as Meta says itself.
+//! Charges as Meta reports them (`docs/meta/messages.md#section-13`). Meta calls the figures approximate.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -8,33 +8,33 @@ use super::oauth::unreadable;
 use crate::domain::ids::WabaId;
 use crate::domain::token::AccessToken;
 
-/// What an account was charged for.
+/// Charges of an account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Billed {
-    /// The currency of the account, such as `USD`.
+    /// The account's currency, such as `USD`.
     pub currency: Option<String>,
-    /// By day, number, category and pricing type.
+    /// Charges by day, number, category and pricing type.
     pub points: Vec<BilledPoint>,
 }
 
-/// One day of one number and one kind of message.
+/// Charges of one day, number, category and pricing type.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct BilledPoint {
-    /// When it begins, Unix seconds.
+    /// Start of the day, in Unix seconds.
     pub start: i64,
-    /// The number's digits.
+    /// The phone number's digits.
     #[serde(default)]
     pub phone_number: Option<String>,
-    /// Such as `MARKETING`.
+    /// Pricing category, such as `MARKETING`.
     #[serde(default)]
     pub pricing_category: Option<String>,
-    /// Such as `REGULAR`.
+    /// Pricing type, such as `REGULAR`.
     #[serde(default)]
     pub pricing_type: Option<String>,
-    /// Delivered messages.
+    /// Number of delivered messages.
     #[serde(default)]
     pub volume: u64,
-    /// What they cost; absent where a partner's credit line pays.
+    /// Cost in the account's currency; absent if a partner's credit line pays.
     #[serde(default)]
     pub cost: Option<f64>,
 }
@@ -58,10 +58,10 @@ struct Series {
 }
 
 impl GraphClient {
-    /// What an account was charged for between two moments, in Unix seconds, by day.
+    /// Returns an account's charges per day between two times, in Unix seconds.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn billed(
         &self,
         token: &AccessToken,

@@ -1,5 +1,7 @@
-//! What we give Meta with each message (`biz_opaque_callback_data`) and get back with each of its statuses: the only
-//! conclusive evidence about a doubtful send (`reliability.md` §0.2). Versioned, with a MAC, no personal data.
+//! Callback data: the text that we give Meta with each message (`biz_opaque_callback_data`). Meta returns it with each
+//! status of the message, which makes it the only conclusive evidence about a send with outcome unknown
+//! (`docs/reliability.md#section-0-2`). The text is versioned and authenticated with a MAC, and contains no personal
+//! data.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -9,42 +11,42 @@ use crate::domain::ids::{ConversationId, OutboundId, TenantId};
 use crate::keyring::{Keyring, Version};
 use crate::secret::Secret;
 
-/// What it begins with, before the version of the key.
+/// First character of the text, followed by the version of the key.
 const PREFIX: char = 'w';
-/// Bytes of the MAC that travel: 64 bits, forged by nobody who cannot try 2^63 webhooks.
+/// Length of the truncated MAC in bytes: 64 bits, so a forger would need about 2^63 webhooks.
 const MAC_BYTES: usize = 8;
 
-/// Which try of which message a status speaks of.
+/// The message and the send attempt that a status belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallbackData {
-    /// Where the message is.
+    /// Conversation of the message.
     pub conversation: ConversationId,
     /// The message.
     pub message: OutboundId,
-    /// The try, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
 }
 
-/// What a text turned out to be.
+/// Result of reading a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
-    /// Ours.
+    /// The text is ours.
     Ours(CallbackData),
-    /// Not ours, or changed, or another tenant's, or of a key that is no longer accepted.
+    /// The text is not ours, was changed, belongs to another tenant, or was made with a key that is no longer accepted.
     NotOurs,
-    /// It says that it was made with a key that we have not read yet.
+    /// The text names a newer key than the cached ones.
     Newer,
 }
 
 impl CallbackData {
-    /// The text to give Meta; at most 200 of the 512 characters it takes.
+    /// Returns the text for Meta: at most 200 of the 512 characters that Meta allows.
     #[must_use]
     pub fn seal(&self, keys: &Keyring, tenant: TenantId) -> String {
         let (version, key) = keys.current();
         format!("{}.{}", self.unsealed(version), hex::encode(self.mac(version, key, tenant)))
     }
 
-    /// Reads a text that came back.
+    /// Reads a text that Meta returned.
     #[must_use]
     pub fn open(text: &str, keys: &Keyring, tenant: TenantId) -> Opened {
         let Some((version, data, mac)) = Self::parse(text) else { return Opened::NotOurs };
@@ -60,7 +62,7 @@ impl CallbackData {
         let (version, conversation, message, attempt, mac) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let number: u32 = version.strip_prefix(PREFIX)?.parse().ok()?;
-        // One number has one spelling.
+        // Only the canonical spelling of the version is accepted.
         if parts.next().is_some() || version.len() != number.to_string().len() + 1 {
             return None;
         }

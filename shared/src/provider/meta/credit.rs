@@ -1,5 +1,5 @@
-//! A Solution Partner's credit line: shared with a business, attached to its account, looked at, taken back
-//! (`facts/onboarding.md` §7.1). All with the token of our own system user.
+//! A Solution Partner's credit line: sharing it with a business's account, checking a share, revoking it
+//! (`docs/meta/onboarding.md#section-7-1`). All calls use the token of our own system user.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -9,15 +9,15 @@ use crate::domain::app::CreditLine;
 use crate::domain::ids::WabaId;
 use crate::domain::token::AccessToken;
 
-/// What a share says when it was taken back.
+/// `request_status` of a revoked share.
 const DELETED: &str = "DELETED";
 
-/// A share of the line.
+/// A share of the credit line with one business.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CreditShare {
-    /// Its id: the allocation configuration's.
+    /// Id of the share, which Meta calls an allocation configuration.
     pub id: String,
-    /// What it is for the account that it pays for; its `primary_funding_id` is the same.
+    /// The receiving credential. An account that the share pays for has the same id as its `primary_funding_id`.
     #[serde(default)]
     receiving_credential: Option<Credential>,
     #[serde(default)]
@@ -35,14 +35,14 @@ struct Shares {
 }
 
 impl CreditShare {
-    /// Whether it is what pays for an account with this `primary_funding_id`.
+    /// Whether the share pays for an account with this `primary_funding_id`.
     #[must_use]
     pub fn pays(&self, primary_funding_id: Option<&str>) -> bool {
         let ours = self.receiving_credential.as_ref().map(|credential| credential.id.as_str());
         ours.is_some() && ours == primary_funding_id && !self.is_deleted()
     }
 
-    /// Whether it was taken back.
+    /// Whether the share was revoked.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.request_status.as_deref() == Some(DELETED)
@@ -50,21 +50,22 @@ impl CreditShare {
 }
 
 impl GraphClient {
-    /// `POST /{account}/assigned_users`: our system user may manage a shared account. Repeating it changes nothing.
+    /// Calls `POST /{account}/assigned_users`: lets our system user manage a shared account. May be repeated.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn assign_user(&self, system: &AccessToken, account: &WabaId, user: &str) -> Result<(), CallFailure> {
         let request = self.with_token_or_refusal(Method::POST, &format!("{account}/assigned_users"), system)?;
         call(request.query(&[("user", user), ("tasks", "['MANAGE']")])).await?;
         Ok(())
     }
 
-    /// `POST /{line}/whatsapp_credit_sharing_and_attach`: the line pays for the account from now on, for ever. It has no idempotency key:
-    /// whoever calls this looks first whether it was done.
+    /// Calls `POST /{line}/whatsapp_credit_sharing_and_attach`: the line pays for the account from now on. An account's
+    /// line can never be replaced by another one. The call has no idempotency key, so the caller must first check
+    /// whether it was made.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn share_credit(
         &self,
         system: &AccessToken,
@@ -81,10 +82,10 @@ impl GraphClient {
         Ok(())
     }
 
-    /// The shares of the line that a business has.
+    /// Returns the shares of the line that a business has.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn credit_shares(
         &self,
         system: &AccessToken,
@@ -96,18 +97,18 @@ impl GraphClient {
         Ok(shares.data)
     }
 
-    /// One share.
+    /// Returns one share.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn credit_share(&self, system: &AccessToken, share: &str) -> Result<CreditShare, CallFailure> {
         self.ask(system, share, &[("fields", "id,receiving_credential{id},request_status")]).await
     }
 
-    /// `DELETE /{share}`: the line pays for none of the business's accounts any more.
+    /// Calls `DELETE /{share}`: the line stops paying for all accounts of the business.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn revoke_credit(&self, system: &AccessToken, share: &str) -> Result<(), CallFailure> {
         self.change(Method::DELETE, system, share, None).await
     }

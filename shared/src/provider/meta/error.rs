@@ -1,5 +1,6 @@
-//! What Meta's error codes mean for a send: one table, from `facts/errors-and-limits.md` §3 and §4 and
-//! `reliability.md` §2.3.4, rendered into `docs/errors.md`. Only `code` decides; titles and HTTP statuses change.
+//! Meaning of Meta's error codes for a send: one table, from `docs/meta/errors.md#section-3`,
+//! `docs/meta/errors.md#section-4` and `docs/reliability.md#section-2-3-4`, rendered into `docs/errors.md`. Only `code`
+//! decides, because titles and HTTP statuses change.
 
 use std::ops::RangeInclusive;
 
@@ -11,63 +12,65 @@ mod table;
 
 pub use table::RULES;
 
-/// What is slowed down by a throttle.
+/// The scope of a throttle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Throttled {
-    /// Everything the app does; the number waits.
+    /// All calls of the app; the number that sends pauses.
     App,
-    /// Everything on the account; the number waits.
+    /// All calls for the account; the number that sends pauses.
     Account,
     /// The number.
     Number,
-    /// The number towards this one customer.
+    /// The number, towards this customer only.
     Pair,
 }
 
-/// How a code is answered.
+/// Reaction to an error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Surely not sent, Meta's trouble: tried again after a short wait.
+    /// Not sent because of a temporary problem at Meta: retried after a short wait.
     Retry,
-    /// Surely not sent, our rate was too high: tried again when what is throttled may go on.
+    /// Not sent because our rate was too high: retried when the throttled scope may send again.
     Throttle(Throttled),
-    /// Surely not sent, and possible again after this time.
+    /// Not sent; retried after this time.
     Wait(SignedDuration),
-    /// "Something went wrong, try again": said to be not sent, but a doubt until two minutes passed without a status.
+    /// Meta reports that something went wrong and suggests another try. The outcome counts as unknown until two minutes
+    /// have passed without a status.
     Soft,
-    /// Wrong or unwanted: never tried again.
+    /// Wrong or unwanted: never retried.
     Final,
     /// The customer service window is closed: only a template may be sent.
     WindowClosed,
-    /// The customer gets no marketing for now; never tried again, and no other marketing before this time.
+    /// The customer receives no marketing for now. The message is never retried, and no other marketing goes out before
+    /// this time has passed.
     CoolDown(SignedDuration),
-    /// The customer stopped marketing.
+    /// The customer opted out of marketing.
     OptedOut,
-    /// We blocked the customer.
+    /// The business blocked the customer.
     Blocked,
     /// Token, permission or registration is lost: the number waits until somebody connects it again.
     Reconnect,
-    /// Policy, payment or a block: the number stops for this time, somebody must act.
+    /// Policy, payment or a block: the number stops for this time, and a person must act.
     Account(SignedDuration),
-    /// The template cannot be sent now: stopped for this time, or until Meta says that it may be sent.
+    /// The template cannot be sent: stopped for this time, or with `None` until Meta reports that it may be sent.
     Template(Option<SignedDuration>),
 }
 
-/// One line of the table.
+/// A row of the table.
 #[derive(Debug, Clone)]
 pub struct ErrorRule {
-    /// The code, or the codes.
+    /// The error codes of this row.
     pub codes: RangeInclusive<i64>,
-    /// How it is answered.
+    /// Reaction to the codes.
     pub class: Class,
-    /// What it means.
+    /// Meaning of the codes, one sentence.
     pub meaning: &'static str,
-    /// What a person can do.
+    /// Action that a person can take, one sentence.
     pub remedy: &'static str,
 }
 
 impl Class {
-    /// The class in a word, for the documents and for metrics.
+    /// Returns the class's name in the documents and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -89,30 +92,31 @@ impl Class {
         }
     }
 
-    /// Whether the same message is tried again by itself.
+    /// Whether the same message is retried automatically.
     #[must_use]
     pub fn tries_again(self) -> bool {
         matches!(self, Self::Retry | Self::Throttle(_) | Self::Wait(_) | Self::Soft | Self::Reconnect)
     }
 }
 
-/// The rule for a code; `None` for one that this version does not know, which is final and raises an alert.
+/// Returns the rule of a code; `None` for an unknown code, which is final and raises an alert.
 #[must_use]
 pub fn rule(code: i64) -> Option<&'static ErrorRule> {
     RULES.iter().find(|rule| rule.codes.contains(&code))
 }
 
-/// The class of a code; what is not known is final, which never sends twice.
+/// Returns the class of a code. An unknown code is final, so its message is never sent twice.
 #[must_use]
 pub fn class(code: i64) -> Class {
     rule(code).map_or(Class::Final, |rule| rule.class)
 }
 
-/// How long a number pauses that makes too many calls in all, or is in maintenance.
+/// Pause of a number after too many calls of its app or account.
 const CALLS_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+/// Pause of a number in maintenance.
 const MAINTENANCE_PAUSE: SignedDuration = SignedDuration::from_secs(15);
 
-/// What the code means for the messages to come.
+/// Returns the effect of a code on later messages.
 #[must_use]
 pub fn consequence(code: i64) -> Option<Consequence> {
     let Some(rule) = rule(code) else { return Some(Consequence::Unknown) };
@@ -130,13 +134,14 @@ pub fn consequence(code: i64) -> Option<Consequence> {
     }
 }
 
-/// Whether the code says that the access token is no longer good, so a cached copy must be dropped.
+/// Whether the code means that the access token is invalid, so that a cached copy must be dropped.
 #[must_use]
 pub fn is_token_error(code: i64) -> bool {
     matches!(code, 0 | 102 | 190)
 }
 
-/// What a person can do about it, where that is known. Our own reasons have code -1 and their own remedies.
+/// Returns the action that a person can take, if the code is known. Our own errors have code -1 and are not in the
+/// table.
 #[must_use]
 pub fn remedy(code: i64) -> Option<&'static str> {
     rule(code).map(|rule| rule.remedy)

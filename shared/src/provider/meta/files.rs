@@ -1,4 +1,5 @@
-//! Files that customers sent: Meta keeps them for seven days, behind links that live five minutes (`facts/messages.md` §9).
+//! Files that customers sent. Meta keeps them for seven days; a download link is valid for five minutes
+//! (`docs/meta/messages.md#section-9`).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,16 +13,16 @@ use crate::domain::event::ProviderError;
 use crate::domain::ids::{MetaFileId, PhoneNumberId};
 use crate::domain::token::AccessToken;
 
-/// Largest file that Meta takes from a customer, in bytes (100 MB).
+/// Largest file that Meta accepts from a customer, in bytes (100 MB).
 pub const FILE_MAX: usize = 100 * 1024 * 1024;
-/// Hosts that Meta serves files from: nobody else is shown a token.
+/// Hosts from which Meta serves files. Only they receive the access token.
 const HOSTS: [&str; 3] = ["fbsbx.com", "facebook.com", "whatsapp.net"];
 
-/// Where a file of a customer's is, for five minutes.
+/// Download link of a customer's file, valid for five minutes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct FileAtMeta {
     url: String,
-    /// What it is, as Meta says.
+    /// The file's media type, as Meta reports it.
     pub mime_type: String,
     #[serde(default)]
     sha256: Option<String>,
@@ -32,10 +33,12 @@ fn bad(title: &str, details: &str) -> ProviderError {
 }
 
 impl GraphClient {
-    /// `GET /{media-id}`: where a file is that a customer sent to this number; `None` if it is the id of something else.
+    /// Calls `GET /{media-id}`: the download link of a file that a customer sent to this number. `None` if the id
+    /// belongs to something else than a file.
     ///
     /// # Errors
-    /// How the call ended otherwise; Meta's 100: it is not the number's, or older than seven days.
+    /// A [`CallFailure`] when the call did not succeed; Meta's code 100 means that the file is not the number's, or
+    /// older than seven days.
     pub async fn file(
         &self,
         token: &AccessToken,
@@ -47,10 +50,11 @@ impl GraphClient {
         Ok(serde_json::from_slice(&answered).ok())
     }
 
-    /// The file itself, compared with the hash that Meta gave.
+    /// Downloads the file and compares it with the hash that Meta gave.
     ///
     /// # Errors
-    /// How the call ended otherwise; refused if the link does not lead to Meta, or the file is larger than [`FILE_MAX`].
+    /// A [`CallFailure`] when the call did not succeed; refused if the link does not lead to Meta, or if the file is
+    /// larger than [`FILE_MAX`].
     pub async fn download(&self, token: &AccessToken, file: &FileAtMeta) -> Result<Bytes, CallFailure> {
         let url = Url::parse(&file.url).ok().filter(|url| self.is_metas(url));
         let url = url.ok_or_else(|| CallFailure::Refused(bad("file_elsewhere", "the file's link leads elsewhere")))?;
@@ -82,7 +86,7 @@ impl GraphClient {
     }
 }
 
-/// In hex here, in base 64 there (`facts/messages.md` §9).
+/// Compares with a hash in hex or in base 64; Meta uses both (`docs/meta/messages.md#section-9`).
 fn is_hash_of(said: &str, bytes: &[u8]) -> bool {
     let hash = Sha256::digest(bytes);
     said.eq_ignore_ascii_case(&hex::encode(hash)) || said == STANDARD.encode(hash)

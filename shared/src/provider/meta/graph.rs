@@ -1,4 +1,4 @@
-//! The Graph API client: one HTTP call a method, and every way it can end as a value.
+//! Client of the Graph API: one HTTP call per method, and every way the call can end as a value.
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -14,50 +14,50 @@ use crate::secret::Secret;
 
 /// Meta's public Graph host.
 pub const PUBLIC_URL: &str = "https://graph.facebook.com";
-/// The title of a refusal by something in front of Graph that asks us to slow down.
+/// Title of the error when Graph's edge throttles us.
 pub const THROTTLED: &str = "throttled";
-/// The Graph version used unless a setting says otherwise.
+/// Default version of the Graph API.
 pub const DEFAULT_VERSION: &str = "v25.0";
 
-/// The longest `fbtrace_id` that is kept, bytes; Meta's have a dozen.
+/// Longest `fbtrace_id` that is stored, in bytes; Meta's have about a dozen.
 const LONGEST_TRACE: usize = 64;
 
-/// A client for one Graph host and version. It never repeats a call, follows no redirect and uses no proxy.
+/// A client for one Graph host and version. It retries no call, follows no redirect and uses no proxy.
 #[derive(Debug, Clone)]
 pub struct GraphClient {
     http: reqwest::Client,
     base: String,
 }
 
-/// How a send ended (`reliability.md` §2.3.4).
+/// Result of a send (`docs/reliability.md#section-2-3-4`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// Meta took it and named it; `held` if it waits for an assessment of its template, so that silence is normal.
+    /// Meta accepted the message and returned its id.
     Accepted {
         /// Meta's id of the message.
         wamid: Wamid,
-        /// It is held back for now.
+        /// Whether Meta holds the message back while it assesses the template. No status is expected meanwhile.
         held: bool,
     },
-    /// Surely not sent; it may be tried again.
+    /// Not sent; it may be retried.
     NotSent(ProviderError),
-    /// Surely not sent, and trying again would not help.
+    /// Not sent, and a retry would not help.
     Refused(ProviderError),
-    /// It may have been sent. The second part: Meta itself said "something went wrong, try again".
+    /// Outcome unknown: the message may have been sent. The flag is set if Meta itself reported a temporary error.
     Doubtful(ProviderError, bool),
 }
 
-/// How a call that changes nothing if it is repeated did not succeed.
+/// Failure of a call that may be repeated without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallFailure {
-    /// Not done, and worth another try.
+    /// Not done; a later try may succeed.
     TryLater(ProviderError),
-    /// Not done, and trying again would not help.
+    /// Not done, and a retry would not help.
     Refused(ProviderError),
 }
 
 impl CallFailure {
-    /// What went wrong.
+    /// Returns the error.
     #[must_use]
     pub fn error(&self) -> &ProviderError {
         match self {
@@ -71,12 +71,12 @@ impl CallFailure {
 #[error("the Graph client could not be built")]
 pub struct ClientUnavailable(#[source] reqwest::Error);
 
-/// An HTTP client that repeats nothing, follows no redirect and uses no proxy.
+/// Creates an HTTP client that retries nothing, follows no redirect and uses no proxy.
 ///
 /// # Errors
 /// When TLS cannot be set up.
 pub fn plain_client() -> Result<reqwest::Client, ClientUnavailable> {
-    // Whoever comes second finds the same provider installed: that is success.
+    // An error means that the same provider is already installed, which is fine.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .connect_timeout(GRAPH_CONNECT_TIMEOUT)
@@ -84,8 +84,9 @@ pub fn plain_client() -> Result<reqwest::Client, ClientUnavailable> {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
-        // No connection is kept: while Lambda freezes the function Meta closes it, and a message written to a dead
-        // connection is in doubt for ever although it was never sent. A handshake each is the price.
+        // No connection is reused. Meta closes idle ones while Lambda freezes the function, and a message written to a
+        // closed connection would end with outcome unknown although it was never sent. The price is a TLS handshake per
+        // call.
         .pool_max_idle_per_host(0)
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -93,7 +94,7 @@ pub fn plain_client() -> Result<reqwest::Client, ClientUnavailable> {
 }
 
 impl GraphClient {
-    /// A client for `base_url` (scheme and host, no trailing slash) and `version`, such as `v25.0`.
+    /// Creates a client for `base_url` (scheme and host, no trailing slash) and `version`, such as `v25.0`.
     ///
     /// # Errors
     /// When TLS cannot be set up.
@@ -102,33 +103,34 @@ impl GraphClient {
         Ok(Self { http, base: format!("{}/{version}", base_url.trim_end_matches('/')) })
     }
 
-    /// `POST /{phone-number-id}/messages`, exactly once.
+    /// Calls `POST /{phone-number-id}/messages`, exactly once.
     pub async fn send_message(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> SendOutcome {
         let Some(request) = self.with_token(Method::POST, &format!("{number}/messages"), token) else {
             return SendOutcome::Refused(malformed_token());
         };
         match request.header(CONTENT_TYPE, "application/json").body(body).send().await {
             Ok(reply) => read(reply).await,
-            // Before a connection stands, not a byte of the message has left us.
+            // Until the connection is established, no byte of the message has left.
             Err(failure) if failure.is_connect() || failure.is_builder() => SendOutcome::NotSent(lost(&failure)),
             Err(failure) => SendOutcome::Doubtful(lost(&failure), false),
         }
     }
 
-    /// Tells Meta that a message was read, or that an answer is being typed. Repeating it changes nothing.
+    /// Marks a message as read, or shows the typing indicator. May be repeated.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn mark(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> Result<(), CallFailure> {
         let request = self.with_token_or_refusal(Method::POST, &format!("{number}/messages"), token)?;
         call(request.header(CONTENT_TYPE, "application/json").body(body)).await?;
         Ok(())
     }
 
-    /// `POST /{phone-number-id}/media`: gives Meta a file and answers Meta's id of it. Repeating it makes another id.
+    /// Calls `POST /{phone-number-id}/media`: uploads a file and returns Meta's id of it. A repetition creates another
+    /// id.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn upload(
         &self,
         token: &AccessToken,
@@ -148,22 +150,23 @@ impl GraphClient {
         Ok(uploaded.id)
     }
 
-    /// A request that was built whole.
+    /// Sends a request that is already built.
     pub(super) async fn run(&self, request: reqwest::Request) -> Result<Vec<u8>, CallFailure> {
         call(reqwest::RequestBuilder::from_parts(self.http.clone(), request)).await
     }
 
-    /// A form that is its own authority.
+    /// Builds a form request that carries its own credentials.
     pub(super) fn post_form(&self, path: &str, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
         self.http.post(format!("{}/{path}", self.base)).form(form)
     }
 
-    /// A question whose parameters are its authority. Its URL holds secrets and stands in no error of ours.
+    /// Builds a `GET` request that carries its credentials in the query. The URL contains secrets and must not appear
+    /// in any error.
     pub(super) fn get_with(&self, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
         self.http.get(format!("{}/{path}", self.base)).query(query)
     }
 
-    /// A call with a token and its proof, or why there is none.
+    /// Builds a request with a token and its `appsecret_proof`, or refuses a token that cannot be a header.
     pub(super) fn with_token_or_refusal(
         &self,
         method: Method,
@@ -173,12 +176,12 @@ impl GraphClient {
         self.with_token(method, path, token).ok_or_else(|| CallFailure::Refused(malformed_token()))
     }
 
-    /// Whether an address is where Graph itself is: the simulated Meta has files there.
+    /// Whether a URL has Graph's own origin, where the simulated Meta serves its files.
     pub(super) fn is_own(&self, url: &reqwest::Url) -> bool {
         reqwest::Url::parse(&self.base).is_ok_and(|own| own.origin() == url.origin())
     }
 
-    /// A call to another address of Meta's, with a token alone.
+    /// Builds a request to another address of Meta's, with the token but without `appsecret_proof`.
     pub(super) fn with_bearer(
         &self,
         method: Method,
@@ -189,7 +192,7 @@ impl GraphClient {
         Ok(self.http.request(method, url).header(AUTHORIZATION, bearer))
     }
 
-    /// A call with a token and its proof; `None` when the stored token cannot be a header.
+    /// Builds a request with a token and its `appsecret_proof`; `None` when the token cannot be a header.
     pub(super) fn with_token(
         &self,
         method: Method,
@@ -215,7 +218,7 @@ pub(super) fn malformed_token() -> ProviderError {
     ProviderError::ours("token_malformed", "the stored token cannot be a header")
 }
 
-/// What is said about a call that got no answer; never the URL.
+/// Describes a call without a response. Never contains the URL.
 pub(super) fn lost(failure: &reqwest::Error) -> ProviderError {
     if failure.is_connect() || failure.is_builder() {
         ProviderError::ours("not_connected", "Meta could not be reached")
@@ -226,7 +229,7 @@ pub(super) fn lost(failure: &reqwest::Error) -> ProviderError {
     }
 }
 
-/// A call that may be repeated: the body of its answer, or how it ended otherwise.
+/// Makes a call that may be repeated, and returns the body of its response.
 pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallFailure> {
     let reply = request.send().await.map_err(|failure| CallFailure::TryLater(lost(&failure)))?;
     let status = reply.status();
@@ -234,7 +237,7 @@ pub(super) async fn call(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Ca
     if status.is_success() { Ok(body.to_vec()) } else { Err(failed(status, &body)) }
 }
 
-/// What an answer that is no success means.
+/// Classifies a response that is not a success.
 pub(super) fn failed(status: reqwest::StatusCode, body: &[u8]) -> CallFailure {
     match serde_json::from_slice::<ErrorBody>(body) {
         Ok(ErrorBody { error }) => {
@@ -251,7 +254,7 @@ pub(super) fn failed(status: reqwest::StatusCode, body: &[u8]) -> CallFailure {
     }
 }
 
-/// A call whose refusal may say more than the usual error: what `why` finds in the answer.
+/// Makes a call that can also fail in part. `why` finds the code and title of such a failure in the response body.
 pub(super) async fn refused_in_part(
     request: reqwest::RequestBuilder,
     why: impl FnOnce(&[u8]) -> Option<(i64, String)>,
@@ -285,7 +288,7 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
                 _ => SendOutcome::Refused(problem),
             }
         }
-        // Something in front of Graph is slowing us down.
+        // Graph's edge throttles us.
         Err(_) if matches!(status.as_u16(), 425 | 429) => {
             SendOutcome::NotSent(ProviderError::ours(THROTTLED, "Meta's edge asks us to slow down"))
         }
@@ -342,7 +345,7 @@ struct GraphError {
     is_transient: Option<bool>,
     #[serde(default)]
     error_data: Option<ErrorData>,
-    /// Read as whatever it is: what only explains must not spoil what decides.
+    /// Any JSON value: an odd trace id must not make the error code unreadable.
     #[serde(default)]
     fbtrace_id: serde_json::Value,
 }

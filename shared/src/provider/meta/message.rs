@@ -1,4 +1,5 @@
-//! Messages as Meta wants them (`facts/messages.md` §1 and §7). What they say has its format from the domain.
+//! Request bodies for sending messages (`docs/meta/messages.md#section-1` and `docs/meta/messages.md#section-7`). The
+//! content's JSON is defined in `domain::outgoing`.
 
 use serde::Serialize;
 
@@ -6,17 +7,17 @@ use crate::domain::ids::Wamid;
 use crate::domain::outbound::{Intent, Recipient};
 use crate::domain::outgoing::Outgoing;
 
-/// The JSON body of `POST /{phone-number-id}/messages` for this intent. `says` is the intent's body with Meta's ids in
-/// place of ours, or what is sent instead.
+/// Returns the JSON body of `POST /{phone-number-id}/messages` for an intent. `says` is the content to send: the
+/// intent's own, with Meta's ids in place of ours, or its fallback.
 ///
 /// # Errors
-/// Never for the values these types can hold; the signature leaves it to the caller because it is JSON's.
+/// Never for the values that these types can hold; the signature is serde_json's.
 pub fn body(intent: &Intent, says: &Outgoing, callback_data: &str) -> Result<Vec<u8>, serde_json::Error> {
     let (to, recipient) = match &intent.to {
         Recipient::Phone(phone) => (Some(phone.e164()), None),
         Recipient::UserId(user_id) => (None, Some(user_id.as_str())),
     };
-    // Meta refuses a quote on a reaction: the reaction names its message itself.
+    // Meta refuses a quote on a reaction, which already names its message.
     let quotes = intent.quotes.as_ref().filter(|_| !matches!(says, Outgoing::Reaction(_)));
     serde_json::to_vec(&Envelope {
         messaging_product: "whatsapp",
@@ -30,11 +31,11 @@ pub fn body(intent: &Intent, says: &Outgoing, callback_data: &str) -> Result<Vec
     })
 }
 
-/// The JSON body that marks a customer's message as read, and with `typing` shows for up to 25 seconds that an answer is
-/// being written.
+/// Returns the JSON body that marks a customer's message as read. With `typing` it also shows the typing indicator, for
+/// up to 25 seconds.
 ///
 /// # Errors
-/// Never for the values these types can hold.
+/// Never for the values that these types can hold.
 pub fn mark_read(message: &Wamid, typing: bool) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&Mark {
         messaging_product: "whatsapp",

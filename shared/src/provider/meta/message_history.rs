@@ -1,6 +1,7 @@
-//! `GET /{phone-number-id}/message_history`: which messages of a number Meta knows, with their events, and what a message
-//! id says of its recipient. The second way to learn what became of a message (`reliability.md` §2.3.5, E2). Meta's own
-//! OpenAPI description has the shape; nobody has seen it answer on a live account, so it is behind a setting.
+//! `GET /{phone-number-id}/message_history`: the messages of a number that Meta knows, with their events; and the
+//! recipient contained in a message id. This is the second kind of evidence about a send with outcome unknown
+//! (`docs/reliability.md#e2`). The shape is from Meta's own OpenAPI description. No response of a live account has been
+//! seen, so a setting must switch it on.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,19 +16,19 @@ use crate::domain::ids::{PhoneNumberId, Wamid};
 use crate::domain::phone::PhoneNumber;
 use crate::domain::token::AccessToken;
 
-/// Messages of one page (Meta: 100 at most).
+/// Messages per page (Meta: at most 100).
 const PAGE: usize = 100;
-/// Without it Meta's answer has the ids alone.
+/// Fields to request; by default Meta returns only ids.
 const FIELDS: &str = "id,message_id,events{delivery_status,timestamp}";
-/// Pages read: Meta says neither how far back the list goes nor in which order it is.
+/// Most pages read. Meta documents neither how far back the list goes nor its order.
 const PAGES_MAX: usize = 10;
 
 /// A message that Meta knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its id.
+    /// The message's id.
     pub wamid: Wamid,
-    /// When the first thing happened to it, to the second.
+    /// Time of its first event, to the second.
     pub first_event_at: Timestamp,
 }
 
@@ -50,10 +51,10 @@ struct Event {
 }
 
 impl GraphClient {
-    /// The messages of a number that Meta knows and that something has happened to.
+    /// Returns the messages of a number that have at least one event.
     ///
     /// # Errors
-    /// How the call ended, where it was not answered with a whole list with events.
+    /// A [`CallFailure`] when the call did not succeed with a complete list that has events.
     pub async fn message_history(
         &self,
         token: &AccessToken,
@@ -91,8 +92,9 @@ fn read(message: &Message) -> Option<Listed> {
     Some(Listed { wamid: Wamid::parse(&message.message_id).ok()?, first_event_at })
 }
 
-/// The number that a message id holds: base 64 of a record in which the other side's digits stand behind their count. Not
-/// documented; three published samples decode so. `None` for an id of another form, or of a customer without a number.
+/// Returns the phone number contained in a message id: base 64 of a record in which the recipient's digits follow their
+/// count. The format is not documented; three published samples decode this way. `None` for an id of another form, or
+/// of a customer without a phone number.
 #[must_use]
 pub fn recipient_of(wamid: &Wamid) -> Option<PhoneNumber> {
     let record = STANDARD.decode(wamid.as_str().strip_prefix("wamid.")?).ok()?;
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_id_as_meta_prints_it_holds_its_recipient() {
-        // The id in the samples of Meta's page "Send messages" (Cloud API), which has an invented number.
+        // The sample id of Meta's page "Send messages" (Cloud API), with an invented number.
         let sample = Wamid::parse("wamid.HBgLMTY0NjcwNDM1OTUVAgARGBI1RjQyNUE3NEYxMzAzMzQ5MkEA").unwrap();
         assert_eq!(recipient_of(&sample).unwrap().e164(), "+16467043595");
         for other in ["wamid.HBgL", "wamid.!!", "wamid.", "msg", "wamid.QUFBQUFBQUFBQUFBQUFB"] {

@@ -1,4 +1,4 @@
-//! Meta's WhatsApp Cloud API, as `facts/` of the project describes it.
+//! Meta's WhatsApp Cloud API, as described in `docs/meta/`.
 
 pub mod accounts;
 pub mod analytics;

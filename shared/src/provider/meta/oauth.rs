@@ -1,4 +1,5 @@
-//! Tokens at Meta: a code becomes a token, a token is asked what it is worth (`facts/onboarding.md` §2, §3, §10).
+//! Tokens at Meta: code exchange, extension, inspection, revocation (`docs/meta/onboarding.md#section-2`,
+//! `docs/meta/onboarding.md#section-3` and `docs/meta/onboarding.md#section-10`).
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
@@ -12,21 +13,21 @@ use crate::domain::ids::WabaId;
 use crate::domain::token::{AccessToken, SCOPES_NEEDED, TokenFacts};
 use crate::secret::Secret;
 
-/// What every token of Meta's begins with.
+/// Prefix of all of Meta's access tokens.
 const TOKEN_PREFIX: &str = "EAA";
-/// The permission whose targets are the accounts.
+/// The permission whose targets are the token's accounts.
 const ACCOUNTS_SCOPE: &str = "whatsapp_business_management";
 
-/// How the exchange of a code ended. A code is good for one exchange within 30 seconds.
+/// Result of a code exchange. A code is valid for one exchange, within 30 seconds.
 #[derive(Debug, Clone)]
 pub enum Exchange {
-    /// The token.
+    /// The access token.
     Done(AccessToken),
-    /// Meta did not take the code: it is spent, too old, or never was one.
+    /// Meta refused the code: it was used, is too old, or is invalid.
     Refused(ProviderError),
-    /// Meta was not reached: the code can be tried again.
+    /// Meta was not reached; the code can be tried again.
     NotReached(ProviderError),
-    /// Nobody knows: the code may be spent.
+    /// Outcome unknown; the code may have been used.
     Unknown(ProviderError),
 }
 
@@ -67,18 +68,19 @@ struct GranularScope {
     target_ids: Option<Vec<serde_json::Value>>,
 }
 
-/// `appsecret_proof`: lower-case hex HMAC-SHA256 of the token under the app's secret (`facts/onboarding.md` §10.3).
+/// Returns `appsecret_proof`: HMAC-SHA256 of the token under the app secret, in lower-case hex
+/// (`docs/meta/onboarding.md#section-10-3`).
 #[must_use]
 pub fn appsecret_proof(app_secret: &Secret, token: &Secret) -> Secret {
-    // HMAC takes keys of any length.
+    // HMAC accepts keys of any length.
     let mac = Hmac::<Sha256>::new_from_slice(app_secret.expose().as_bytes());
     let mac = mac.map(|mac| mac.chain_update(token.expose().as_bytes()).finalize().into_bytes());
     Secret::new(mac.map(hex::encode).unwrap_or_default())
 }
 
 impl GraphClient {
-    /// `POST /oauth/access_token`: a code of Embedded Signup becomes a token. By POST, so that neither the secret nor the code
-    /// stands in a URL. Without `redirect_uri`, which a code of the popup has none of. Never repeated.
+    /// Calls `POST /oauth/access_token`: exchanges a code of Embedded Signup for a token. POST keeps the secret and the
+    /// code out of the URL. There is no `redirect_uri`, because a code of the popup has none. Never retried.
     pub async fn exchange_code(&self, app: &str, app_secret: &Secret, code: &Secret) -> Exchange {
         let form = [("client_id", app), ("client_secret", app_secret.expose()), ("code", code.expose())];
         let request = self.post_form("oauth/access_token", &form);
@@ -108,11 +110,11 @@ impl GraphClient {
         }
     }
 
-    /// `GET /oauth/access_token?grant_type=fb_exchange_token`, by POST: a short-lived user token becomes a long-lived one, and a token of
-    /// sixty days a fresh one. Repeating it is harmless.
+    /// Calls `POST /oauth/access_token` with `grant_type=fb_exchange_token`: exchanges a short-lived user token for a
+    /// long-lived one, or renews a token of sixty days. May be repeated.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn extend_token(
         &self,
         app: &str,
@@ -131,11 +133,12 @@ impl GraphClient {
         Ok(AccessToken { proof: Some(appsecret_proof(app_secret, &value)), value })
     }
 
-    /// `POST /{business}/system_user_access_tokens` with our own system user's token: the token that a business gave our app. With `fetch` the
-    /// one that stands; else a fresh one for sixty days, where the app's tokens end.
+    /// Calls `POST /{business}/system_user_access_tokens` with our own system user's token: returns the token that a
+    /// business granted our app. With `fetch` it is the existing token, else a new one for sixty days, for apps whose
+    /// tokens expire.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn business_token(
         &self,
         app_secret: &Secret,
@@ -157,10 +160,10 @@ impl GraphClient {
         Ok(AccessToken { proof: Some(appsecret_proof(app_secret, &value)), value })
     }
 
-    /// `GET /oauth/revoke`: a token is worth nothing from now on.
+    /// Calls `GET /oauth/revoke`: revokes a token.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn revoke_token(&self, app: &str, app_secret: &Secret, token: &Secret) -> Result<(), CallFailure> {
         let app_token = Secret::new(format!("{app}|{}", app_secret.expose()));
         let query = [
@@ -173,10 +176,10 @@ impl GraphClient {
         Ok(())
     }
 
-    /// `GET /debug_token`, with the app's own token: what a token is worth.
+    /// Calls `GET /debug_token` with the app's own token: returns validity, expiry, scopes and accounts of a token.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn debug_token(&self, app: &str, app_secret: &Secret, token: &Secret) -> Result<TokenFacts, CallFailure> {
         let app_token = Secret::new(format!("{app}|{}", app_secret.expose()));
         let query = [("input_token", token.expose()), ("access_token", app_token.expose())];
@@ -203,12 +206,12 @@ fn facts(data: DebugData) -> TokenFacts {
     }
 }
 
-/// Meta's ids are texts, and sometimes numbers.
+/// Meta writes ids as strings, and sometimes as numbers.
 fn digits(id: &serde_json::Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 
-/// Meta documents the bare token and answers JSON.
+/// Finds the token in a response. Meta documents a bare token, but returns JSON.
 fn token_in(body: &[u8]) -> Option<Secret> {
     if let Ok(mut answer) = serde_json::from_slice::<TokenAnswer>(body) {
         let token = Secret::new(std::mem::take(&mut answer.access_token));
@@ -230,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_proof_is_metas() {
-        // The vector of facts/onboarding.md §10.3.
+        // Test vector of `docs/meta/onboarding.md#section-10-3`.
         let proof = appsecret_proof(
             &Secret::new("test_app_secret_0001".to_owned()),
             &Secret::new("EAATESTTOKEN0001".to_owned()),

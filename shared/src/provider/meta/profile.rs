@@ -1,4 +1,4 @@
-//! What customers see of a number, how they reach it, and whom it does not want to hear from (`facts/messages.md` §10).
+//! A number's business profile, short links and blocked customers (`docs/meta/messages.md#section-10`).
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -13,16 +13,16 @@ use crate::domain::token::AccessToken;
 
 const FIELDS: &str = "about,address,description,email,profile_picture_url,websites,vertical";
 
-/// A short link to a conversation, and its QR code.
+/// A short link that opens a conversation, with its QR code.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ShortLink {
-    /// 14 characters.
+    /// The link's code, 14 characters.
     pub code: String,
-    /// What stands in the customer's message field.
+    /// Text that is prefilled in the customer's message field.
     pub prefilled_message: String,
     /// The link.
     pub deep_link_url: String,
-    /// Its picture, where one was asked for.
+    /// URL of the QR code's image, if one was requested.
     #[serde(default)]
     pub qr_image_url: Option<String>,
 }
@@ -63,10 +63,10 @@ struct Handle {
 }
 
 impl GraphClient {
-    /// A number's business profile; what is not set is missing.
+    /// Returns a number's business profile. Fields that are not set are absent.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn profile(
         &self,
         token: &AccessToken,
@@ -75,17 +75,17 @@ impl GraphClient {
         let path = format!("{number}/whatsapp_business_profile");
         let page: Paged<Map<String, Value>> = self.ask(token, &path, &[("fields", FIELDS)]).await?;
         let mut profile = page.data.into_iter().next().unwrap_or_default();
-        // Meta's description nests it, its pages do not.
+        // Meta's OpenAPI description nests the profile, its documentation pages do not.
         Ok(match profile.remove("business_profile") {
             Some(Value::Object(nested)) => nested,
             _ => profile,
         })
     }
 
-    /// Changes the fields of a profile that are given.
+    /// Changes the given fields of a profile.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn change_profile(
         &self,
         token: &AccessToken,
@@ -97,10 +97,10 @@ impl GraphClient {
         self.change(Method::POST, token, &path, Some(Value::Object(change))).await
     }
 
-    /// Uploads a file that is to be named by a handle: profile pictures, samples for templates.
+    /// Uploads a file that Meta then knows by a handle: a profile picture or the sample of a template.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn upload_handle(
         &self,
         token: &AccessToken,
@@ -114,7 +114,7 @@ impl GraphClient {
         let body = call(begin.query(&query)).await?;
         let upload: Upload = serde_json::from_slice(&body).map_err(|_| unreadable("Meta's answer has no upload"))?;
         let put = self.with_token_or_refusal(Method::POST, &upload.id, token)?;
-        // This one edge has a scheme of its own.
+        // This edge alone uses the scheme `OAuth`.
         let authority = HeaderValue::from_str(&format!("OAuth {}", token.value.expose()));
         let mut authority = authority.map_err(|_| unreadable("the stored token cannot be a header"))?;
         authority.set_sensitive(true);
@@ -125,10 +125,10 @@ impl GraphClient {
         Ok(handle.h)
     }
 
-    /// The number's short links.
+    /// Returns the number's short links.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn short_links(
         &self,
         token: &AccessToken,
@@ -137,10 +137,10 @@ impl GraphClient {
         self.all(token, &format!("{number}/message_qrdls"), "code,prefilled_message,deep_link_url,qr_image_url").await
     }
 
-    /// Makes a short link, or changes the message of `code`.
+    /// Creates a short link, or changes the text of the link `code`.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn put_short_link(
         &self,
         token: &AccessToken,
@@ -162,7 +162,7 @@ impl GraphClient {
     /// Deletes a short link.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn delete_short_link(
         &self,
         token: &AccessToken,
@@ -172,11 +172,11 @@ impl GraphClient {
         self.change(Method::DELETE, token, &format!("{number}/message_qrdls/{code}"), None).await
     }
 
-    /// Blocks a customer, who must have written within the last 24 hours, or takes that back. `user` is a phone number with `+`
-    /// or a business-scoped user id.
+    /// Blocks or unblocks a customer. Only a customer who wrote within the last 24 hours can be blocked. `user` is a
+    /// phone number with `+` or a business-scoped user id.
     ///
     /// # Errors
-    /// How the call ended otherwise; why Meta did not block this customer.
+    /// A [`CallFailure`] when the call did not succeed; it contains Meta's reason if Meta refused this customer.
     pub async fn block(
         &self,
         token: &AccessToken,
@@ -188,7 +188,7 @@ impl GraphClient {
         let request = self.with_token_or_refusal(method, &format!("{number}/block_users"), token)?;
         let key = if user.starts_with('+') { "user" } else { "user_id" };
         let body = json!({"messaging_product": "whatsapp", "block_users": [{key: user}]});
-        // A part that failed comes as HTTP 400 with both lists: of one customer the failure is the whole answer.
+        // Meta reports a partial failure as HTTP 400 with both lists. With one customer it is the whole result.
         refused_in_part(request.json(&body), |answer| {
             let answer: BlockAnswer = serde_json::from_slice(answer).ok()?;
             let why = answer.block_users.failed_users.into_iter().next()?.errors.into_iter().next()?;

@@ -1,4 +1,4 @@
-//! Proof that a webhook is Meta's: `X-Hub-Signature-256`, over the raw bytes, before anything else.
+//! Verification that a webhook is Meta's: `X-Hub-Signature-256` over the raw bytes, before anything else is read.
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -6,30 +6,30 @@ use sha2::Sha256;
 
 use crate::secret::Secret;
 
-/// The header Meta signs with. Header names have no case.
+/// The header with Meta's signature. Header names are case-insensitive.
 pub const HEADER: &str = "x-hub-signature-256";
 
 const PREFIX: &[u8] = b"sha256=";
 const HEX_DIGITS: usize = 64;
 
-/// Bytes that Meta signed. Only [`verify`] makes one, so whoever holds it need not ask again.
+/// A webhook body with a valid signature. Only [`verify`] creates one, so the type is proof of the check.
 #[derive(Debug, Clone)]
 pub struct AuthenticBody(Bytes);
 
 impl AuthenticBody {
-    /// The bytes as they were received.
+    /// Returns the bytes as received.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.0
     }
 }
 
-/// A header that has the form of a signature: exactly `sha256=` and 64 lower-case hex digits.
+/// A well-formed signature that is not checked yet: exactly `sha256=` and 64 lower-case hex digits.
 #[derive(Debug, Clone, Copy)]
 pub struct UnverifiedSignature([u8; 32]);
 
 impl UnverifiedSignature {
-    /// Reads the one value of the signature header; any other shape is no signature.
+    /// Parses the value of the signature header; `None` for any other form.
     #[must_use]
     pub fn parse(header: &[u8]) -> Option<Self> {
         let digits = header.strip_prefix(PREFIX).filter(|digits| digits.len() == HEX_DIGITS)?;
@@ -42,7 +42,7 @@ impl UnverifiedSignature {
     }
 }
 
-/// The body, if any of `secrets` made the signature. Every secret is tried and compared in constant time.
+/// Returns the body if one of `secrets` made the signature. All secrets are tried, each compared in constant time.
 #[must_use]
 pub fn verify(secrets: &[Secret], signature: UnverifiedSignature, body: Bytes) -> Option<AuthenticBody> {
     let mut authentic = false;
@@ -52,7 +52,7 @@ pub fn verify(secrets: &[Secret], signature: UnverifiedSignature, body: Bytes) -
     authentic.then_some(AuthenticBody(body))
 }
 
-/// The header value Meta would send with `body`: for the simulated Meta and for tests.
+/// Returns the header value that Meta would send with `body`, for the simulated Meta and for tests.
 #[must_use]
 pub fn sign(secret: &Secret, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(keyed(secret).chain_update(body).finalize().into_bytes()))
@@ -60,7 +60,7 @@ pub fn sign(secret: &Secret, body: &[u8]) -> String {
 
 fn keyed(secret: &Secret) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).unwrap_or_else(|_| {
-        // HMAC takes keys of any length; the type only says otherwise. An empty key would still fail closed above.
+        // Unreachable: HMAC accepts keys of any length, only the signature of `new_from_slice` allows an error.
         Hmac::<Sha256>::new(&Default::default())
     })
 }
@@ -69,7 +69,7 @@ fn keyed(secret: &Secret) -> Hmac<Sha256> {
 mod tests {
     use super::*;
 
-    // The table of `facts/webhooks.md` §3.
+    // Test vectors of `docs/meta/webhooks.md#section-3`.
     const ESCAPED: &str = r#"{"object":"whatsapp_business_account","entry":[{"id":"900100200300401","changes":[{"field":"messages","value":{"t":"caf\u00e9 \ud83d\ude00 https:\/\/a.example"}}]}]}"#;
 
     fn mac(secret: &str, body: &str) -> String {

@@ -1,4 +1,5 @@
-//! `signed_request`: how Meta tells that a user removed the app or wants their data deleted (`facts/onboarding.md` §10.6).
+//! `signed_request`: Meta's callback format when a user removes the app or requests deletion of their data
+//! (`docs/meta/onboarding.md#section-10-6`).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,12 +13,12 @@ use crate::secret::Secret;
 /// The only algorithm that Meta uses.
 const ALGORITHM: &str = "HMAC-SHA256";
 
-/// What Meta says of a user.
+/// Content of a signed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedRequest {
-    /// The user, by the app's own id of them.
+    /// The user's id, scoped to the app.
     pub user: String,
-    /// When Meta said it.
+    /// Time of issue.
     pub issued_at: Timestamp,
 }
 
@@ -28,13 +29,13 @@ struct Wire {
     user_id: serde_json::Value,
 }
 
-/// Reads a signed request, if one of the secrets signed it.
+/// Reads a signed request. `None` if none of the secrets signed it, or if it is malformed.
 #[must_use]
 pub fn read(text: &str, app_secrets: &[Secret]) -> Option<SignedRequest> {
     let (signature, payload) = text.split_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
     let signed = |secret: &Secret| {
-        // HMAC takes keys of any length; the comparison takes the same time for all signatures.
+        // HMAC accepts keys of any length. The comparison runs in constant time.
         Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
             .is_ok_and(|mac| mac.chain_update(payload.as_bytes()).verify_slice(&signature).is_ok())
     };
@@ -49,7 +50,7 @@ pub fn read(text: &str, app_secrets: &[Secret]) -> Option<SignedRequest> {
     Some(SignedRequest { user, issued_at: Timestamp::from_second(wire.issued_at).ok()? })
 }
 
-/// A signed request, as Meta makes one.
+/// Signs a request as Meta does, for tests and the simulated Meta.
 #[must_use]
 pub fn sign(payload: &serde_json::Value, app_secret: &Secret) -> String {
     let payload = URL_SAFE_NO_PAD.encode(payload.to_string());
@@ -62,7 +63,7 @@ pub fn sign(payload: &serde_json::Value, app_secret: &Secret) -> String {
 mod tests {
     use super::*;
 
-    /// The vector of facts/onboarding.md §10.6.
+    /// Test vector of `docs/meta/onboarding.md#section-10-6`.
     const REQUEST: &str = "A-EHlg89pkJ-efkPeqY4uxjEoInUfBL9lulcJEUNNCQ.\
         eyJhbGdvcml0aG0iOiJITUFDLVNIQTI1NiIsImlzc3VlZF9hdCI6MTcwMDAwMDAwMCwidXNlcl9pZCI6IjEyMzQ1Njc4OTAifQ";
 
@@ -80,7 +81,8 @@ mod tests {
             let mut changed = REQUEST.as_bytes().to_vec();
             changed[at] ^= 1;
             if let Ok(changed) = String::from_utf8(changed) {
-                // The last character of the signature has two bits that say nothing.
+                // Includes the last character of the signature, which has two unused bits: the decoder requires zeros
+                // there.
                 assert!(read(&changed, &ours).is_none(), "byte {at}");
             }
         }

@@ -1,4 +1,4 @@
-//! What the Embedded Signup popup tells the page (`facts/onboarding.md` §1.3). The page hands it on as it came.
+//! The message of the Embedded Signup popup (`docs/meta/onboarding.md#section-1-3`). The page passes it on unchanged.
 
 use serde_json::Value;
 
@@ -9,7 +9,8 @@ use crate::domain::onboarding::{PopupEnd, Shape};
 /// The `type` of the popup's messages.
 pub const EVENT_TYPE: &str = "WA_EMBEDDED_SIGNUP";
 
-/// `extras` of the popup: its configuration decides, except where it still needs a feature type (`facts/onboarding.md` §1.2).
+/// Returns the popup's `extras`. The configuration at Meta decides, unless it still needs a feature type
+/// (`docs/meta/onboarding.md#section-1-2`).
 #[must_use]
 pub fn extras(settings: &SignupSettings) -> Value {
     let mut extras = serde_json::json!({"setup": {}});
@@ -19,10 +20,11 @@ pub fn extras(settings: &SignupSettings) -> Value {
     extras
 }
 
-/// Reads the popup's message; `None` if it is none of them. Unknown finishes are finishes; ids of a wrong form are left out.
+/// Reads a message of the popup; `None` for any other message. An unknown `FINISH_…` event counts as finished.
+/// Malformed ids are left out.
 #[must_use]
 pub fn read(message: &Value) -> Option<PopupEnd> {
-    // The browser has a text, and most pages parse it.
+    // The browser receives a string, which most pages parse.
     let parsed = message.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let message = parsed.as_ref().unwrap_or(message);
     if message.get("type").and_then(Value::as_str) != Some(EVENT_TYPE) {
@@ -32,7 +34,7 @@ pub fn read(message: &Value) -> Option<PopupEnd> {
     let none = Value::Null;
     let data = message.get("data").unwrap_or(&none);
     let word = |name: &str| data.get(name).and_then(text);
-    // Told apart by the id, not by the event's name.
+    // An error is recognised by its id, because the event's name varies.
     if let Some(error) = word("error_id") {
         return Some(PopupEnd::Reported(error, word("error_message")));
     }
@@ -53,7 +55,7 @@ pub fn read(message: &Value) -> Option<PopupEnd> {
     })
 }
 
-/// Ids are texts, and sometimes numbers.
+/// Meta writes ids as strings, and sometimes as numbers.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),

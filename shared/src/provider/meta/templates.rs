@@ -1,4 +1,4 @@
-//! Templates at Meta: listed whole, created, edited, deleted (`facts/messages.md` §12).
+//! Templates at Meta: list, create, edit, delete (`docs/meta/messages.md#section-12`).
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -36,24 +36,24 @@ struct Score {
     score: Option<String>,
 }
 
-/// What Meta answers to a new template. Its category may be another one than was asked for.
+/// Meta's response to a new template. The category may differ from the requested one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Created {
-    /// Its id.
+    /// The template's id.
     pub id: String,
-    /// `PENDING`, `APPROVED`, `REJECTED`.
+    /// `PENDING`, `APPROVED` or `REJECTED`.
     #[serde(default)]
     pub status: Option<String>,
-    /// What Meta takes it for.
+    /// The category that Meta assigned.
     #[serde(default)]
     pub category: Option<String>,
 }
 
 impl GraphClient {
-    /// All templates of an account, page by page to the last one.
+    /// Returns all templates of an account.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn templates(&self, token: &AccessToken, account: &WabaId) -> Result<Vec<ListedTemplate>, CallFailure> {
         let wires: Vec<Wire> = self.all(token, &format!("{account}/message_templates"), FIELDS).await?;
         let listed = |wire: Wire| ListedTemplate {
@@ -70,10 +70,10 @@ impl GraphClient {
         Ok(wires.into_iter().map(listed).collect())
     }
 
-    /// `POST /{account}/message_templates`. Meta refuses a second one of the same name and language.
+    /// Calls `POST /{account}/message_templates`. Meta refuses a second template of the same name and language.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn create_template(
         &self,
         token: &AccessToken,
@@ -85,18 +85,19 @@ impl GraphClient {
         serde_json::from_slice(&body).map_err(|_| unreadable("Meta's answer has no template"))
     }
 
-    /// `POST /{template}`: all components are replaced.
+    /// Calls `POST /{template}`. All components are replaced.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn edit_template(&self, token: &AccessToken, id: &str, change: &Value) -> Result<(), CallFailure> {
         self.change(Method::POST, token, id, Some(change.clone())).await
     }
 
-    /// `DELETE /{account}/message_templates` of one language. Repeating it changes nothing; Meta blocks an approved name for 30 days.
+    /// Calls `DELETE /{account}/message_templates` for one language. May be repeated. Meta blocks the name of an
+    /// approved template for 30 days.
     ///
     /// # Errors
-    /// How the call ended otherwise.
+    /// A [`CallFailure`] when the call did not succeed.
     pub async fn delete_template(
         &self,
         token: &AccessToken,
@@ -110,7 +111,7 @@ impl GraphClient {
     }
 }
 
-/// The body of a new template, in Meta's own fields.
+/// Returns the request body for a new template.
 #[must_use]
 pub fn creation(
     (name, language, category): (&str, &str, &str),

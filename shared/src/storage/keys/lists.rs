@@ -1,71 +1,71 @@
-//! The names of lists and feeds.
+//! Names of lists and feeds.
 
 use crate::domain::event::KeptReason;
 use crate::domain::ids::{OutboundId, PhoneNumberId, TenantId};
 
-/// Partitions of the due list: one would be a hot key at a few hundred sends a second.
+/// Partitions of the due list: a single one would be a hot key at a few hundred sends per second.
 pub(in crate::storage) const DUE_SHARDS: u64 = 4;
 
-/// The feed of a tenant's messages, from which its conversations are listed.
+/// Feed of the messages that a tenant sent, and partition of the activity in its inbox.
 pub(in crate::storage) fn inbox(tenant: TenantId) -> String {
     format!("INBOX#{tenant}")
 }
 
-/// The list of intents that somebody must look at again.
+/// List of intents that have to be checked again.
 pub(in crate::storage) fn due(shard: u64) -> String {
     format!("DUE#{}", shard % DUE_SHARDS)
 }
 
-/// The bulk lane of a number.
+/// Bulk lane of a number.
 pub(in crate::storage) fn line(number: &PhoneNumberId) -> String {
     format!("LINE#{number}")
 }
 
-/// The list of tokens that are visited, by when each is due.
+/// List of tokens, ordered by the time of the next check.
 pub(in crate::storage) const TOKENS: &str = "TOKENS";
 
-/// The list of numbers whose bulk lane is not empty.
+/// List of numbers whose bulk lane is not empty.
 pub(in crate::storage) const LINES: &str = "LINES";
 
-/// The list of broadcasts that a number has under way.
+/// List of the running broadcasts of a number.
 pub(in crate::storage) fn running(number: &PhoneNumberId) -> String {
     format!("RUNNING#{number}")
 }
 
-/// The list of a tenant's broadcasts.
+/// Feed of a tenant's broadcasts.
 pub(in crate::storage) fn broadcasts(tenant: TenantId) -> String {
     format!("BROADCASTS#{tenant}")
 }
 
-/// The shard of one intent: any stable spread will do.
+/// Shard of an intent; any stable distribution will do.
 pub(in crate::storage) fn due_shard(id: OutboundId) -> u64 {
     id.to_string().bytes().map(u64::from).sum()
 }
 
-/// The list of kept items.
+/// List of quarantined items.
 pub(in crate::storage) fn kept_list(reason: KeptReason) -> String {
     format!("KEPT#{}", reason.as_str())
 }
 
-/// The feed of items kept for a number.
+/// Feed of the items quarantined for a number.
 pub(in crate::storage) fn kept_feed(number: &PhoneNumberId) -> String {
     format!("KEPT#{number}")
 }
 
-/// The list of erasures that go on, by when each is due.
+/// List of erasures in progress, ordered by the time each is due.
 pub(in crate::storage) const ERASURES: &str = "ERASURES";
 
-/// The feed of a tenant's erasures.
+/// Feed of a tenant's erasures.
 pub(in crate::storage) fn erasures(tenant: TenantId) -> String {
     format!("ERASURES#{tenant}")
 }
 
-/// The feed of who changed what of a tenant's; without one what operators changed.
+/// Feed of a tenant's audit entries; without a tenant, of the operators'.
 pub(in crate::storage) fn audits(tenant: Option<TenantId>) -> String {
     of_tenant_or_operator("AUDITS", tenant)
 }
 
-/// The list of a tenant's keys; without one operators' keys.
+/// List of a tenant's API keys; without a tenant, of the operators'.
 pub(in crate::storage) fn keys_of(tenant: Option<TenantId>) -> String {
     of_tenant_or_operator("KEYS", tenant)
 }
@@ -74,35 +74,35 @@ fn of_tenant_or_operator(what: &str, tenant: Option<TenantId>) -> String {
     tenant.map_or_else(|| format!("{what}#operator"), |tenant| format!("{what}#{tenant}"))
 }
 
-/// The list of tenants.
+/// List of tenants.
 pub(in crate::storage) const TENANTS: &str = "TENANTS";
 
-/// The feed of a tenant's offboardings.
+/// Feed of a tenant's offboardings.
 pub(in crate::storage) fn offboardings(tenant: TenantId) -> String {
     format!("OFFBOARDINGS#{tenant}")
 }
 
-/// The list of offboardings that are under way, by when each is due.
+/// List of offboardings in progress, ordered by the time each is due.
 pub(in crate::storage) const OFFBOARDINGS: &str = "OFFBOARDINGS";
-/// What stands in place of an account that left.
+/// Sort key of the mark of an account that left.
 pub(in crate::storage) const GONE: &str = "GONE";
 
-/// The feed of a tenant's onboardings.
+/// Feed of a tenant's onboardings.
 pub(in crate::storage) fn onboardings(tenant: TenantId) -> String {
     format!("ONBOARDINGS#{tenant}")
 }
 
-/// The list of a tenant's numbers.
+/// List of a tenant's numbers.
 pub(in crate::storage) fn numbers(tenant: TenantId) -> String {
     format!("NUMBERS#{tenant}")
 }
 
-/// The list of a tenant's alerts; of those that concern no tenant yet without one.
+/// List of a tenant's alerts; without a tenant, of those that concern no tenant yet.
 pub(in crate::storage) fn alerts(tenant: Option<TenantId>) -> String {
     of_tenant_or_operator("ALERTS", tenant)
 }
 
-/// The list of a tenant's merged contacts.
+/// List of a tenant's merged contacts.
 pub(in crate::storage) fn merges(tenant: TenantId) -> String {
     format!("MERGES#{tenant}")
 }

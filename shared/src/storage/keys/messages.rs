@@ -1,4 +1,4 @@
-//! The keys of messages: both what others wrote and what we sent stand in the order of their time.
+//! Keys of messages. Both the messages that others wrote and the messages that we sent are in chronological order.
 
 use std::collections::HashMap;
 
@@ -11,65 +11,65 @@ use crate::clock::at_millis;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, TenantId, Wamid};
 use crate::storage::StorageError;
 
-/// What the messages that we sent begin with, and their ids.
+/// Prefix of the sort keys of messages that we sent, with the prefix of their ids.
 pub(in crate::storage) const OUR_MESSAGES: &str = "MSG#msg_";
-/// What the messages begin with that others wrote; their time and their wamid follow.
+/// Prefix of the sort keys of messages that others wrote; the time and the wamid follow.
 pub(in crate::storage) const THEIR_MESSAGES: &str = "OTHERS#";
 
 const MESSAGE_PREFIX: &str = "MSG#";
 const SAID_PREFIX: &str = "SAID#";
-/// Characters of a ULID that are its time.
+/// Characters of a ULID that encode its time.
 const TIME_LEN: usize = 10;
-/// Sorts behind everything that a key may go on with.
+/// Sorts after every continuation of a key.
 const BEHIND_ALL: &str = "~";
 
-/// A message that we sent.
+/// Key of a message that we sent.
 pub(in crate::storage) fn ours(conversation: &ConversationId, id: OutboundId) -> Key {
     Key::new(conversation_partition(conversation), &format!("{MESSAGE_PREFIX}{id}"))
 }
 
-/// A message that somebody else wrote at this moment. The provider tells the same moment however often it tells of the message, but for the past
-/// of a phone, which may have a time of its own: what is told with two times is joined when it is read.
+/// Key of a message that somebody else wrote at this time. Redeliveries carry the same timestamp, hence the same key.
+/// History synced from a phone may not; such a message is stored twice and merged on read.
 pub(in crate::storage) fn theirs(conversation: &ConversationId, at: Timestamp, wamid: &Wamid) -> Key {
     Key::new(conversation_partition(conversation), &format!("{}#{}", theirs_before(at), wamid.as_str()))
 }
 
-/// What is said about a message, whoever wrote it and whether it is known or not.
+/// Key of the annotations of a message, whether ours or not, stored or not.
 pub(in crate::storage) fn said(conversation: &ConversationId, wamid: &Wamid) -> Key {
     Key::new(conversation_partition(conversation), &format!("{SAID_PREFIX}{}", wamid.as_str()))
 }
 
-/// Whether this is the message that somebody else wrote under this wamid.
+/// Whether `sk` is the message that somebody else wrote under this wamid.
 pub(in crate::storage) fn is_theirs(sk: &str, wamid: &Wamid) -> bool {
     sk.strip_prefix(THEIR_MESSAGES).and_then(|rest| rest.get(TIME_LEN + 1..)) == Some(wamid.as_str())
 }
 
-/// Whether this is where it stands what is said about the message.
+/// Whether `sk` is the annotations item of this message.
 pub(in crate::storage) fn is_said_of(sk: &str, wamid: &Wamid) -> bool {
     sk.strip_prefix(SAID_PREFIX) == Some(wamid.as_str())
 }
 
-/// Sorts before all messages that others wrote in this millisecond, and behind all before it.
+/// Sorts before all messages that others wrote in this millisecond, and after all earlier ones.
 pub(in crate::storage) fn theirs_before(at: Timestamp) -> String {
     format!("{THEIR_MESSAGES}{}", time(at))
 }
 
-/// Sorts behind all messages that others wrote in this millisecond, and before all after it.
+/// Sorts after all messages that others wrote in this millisecond, and before all later ones.
 pub(in crate::storage) fn theirs_behind(at: Timestamp) -> String {
     format!("{}{BEHIND_ALL}", theirs_before(at))
 }
 
-/// Sorts before all messages that we sent in this millisecond, and behind all before it.
+/// Sorts before all messages that we sent in this millisecond, and after all earlier ones.
 pub(in crate::storage) fn ours_before(at: Timestamp) -> String {
     format!("{OUR_MESSAGES}{}", time(at))
 }
 
-/// Sorts behind all messages that we sent in this millisecond, and before all after it.
+/// Sorts after all messages that we sent in this millisecond, and before all later ones.
 pub(in crate::storage) fn ours_behind(at: Timestamp) -> String {
     format!("{}{BEHIND_ALL}", ours_before(at))
 }
 
-/// Reads a message and its moment back out of its key.
+/// Reads a message's id and time from its sort key.
 pub(in crate::storage) fn parse_message(sk: &str) -> Result<(MessageId, Timestamp), StorageError> {
     parse_theirs(sk).or_else(|| parse_ours(sk)).ok_or(StorageError::Corrupt("sk"))
 }
@@ -85,30 +85,30 @@ fn parse_theirs(sk: &str) -> Option<(MessageId, Timestamp)> {
     Some((MessageId::Inbound(wamid), parse_time(time)?))
 }
 
-/// A moment as text that sorts as moments do: the first characters of a ULID.
+/// Encodes a time as text that sorts chronologically: the first characters of a ULID.
 pub(in crate::storage) fn time(at: Timestamp) -> String {
     let mut text = Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), 0).to_string();
     text.truncate(TIME_LEN);
     text
 }
 
-/// Reads a moment back out of such a text.
+/// Decodes such a text.
 pub(in crate::storage) fn parse_time(text: &str) -> Option<Timestamp> {
     let id = Ulid::from_string(&format!("{text:0<26}")).ok().filter(|_| text.len() == TIME_LEN)?;
     Some(at_millis(i64::try_from(id.timestamp_ms()).ok()?))
 }
 
-/// Activity of the ten seconds that begin then, of a tenant's conversations.
+/// Key of a tenant's activity in the ten seconds from `begin`.
 pub(in crate::storage) fn activity(tenant: TenantId, begin: Timestamp, digest: &str) -> Key {
     Key::new(inbox(tenant), &format!("{}#{digest}", time(begin)))
 }
 
-/// Sorts behind all activity of the ten seconds that begin then, and before all after it.
+/// Sorts after all activity in the ten seconds from `begin`, and before all later activity.
 pub(in crate::storage) fn behind_activity(tenant: TenantId, begin: Timestamp) -> HashMap<String, AttributeValue> {
     Key::new(inbox(tenant), &format!("{}{BEHIND_ALL}", time(begin))).attributes()
 }
 
-/// Reads back when the ten seconds begin.
+/// Reads the beginning of the ten seconds from a sort key.
 pub(in crate::storage) fn parse_activity(sk: &str) -> Result<Timestamp, StorageError> {
     sk.split_once('#').and_then(|(time, _)| parse_time(time)).ok_or(StorageError::Corrupt("sk"))
 }

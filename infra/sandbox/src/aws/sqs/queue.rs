@@ -1,4 +1,4 @@
-//! One queue's rules.
+//! Rules of one queue.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,7 +10,8 @@ use super::super::AwsError;
 
 /// Largest message, in bytes (SQS: 1 MiB).
 pub(super) const BODY_MAX: usize = 1024 * 1024;
-/// How long FIFO queues remember a de-duplication id, in milliseconds (SQS: 5 minutes), also after a deletion.
+/// Period in which FIFO queues drop a repeated de-duplication id, in milliseconds (SQS: 5 minutes). A deletion of the
+/// message does not end it.
 const DEDUPLICATION_MS: i64 = 300_000;
 /// Longest visibility timeout, in seconds (SQS: 12 hours).
 const VISIBILITY_MAX: i64 = 43_200;
@@ -19,36 +20,36 @@ const DELAY_MAX: i64 = 900;
 /// Longest group or de-duplication id, in characters (SQS).
 const ID_MAX: usize = 128;
 
-/// What a queue is.
+/// Settings of a queue.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct QueueSettings {
-    /// Ordered by group, with de-duplication.
+    /// FIFO: ordered per group, with de-duplication.
     pub fifo: bool,
-    /// Seconds a received message is hidden.
+    /// Visibility timeout, in seconds.
     pub visibility_seconds: i64,
-    /// Where a message goes that was received this often.
+    /// Dead-letter queue, and the number of receives after which a message is moved there.
     pub dead_letters: Option<(String, u32)>,
 }
 
 /// A message in a queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Message {
-    /// Its id.
+    /// Message id.
     pub id: String,
-    /// What it says.
+    /// Message body.
     pub body: String,
-    /// Its group, if it has one.
+    /// Message group, in FIFO queues.
     pub group: Option<String>,
-    /// The handle of the latest receive.
+    /// Receipt handle of the latest receive.
     pub receipt: String,
-    /// How often it was received.
+    /// Number of receives.
     pub receive_count: u32,
     pub(super) visible_at: i64,
     sent_at: i64,
 }
 
 impl Message {
-    /// The attributes that Lambda's events carry.
+    /// Returns the message attributes that Lambda's events carry.
     #[must_use]
     pub fn attributes(&self) -> Map<String, Value> {
         let mut all = Map::new();
@@ -109,7 +110,7 @@ impl QueueState {
         Ok(Sent { id, md5 })
     }
 
-    /// The messages received, and those that were received too often to be received again.
+    /// Returns the received messages, and those that exceeded the maximum number of receives.
     pub(super) fn receive(&mut self, now: i64, most: usize, visibility: Option<i64>) -> (Vec<Message>, Vec<Message>) {
         let hidden_until = now + visibility.unwrap_or(self.settings.visibility_seconds) * 1_000;
         let most_receives = self.settings.dead_letters.as_ref().map_or(u32::MAX, |(_, count)| *count);
@@ -140,7 +141,7 @@ impl QueueState {
         (received, dead)
     }
 
-    /// Deletes by receipt; an old one, from before the message came back, deletes nothing.
+    /// Deletes by receipt handle. An outdated handle, from before the message was received again, deletes nothing.
     pub(super) fn delete(&mut self, receipt: &str) {
         self.messages.retain(|message| message.receipt != receipt || receipt.is_empty());
     }

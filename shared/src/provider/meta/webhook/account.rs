@@ -1,5 +1,5 @@
-//! Everything about accounts and numbers (`facts/webhooks.md` §11): each event becomes a state of its subject and,
-//! where a person must act, an alert.
+//! Webhook fields about accounts and numbers (`docs/meta/webhooks.md#section-11`). Each event becomes a state of its
+//! subject, and an alert if a person must act.
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
 use crate::domain::event::{InboundEvent, Said};
 use crate::domain::ids::{PhoneNumberId, WabaId};
 
-/// Events of `account_update`, so that one without its field is still known.
+/// All events of `account_update`, by which a change without its `field` is recognised.
 const EVENTS: [&str; 17] = [
     "PARTNER_ADDED",
     "PARTNER_REMOVED",
@@ -35,7 +35,7 @@ pub(super) fn is_account_event(event: &str) -> bool {
     EVENTS.contains(&event)
 }
 
-/// The business that owns an account, in the detail of a report about it.
+/// Returns the business that owns an account, from the detail of an event about the account.
 #[must_use]
 pub fn owner_in(detail: &str) -> Option<String> {
     let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
@@ -43,7 +43,7 @@ pub fn owner_in(detail: &str) -> Option<String> {
     Some(owner.as_str().map_or_else(|| owner.to_string(), str::to_owned))
 }
 
-/// Tells what `field` says; `false` if it is none of these fields.
+/// Parses the value of `field`; `false` if the field is not handled here.
 pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, events: &mut Vec<InboundEvent>) -> bool {
     let states = match field {
         "account_update" => account_update(change, value),
@@ -72,7 +72,7 @@ pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, event
     true
 }
 
-/// A state of the number that the value names, else of the entry's account.
+/// Returns a state of the number that the value names, or else of the entry's account.
 pub(super) fn state(change: &Change<'_, '_>, value: &Node<'_>, aspect: Aspect, word: String) -> StateChange {
     StateChange {
         subject: subject(change, value),
@@ -159,7 +159,7 @@ fn account_update(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<State
             let region = inside("volume_tier_info", "region").unwrap_or_default();
             vec![StateChange { key: Some(format!("{category}.{region}")), ..one(Aspect::PricingTier, &tier) }]
         }
-        // Tomorrow's events: a state of their own name, so that nothing is lost and somebody hears of it.
+        // An event of a later version: recorded under its own name and raised as an alert, so that nothing is lost.
         other => with(StateChange { key: Some(other.to_owned()), ..one(Aspect::ProviderAlert, "reported") }, NEW_EVENT),
     })
 }
@@ -176,7 +176,7 @@ fn restrictions(one: &StateChange, value: &Node<'_>) -> Option<Vec<StateChange>>
 }
 
 fn provider_alert(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>> {
-    // Older traffic has the four keys flat.
+    // Older webhooks have the four keys at the top level.
     let info = value.get("alert_info");
     let part = |key: &str| info.as_ref().and_then(|info| info.filled(key)).or_else(|| value.filled(key));
     let kind = part("alert_type")?;
@@ -200,7 +200,7 @@ fn provider_alert(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<State
     Some(vec![StateChange { key: Some(kind), alert: active.then_some(alert), ..state }])
 }
 
-/// A field whose state is one word under a key.
+/// Parses a field whose state is one word under `key`.
 pub(super) fn decided(
     change: &Change<'_, '_>,
     value: &Node<'_>,
@@ -261,12 +261,13 @@ fn settings(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange
 fn solution(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>> {
     let word = value.filled("solution_status").or_else(|| value.filled("event"))?;
     let state = state(change, value, Aspect::Solution, word);
-    // The entry is a portfolio here, whatever else it looks like.
+    // The entry's id is a portfolio's here, although it looks like an account's.
     let subject = Subject::Portfolio(change.entry.text_of("id").unwrap_or_default());
     Some(vec![StateChange { subject, key: value.filled("solution_id"), ..state }])
 }
 
-/// Which app answers on a number: the word is the kind of handover, whose key stands beside the others.
+/// Parses a change of the app that controls a number's conversations. The word is the kind of handover, which is the
+/// name of the key that holds it.
 fn handover(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>> {
     let kinds = ["control_passed", "control_taken", "control_requested", "app_roles"];
     let word = kinds.into_iter().find(|kind| value.get(kind).is_some()).unwrap_or("handover");

@@ -1,4 +1,5 @@
-//! `smb_app_state_sync`: the address book of the business's phone. `user_preferences`: what a person wants to get.
+//! `smb_app_state_sync`: the address book of the business's phone. `user_preferences`: a customer's marketing
+//! preferences.
 
 use super::card::{Card, SELF, person};
 use super::item::{named, timestamp};

@@ -1,10 +1,11 @@
-//! Sender cards: read once for a webhook, because a thousand messages may look for theirs among a thousand.
+//! Sender cards (`contacts[]`), parsed once per webhook: a thousand messages may look for theirs among a thousand
+//! cards.
 
 use super::json::Node;
 use crate::domain::contact::ContactCard;
 use crate::domain::phone::PhoneNumber;
 
-/// What `contacts[]` tells about one person.
+/// A card of `contacts[]`: the identities and names of one person.
 pub(super) struct Card<'a> {
     told: ContactCard,
     raw: &'a str,
@@ -25,7 +26,7 @@ impl<'a> Card<'a> {
         Self { told, raw: node.raw() }
     }
 
-    /// All cards of a webhook's value.
+    /// Returns all cards of a webhook's value.
     pub(super) fn all(value: &Node<'a>) -> Vec<Self> {
         let cards = value.get("contacts").and_then(|contacts| contacts.items()).unwrap_or_default();
         cards.iter().map(Self::read).collect()
@@ -36,12 +37,12 @@ impl<'a> Card<'a> {
     }
 }
 
-/// Meta's samples write user names with `@`, people do not.
+/// Removes the leading `@`, which Meta's samples have and which people leave out.
 pub(super) fn without_at(name: &str) -> String {
     name.trim_start_matches('@').to_owned()
 }
 
-/// The names under which an item itself knows a person: for an inbound message `from`, for an echo `to`.
+/// The keys under which an item itself identifies a person.
 #[derive(Clone, Copy)]
 pub(super) struct Keys {
     pub(super) phone: &'static str,
@@ -49,15 +50,16 @@ pub(super) struct Keys {
     pub(super) parent_user_id: &'static str,
 }
 
-/// An inbound message's sender.
+/// Keys of an inbound message's sender.
 pub(super) const FROM: Keys = Keys { phone: "from", user_id: "from_user_id", parent_user_id: "from_parent_user_id" };
-/// An echo's recipient.
+/// Keys of an echo's recipient.
 pub(super) const TO: Keys = Keys { phone: "to", user_id: "to_user_id", parent_user_id: "to_parent_user_id" };
-/// A person who is named by the usual words.
+/// Keys of a person in cards and in other objects.
 pub(super) const SELF: Keys = Keys { phone: "wa_id", user_id: "user_id", parent_user_id: "parent_user_id" };
 
-/// The person of `item`: its own keys, completed by the card that names the same person, or by the only card beside
-/// the only item, in whatever national form its `wa_id` is spelled. Position proves nothing.
+/// Returns the person of `item`: its own keys, completed by the card of the same person. A card matches by phone number
+/// or user id. The only card beside the only item also matches, if its `wa_id` can be the same number in another
+/// national form and its user id does not differ. The position in the list is never used.
 pub(super) fn person<'c, 'a>(
     item: &Node<'_>,
     keys: Keys,
@@ -91,7 +93,7 @@ pub(super) fn person<'c, 'a>(
     (person, card)
 }
 
-/// Whether two spellings can be one number in some national form.
+/// Whether two phone numbers can be the same number in different national forms.
 fn same_subscriber(one: &PhoneNumber, other: &PhoneNumber) -> bool {
     one.canonical() == other.canonical() || one.other_spelling().as_ref() == Some(other)
 }

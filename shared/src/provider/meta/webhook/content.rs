@@ -1,4 +1,4 @@
-//! What a message says, by its `type`. Whatever lacks the part that makes it its kind is kept as it came.
+//! The content of a message, by its `type`. Content without the required parts of its type is stored raw, as unknown.
 
 use super::json::Node;
 use crate::domain::content::{
@@ -6,10 +6,10 @@ use crate::domain::content::{
     System, Text, Unknown, Unsupported,
 };
 
-/// Longest list read from one message (cards, basket lines, errors): Meta's limits are far below.
+/// Longest list read from one message (cards, order items, errors). Meta's limits are far lower.
 const LIST_MAX: usize = 500;
 
-/// The content of a message.
+/// Returns the content of a message.
 pub(super) fn content(node: &Node<'_>) -> Content {
     let kind = node.text_of("type");
     kind.as_deref().and_then(|kind| known(kind, node)).unwrap_or_else(|| {
@@ -25,7 +25,7 @@ fn known(kind: &str, node: &Node<'_>) -> Option<Content> {
         "image" => Content::Image(media(&object?, node)),
         "video" => Content::Video(media(&object?, node)),
         "audio" => Content::Audio(media(&object?, node)),
-        // A legacy name of the same thing.
+        // A legacy name of audio.
         "voice" => Content::Audio(Media { voice: Some(true), ..media(&object?, node) }),
         "document" => Content::Document(media(&object?, node)),
         "sticker" => Content::Sticker(media(&object?, node)),
@@ -74,7 +74,7 @@ fn location(object: &Node<'_>) -> Option<Location> {
 }
 
 fn contacts(list: &Node<'_>, message: &Node<'_>) -> Option<Vec<SharedContact>> {
-    // Meta showed `origin` on the message first and on the card later.
+    // Meta first documented `origin` on the message, later on the card.
     let origin = message.filled("origin");
     let cards = list.items()?;
     let read = |card: &Node<'_>| SharedContact {
@@ -153,7 +153,7 @@ fn system(object: &Node<'_>, message: &Node<'_>) -> System {
     }
 }
 
-/// `errors[]` of an item.
+/// Returns the `errors[]` of an item.
 pub(super) fn errors(node: &Node<'_>) -> Vec<ContentError> {
     parts(node, "errors", |error| {
         Some(ContentError {

@@ -1,5 +1,5 @@
-//! `history`: past chats of a coexistence number. Chunks come in any order; messages that opened nothing then open
-//! nothing now.
+//! `history`: past chats of a coexistence number. Chunks arrive in any order. Past messages never open a customer
+//! service window.
 
 use super::card::Card;
 use super::item::{self, MessageItem};
@@ -11,12 +11,12 @@ use crate::domain::event::{InboundEvent, Said};
 use crate::domain::ids::PhoneNumberId;
 use crate::domain::message::{HistoryChunk, HistoryThread, Origin};
 
-/// Messages of one thread stored together: their contact is looked up once.
+/// Messages of one thread that are stored together, so that their contact is looked up once.
 const THREAD_SLICE: usize = 100;
-/// The business does not share its past.
+/// Error code when the business does not share its past chats.
 const DECLINED: i64 = 2_593_109;
 
-/// One of four variants: a chunk, late media, a refusal, an end.
+/// Parses one of four variants: a chunk, late media, a refusal, or the end.
 pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
     let Some(number) = change.number(value) else {
         events.push(change.malformed("phone_number_id", None, change.alone()));
@@ -79,7 +79,7 @@ fn one_thread(
     let nodes = match thread.get("messages").as_ref().map(Node::items) {
         Some(Some(nodes)) if !contact.aliases().is_empty() => nodes,
         None => return,
-        // Nobody to file them under, or no list.
+        // The thread has no contact, or its messages are not a list.
         Some(_) => {
             let raw = format!(r#"{{"threads":[{}]}}"#, thread.raw());
             events.push(change.malformed("thread", Some(number), change.item_alone("history", &raw, None)));
@@ -109,7 +109,8 @@ fn one_thread(
     }
 }
 
-/// `from` tells: our own digits, or else a recipient where the customer would have none.
+/// Returns the direction of a past message. The business sent it if `from` is our own number, or if there is a `to` and
+/// the sender is not the customer.
 fn direction(node: &Node<'_>, us: &str, contact: &ContactCard) -> Origin {
     let from = super::card::phone(node, "from");
     let ours = match &from {
@@ -126,7 +127,7 @@ fn slice_alone(change: &Change<'_, '_>, thread: &Node<'_>, messages: &[&str]) ->
     change.item_alone("history", &thread, None)
 }
 
-/// The media of a message that came before as a placeholder, or will.
+/// Parses the media of a message whose placeholder came before, or will come later.
 fn late_media(change: &Change<'_, '_>, number: &PhoneNumberId, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
     let before = events.len();
     let cards = Card::all(value);
@@ -158,7 +159,7 @@ fn declined(change: &Change<'_, '_>, number: &PhoneNumberId, chunk: &Node<'_>) -
     said(Said::State(Box::new(state)), change.item_alone("history", chunk.raw(), None))
 }
 
-/// The other side of a past conversation, by the keys of its thread.
+/// Returns the customer of a past conversation, by the keys of its thread.
 fn thread_contact(thread: &Node<'_>) -> ContactCard {
     let mut contact = thread.get("context").map(|context| item::named(&context, super::card::SELF)).unwrap_or_default();
     let id = super::card::phone(thread, "id");

@@ -1,4 +1,4 @@
-//! One message, one status.
+//! Parser of a single message or status.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,27 +12,27 @@ use crate::domain::ids::Wamid;
 use crate::domain::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
 use crate::domain::status::Status;
 
-/// A time further ahead than this is no time: it would keep a conversation on top for ever.
+/// Timestamps further in the future than this are ignored: they would keep a conversation on top of the inbox for ever.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
-/// From here on a timestamp is in milliseconds: as seconds it would be the year 5138.
+/// From this value on a timestamp is in milliseconds; in seconds it would be in the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
-/// A message as far as it was understood.
+/// Result of parsing a message.
 pub(super) enum MessageItem {
     Message(Box<ForeignMessage>),
     Amendment(Box<Amendment>),
-    /// Without an identity or another side it cannot be placed.
+    /// Has no id or no customer, so it cannot be stored in a conversation.
     Broken,
 }
 
-/// A status as far as it was understood.
+/// Result of parsing a status.
 pub(super) enum StatusItem {
     Known(Box<StatusUpdate>),
     NewWord,
     Broken,
 }
 
-/// Reads a message. `contact` is the other side of the conversation, as far as it is known.
+/// Parses a message. `contact` is the customer, as far as known.
 pub(super) fn message(
     node: &Node<'_>,
     mut contact: ContactCard,
@@ -52,7 +52,7 @@ pub(super) fn message(
     if let Some(group) = node.filled("group_id") {
         let sender = std::mem::replace(&mut contact, ContactCard { group_id: Some(group), ..ContactCard::default() });
         author = Some(sender);
-        // They are the member's names, not the group's.
+        // These identities belong to the group's member, not to the group.
         linked.clear();
     }
     if contact.aliases().is_empty() {
@@ -74,7 +74,7 @@ pub(super) fn message(
     }))
 }
 
-/// An inbound message's sender and the card it was completed from.
+/// Returns an inbound message's sender, and the card that completed it.
 pub(super) fn sender<'c, 'a>(
     node: &Node<'_>,
     cards: &'c [Card<'a>],
@@ -87,7 +87,7 @@ fn amendment(node: &Node<'_>) -> Option<(Wamid, Change)> {
     let kind = node.text_of("type")?;
     let object = node.get(&kind)?;
     match kind.as_str() {
-        // A removal is the missing key; older traffic writes an empty text.
+        // A removed reaction has no `emoji`; older webhooks have an empty one.
         "reaction" => Some((wamid(&object, "message_id")?, Change::Reacted(object.filled("emoji")))),
         "edit" => {
             let edited = content(&object.get("message")?);
@@ -98,7 +98,8 @@ fn amendment(node: &Node<'_>) -> Option<(Wamid, Change)> {
     }
 }
 
-/// A system message connects the old names with the new ones. The conversation is that of the old ones.
+/// Links a customer's old identities with the new ones that a system message reports. The conversation stays that of
+/// the old ones.
 fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactCard) -> Option<ContactCard> {
     let object = node.get("system")?;
     let wa_id = phone(&object, "wa_id").or_else(|| phone(&object, "new_wa_id"));
@@ -121,7 +122,7 @@ fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactCard) -
     Some(new).filter(|new| !new.aliases().is_empty())
 }
 
-/// The phone number that a customer gave when asked for it: WhatsApp itself vouches for it.
+/// Returns the phone number that a customer shared on request. WhatsApp itself vouches for it.
 fn own_phone(card: &crate::domain::content::SharedContact) -> Option<ContactCard> {
     let given = card.phones.first().filter(|_| card.origin.as_deref() == Some("contact_request"))?;
     let phone = given.wa_id.as_ref().or(given.phone.as_ref())?;
@@ -151,7 +152,7 @@ fn context(node: &Node<'_>) -> MessageContext {
     }
 }
 
-/// A status, a word that is new to us, or something that is no status.
+/// Parses a status.
 pub(super) fn status(node: &Node<'_>, received_at: Timestamp) -> StatusItem {
     let (Some(wamid), Some(word)) = (wamid(node, "id"), node.text_of("status")) else {
         return StatusItem::Broken;
@@ -177,7 +178,8 @@ pub(super) fn status(node: &Node<'_>, received_at: Timestamp) -> StatusItem {
     }))
 }
 
-/// Since v24 Meta sends `conversation` only for free entry points; before, its origin tells.
+/// Returns the end of a free entry point. Since v24 Meta sends `conversation` only for free entry points; before, its
+/// origin identifies them.
 fn entry_point_until(conversation: &Node<'_>) -> Option<Timestamp> {
     let origin = conversation.get("origin").and_then(|origin| origin.text_of("type"))?;
     if origin != "referral_conversion" && origin != "free_entry_point" {
@@ -190,18 +192,19 @@ pub(super) fn wamid(node: &Node<'_>, key: &str) -> Option<Wamid> {
     node.text_of(key).and_then(|id| Wamid::parse(&id).ok())
 }
 
-/// `timestamp`, as text or number. None if it is no moment that has been.
+/// Returns `timestamp`, a string or a number. `None` if it is malformed or lies in the future.
 pub(super) fn timestamp(node: &Node<'_>, received_at: Timestamp) -> Option<Timestamp> {
     past(&node.text_of("timestamp")?, received_at)
 }
 
-/// A moment that has been, give or take a clock: a later one would win over every later word.
+/// Parses a time that is at most [`AHEAD_MAX`] ahead, a margin for clock differences. A later one would win over all
+/// later updates.
 pub(super) fn past(text: &str, received_at: Timestamp) -> Option<Timestamp> {
     let at = moment(text)?;
     (at <= received_at.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX)).then_some(at)
 }
 
-/// Unix seconds, or milliseconds where they can be nothing else.
+/// Parses Unix seconds, or milliseconds from [`MILLISECONDS_FROM`] on.
 pub(super) fn moment(text: &str) -> Option<Timestamp> {
     let value: i64 = text.parse().ok()?;
     if value <= 0 {
@@ -214,7 +217,7 @@ pub(super) fn moment(text: &str) -> Option<Timestamp> {
     }
 }
 
-/// A person who stands in an item by these keys alone.
+/// Returns the person that an item identifies under these keys, without a card.
 pub(super) fn named(node: &Node<'_>, keys: Keys) -> ContactCard {
     ContactCard {
         phone: phone(node, keys.phone),

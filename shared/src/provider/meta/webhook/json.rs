@@ -1,5 +1,5 @@
-//! JSON read one level at a time: what is not looked at is not judged. A repeated key, a lone surrogate, a number too
-//! large for a float or a hundred levels of nesting spoil only the value they stand in.
+//! JSON parsed one level at a time; a value that is not read is not checked either. A repeated key, a lone surrogate, a
+//! number too large for a float or a hundred levels of nesting make only their own value unreadable.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Reads `text`, which must be one JSON value.
+    /// Parses `text`, which must be one JSON value.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str::<&RawValue>(text).ok().map(Self::new)
     }
@@ -24,18 +24,18 @@ impl<'a> Node<'a> {
         Self { raw, keys }
     }
 
-    /// The value of a key; `null` counts as missing.
+    /// Returns the value of a key; `null` counts as missing.
     pub(super) fn get(&self, key: &str) -> Option<Node<'a>> {
         self.keys.get(key).filter(|raw| raw.get() != "null").map(|raw| Node::new(raw))
     }
 
-    /// The elements of an array.
+    /// Returns the elements of an array.
     pub(super) fn items(&self) -> Option<Vec<Node<'a>>> {
         let items: Vec<&'a RawValue> = serde_json::from_str(self.raw.get()).ok()?;
         Some(items.into_iter().map(Node::new).collect())
     }
 
-    /// A string's text; of a number or a boolean, its digits or word: Meta writes ids and times either way.
+    /// Returns a string's text, or a number or boolean as written: Meta writes ids and times as either.
     pub(super) fn text(&self) -> Option<String> {
         let raw = self.raw.get();
         match raw.as_bytes().first()? {
@@ -45,33 +45,33 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The text of a key ([`Node::text`]).
+    /// Returns the text of a key ([`Node::text`]).
     pub(super) fn text_of(&self, key: &str) -> Option<String> {
         self.get(key).and_then(|value| value.text())
     }
 
-    /// The text of a key, unless it is empty.
+    /// Returns the text of a key, unless it is empty.
     pub(super) fn filled(&self, key: &str) -> Option<String> {
         self.text_of(key).filter(|text| !text.is_empty())
     }
 
-    /// A key that says yes or no.
+    /// Returns a boolean.
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
         self.text_of(key).and_then(|text| text.parse().ok())
     }
 
-    /// The value as plain JSON, if it is that: keys sorted, so that one content has one form.
+    /// Returns the value as plain JSON, if it is valid. Keys are sorted, so that equal content has equal text.
     pub(super) fn value(&self) -> Option<serde_json::Value> {
         serde_json::from_str(self.raw.get()).ok()
     }
 
-    /// The value as it was written.
+    /// Returns the value as it was written.
     pub(super) fn raw(&self) -> &'a str {
         self.raw.get()
     }
 }
 
-/// Replaces `\uD800` to `\uDFFF` escapes that form no pair by `\ufffd`, as a browser would.
+/// Replaces unpaired escapes from `\uD800` to `\uDFFF` by `\ufffd`, as a browser would.
 fn without_lone_surrogates(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -99,7 +99,7 @@ fn without_lone_surrogates(raw: &str) -> String {
     out
 }
 
-/// The escape that `text` begins with, if it does, and what follows.
+/// Splits off the escape at the beginning of `text`, if there is one.
 fn split_escape(text: &str) -> (&str, &str) {
     let length = match text.as_bytes() {
         [b'\\', b'u', ..] => 6,

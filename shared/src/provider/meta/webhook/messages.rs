@@ -1,4 +1,4 @@
-//! Message-type values: messages and statuses, what the business wrote elsewhere, calls.
+//! Webhook fields with messages: messages and statuses, messages that the business sent elsewhere, calls.
 
 use super::card::{Card, TO, person};
 use super::item::{self, MessageItem, StatusItem, sender, timestamp};
@@ -10,7 +10,7 @@ use crate::domain::event::{InboundEvent, Said};
 use crate::domain::ids::PhoneNumberId;
 use crate::domain::message::Origin;
 
-/// `messages` and `standby`: messages of customers, statuses, errors, user actions.
+/// Parses `messages` and `standby`: customers' messages, statuses, errors, user actions.
 pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, events: &mut Vec<InboundEvent>) {
     let Some(number) = change.number(value) else {
         events.push(change.malformed("phone_number_id", None, change.alone()));
@@ -29,7 +29,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, ev
             });
         }
     }
-    // Alone they are about the number; beside messages they are about these, and are kept with them.
+    // Errors alone are about the number. Beside messages they are about those messages, and are quarantined with them.
     if messages.is_none() {
         for node in errors.as_ref().and_then(Node::items).unwrap_or_default() {
             let raw = change.item_alone("errors", node.raw(), None);
@@ -48,7 +48,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, ev
     }
 }
 
-/// Messages that customers wrote, of any field.
+/// Parses customers' messages, of any field.
 pub(super) fn inbound(
     change: &Change<'_, '_>,
     number: &PhoneNumberId,
@@ -65,7 +65,7 @@ pub(super) fn inbound(
     }
 }
 
-/// Messages that the business wrote, by its phone or another app.
+/// Parses messages that the business sent from its phone or from another app.
 pub(super) fn echoes(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, events: &mut Vec<InboundEvent>) {
     let number = change.number(value);
     let list = value.get("message_echoes").and_then(|list| list.items());
@@ -96,7 +96,7 @@ fn one(
     }
 }
 
-/// Trouble with the number itself, such as 130429.
+/// Returns a state for an error of the number itself, such as 130429.
 fn trouble(change: &Change<'_, '_>, number: &PhoneNumberId, node: &Node<'_>, raw: Vec<u8>) -> InboundEvent {
     let code = node.text_of("code").filter(|code| code.parse::<i64>().is_ok());
     let (Some(code), Some(detail)) = (code, node.value()) else {
@@ -120,7 +120,8 @@ fn trouble(change: &Change<'_, '_>, number: &PhoneNumberId, node: &Node<'_>, raw
     said(Said::State(Box::new(state)), raw)
 }
 
-/// `calls`: kept as they come; a call of the customer opens the window like a message.
+/// Parses `calls`. Each is quarantined as unsupported; a call by the customer opens the customer service window like a
+/// message.
 pub(super) fn calls(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
     let Some(number) = change.number(value) else {
         events.push(change.malformed("phone_number_id", None, change.alone()));

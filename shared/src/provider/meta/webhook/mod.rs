@@ -1,13 +1,14 @@
-//! A webhook body as domain events: lenient, complete, and no item can harm another.
+//! Parser of webhook bodies into domain events: lenient and complete, and no item can affect another.
 //!
-//! The ten rules of `facts/webhooks.md` §0 bind. Every level is read as raw JSON first and only then looked into, so a
-//! broken message is kept raw while its neighbours are read.
+//! It follows the ten rules of `docs/meta/webhooks.md#section-0`. Every level is read as raw JSON first, so a malformed
+//! message is quarantined raw while the others are parsed.
 //!
-//! * [`parse`]: envelope, entries, changes; which field is read by whom.
-//! * `messages`: message-type values: messages, statuses, errors, echoes, calls.
-//! * `history`: past chats. `address_book`: contacts of the phone, preferences.
-//! * `account`: everything about numbers and accounts. `template`: templates and flows.
-//! * `item`, `content`, `card`, `json`: a single message, what it says, who wrote it, and how JSON is read.
+//! * [`parse`]: envelope, entries and changes; passes each field to its module.
+//! * `messages`: messages, statuses, errors, echoes, calls.
+//! * `history`: past chats. `address_book`: contacts of the phone, marketing preferences.
+//! * `account`: numbers and accounts. `template`: templates and flows.
+//! * `item`, `content`, `card`, `json`: a single message, its content, its sender, and the JSON reader.
+//! * `without`: a body without the parts of erased accounts and numbers.
 
 mod account;
 mod address_book;
@@ -31,11 +32,11 @@ use json::Node;
 pub use without::{Left, parses, without};
 
 const OBJECT: &str = "whatsapp_business_account";
-/// Longest `id` or `time` of an entry, or `metadata` of a value, that is kept with each item, in bytes: Meta's have a
-/// hundred at most.
+/// Longest `id` or `time` of an entry, or `metadata` of a value, that is copied into each item's raw form, in bytes.
+/// Meta's have at most a hundred.
 const SMALL_MAX: usize = 200;
 
-/// Everything `body` says, in the order it says it. `received_at` stands in for a timestamp that is missing.
+/// Parses all events of `body`, in order. `received_at` replaces a missing timestamp.
 #[must_use]
 pub fn parse(body: &[u8], received_at: Timestamp) -> Vec<InboundEvent> {
     let text = String::from_utf8_lossy(body);
@@ -70,7 +71,8 @@ fn envelope(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEve
                 }
             }
             None => {
-                // Sent instead of `changes` when "Include values" is off for the app: somebody must switch it on.
+                // Meta sends this instead of `changes` while "Include values" is off for the app. An operator must
+                // switch it on.
                 let nothing_told = entry.get("changed_fields").is_some();
                 let raw = format!(r#"{{"object":"{OBJECT}","entry":[{}]}}"#, entry.raw());
                 events.push(malformed(if nothing_told { "changed_fields" } else { "changes" }, raw.into_bytes()));
@@ -79,7 +81,7 @@ fn envelope(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEve
     }
 }
 
-/// Meta's sample of a declined history is a value without its envelope (`facts/webhooks.md` §10).
+/// Parses a value without its envelope, as in Meta's sample of a declined history (`docs/meta/webhooks.md#section-10`).
 fn bare_value(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
     if root.get("history").is_none() || root.get("metadata").is_none() {
         events.push(malformed("entry", root.raw().as_bytes().to_vec()));
@@ -92,7 +94,7 @@ fn bare_value(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundE
     }
 }
 
-/// One change: a field and its value, in its entry.
+/// One change: a field and its value, with its entry.
 struct Change<'n, 'a> {
     entry: &'n Node<'a>,
     node: &'n Node<'a>,
@@ -105,7 +107,7 @@ impl<'n, 'a> Change<'n, 'a> {
     fn read(entry: &'n Node<'a>, node: &'n Node<'a>, received_at: Timestamp) -> Self {
         let value = node.get("value");
         let field = node.filled("field").or_else(|| {
-            // Meta's samples of some account events have lost their field.
+            // Meta's samples of some account events lack the field.
             let event = value.as_ref().and_then(|value| value.text_of("event"))?;
             account::is_account_event(&event).then(|| "account_update".to_owned())
         });
@@ -131,23 +133,24 @@ impl<'n, 'a> Change<'n, 'a> {
         }
     }
 
-    /// The number that a message-type value is about.
+    /// Returns the number that a value with messages is about.
     fn number(&self, value: &Node<'_>) -> Option<PhoneNumberId> {
         let id = value.get("metadata").and_then(|metadata| metadata.text_of("phone_number_id"));
         id.and_then(|id| PhoneNumberId::parse(&id).ok())
     }
 
-    /// The account whose entry this is.
+    /// Returns the account of the entry.
     fn waba(&self) -> Option<WabaId> {
         self.entry.text_of("id").and_then(|id| WabaId::parse(&id).ok())
     }
 
-    /// When the provider sent it; account-type events have no other time.
+    /// Returns the time when the provider sent the entry, or else the time of receipt. Account events have no other
+    /// time.
     fn sent_at(&self) -> Timestamp {
         self.told_at().unwrap_or(self.received_at)
     }
 
-    /// Whether the provider said when; else every repetition has a time of its own.
+    /// Whether the entry has a time. Without one, each redelivery has another time.
     fn is_timed(&self) -> bool {
         self.told_at().is_some()
     }
@@ -156,13 +159,13 @@ impl<'n, 'a> Change<'n, 'a> {
         item::past(&self.entry.text_of("time")?, self.received_at)
     }
 
-    /// A webhook that holds only this change.
+    /// Returns a webhook that contains only this change.
     fn alone(&self) -> Vec<u8> {
         self.webhook_of(self.node.raw())
     }
 
-    /// A webhook that holds only this item of a list, with its number and its own card. Nothing else of the webhook: a
-    /// thousand items would each carry all of it.
+    /// Returns a webhook that contains only this item of a list, with its number and its own card. With the whole
+    /// value, a thousand items would each carry all of them.
     fn item_alone(&self, list: &str, item: &str, card: Option<&Card<'_>>) -> Vec<u8> {
         let metadata = self.value.as_ref().and_then(|value| value.get("metadata"));
         let metadata = metadata.map(|metadata| format!(r#""metadata":{},"#, routing(&metadata))).unwrap_or_default();
@@ -189,7 +192,7 @@ impl<'n, 'a> Change<'n, 'a> {
     }
 }
 
-/// The part of `metadata` that tells whose an item is, however much else stands there one day.
+/// Returns the part of `metadata` that identifies the number, even if `metadata` itself is large.
 fn routing(metadata: &Node<'_>) -> String {
     if metadata.raw().len() <= SMALL_MAX {
         return metadata.raw().to_owned();

@@ -1,4 +1,4 @@
-//! Templates (`facts/webhooks.md` §12) and flows (§13).
+//! Webhook fields about templates (`docs/meta/webhooks.md#section-12`) and flows (`docs/meta/webhooks.md#section-13`).
 
 use super::account::state;
 use super::item::moment;
@@ -7,7 +7,7 @@ use super::{Change, said};
 use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
 use crate::domain::event::{InboundEvent, Said};
 
-/// Tells what `field` says; `false` if it is none of these fields.
+/// Parses the value of `field`; `false` if the field is not handled here.
 pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, events: &mut Vec<InboundEvent>) -> bool {
     // Meta's sample of a quality update names the wrong field.
     let field = if value.get("new_quality_score").is_some() { "message_template_quality_update" } else { field };
@@ -43,7 +43,8 @@ pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, event
     true
 }
 
-/// The template's id is a JSON number beyond 2^31 in Meta's samples; its digits are the id.
+/// Sets the template as the state's subject. In Meta's samples its id is a JSON number beyond 2^31; the id is its
+/// digits.
 fn of_template(change: &Change<'_, '_>, value: &Node<'_>, state: StateChange, is_flow: bool) -> Option<StateChange> {
     if is_flow {
         return Some(state);
@@ -52,7 +53,8 @@ fn of_template(change: &Change<'_, '_>, value: &Node<'_>, state: StateChange, is
     Some(StateChange { subject, ..state })
 }
 
-/// Told a day before, `new_category` is still the current one; told when it is done, it is the new one.
+/// Parses a change of category. In the notice a day before, `new_category` is still the current category; in the notice
+/// of the change itself it is the new one.
 fn category(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange>> {
     let current = value.filled("new_category")?;
     let now = state(change, value, Aspect::TemplateCategory, current.clone());

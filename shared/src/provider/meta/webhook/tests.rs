@@ -1,4 +1,4 @@
-//! Shapes from `facts/webhooks.md` §5, §7 and §8; all names and numbers are invented.
+//! Shapes from `docs/meta/webhooks.md#section-5`, `#section-7` and `#section-8`; all names and numbers are invented.
 
 use super::*;
 use crate::clock::at_millis;
@@ -45,7 +45,7 @@ fn only_status(events: &[InboundEvent]) -> &StatusUpdate {
     }
 }
 
-/// Why each kept item is kept, and what it is.
+/// Reason and kind of each quarantined item.
 fn kept_of(events: &[InboundEvent]) -> Vec<(KeptReason, String)> {
     events
         .iter()

@@ -1,19 +1,20 @@
-//! A webhook body without what concerns accounts and numbers that left.
+//! Erasure from raw webhooks: removes the parts that concern erased accounts and numbers.
 
 use serde_json::Value;
 
-/// What is left of a body.
+/// Rest of a body after the removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
-    /// All of it: nothing of it leaves, or it is no webhook.
+    /// The whole body: nothing had to be removed, or it is not a webhook.
     All,
     /// The entries and changes of others.
     Rest(Vec<u8>),
-    /// Nothing.
+    /// Nothing is left.
     Nothing,
 }
 
-/// Takes out the entries and changes of accounts and numbers that left. Who is only mentioned in somebody else's message stays mentioned.
+/// Removes the entries and changes of erased accounts and numbers. A mention of them within somebody else's message
+/// stays.
 #[must_use]
 pub fn without(body: &[u8], account: &dyn Fn(&str) -> bool, number: &dyn Fn(&str) -> bool) -> Left {
     let Ok(mut webhook) = serde_json::from_slice::<Value>(body) else { return Left::All };
@@ -45,7 +46,7 @@ pub fn without(body: &[u8], account: &dyn Fn(&str) -> bool, number: &dyn Fn(&str
     }
 }
 
-/// Whether bytes are a webhook at all.
+/// Whether the bytes are a webhook.
 #[must_use]
 pub fn parses(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body).is_ok_and(|webhook| webhook.get("entry").is_some_and(Value::is_array))
