@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
-use aws_smithy_http_client::{Builder, Connector, tls};
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::region::Region;
@@ -33,7 +35,7 @@ macro_rules! config {
             .behavior_version($service::config::BehaviorVersion::latest())
             .region(Region::new($aws.region.clone()))
             .credentials_provider($aws.credentials.clone())
-            .http_client($aws.http.clone())
+            .http_client($aws.http_client())
             .sleep_impl(sleep())
             .retry_config($aws.retries())
             .timeout_config(timeouts());
@@ -48,9 +50,8 @@ pub struct AwsConfig {
     region: String,
     credentials: Credentials,
     endpoint: Option<String>,
-    http: SharedHttpClient,
-    /// Answers the requests of [`Direct`] in the sandbox and in tests, in place of a network.
-    embedded: Option<SharedHttpConnector>,
+    /// One pool of connections for all services: a TLS handshake is the dearest part of a cold start.
+    connector: SharedHttpConnector,
     attempts: u32,
 }
 
@@ -69,27 +70,26 @@ impl AwsConfig {
             None,
             "environment",
         );
-        let http = Builder::new().tls_provider(RING).build_https();
+        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let connector = Connector::builder().tls_provider(RING).connector_settings(settings).sleep_impl(sleep());
         Ok(Self {
             region: config::required("AWS_REGION")?,
             credentials,
             endpoint: config::optional("AWS_ENDPOINT_URL"),
-            http,
-            embedded: None,
+            connector: SharedHttpConnector::new(connector.build()),
             attempts: ATTEMPTS,
         })
     }
 
-    /// Creates clients whose requests `http` answers in place of a network, for the sandbox and tests. They try each
-    /// call once: within a process no network error needs a retry, and a test decides which call fails.
+    /// Creates clients whose requests `connector` answers in place of a network, for the sandbox and tests. They try
+    /// each call once: within a process no network error needs a retry, and a test decides which call fails.
     #[must_use]
-    pub fn embedded(http: SharedHttpClient, connector: SharedHttpConnector) -> Self {
+    pub fn embedded(connector: SharedHttpConnector) -> Self {
         Self {
             region: "us-east-1".to_owned(),
             credentials: Credentials::new("embedded", "embedded", None, None, "embedded"),
             endpoint: Some("http://aws.embedded".to_owned()),
-            http,
-            embedded: Some(connector),
+            connector,
             attempts: 1,
         }
     }
@@ -119,33 +119,21 @@ impl AwsConfig {
         aws_sdk_sqs::Client::from_conf(config!(aws_sdk_sqs, self).build())
     }
 
-    /// Creates a KMS client.
-    #[must_use]
-    pub fn kms(&self) -> aws_sdk_kms::Client {
-        aws_sdk_kms::Client::from_conf(config!(aws_sdk_kms, self).build())
-    }
-
-    /// Creates an S3 client. With an endpoint set it addresses buckets by path, as emulators require.
-    #[must_use]
-    pub fn s3(&self) -> aws_sdk_s3::Client {
-        aws_sdk_s3::Client::from_conf(config!(aws_sdk_s3, self).force_path_style(self.endpoint.is_some()).build())
-    }
-
-    /// Creates a client without the AWS SDK, with its own connection pool.
+    /// Creates a client without the AWS SDK: for KMS, S3 and the webhook function.
     #[must_use]
     pub fn direct(&self) -> Direct {
-        let network = || {
-            let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-            let connector = Connector::builder().tls_provider(RING).connector_settings(settings).sleep_impl(sleep());
-            SharedHttpConnector::new(connector.build())
-        };
         Direct {
-            connector: self.embedded.clone().unwrap_or_else(network),
+            connector: self.connector.clone(),
             identity: self.credentials.clone().into(),
             region: self.region.clone(),
             endpoint: self.endpoint.clone(),
             attempts: self.attempts,
         }
+    }
+
+    fn http_client(&self) -> SharedHttpClient {
+        let connector = self.connector.clone();
+        http_client_fn(move |_, _| connector.clone())
     }
 
     fn retries(&self) -> RetryConfig {

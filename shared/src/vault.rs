@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kms::primitives::Blob;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::aws::{Direct, DirectError, Service};
 use crate::domain::app::MetaApp;
 use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use crate::domain::token::AccessToken;
@@ -20,11 +21,13 @@ use crate::telemetry::Metrics;
 
 /// KMS's error code when a policy does not allow the call.
 const ACCESS_DENIED: &str = "AccessDeniedException";
+/// KMS's code for a ciphertext of another context, or a damaged one.
+const INVALID_CIPHERTEXT: &str = "InvalidCiphertextException";
 
 /// Seals and opens secrets with one KMS key.
 #[derive(Debug, Clone)]
 pub struct Vault {
-    client: aws_sdk_kms::Client,
+    aws: Direct,
     key_id: String,
     metrics: Option<Metrics>,
 }
@@ -104,8 +107,8 @@ pub enum VaultError {
 impl Vault {
     /// Creates a vault over the KMS key `key_id` (id, ARN or alias).
     #[must_use]
-    pub fn new(client: aws_sdk_kms::Client, key_id: String) -> Self {
-        Self { client, key_id, metrics: None }
+    pub fn new(aws: Direct, key_id: String) -> Self {
+        Self { aws, key_id, metrics: None }
     }
 
     /// Counts calls that KMS denied as `kms_denied`: a function asked for a secret it may not read, or a policy is
@@ -115,15 +118,18 @@ impl Vault {
         Self { metrics: Some(metrics.clone()), ..self }
     }
 
-    fn unavailable<E, R>(&self, error: &SdkError<E, R>) -> VaultError
-    where
-        E: ProvideErrorMetadata,
-    {
-        let code = error.code().unwrap_or("no answer");
-        if let (ACCESS_DENIED, Some(metrics)) = (code, &self.metrics) {
-            metrics.count("kms_denied", "operation", 1);
+    /// One operation of KMS.
+    async fn call<A: for<'a> Deserialize<'a>>(&self, target: &'static str, ask: String) -> Result<A, VaultError> {
+        match self.aws.call(Service::Kms, target, ask, None).await {
+            Ok(answer) => serde_json::from_slice(&answer).map_err(|_| VaultError::Malformed),
+            Err(DirectError::Refused(code)) if code == INVALID_CIPHERTEXT => Err(VaultError::WrongContext),
+            Err(DirectError::Refused(code) | DirectError::Unavailable(code)) => {
+                if let (ACCESS_DENIED, Some(metrics)) = (code.as_str(), &self.metrics) {
+                    metrics.count("kms_denied", "operation", 1);
+                }
+                Err(VaultError::Unavailable(code))
+            }
         }
-        VaultError::Unavailable(code.to_owned())
     }
 
     /// Seals a secret of at most 4,096 bytes, KMS's limit.
@@ -131,17 +137,10 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Unavailable`] when KMS does not answer.
     pub async fn seal(&self, secret: &Secret, context: &Context) -> Result<Sealed, VaultError> {
-        let answer = self
-            .client
-            .encrypt()
-            .key_id(&self.key_id)
-            .plaintext(Blob::new(secret.expose().as_bytes()))
-            .set_encryption_context(Some(context.pairs()))
-            .send()
-            .await
-            .map_err(|error| self.unavailable(&error))?;
-        let ciphertext = answer.ciphertext_blob.ok_or(VaultError::Malformed)?;
-        Ok(Sealed::from_bytes(ciphertext.into_inner()))
+        let plaintext = Zeroizing::new(STANDARD.encode(secret.expose()));
+        let ask = Encrypt { key_id: &self.key_id, plaintext: &plaintext, encryption_context: context.pairs() };
+        let sealed: Encrypted = self.call("TrentService.Encrypt", json(&ask)?).await?;
+        Ok(Sealed::from_bytes(STANDARD.decode(sealed.ciphertext_blob).map_err(|_| VaultError::Malformed)?))
     }
 
     /// Opens a sealed secret. The call names the key, so ciphertext of another key cannot be opened.
@@ -150,19 +149,11 @@ impl Vault {
     /// [`VaultError::WrongContext`] when it belongs to another context, [`VaultError::Malformed`] when it is not UTF-8,
     /// [`VaultError::Unavailable`] when KMS does not answer.
     pub async fn open(&self, sealed: &Sealed, context: &Context) -> Result<Secret, VaultError> {
-        let answer = self
-            .client
-            .decrypt()
-            .key_id(&self.key_id)
-            .ciphertext_blob(Blob::new(sealed.bytes()))
-            .set_encryption_context(Some(context.pairs()))
-            .send()
-            .await
-            .map_err(|error| match error.as_service_error() {
-                Some(service) if service.is_invalid_ciphertext_exception() => VaultError::WrongContext,
-                _ => self.unavailable(&error),
-            })?;
-        let plaintext = answer.plaintext.ok_or(VaultError::Malformed)?.into_inner();
+        let ciphertext_blob = STANDARD.encode(sealed.bytes());
+        let ask = Decrypt { key_id: &self.key_id, ciphertext_blob, encryption_context: context.pairs() };
+        let opened: Decrypted = self.call("TrentService.Decrypt", json(&ask)?).await?;
+        let plaintext = Zeroizing::new(opened.plaintext);
+        let plaintext = STANDARD.decode(plaintext.as_bytes()).map_err(|_| VaultError::Malformed)?;
         match String::from_utf8(plaintext) {
             Ok(text) => Ok(Secret::new(text)),
             Err(error) => {
@@ -268,6 +259,38 @@ pub fn read_app(id: &MetaAppId, opened: &Secret) -> Result<MetaApp, VaultError> 
     let wire: AppSecrets = serde_json::from_str(opened.expose()).map_err(|_| VaultError::Malformed)?;
     let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
     Ok(MetaApp { id: id.clone(), app_secrets: hidden(wire.app_secrets), verify_tokens: hidden(wire.verify_tokens) })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Encrypt<'a> {
+    key_id: &'a str,
+    plaintext: &'a str,
+    encryption_context: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Encrypted {
+    ciphertext_blob: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Decrypt<'a> {
+    key_id: &'a str,
+    ciphertext_blob: String,
+    encryption_context: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Decrypted {
+    plaintext: String,
+}
+
+fn json<T: Serialize>(ask: &T) -> Result<String, VaultError> {
+    serde_json::to_string(ask).map_err(|_| VaultError::Malformed)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-// A business goes through the signup page: each way that the popup can end, and a page that pretends to be Meta's.
+// A business completes the signup page: every way in which the popup can end, and a page that pretends to be Meta's.
 import { readFileSync } from "node:fs";
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
@@ -32,7 +32,7 @@ async function through(page, choose) {
   await choose(popup);
 }
 
-// The button closes its own window, now and then before the browser has told that the click is done.
+// The button closes its own window, sometimes before the browser reports that the click is done.
 async function leave(popup, end) {
   const closed = popup.waitForEvent("close");
   await popup.click(`[data-end=${end}]`).catch((error) => {
@@ -71,7 +71,7 @@ for (const [make, end, words, status] of ends) {
   await page.close();
 }
 
-// After a popup that was left the same page tries again.
+// After a cancelled popup the same page can try again.
 {
   const { started, page } = await opened();
   await through(page, (popup) => leave(popup, "CANCEL"));
@@ -87,7 +87,7 @@ for (const [make, end, words, status] of ends) {
   console.log("signup page: left, then finished -> connected");
 }
 
-// What other origins say is not heard.
+// Messages from other origins are ignored.
 {
   const { page } = await opened();
   const trusted = await page.evaluate(() => [
@@ -98,7 +98,7 @@ for (const [make, end, words, status] of ends) {
   console.log("signup page: 3 origins of Meta's are heard, 6 others are not");
 }
 
-// In a browser, too, a page of a foreign origin finishes nothing.
+// In a browser, a page of a foreign origin cannot finish a signup.
 {
   const { started, page } = await opened();
   await page.goto("data:text/html,<title>foreign</title>");

@@ -9,20 +9,20 @@ import time
 import urllib.request
 
 CASES_MIN = 5_000
-# What one and the same sandbox cannot be brought to do again and again, or only where people or Meta did something first.
+# Operations that the one sandbox cannot execute repeatedly, or only after an action of a person or of Meta.
 NEVER = {
     "acknowledgeAlert",  # needs an alert
-    "addNumber",  # needs the token of an account that nobody has
-    "cancelBroadcast", "cancelMessage", "pauseBroadcast", "resumeBroadcast",  # need what has not been sent yet: here it is at once
-    "chooseForOnboarding", "retryOnboarding",  # need a signup that has come to that step
-    "finishOnboarding",  # is asked by the page of a popup
-    "getOffboarding",  # what leaves is gone for all the others
+    "addNumber",  # needs the token of an unconnected account
+    "cancelBroadcast", "cancelMessage", "pauseBroadcast", "resumeBroadcast",  # need unsent messages: here they are sent at once
+    "chooseForOnboarding", "retryOnboarding",  # need a signup that has reached that step
+    "finishOnboarding",  # called by the page of a popup
+    "getOffboarding",  # an offboarding would delete the data of all other calls
     "putApp",  # needs the secrets of a real app
-    "putProfilePicture", "uploadTemplateSample",  # need a JPEG, which is no text
-    "settleMessage",  # needs a message in doubt
-    "undoMerge",  # needs two contacts that Meta said are one
+    "putProfilePicture", "uploadTemplateSample",  # need a JPEG, which is not text
+    "settleMessage",  # needs a message whose outcome is unknown
+    "undoMerge",  # needs two contacts that Meta reported as one
 }
-# What ends something that others need comes after them.
+# Operations that end something run after those that need it.
 LATER = ["blockContact", "deactivateNumber", "deleteNote", "deleteLink", "deleteTemplate", "revokeKey"]
 LAST = ["deleteContact", "deleteNumber", "startOffboarding"]
 EXAMPLES = "20"
@@ -44,7 +44,7 @@ def api(method, path, body=None, **more):
 
 
 def wait_for(look):
-    """What `look` finds, once it finds something."""
+    """Returns what `look` finds, once it finds something."""
     for _ in range(100):
         found = look()
         if found:
@@ -58,7 +58,7 @@ def customer_writes(customer, message):
 
 
 def fill():
-    """Conversations, messages, a file, a broadcast and the rest: what answers with more than an empty list."""
+    """Creates conversations, messages, a file, a broadcast and more, so that lists are not empty. Returns their ids."""
     for customer in ["15550003333", "15550002222"]:
         written = customer_writes(customer, {"type": "text", "text": {"body": "hello"}})
 
@@ -67,7 +67,7 @@ def fill():
         return data if len(data) == 2 else None
 
     conversations = wait_for(both)
-    # The one whose message was the last.
+    # The conversation with the latest message.
     conversations.sort(key=lambda one: one["contact"]["phone"])
     sent = api("POST", "/v1/messages", {"conversation_id": conversations[0]["id"], "type": "text", "text": {"body": "yes"}})
     template = {"name": "order_update", "language": {"code": "en_US"}}
@@ -82,7 +82,7 @@ def fill():
     messages = f"/v1/conversations/{conversation}/messages"
     file = wait_for(lambda: next((one for one in api("GET", messages)["data"] if one["id"] == sent_image), None))
     erased = api("DELETE", f"/v1/contacts/{conversations[1]['contact']['id']}")
-    # What stands first in the path, or what a parameter is called.
+    # Key: the first part of the path, or the name of a parameter.
     return {
         "accounts": [account],
         "contacts": [conversations[0]["contact"]["id"]],
@@ -105,7 +105,7 @@ def fill():
 
 
 def described(ids):
-    """The description, in which ids are mostly those that exist."""
+    """Writes the API's description with mostly existing ids as path parameters."""
     description = api("GET", "/openapi.json")
     for path, methods in description["paths"].items():
         for operation in methods.values():
@@ -142,7 +142,7 @@ for name, key, choice in runs:
     command = [
         os.environ["SCHEMATHESIS"], "run", str(file), "--url", ready["gateway"],
         "--header", f"Authorization: Bearer {key}", "--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES,
-        # The description allows more than the rules do: an id must exist, a number must be one's own.
+        # The rules are stricter than the description: an id must exist, a number must be the tenant's own.
         "--exclude-checks", "positive_data_acceptance",
         "--seed", "7", "--workers", "1", "--no-shrink", "--suppress-health-check", "all", "--warnings", "off",
         "--report", "ndjson", "--report-ndjson-path", str(report), *choice,
@@ -161,7 +161,7 @@ for name, key, choice in runs:
 print(f"contract: {cases} cases, 0 findings")
 if cases < CASES_MIN:
     sys.exit(f"fewer than {CASES_MIN} cases")
-# An operation that only ever refuses has shown nothing of its answers.
+# An operation that only refuses has not shown its success responses.
 good = {label for label, answers in answered.items() if any(status < 300 for status in answers)}
 print(f"contract: {len(good)} of {len(answered)} operations did what they were asked, {sum(status < 300 for all in answered.values() for status in all)} times")
 refused = sorted(name for label, name in names.items() if label in answered and label not in good and name not in NEVER)

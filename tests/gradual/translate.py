@@ -1,6 +1,6 @@
-"""What SAM makes of the template of infra/gradual. Needs the Python that has aws-sam-cli; .ci/run runs it.
+"""Checks SAM's translation of the template of infra/gradual. Needs the Python that has aws-sam-cli; .ci/run runs it.
 
-CloudFormation itself is not asked: this shows what it would be given.
+CloudFormation itself is not called: this checks its input.
 """
 
 import graphlib
@@ -13,7 +13,7 @@ import sys
 from samcli.lib.translate.sam_template_validator import SamTemplateValidator
 from samcli.yamlhelper import yaml_parse
 
-# Nothing here asks AWS.
+# No call to AWS is made.
 os.environ.update(AWS_ACCESS_KEY_ID="none", AWS_SECRET_ACCESS_KEY="none", AWS_EC2_METADATA_DISABLED="true")
 
 logging.disable(logging.CRITICAL)
@@ -39,7 +39,7 @@ def of_type(resources, kind):
 
 
 def names_in(value):
-    """Every resource that a value refers to."""
+    """Yields every resource that a value refers to."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key == "Ref":
@@ -58,7 +58,7 @@ def names_in(value):
 
 
 def in_order(resources):
-    """Fails where resources wait for each other. Whatever a condition may choose counts."""
+    """Fails if resources depend on each other in a circle. Both branches of a condition count."""
     graph = {}
     for name, one in resources.items():
         waits_for = one.get("DependsOn", [])
@@ -95,10 +95,10 @@ def main():
         assert watched == {"Enabled": True, "Alarms": [{"Name": {"Ref": watcher(name)}}]}, (name, watched)
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"], name
         assert "Canary10Percent5Minutes" in str(group["DeploymentConfigName"]), group["DeploymentConfigName"]
-        # Lambda makes no version of what has not changed since the last, and CloudFormation takes that for a failure.
+        # Lambda publishes no version of an unchanged function, which CloudFormation treats as a failure.
         assert functions[name]["Properties"]["Description"].endswith(" 1795000000"), name
 
-    # Whoever calls a function calls its alias, but for the function URL: another alias would be another URL.
+    # Every caller calls the alias, except the function URL: an alias would have another URL.
     callers = 0
     url = {"WebhookUrlIsPublic", "WebhookUrlMayInvoke"}
     for kind in ["AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission"]:
@@ -118,7 +118,7 @@ def main():
     for name in ["SweepFunction", "TokenRefreshFunction", "OffboardingFunction"]:
         assert {"Fn::Sub": f"${{{name}.Arn}}:live"} in allowed and {"Fn::GetAtt": [name, "Arn"]} in allowed, allowed
 
-    # A parameter alone: nothing would reach the aliases, were it not for the name of the deployment.
+    # A changed parameter alone reaches the aliases only because of the new deployment name.
     second = translated(gradual, Deployment="1795000001", GraphVersion="v26.0")
     assert set(of_type(second, "AWS::Lambda::Version")).isdisjoint(versions), "each version is a new one"
     changed = {name for name in first.keys() ^ second.keys()}

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use sandbox::aws::sqs::Sqs;
 use sandbox::stack::{INBOUND, KEY, OUTBOUND};
-use shared::aws::AwsConfig;
+use shared::aws::{AwsConfig, DirectError, Service};
 use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
 use shared::secret::Secret;
 use shared::vault::{Context, VaultError};
@@ -37,11 +37,13 @@ async fn a_sealed_secret_opens_only_in_its_own_context() {
         assert_eq!(vault.open(&sealed, &wrong).await.err(), Some(VaultError::WrongContext), "{wrong:?}");
     }
     assert!(!sealed.bytes().windows(8).any(|window| window == b"EAAtoken"));
-    let kms = aws(&app).kms();
-    let missing = kms.decrypt().key_id(KEY).ciphertext_blob(aws_sdk_kms::primitives::Blob::new(sealed.bytes())).send();
+    let kms = aws(&app).direct();
+    let ask = |target, ask: serde_json::Value| kms.call(Service::Kms, target, ask.to_string(), None);
+    let blob = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sealed.bytes());
+    let missing = ask("TrentService.Decrypt", serde_json::json!({"KeyId": KEY, "CiphertextBlob": blob}));
     assert!(missing.await.is_err(), "no context is not any context");
-    let unknown = kms.encrypt().key_id("nokey").plaintext(aws_sdk_kms::primitives::Blob::new(b"x")).send().await;
-    assert_eq!(unknown.unwrap_err().code(), Some("NotFoundException"));
+    let unknown = ask("TrentService.Encrypt", serde_json::json!({"KeyId": "nokey", "Plaintext": "eA=="})).await;
+    assert_eq!(unknown.unwrap_err(), DirectError::Refused("NotFoundException".to_owned()));
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ impl Deps {
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         let table = Table::new(aws.dynamodb(), config.table.clone());
-        let vault = Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics);
+        let vault = Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics);
         Self {
             access: Access::new(table.clone(), vault, clock.clone(), metrics.clone()),
             table,
@@ -132,7 +132,7 @@ impl Deps {
             release: Queue::new(aws.sqs(), config.release_queue_url.clone()),
             onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
             graph_version: config.graph_version.clone(),
-            files: Archive::new(aws.s3(), config.bucket.clone()),
+            files: Archive::new(aws.direct(), config.bucket.clone()),
             metrics,
             standings: Cache::strict(clock.clone(), STANDING_CACHE_FOR),
             paces: Cache::strict(clock.clone(), STANDING_CACHE_FOR),

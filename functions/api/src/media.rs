@@ -34,7 +34,7 @@ impl FileJson {
     async fn new(deps: &Deps, media: &StoredMedia) -> Result<Self, Problem> {
         let now = deps.clock.now();
         Ok(Self {
-            download_url: deps.files.link(&media.stored_at, media.media_type.mime()).await?,
+            download_url: deps.files.link(&media.stored_at, media.media_type.mime())?,
             download_url_expires_at: Moment(now.checked_add(LINK_FOR).unwrap_or(now)),
             id: media.id.to_string(),
             mime_type: media.media_type.mime(),

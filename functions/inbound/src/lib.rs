@@ -86,8 +86,8 @@ impl Deps {
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
-            vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics),
-            archive: Archive::new(aws.s3(), config.bucket.clone()),
+            vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
+            archive: Archive::new(aws.direct(), config.bucket.clone()),
             inbound: Queue::new(aws.sqs(), config.inbound_queue_url.clone()),
             onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
             dead_letters: Queue::new(aws.sqs(), config.dead_letters_url.clone()),

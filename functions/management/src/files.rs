@@ -60,7 +60,7 @@ pub(crate) async fn get(
     };
     Ok(Json(FileJson {
         id: id.to_string(),
-        download_url: deps.files.link(&file.stored_at, &file.mime_type).await?,
+        download_url: deps.files.link(&file.stored_at, &file.mime_type)?,
         download_url_expires_at: Moment(now.checked_add(LINK_FOR).unwrap_or(now)),
         mime_type: file.mime_type,
         file_size: file.size,

@@ -93,12 +93,12 @@ impl Deps {
     /// When the Graph client cannot set up TLS.
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         let table = Table::new(aws.dynamodb(), config.table.clone());
-        let vault = Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics);
+        let vault = Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics);
         Ok(Self {
             access: Access::new(table.clone(), vault.clone(), clock.clone(), metrics),
             table,
             vault,
-            files: Archive::new(aws.s3(), config.bucket.clone()),
+            files: Archive::new(aws.direct(), config.bucket.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             clock,
             public_url: config.public_url.clone(),

@@ -78,7 +78,7 @@ impl Deps {
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         Ok(Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
-            vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics),
+            vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
             queue: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             clock,

@@ -85,7 +85,7 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
             release: Queue::new(aws.sqs(), config.release_queue_url.clone()),
-            files: Archive::new(aws.s3(), config.bucket.clone()),
+            files: Archive::new(aws.direct(), config.bucket.clone()),
             metrics,
             numbers: Cache::strict(clock.clone(), CACHE_FOR),
             standings: Cache::strict(clock.clone(), STANDING_CACHE_FOR),

@@ -106,7 +106,7 @@ impl Deps {
     pub fn new(aws: &AwsConfig, config: &Config, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         let history = if config.message_history {
             let graph = GraphClient::new(&config.graph_url, &config.graph_version)?;
-            Some(History { graph, vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics) })
+            Some(History { graph, vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics) })
         } else {
             None
         };

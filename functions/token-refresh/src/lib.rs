@@ -79,7 +79,7 @@ impl Deps {
     pub fn new(aws: &AwsConfig, config: &Config, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         Ok(Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
-            vault: Vault::new(aws.kms(), config.key_id.clone()).counting(&metrics),
+            vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
             graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
             doors: graph::plain_client()?,
             public_url: config.public_url.clone(),

@@ -224,7 +224,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
     let aws = AwsConfig::from_env()?;
     let operator = Operator {
         table: Table::new(aws.dynamodb(), required("TABLE_NAME")?),
-        vault: Vault::new(aws.kms(), required("KEY_ID")?),
+        vault: Vault::new(aws.direct(), required("KEY_ID")?),
         clock: Clock::system(),
     };
     match command {
@@ -372,9 +372,8 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
         Command::ReplayStatus { id } => {
             let progress = operator.replay(ReplayId::parse(&id)?).await?.ok_or("the replay does not exist")?;
             let state = if progress.done_at.is_some() { "done" } else { "running" };
-            let of = progress
-                .period
-                .map_or(String::new(), |(from, until)| format!(", received from {from} until {until}"));
+            let of =
+                progress.period.map_or(String::new(), |(from, until)| format!(", received from {from} until {until}"));
             Ok(format!("{state}: {} read, {} requeued{of}", progress.read, progress.queued))
         }
     }

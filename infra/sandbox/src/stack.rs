@@ -140,7 +140,7 @@ impl Stack {
         aws.sqs().create(OUTBOUND, queue(true, OUTBOUND_VISIBILITY, Some((OUTBOUND_DEAD, OUTBOUND_RECEIVES))));
         let operator = Operator {
             table: Table::new(client, TABLE.to_owned()),
-            vault: Vault::new(config.kms(), KEY.to_owned()),
+            vault: Vault::new(config.direct(), KEY.to_owned()),
             clock: clock.clone(),
         };
         operator.init().await.map_err(|error| error.to_string())?;
@@ -169,7 +169,7 @@ impl Stack {
 
     /// Returns the bucket with the rights of the installation's owner.
     pub fn operator_archive(&self) -> Archive {
-        Archive::new(self.config.s3(), BUCKET.to_owned())
+        Archive::new(self.config.direct(), BUCKET.to_owned())
     }
 
     /// Starts the functions (cold) against the Graph API at `graph_url`.

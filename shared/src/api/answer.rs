@@ -71,7 +71,11 @@ impl Refusals {
         ("404", "NotFound", "`not_found`: the resource does not exist, or belongs to another tenant."),
         ("413", "TooLarge", "`body_too_large`: the request body is over the size limit."),
         ("422", "Invalid", "`invalid_request`: `field` and `rule` name the field and the rule that it breaks."),
-        ("429", "TooMany", "`too_many_requests`: the API key is over its rate limit. `Retry-After` gives the seconds to wait."),
+        (
+            "429",
+            "TooMany",
+            "`too_many_requests`: the API key is over its rate limit. `Retry-After` gives the seconds to wait.",
+        ),
         ("503", "Unavailable", "`unavailable`: a part of the service did not answer. Repeat the request."),
     ];
 }

@@ -210,5 +210,12 @@ pub fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
 /// 422 when it is empty, longer than `max` characters, or contains control characters.
 pub fn named(field: &str, name: String, max: usize) -> Result<String, Problem> {
     let fits = !name.trim().is_empty() && name.chars().count() <= max && !name.chars().any(char::is_control);
-    if fits { Ok(name) } else { Err(Problem::invalid(field, &format!("must be text of 1 to {max} characters, not only spaces and without control characters"))) }
+    if fits {
+        Ok(name)
+    } else {
+        Err(Problem::invalid(
+            field,
+            &format!("must be 1 to {max} characters, not only spaces, without control characters"),
+        ))
+    }
 }

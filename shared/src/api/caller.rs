@@ -107,12 +107,11 @@ fn key(parts: &Parts) -> Result<Arc<ApiKeyRecord>, Problem> {
 fn missing(scope: Scope) -> Problem {
     Problem {
         rule: Some(format!("needs the scope `{}`", scope.as_str())),
-        ..Problem::new(StatusCode::FORBIDDEN, "scope_missing", "The API key lacks the scope for this operation.").remedy(
-            if scope == Scope::Operator {
+        ..Problem::new(StatusCode::FORBIDDEN, "scope_missing", "The API key lacks the scope for this operation.")
+            .remedy(if scope == Scope::Operator {
                 "Use an operator's API key."
             } else {
                 "Use an API key of the tenant that has this scope."
-            },
-        )
+            })
     }
 }

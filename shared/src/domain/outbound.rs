@@ -107,7 +107,7 @@ pub struct Intent {
     pub conversation: ConversationId,
     /// Tenant that requested the message.
     pub tenant: TenantId,
-    /// Recipient, in the form in which the provider is told.
+    /// Recipient, as addressed in the request to the provider.
     pub to: Recipient,
     /// Content of the message.
     pub body: Outgoing,

@@ -81,7 +81,7 @@ impl PhoneNumber {
     ///   numbers of nine digits.
     /// * Mexico: the `1` once dialled before mobile numbers is dropped; national numbers have ten digits either way.
     ///
-    /// Argentina's `9` is not unified. Without it the number may be a landline of somebody else
+    /// Argentina's `9` is not unified. Without it the number may be the landline of another person
     /// ([`PhoneNumber::other_spelling`]).
     #[must_use]
     pub fn canonical(&self) -> Self {

@@ -1,12 +1,13 @@
 //! The S3 bucket: bodies too large for a queue message, and the raw archive from which everything can be replayed.
 
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use jiff::SignedDuration;
 
 use super::keys::digest;
+use crate::aws::{Direct, DirectError};
+
+/// S3's code for an object that is missing.
+const NO_SUCH_KEY: &str = "NoSuchKey";
 
 /// Validity of a link to an object: long enough to start a download, too short to pass the link on.
 pub const LINK_FOR: SignedDuration = SignedDuration::from_mins(5);
@@ -15,7 +16,7 @@ pub const LINK_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// `broadcasts/` and `media/` after 90.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    client: aws_sdk_s3::Client,
+    aws: Direct,
     bucket: String,
 }
 
@@ -33,8 +34,8 @@ pub enum ArchiveError {
 impl Archive {
     /// Creates a client for the bucket with this name.
     #[must_use]
-    pub fn new(client: aws_sdk_s3::Client, bucket: String) -> Self {
-        Self { client, bucket }
+    pub fn new(aws: Direct, bucket: String) -> Self {
+        Self { aws, bucket }
     }
 
     /// Stores `bytes` under `folder`, keyed by their hash, and returns the key. Equal bytes share one object.
@@ -52,9 +53,7 @@ impl Archive {
     /// # Errors
     /// When S3 does not answer.
     pub async fn put_at(&self, key: &str, bytes: Bytes) -> Result<(), ArchiveError> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
-        put.send().await.map_err(|error| unavailable(&error))?;
-        Ok(())
+        Ok(self.aws.put_object(&self.bucket, key, bytes).await?)
     }
 
     /// Returns a link with which anybody can read the object for [`LINK_FOR`]. Browsers save the object as a file and
@@ -62,13 +61,8 @@ impl Archive {
     ///
     /// # Errors
     /// When the link cannot be signed.
-    pub async fn link(&self, key: &str, mime: &str) -> Result<String, ArchiveError> {
-        let unsigned = |_| ArchiveError::Unavailable("the link cannot be signed".to_owned());
-        let until = PresigningConfig::expires_in(LINK_FOR.unsigned_abs()).map_err(unsigned)?;
-        let get = self.client.get_object().bucket(&self.bucket).key(key);
-        let get = get.response_content_type(mime).response_content_disposition("attachment");
-        let signed = get.presigned(until).await.map_err(|error| unavailable(&error))?;
-        Ok(signed.uri().to_owned())
+    pub fn link(&self, key: &str, mime: &str) -> Result<String, ArchiveError> {
+        Ok(self.aws.link(&self.bucket, key, mime, LINK_FOR.unsigned_abs())?)
     }
 
     /// Returns the keys of up to `limit` objects of a folder, in key order, starting after `after`.
@@ -76,10 +70,7 @@ impl Archive {
     /// # Errors
     /// When S3 does not answer.
     pub async fn list(&self, folder: &str, after: Option<&str>, limit: i32) -> Result<Vec<String>, ArchiveError> {
-        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{folder}/"));
-        let answer = list.set_start_after(after.map(str::to_owned)).max_keys(limit).send().await;
-        let answer = answer.map_err(|error| unavailable(&error))?;
-        Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+        Ok(self.aws.list_objects(&self.bucket, &format!("{folder}/"), after, limit).await?)
     }
 
     /// Deletes an object. Succeeds if the object does not exist.
@@ -87,9 +78,7 @@ impl Archive {
     /// # Errors
     /// When S3 does not answer.
     pub async fn delete(&self, key: &str) -> Result<(), ArchiveError> {
-        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        deleted.map_err(|error| unavailable(&error))?;
-        Ok(())
+        Ok(self.aws.delete_object(&self.bucket, key).await?)
     }
 
     /// Reads an object.
@@ -97,13 +86,7 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError::Gone`] when there is none, [`ArchiveError::Unavailable`] when S3 does not answer.
     pub async fn get(&self, key: &str) -> Result<Bytes, ArchiveError> {
-        let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await.map_err(|error| {
-            let gone =
-                error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
-            if gone { ArchiveError::Gone } else { unavailable(&error) }
-        })?;
-        let body = answer.body.collect().await.map_err(|_| ArchiveError::Unavailable("body broke off".to_owned()))?;
-        Ok(body.into_bytes())
+        Ok(self.aws.get_object(&self.bucket, key).await?)
     }
 }
 
@@ -113,6 +96,11 @@ pub fn content_key(folder: &str, bytes: &[u8]) -> String {
     format!("{folder}/{}", digest(bytes))
 }
 
-fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> ArchiveError {
-    ArchiveError::Unavailable(error.code().unwrap_or("no answer").to_owned())
+impl From<DirectError> for ArchiveError {
+    fn from(error: DirectError) -> Self {
+        match error {
+            DirectError::Refused(code) if code == NO_SUCH_KEY => Self::Gone,
+            DirectError::Refused(code) | DirectError::Unavailable(code) => Self::Unavailable(code),
+        }
+    }
 }

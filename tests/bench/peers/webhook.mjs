@@ -1,4 +1,4 @@
-// The webhook function as one would write it in Node, for the ratio in the benchmark: the same record, the same proof, the same job.
+// The webhook function in plain Node, for comparison in the benchmark: same record, same signature check, same job.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { DynamoDBClient, GetItemCommand } from "@aws-sdk/client-dynamodb";
@@ -7,7 +7,7 @@ import { SQSClient, SendMessageCommand } from "@aws-sdk/client-sqs";
 
 const dynamodb = new DynamoDBClient({});
 const kms = new KMSClient({});
-// The queue is wherever AWS is: here on this machine.
+// Send to the configured AWS endpoint, not to the host in the queue's URL.
 const sqs = new SQSClient({ useQueueUrlAsEndpoint: false });
 const apps = new Map();
 

@@ -1,4 +1,4 @@
-"""The webhook function as one would write it in Python, for the ratio in the benchmark: the same record, the same proof, the same job."""
+"""The webhook function in plain Python, for comparison in the benchmark: same record, same signature check, same job."""
 
 import base64
 import gzip

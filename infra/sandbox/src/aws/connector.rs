@@ -1,35 +1,21 @@
-//! HTTP client for the SDK that is answered in this process.
+//! The HTTP connector of all AWS clients, answered in the same process.
 
 use std::sync::Arc;
 
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 
 use super::EmbeddedAws;
 
-pub(super) fn client(aws: Arc<EmbeddedAws>) -> SharedHttpClient {
-    SharedHttpClient::new(InProcess(aws))
-}
-
-/// Returns the same client for requests that are signed without the SDK.
 pub(super) fn connector(aws: Arc<EmbeddedAws>) -> SharedHttpConnector {
     SharedHttpConnector::new(InProcess(aws))
 }
 
 #[derive(Debug, Clone)]
 struct InProcess(Arc<EmbeddedAws>);
-
-impl HttpClient for InProcess {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {

@@ -2,7 +2,7 @@
 //! every other operation is refused by name.
 //!
 //! * DynamoDB by `dynoxide`, on SQLite: real expressions, conditions, transactions and indexes; no throttling.
-//! * S3 by `s3s`, on a folder: no lifecycle rules, so the raw archive is not emptied after 8 days.
+//! * S3 (module `s3`), written here, on a folder: no lifecycle rules, so the raw archive is not emptied after 8 days.
 //! * SQS ([`sqs`]) and KMS ([`kms`]): written here. SQS delivers no duplicates unless a test asks for them.
 //!
 //! Signatures are not checked (except of signed S3 links), and without [`EmbeddedAws::set_permissions`] everything is
@@ -155,7 +155,7 @@ impl EmbeddedAws {
     /// Returns an AWS configuration whose clients are answered by this instance.
     #[must_use]
     pub fn config(self: &Arc<Self>) -> AwsConfig {
-        AwsConfig::embedded(connector::client(self.clone()), connector::connector(self.clone()))
+        AwsConfig::embedded(connector::connector(self.clone()))
     }
 
     /// Answers one request, unless a fault is ordered for it.
@@ -195,7 +195,7 @@ impl EmbeddedAws {
     }
 
     async fn dispatch(&self, target: Option<&str>, request: Request<Bytes>) -> Response<Bytes> {
-        let Some(target) = target else { return s3::answer(&self.s3, request).await };
+        let Some(target) = target else { return s3::answer(&self.s3, &request) };
         let body = String::from_utf8_lossy(request.body()).into_owned();
         let (service, operation) = target.split_once('.').unwrap_or((target, ""));
         match service {

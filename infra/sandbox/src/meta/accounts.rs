@@ -276,7 +276,7 @@ async fn unsubscribe(
 async fn shakes_hands(url: &str, verify_token: &str) -> bool {
     let challenge = "1158201444";
     let query = [("hub.mode", "subscribe"), ("hub.challenge", challenge), ("hub.verify_token", verify_token)];
-    let Ok(client) = reqwest::Client::builder().no_proxy().build() else { return false };
+    let Ok(client) = shared::provider::meta::graph::plain_client() else { return false };
     match client.get(url).query(&query).send().await {
         Ok(answer) if answer.status().is_success() => answer.text().await.is_ok_and(|text| text == challenge),
         _ => false,

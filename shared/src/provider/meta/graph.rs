@@ -1,5 +1,7 @@
 //! Client of the Graph API: one HTTP call per method, and every way the call can end as a value.
 
+use std::sync::OnceLock;
+
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::multipart::{Form, Part};
@@ -76,9 +78,14 @@ pub struct ClientUnavailable(#[source] reqwest::Error);
 /// # Errors
 /// When TLS cannot be set up.
 pub fn plain_client() -> Result<reqwest::Client, ClientUnavailable> {
+    // One client per process: reading the system's certificates takes milliseconds, and a second client needs the same.
+    static BUILT: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(built) = BUILT.get() {
+        return Ok(built.clone());
+    }
     // An error means that the same provider is already installed, which is fine.
     drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::Client::builder()
+    let built = reqwest::Client::builder()
         .connect_timeout(GRAPH_CONNECT_TIMEOUT)
         .timeout(GRAPH_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
@@ -90,7 +97,8 @@ pub fn plain_client() -> Result<reqwest::Client, ClientUnavailable> {
         .pool_max_idle_per_host(0)
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(ClientUnavailable)
+        .map_err(ClientUnavailable)?;
+    Ok(BUILT.get_or_init(|| built).clone())
 }
 
 impl GraphClient {
