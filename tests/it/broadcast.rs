@@ -7,7 +7,7 @@ use sandbox::aws::sqs::Sqs;
 use sandbox::stack::OUTBOUND;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, App, NUMBER};
+use crate::harness::{Answer, App, NUMBER, effort};
 
 fn broadcast(recipients: &[Value]) -> Value {
     json!({"from": NUMBER, "template": {"name": "order_update", "language": {"code": "en_US"}}, "category": "utility",
@@ -212,7 +212,8 @@ async fn a_crash_anywhere_in_the_release_sends_nobody_twice_and_forgets_nobody()
     let calls = app.stack.faults.calls().len();
     // Every seventh call keeps the run short; calls of the release function are among them.
     for call in (0..calls.min(160)).step_by(7) {
-        for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply] {
+        let all = [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply];
+        for fault in effort::faults(call, &all) {
             let mut app = App::start().await;
             app.stack.faults.order(call, fault);
             let answer = app.until_crash(async |app: &App| post(app, broadcast(&recipients), None).await).await;

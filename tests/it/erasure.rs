@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use sandbox::aws::faults::Fault;
 use serde_json::{Value, json};
 
-use crate::harness::{App, NUMBER, ask, change, text_message, webhook_body};
+use crate::harness::{App, NUMBER, ask, change, effort, text_message, webhook_body};
 
 pub(crate) const ADA: &str = "15550006001";
 const ADA_USER: &str = "US.77009988776655";
@@ -274,7 +274,7 @@ async fn wherever_it_breaks_a_contact_is_whole_or_gone() {
     Box::pin(half_an_hour(&app)).await;
     let calls = app.stack.faults.calls();
     let (mut whole, mut gone) = (0, 0);
-    for call in (0..calls.len()).step_by(3) {
+    for call in (0..calls.len()).step_by(effort::count(9, 3)) {
         let at = format!("call {call} ({})", calls[call]);
         let (mut app, _) = Box::pin(lively()).await;
         let contact = contact_of(&of(&app, NUMBER, ADA).await.unwrap());

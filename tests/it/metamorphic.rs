@@ -9,7 +9,7 @@ use shared::secret::Secret;
 
 use crate::harness::fixtures::Fixture;
 use crate::harness::world::in_any_order;
-use crate::harness::{App, CUSTOMER, NUMBER, WABA, change, fixtures, text_message, webhook_body};
+use crate::harness::{App, CUSTOMER, NUMBER, WABA, change, effort, fixtures, text_message, webhook_body};
 
 /// Returns the final state after these bodies are delivered in order.
 async fn after(bodies: &[Value]) -> Value {
@@ -49,7 +49,7 @@ fn shuffled<T>(mut list: Vec<T>, seed: usize) -> Vec<T> {
 
 #[tokio::test]
 async fn delivered_twice_is_byte_for_byte_delivered_once() {
-    for fixture in fixtures::all() {
+    for fixture in effort::cases(fixtures::all(), 1) {
         let app = App::start().await;
         deliver(&app, std::slice::from_ref(&fixture.body)).await;
         let once = app.table_items().await;
@@ -69,7 +69,7 @@ async fn delivered_twice_is_byte_for_byte_delivered_once() {
 
 #[tokio::test]
 async fn delivered_eight_times_at_once_is_delivered_once() {
-    for fixture in fixtures::all() {
+    for fixture in effort::cases(fixtures::all(), 2) {
         let once = after(std::slice::from_ref(&fixture.body)).await;
         let app = App::start().await;
         for _ in 0..8 {
@@ -144,7 +144,7 @@ fn readable(value: &mut Value) {
 
 #[tokio::test]
 async fn unknown_keys_at_every_level_change_nothing() {
-    for fixture in fixtures::all() {
+    for fixture in effort::cases(fixtures::all(), 3) {
         let mut expected = after(std::slice::from_ref(&fixture.body)).await;
         let mut body = fixture.body.clone();
         with_unknown_keys(&mut body);
@@ -179,7 +179,7 @@ fn count(world: &Value, what: &str) -> usize {
 
 #[tokio::test]
 async fn without_contacts_profile_wa_id_or_from_nothing_is_lost() {
-    for fixture in fixtures::all().into_iter().filter(|fixture| fixture.name != "contacts") {
+    for fixture in effort::cases(fixtures::all(), 2).into_iter().filter(|fixture| fixture.name != "contacts") {
         let whole = after(std::slice::from_ref(&fixture.body)).await;
         for key in ["contacts", "profile", "wa_id", "from", "user_id", "from_user_id"] {
             let mut body = fixture.body.clone();
@@ -305,7 +305,7 @@ async fn one_poisoned_item_harms_no_neighbour() {
         json!({"field": 7, "value": null}),
         json!("nonsense"),
     ];
-    for fixture in enveloped() {
+    for fixture in effort::cases(enveloped(), 4) {
         let mut expected = in_any_order(after(std::slice::from_ref(&fixture.body)).await);
         let mut body = fixture.body.clone();
         let changes = body["entry"][0]["changes"].as_array_mut().unwrap();
@@ -321,7 +321,7 @@ async fn one_poisoned_item_harms_no_neighbour() {
 #[tokio::test]
 async fn another_tenants_number_is_another_tenants_world() {
     let (other_number, other_waba) = ("900100200300599", "900100200300499");
-    for fixture in fixtures::all() {
+    for fixture in effort::cases(fixtures::all(), 5) {
         let app = App::start().await;
         let tenant = app.stack.operator.create_tenant("Other").await.unwrap();
         let key = app.stack.operator.create_key(Some(tenant), &[Scope::Read]).await.unwrap();

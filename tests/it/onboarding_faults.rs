@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::domain::onboarding::Step;
 use shared::provider::meta::signup_errors::{self, Again};
 
-use crate::harness::App;
+use crate::harness::{App, effort};
 use crate::onboarding::{ACCOUNT, business, finished, grant, post, settle, shown, start, states};
 use crate::partner::{settings, with_credit};
 
@@ -94,6 +94,8 @@ async fn brought(kind: Kind) -> App {
     app
 }
 
+const FAULTS: [Fault; 4] = [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply];
+
 #[tokio::test]
 async fn wherever_it_breaks_the_number_is_connected_in_the_end() {
     for kind in [Kind::TechProvider, Kind::Coexistence, Kind::SolutionPartner] {
@@ -106,7 +108,7 @@ async fn wherever_it_breaks_the_number_is_connected_in_the_end() {
         let alike = calls.iter().position(|name| name == "Graph.subscribe").unwrap();
         let from = if kind == Kind::TechProvider { 0 } else { alike };
         for (call, name) in calls.iter().enumerate().skip(from) {
-            for fault in [Fault::CrashBefore, Fault::CrashAfter, Fault::Unavailable, Fault::LostReply] {
+            for fault in effort::faults(call, &FAULTS) {
                 let at = format!("{kind:?}, call {call} ({name}), {fault:?}");
                 let mut app = brought(kind).await;
                 app.stack.faults.order(call, fault);
@@ -134,7 +136,7 @@ async fn wherever_it_breaks_the_number_is_connected_in_the_end() {
             "onboarding, {kind:?}: {} calls, {runs} faults, all connected; a new signup after: {spent:?}",
             calls.len()
         );
-        assert!(runs > 60);
+        assert!(runs > effort::count(15, 60));
     }
 }
 

@@ -8,7 +8,7 @@ use sandbox::aws::faults::Fault;
 use sandbox::meta::{ScriptedFault, StatusOrder};
 use serde_json::json;
 
-use crate::harness::{App, NUMBER};
+use crate::harness::{App, NUMBER, effort};
 
 /// A small random number generator.
 struct Dice(u64);
@@ -190,7 +190,7 @@ async fn states(
 #[tokio::test]
 async fn nothing_is_accepted_twice_and_doubts_are_the_ambiguous_ones() {
     for (seed, crashes) in [(1, false), (2, true), (3, true)] {
-        println!("{}", run(seed, 250, crashes).await);
+        println!("{}", run(seed, effort::count(80, 250), crashes).await);
     }
 }
 

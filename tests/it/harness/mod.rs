@@ -1,6 +1,7 @@
 //! All functions over embedded AWS and the simulated Meta, driven through their HTTP and queue interfaces. The clock
 //! stands still until a test advances it.
 
+pub(crate) mod effort;
 pub(crate) mod fixtures;
 pub(crate) mod iam;
 mod invariants;
