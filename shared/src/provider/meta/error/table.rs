@@ -80,7 +80,7 @@ pub const RULES: &[ErrorRule] = &[
     one(131_061, Final, "The marketing endpoint refused the message because of a restriction.", "Read the error details."),
     one(131_062, Final, "This kind of message cannot be addressed to a user id.", "Send it to the customer's phone number."),
     one(131_063, Template(Some(SignedDuration::from_hours(1))), "Marketing templates through the Cloud API are switched off for this account.", "Send through Meta's marketing endpoint, or switch them on again in WhatsApp Manager."),
-    one(131_065, Final, "Meta refused the message because of a restriction of marketing or direct sends.", "Read the error details."),
+    one(131_065, Final, "The maximum price given with the message is not available in the recipient's country.", "Send the message without a maximum price."),
     one(135_000, Final, "Meta could not read the parameters.", "Read the error details, correct the message and send it again."),
     one(137_000, Final, "The customer's identity key changed.", "Verify the customer again before sending."),
     one(134_100, Final, "The marketing endpoint accepts marketing templates only.", "Send the message through the ordinary messages endpoint."),
