@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// All problem codes, besides the reasons why a message may not be sent ([`crate::domain::policy::Reason`]).
+/// All problem codes, besides the reasons why a message may not be sent ([`crate::domain::sending::policy::Reason`]).
 pub const CODES: [&str; 29] = [
     "app_not_known",
     "being_erased",

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::aws::{Direct, DirectError, Service};
-use crate::domain::app::MetaApp;
+use crate::domain::accounts::app::MetaApp;
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
-use crate::domain::token::AccessToken;
 use crate::keyring::{Keyring, Remembered, SystemSecret, SystemSecretName};
 use crate::secret::{Sealed, Secret};
 use crate::telemetry::Metrics;

@@ -8,11 +8,11 @@ use std::process::Command;
 
 use bytes::Bytes;
 use shared::clock::{Timestamp, at_millis};
+use shared::domain::conversations::phone::PhoneNumber;
 use shared::domain::ids::{ContactId, ConversationId, MetaAppId, OutboundId, PhoneNumberId, TenantId};
-use shared::domain::outbound::{Intent, OnUnknown, Recipient};
 use shared::domain::outgoing::Outgoing;
-use shared::domain::phone::PhoneNumber;
-use shared::domain::policy::{Class, Facts, decide};
+use shared::domain::sending::outbound::{Intent, OnUnknown, Recipient};
+use shared::domain::sending::policy::{Class, Facts, decide};
 use shared::keyring::Keyring;
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::signature::{UnverifiedSignature, sign, verify};

@@ -6,9 +6,9 @@ use axum::http::{Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::tenant::Scope;
 use shared::domain::ids::{PhoneNumberId, WabaId};
-use shared::domain::number::Number;
-use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 use shared::telemetry::Metrics;
 use tower::ServiceExt;
@@ -107,7 +107,7 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
         display_phone_number: "1".to_owned(),
         coexistence: false,
         fallback: None,
-        settings: shared::domain::number::Settings::default(),
+        settings: shared::domain::accounts::number::Settings::default(),
     };
     assert!(app.stack.operator.put_number(&number, &Secret::new("token".to_owned()), None).await.is_err());
     app.recover().await;

@@ -86,7 +86,7 @@ async fn each_recipient_gets_it_once_and_its_result_is_shown() {
     let options = app.api("GET", &format!("/v1/conversations/{conversation}/send-options"), None).await.json();
     assert_eq!(options["free_form"]["reason"], "window_never_opened");
     let other = app.stack.operator.create_tenant("other").await.unwrap();
-    let key = app.stack.operator.create_key(Some(other), &shared::domain::tenant::Scope::ALL).await.unwrap();
+    let key = app.stack.operator.create_key(Some(other), &shared::domain::accounts::tenant::Scope::ALL).await.unwrap();
     let foreign = app.get(key.expose(), &format!("/v1/conversations/{conversation}")).await;
     assert_eq!(foreign.status, StatusCode::NOT_FOUND);
     let listed = app.api("GET", "/v1/broadcasts", None).await.json();

@@ -71,7 +71,8 @@ async fn a_conversation_is_found_by_name_and_number_and_nothing_else() {
     assert_eq!(listed(&app, "search=lovelace").await, BTreeSet::new());
     // Another tenant finds nothing.
     let other = app.stack.operator.create_tenant("Other").await.unwrap();
-    let key = app.stack.operator.create_key(Some(other), &[shared::domain::tenant::Scope::Read]).await.unwrap();
+    let key =
+        app.stack.operator.create_key(Some(other), &[shared::domain::accounts::tenant::Scope::Read]).await.unwrap();
     let theirs = ask(&app, key.expose(), "GET", "/v1/conversations?search=1555", Value::Null).await;
     assert_eq!(theirs.json()["data"], json!([]));
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use shared::clock::at_millis;
-use shared::domain::account::StoredState;
-use shared::domain::onboarding::Step;
-use shared::domain::policy::{Category, Class as MessageClass, Facts, Reason, Verdict, decide};
-use shared::domain::status::{Status, StatusTimes};
+use shared::domain::accounts::account::StoredState;
+use shared::domain::lifecycle::onboarding::Step;
+use shared::domain::sending::policy::{Category, Class as MessageClass, Facts, Reason, Verdict, decide};
+use shared::domain::sending::status::{Status, StatusTimes};
 use shared::provider::meta::error::{Class, RULES};
 use shared::provider::meta::signup_errors::{self, Again};
 
@@ -21,7 +21,7 @@ fn status_table() -> String {
     let mut table = String::from(
         "# Which status is shown\n\n\
          Meta reports steps in any order, repeatedly, and not all of them. What is stored is the set of reported steps, each \
-         with its\nearliest time; what is shown is this function of the set. Written from `shared/src/domain/status.rs` by\n\
+         with its\nearliest time; what is shown is this function of the set. Written from `shared/src/domain/sending/status.rs` by\n\
          `tests/it/documents.rs`.\n\n\
          | sent | delivered | read | played | failed | shown |\n|---|---|---|---|---|---|\n",
     );
@@ -174,7 +174,7 @@ fn policy_table() -> (String, usize) {
     let mut table = String::from(
         "# What may be sent\n\n\
          One pure function decides, when a message is accepted and again when it is sent. Written from\n\
-         `shared/src/domain/policy.rs` by `tests/it/documents.rs`. What is blocked \"for a while\", and `no_token` and \
+         `shared/src/domain/sending/policy.rs` by `tests/it/documents.rs`. What is blocked \"for a while\", and `no_token` and \
          `token_withdrawn`, is accepted and waits, unless it would be stale by\nthen; \"template\" means that only a template may be sent (or the number's fallback template is).\n\n",
     );
     table.push_str(&format!(

@@ -154,7 +154,7 @@ async fn a_contact_has_a_card_across_all_numbers() {
         card["conversations"].as_array().unwrap().iter().map(|one| one["number_id"].as_str().unwrap()).collect();
     assert_eq!(numbers, [NUMBER, SECOND], "the latest activity first");
     let other = app.stack.operator.create_tenant("Other").await.unwrap();
-    let all = [shared::domain::tenant::Scope::Read, shared::domain::tenant::Scope::Manage];
+    let all = [shared::domain::accounts::tenant::Scope::Read, shared::domain::accounts::tenant::Scope::Manage];
     let key = app.stack.operator.create_key(Some(other), &all).await.unwrap().expose().to_owned();
     for method in ["GET", "DELETE"] {
         let answer = ask(&app, &key, method, &format!("/v1/contacts/{contact}"), Value::Null).await;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use sandbox::meta::{BusinessAccount, MetaApp, ScriptedFault};
 use serde_json::{Map, Value, json};
-use shared::domain::health::Hop;
+use shared::domain::accounts::health::Hop;
 use shared::domain::ids::WabaId;
 
 use crate::harness::App;
@@ -136,7 +136,7 @@ async fn each_broken_hop_is_the_one_that_is_named() {
 async fn doors_that_do_not_answer_as_they_must_are_broken() {
     // The stored secrets differ from those cached by the gateway.
     let app = connected(false).await;
-    let other = shared::domain::app::MetaApp {
+    let other = shared::domain::accounts::app::MetaApp {
         id: shared::domain::ids::MetaAppId::parse("sandbox").unwrap(),
         app_secrets: vec![shared::secret::Secret::new(app.seed.app_secret.clone())],
         verify_tokens: vec![shared::secret::Secret::new("another".to_owned())],

@@ -201,14 +201,14 @@ async fn a_number_is_served_from_the_moment_it_is_connected() {
     let body = |wamid: &str| webhook_body(&[change(id, json!({"messages": [text_message(CUSTOMER, wamid, wamid)]}))]);
     app.webhook(body("wamid.before")).await;
     app.drain().await;
-    let number = shared::domain::number::Number {
+    let number = shared::domain::accounts::number::Number {
         id: shared::domain::ids::PhoneNumberId::parse(id).unwrap(),
         tenant: shared::domain::ids::TenantId::parse(&app.seed.tenant_id).unwrap(),
         waba: shared::domain::ids::WabaId::parse(crate::harness::WABA).unwrap(),
         display_phone_number: "15550009999".to_owned(),
         coexistence: false,
         fallback: None,
-        settings: shared::domain::number::Settings::default(),
+        settings: shared::domain::accounts::number::Settings::default(),
     };
     app.stack.operator.put_number(&number, &shared::secret::Secret::new("t".to_owned()), None).await.unwrap();
     app.webhook(body("wamid.after")).await;

@@ -81,7 +81,7 @@ async fn a_key_that_ended_or_was_taken_back_is_refused_within_a_minute() {
     assert!(!works(made["key"].as_str().unwrap()).await, "here at once");
     // Another tenant's key cannot be revoked.
     let stranger = app.stack.operator.create_tenant("Stranger").await.unwrap();
-    let scopes = [shared::domain::tenant::Scope::Manage];
+    let scopes = [shared::domain::accounts::tenant::Scope::Manage];
     let theirs = app.stack.operator.create_key(Some(stranger), &scopes).await.unwrap();
     let id = theirs.expose().split('_').nth(2).unwrap().to_owned();
     let foreign = app.api("DELETE", &format!("/v1/keys/{id}"), None).await;
@@ -93,7 +93,7 @@ async fn a_key_that_ended_or_was_taken_back_is_refused_within_a_minute() {
 async fn one_command_makes_what_a_new_installation_needs() {
     let app = App::start().await;
     let secret = |text: &str| vec![shared::secret::Secret::new(text.to_owned())];
-    let meta = shared::domain::app::MetaApp {
+    let meta = shared::domain::accounts::app::MetaApp {
         id: shared::domain::ids::MetaAppId::parse("main").unwrap(),
         app_secrets: secret("app-secret"),
         verify_tokens: secret("verify-token"),

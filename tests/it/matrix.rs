@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use shared::domain::tenant::Scope;
+use shared::domain::accounts::tenant::Scope;
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, ask, change, text_message, webhook_body};
 

@@ -39,7 +39,7 @@ async fn a_file_is_what_its_bytes_say_and_belongs_to_its_tenant() {
         StatusCode::ACCEPTED
     );
     let other = app.stack.operator.create_tenant("other").await.unwrap();
-    let key = app.stack.operator.create_key(Some(other), &shared::domain::tenant::Scope::ALL).await.unwrap();
+    let key = app.stack.operator.create_key(Some(other), &shared::domain::accounts::tenant::Scope::ALL).await.unwrap();
     assert_eq!(app.get(key.expose(), &format!("/v1/media/{id}")).await.status, StatusCode::NOT_FOUND);
     app.drain().await;
     // Meta's file id expires after thirty days; the file is uploaded again.
@@ -93,7 +93,8 @@ async fn what_a_customer_sent_can_be_downloaded_long_after_meta_forgot_it() {
         assert_eq!(file(&app, NUMBER, no_file).await.status, StatusCode::NOT_FOUND, "{no_file}");
     }
     let other = app.stack.operator.create_tenant("Other").await.unwrap();
-    let key = app.stack.operator.create_key(Some(other), &[shared::domain::tenant::Scope::Read]).await.unwrap();
+    let key =
+        app.stack.operator.create_key(Some(other), &[shared::domain::accounts::tenant::Scope::Read]).await.unwrap();
     let foreign = ask(&app, key.expose(), "GET", &format!("/v1/numbers/{NUMBER}/files/{id}"), Value::Null).await;
     assert_eq!(foreign.status, StatusCode::NOT_FOUND);
 

@@ -4,8 +4,8 @@
 use axum::http::StatusCode;
 use sandbox::meta::{ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::PhoneNumberId;
-use shared::domain::token::AccessToken;
 use shared::provider::meta::graph::{GraphClient, SendOutcome};
 use shared::secret::Secret;
 

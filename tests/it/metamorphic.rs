@@ -2,9 +2,9 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::tenant::Scope;
 use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
-use shared::domain::number::Number;
-use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 
 use crate::harness::fixtures::Fixture;
@@ -348,7 +348,7 @@ async fn connect(app: &App, tenant: TenantId, number: &str, waba: &str) {
         display_phone_number: "15550001111".to_owned(),
         coexistence: false,
         fallback: None,
-        settings: shared::domain::number::Settings::default(),
+        settings: shared::domain::accounts::number::Settings::default(),
     };
     app.stack.operator.put_number(&number, &Secret::new("t".to_owned()), None).await.unwrap();
 }

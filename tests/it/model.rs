@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use shared::clock::at_millis;
 use shared::domain::ids::{ClaimId, Wamid};
-use shared::domain::outbound::{Claim, NextStep, SendFacts, SendState};
+use shared::domain::sending::outbound::{Claim, NextStep, SendFacts, SendState};
 
 /// Deviations of a variant from the shipped protocol.
 #[derive(Debug, Clone, Copy, Default)]

@@ -45,14 +45,14 @@ async fn the_files_of_a_tenant_that_stays_stay() {
 async fn a_rival_that_was_refused_takes_nothing_with_it() {
     let (app, owner) = Box::pin(both_live()).await;
     let rival = app.stack.operator.create_tenant("Rival").await.unwrap();
-    let number = shared::domain::number::Number {
+    let number = shared::domain::accounts::number::Number {
         id: shared::domain::ids::PhoneNumberId::parse("900100200300999").unwrap(),
         tenant: rival,
         waba: waba(ACCOUNT),
         display_phone_number: "15550009999".to_owned(),
         coexistence: false,
         fallback: None,
-        settings: shared::domain::number::Settings::default(),
+        settings: shared::domain::accounts::number::Settings::default(),
     };
     let token = shared::secret::Secret::new("EAAtheirs".to_owned());
     assert!(app.stack.operator.put_number(&number, &token, None).await.is_err());
@@ -118,7 +118,7 @@ async fn who_signs_up_while_the_account_is_erased_is_connected_afterwards_and_st
     Box::pin(app.functions.offboard()).await.unwrap();
     app.advance(300);
     let next = app.stack.operator.create_tenant("Next").await.unwrap();
-    let scopes = [shared::domain::tenant::Scope::Manage, shared::domain::tenant::Scope::Read];
+    let scopes = [shared::domain::accounts::tenant::Scope::Manage, shared::domain::accounts::tenant::Scope::Read];
     let key = app.stack.operator.create_key(Some(next), &scopes).await.unwrap().expose().to_owned();
     let started = ask(&app, &key, "POST", "/v1/onboardings", json!({"app": "sandbox"})).await.json();
     let code = app.meta.popup(grant(&[ACCOUNT]));

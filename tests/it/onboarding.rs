@@ -171,8 +171,12 @@ async fn of_a_hundred_who_want_the_same_account_one_gets_it() {
         let mut rivals = Vec::new();
         for name in 0..10 {
             let tenant = app.stack.operator.create_tenant(&format!("Rival {name}")).await.unwrap();
-            let key =
-                app.stack.operator.create_key(Some(tenant), &[shared::domain::tenant::Scope::Manage]).await.unwrap();
+            let key = app
+                .stack
+                .operator
+                .create_key(Some(tenant), &[shared::domain::accounts::tenant::Scope::Manage])
+                .await
+                .unwrap();
             let request = axum::http::Request::post("/v1/onboardings")
                 .header("authorization", format!("Bearer {}", key.expose()))
                 .header("content-type", "application/json")
@@ -302,7 +306,8 @@ async fn nobody_takes_over_another_tenants_account() {
     let before =
         app.stack.operator.table.number(&shared::domain::ids::PhoneNumberId::parse(NEW).unwrap()).await.unwrap();
     let rival = app.stack.operator.create_tenant("Rival").await.unwrap();
-    let key = app.stack.operator.create_key(Some(rival), &[shared::domain::tenant::Scope::Manage]).await.unwrap();
+    let key =
+        app.stack.operator.create_key(Some(rival), &[shared::domain::accounts::tenant::Scope::Manage]).await.unwrap();
     let request = axum::http::Request::post("/v1/onboardings")
         .header("authorization", format!("Bearer {}", key.expose()))
         .header("content-type", "application/json")

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use sandbox::aws::faults::Fault;
 use sandbox::meta::ScriptedFault;
 use serde_json::{Value, json};
-use shared::domain::onboarding::Step;
+use shared::domain::lifecycle::onboarding::Step;
 use shared::provider::meta::signup_errors::{self, Again};
 
 use crate::harness::{App, effort};

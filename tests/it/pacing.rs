@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use sandbox::meta::{ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
 use shared::domain::ids::{ConversationId, PhoneNumberId};
-use shared::domain::pacing::{self, PAIR_BURST};
+use shared::domain::sending::pacing::{self, PAIR_BURST};
 use shared::storage::Reserved;
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA};

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use sandbox::meta::{BusinessAccount, Partner, PopupOrder, ScriptedFault};
 use serde_json::{Map, Value, json};
-use shared::domain::app::{CreditLine, SignupSettings};
+use shared::domain::accounts::app::{CreditLine, SignupSettings};
 use shared::domain::ids::{MetaAppId, TenantId};
 use shared::secret::Secret;
 

@@ -2,7 +2,7 @@
 //! refused with its reason, and nothing is guessed.
 
 use serde_json::{Value, json};
-use shared::domain::phone::PhoneNumber;
+use shared::domain::conversations::phone::PhoneNumber;
 
 use crate::harness::{App, NUMBER};
 

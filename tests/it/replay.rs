@@ -5,9 +5,9 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::tenant::Scope;
 use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
-use shared::domain::number::Number;
-use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 
 use crate::harness::{Answer, App, CUSTOMER, NUMBER, WABA, change, fixtures, is_theirs, text_message, webhook_body};
@@ -155,7 +155,7 @@ async fn a_number_that_is_connected_late_gets_what_was_kept_for_it() {
         display_phone_number: "15550009999".to_owned(),
         coexistence: false,
         fallback: None,
-        settings: shared::domain::number::Settings::default(),
+        settings: shared::domain::accounts::number::Settings::default(),
     };
     app.stack.operator.put_number(&number, &Secret::new("t".to_owned()), None).await.unwrap();
     app.advance(86_400);

@@ -13,7 +13,7 @@ use sandbox::meta::{BusinessAccount, BusinessNumber, Partner, StatusOrder};
 use sandbox::sandbox::seeded_account;
 use sandbox::stack::Functions;
 use serde_json::{Value, json};
-use shared::domain::app::MetaApp;
+use shared::domain::accounts::app::MetaApp;
 use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId};
 use shared::keyring::SystemSecretName;
 use shared::provider::meta::signature::{HEADER, sign};
@@ -157,7 +157,7 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
     let operator = both.0.stack.operator.clone();
     let used = both.0.seed.api_key.clone();
     let tenant = TenantId::parse(&both.0.seed.tenant_id).unwrap();
-    let scopes = [shared::domain::tenant::Scope::Read];
+    let scopes = [shared::domain::accounts::tenant::Scope::Read];
     let unused = operator.create_key(Some(tenant), &scopes).await.unwrap();
     // Created with the new pepper, and used at once at an instance that caches the old one.
     let made = OnceLock::new();

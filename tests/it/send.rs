@@ -351,7 +351,7 @@ async fn a_waiting_message_can_be_taken_back_and_a_sent_one_cannot() {
     let late = cancel(&second).await;
     assert_eq!((late.status, late.json()["code"].clone()), (StatusCode::CONFLICT, "not_queued".into()));
     let other = app.stack.operator.create_tenant("other").await.unwrap();
-    let key = app.stack.operator.create_key(Some(other), &shared::domain::tenant::Scope::ALL).await.unwrap();
+    let key = app.stack.operator.create_key(Some(other), &shared::domain::accounts::tenant::Scope::ALL).await.unwrap();
     assert_eq!(app.get(key.expose(), &path_of(&second)).await.status, StatusCode::NOT_FOUND);
 }
 

@@ -10,7 +10,7 @@ use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use sandbox::aws::faults::Fault;
 use serde_json::{Value, json};
-use shared::domain::tenant::Scope;
+use shared::domain::accounts::tenant::Scope;
 
 use crate::harness::{App, NUMBER, change, effort, text_message, webhook_body};
 

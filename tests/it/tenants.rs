@@ -7,9 +7,9 @@ use axum::body::Body;
 use axum::http::Request;
 use sandbox::meta::{BusinessAccount, BusinessNumber, MetaNumber};
 use serde_json::{Value, json};
+use shared::domain::accounts::number::{Number, Settings};
+use shared::domain::accounts::tenant::Scope;
 use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
-use shared::domain::number::{Number, Settings};
-use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 
 use crate::harness::{App, ask, text_message};

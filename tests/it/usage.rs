@@ -232,7 +232,7 @@ async fn a_number_is_added_by_hand_only_with_a_token_that_meta_vouches_for() {
     assert_eq!(app.meta.sent().len(), 1);
     // Another tenant cannot connect it, whatever token it has.
     let other = app.stack.operator.create_tenant("Other").await.unwrap();
-    let scopes = [shared::domain::tenant::Scope::Manage];
+    let scopes = [shared::domain::accounts::tenant::Scope::Manage];
     let key = app.stack.operator.create_key(Some(other), &scopes).await.unwrap();
     let taken = ask(&app, key.expose(), "POST", "/v1/numbers", body(account, number, token)).await;
     assert_eq!((taken.status.as_u16(), &taken.json()["code"]), (409, &json!("taken")));

@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use sandbox::aws::faults::Fault;
-use shared::domain::app::MetaApp;
+use shared::domain::accounts::app::MetaApp;
 use shared::domain::ids::MetaAppId;
 use shared::provider::meta::signature::{HEADER, sign};
 use shared::secret::Secret;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::api::{Asked, Id, List, Manage, Moment, PageQuery, Read, Refusals, TenantOrOperator, raw};
-use shared::domain::account::StoredAlert;
+use shared::domain::accounts::account::StoredAlert;
 use shared::http::Problem;
 use utoipa::ToSchema;
 

@@ -10,10 +10,10 @@ use shared::api::{
     ApiKey, Asked, Id, List, Manage, Moment, Operator, PageQuery, Refusals, Said, TenantOrOperator, hash, named,
 };
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::ids::TenantId;
-use shared::domain::tenant::{
+use shared::domain::accounts::tenant::{
     ApiKeyRecord, AuditEntry, KEY_DAYS_MAX, KEY_RATE_DEFAULT, KEY_RATE_MAX, NAME_MAX, Scope, Tenant,
 };
+use shared::domain::ids::TenantId;
 use shared::http::Problem;
 use utoipa::ToSchema;
 

@@ -4,33 +4,16 @@
 //! [`routes`] lists the routes; `docs/openapi.json` describes them.
 
 mod alerts;
-mod broadcast;
 mod broadcasts;
-mod contacts;
 mod conversations;
-mod defined;
-mod described;
-mod desk;
 mod docs;
-mod fallback;
-mod health;
-mod json;
 mod keys;
+mod lifecycle;
 mod media;
-mod merges;
-mod message;
 mod messages;
 mod numbers;
-mod offboardings;
-mod onboardings;
-mod own;
-mod policy;
-mod read;
 mod replays;
-mod request;
 pub mod routes;
-mod send;
-mod settings;
 mod usage;
 
 use std::sync::Arc;
@@ -44,10 +27,10 @@ use shared::aws::AwsConfig;
 use shared::cache::Cache;
 use shared::clock::{Clock, SignedDuration};
 use shared::config::{self, ConfigError};
+use shared::domain::accounts::number::Number;
 use shared::domain::ids::PhoneNumberId;
-use shared::domain::number::Number;
-use shared::domain::pacing::Pace;
-use shared::domain::policy::Standing;
+use shared::domain::sending::pacing::Pace;
+use shared::domain::sending::policy::Standing;
 use shared::http::Problem;
 use shared::limits::{CACHE_FOR, UPLOAD_MAX};
 use shared::provider::meta::graph;

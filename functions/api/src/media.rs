@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use shared::api::{Caller, Id, Moment, Read, Refusals, Send, Upload};
 use shared::domain::ids::MediaId;
-use shared::domain::media::MediaType;
+use shared::domain::sending::media::MediaType;
 use shared::http::Problem;
 use shared::storage::{LINK_FOR, StoredMedia};
 use utoipa::ToSchema;

@@ -1,25 +1,25 @@
 //! Route list, from which both the router and the OpenAPI description are made.
 
-use crate::Deps;
-use crate::{
-    alerts, broadcast, broadcasts, contacts, conversations, desk, fallback, health, keys, media, merges, message,
-    messages, numbers, offboardings, onboardings, policy, read, replays, send, settings, usage,
-};
+use crate::conversations::{assignment, contacts, merges};
+use crate::lifecycle::{offboardings, onboardings};
+use crate::messages::{fallback, mark_read, policy, send};
+use crate::numbers::{health, settings};
+use crate::{Deps, alerts, broadcasts, conversations, keys, media, messages, numbers, replays, usage};
 
 shared::routes! {
     of Deps;
-    get "/v1/conversations" => conversations::list,
-    get "/v1/conversations/{id}" => conversations::get,
-    patch "/v1/conversations/{id}" => desk::change,
-    get "/v1/conversations/{id}/notes" => desk::notes,
-    post "/v1/conversations/{id}/notes" => desk::create_note,
-    delete "/v1/conversations/{id}/notes/{note}" => desk::delete_note,
-    get "/v1/conversations/{id}/export" => messages::export,
-    get "/v1/conversations/{id}/messages" => messages::list,
-    get "/v1/conversations/{id}/messages/{message}" => message::get,
-    post "/v1/conversations/{id}/messages/{message}/cancel" => message::cancel,
-    post "/v1/conversations/{id}/messages/{message}/settle" => message::settle,
-    post "/v1/conversations/{id}/read" => read::read,
+    get "/v1/conversations" => conversations::list::list,
+    get "/v1/conversations/{id}" => conversations::list::get,
+    patch "/v1/conversations/{id}" => assignment::change,
+    get "/v1/conversations/{id}/notes" => assignment::notes,
+    post "/v1/conversations/{id}/notes" => assignment::create_note,
+    delete "/v1/conversations/{id}/notes/{note}" => assignment::delete_note,
+    get "/v1/conversations/{id}/export" => messages::list::export,
+    get "/v1/conversations/{id}/messages" => messages::list::list,
+    get "/v1/conversations/{id}/messages/{message}" => messages::get::get,
+    post "/v1/conversations/{id}/messages/{message}/cancel" => messages::get::cancel,
+    post "/v1/conversations/{id}/messages/{message}/settle" => messages::get::settle,
+    post "/v1/conversations/{id}/read" => mark_read::read,
     get "/v1/conversations/{id}/send-options" => policy::options,
     get "/v1/contacts/{id}" => contacts::get,
     delete "/v1/contacts/{id}" => contacts::erase,
@@ -28,15 +28,15 @@ shared::routes! {
     post "/v1/messages" => send::send,
     post "/v1/media" => media::upload,
     get "/v1/media/{id}" => media::get,
-    get "/v1/broadcasts" => broadcast::list,
-    post "/v1/broadcasts" => broadcasts::create,
-    get "/v1/broadcasts/{id}" => broadcast::get,
-    get "/v1/broadcasts/{id}/recipients" => broadcast::recipients,
-    post "/v1/broadcasts/{id}/pause" => broadcast::pause,
-    post "/v1/broadcasts/{id}/resume" => broadcast::resume,
-    post "/v1/broadcasts/{id}/cancel" => broadcast::cancel,
-    get "/v1/numbers" => numbers::list,
-    get "/v1/numbers/{id}" => numbers::get,
+    get "/v1/broadcasts" => broadcasts::manage::list,
+    post "/v1/broadcasts" => broadcasts::create::create,
+    get "/v1/broadcasts/{id}" => broadcasts::manage::get,
+    get "/v1/broadcasts/{id}/recipients" => broadcasts::manage::recipients,
+    post "/v1/broadcasts/{id}/pause" => broadcasts::manage::pause,
+    post "/v1/broadcasts/{id}/resume" => broadcasts::manage::resume,
+    post "/v1/broadcasts/{id}/cancel" => broadcasts::manage::cancel,
+    get "/v1/numbers" => numbers::list::list,
+    get "/v1/numbers/{id}" => numbers::list::get,
     patch "/v1/numbers/{id}" => settings::change,
     delete "/v1/numbers/{id}" => offboardings::remove,
     post "/v1/numbers/{id}/activate" => settings::activate,
@@ -45,9 +45,9 @@ shared::routes! {
     delete "/v1/numbers/{id}/fallback-template" => fallback::delete,
     get "/v1/numbers/{id}/health" => health::get,
     post "/v1/numbers/{id}/health" => health::look,
-    get "/v1/numbers/{id}/conversation" => numbers::conversation,
-    get "/v1/numbers/{id}/templates" => numbers::templates,
-    get "/v1/numbers/{id}/kept" => numbers::kept,
+    get "/v1/numbers/{id}/conversation" => numbers::list::conversation,
+    get "/v1/numbers/{id}/templates" => numbers::list::templates,
+    get "/v1/numbers/{id}/kept" => numbers::list::kept,
     get "/v1/usage" => usage::get,
     get "/v1/alerts" => alerts::list,
     post "/v1/alerts/{id}/acknowledge" => alerts::acknowledge,

@@ -1,10 +1,10 @@
 //! State changes of numbers, accounts and templates: stored at their subject, with an alert for the tenant.
 
-use shared::domain::account::{Aspect, StateChange, Subject};
+use shared::domain::accounts::account::{Aspect, StateChange, Subject};
 use shared::domain::event::KeptReason;
 use shared::domain::ids::{MetaAppId, OffboardingId, OnboardingId, TenantId, WabaId};
-use shared::domain::offboarding::{KEPT_FOR_RETURN, Offboarding, Why};
-use shared::domain::onboarding::Onboarding;
+use shared::domain::lifecycle::offboarding::{KEPT_FOR_RETURN, Offboarding, Why};
+use shared::domain::lifecycle::onboarding::Onboarding;
 use shared::provider::meta::webhook;
 use shared::queue::OnboardingJob;
 

@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use shared::clock::Timestamp;
+use shared::domain::accounts::usage::UsageNote;
 use shared::domain::event::StatusUpdate;
 use shared::domain::ids::{OutboundId, PhoneNumberId};
-use shared::domain::usage::UsageNote;
 use shared::storage::{Activity, StorageError};
 
 use crate::Deps;

@@ -5,7 +5,7 @@
 //! step enqueues webhooks twice, which is harmless too.
 
 use shared::clock::{SignedDuration, Timestamp, at_millis};
-use shared::domain::account::Subject;
+use shared::domain::accounts::account::Subject;
 use shared::domain::event::{InboundEvent, KeptReason, Said};
 use shared::domain::ids::MetaAppId;
 use shared::provider::meta::webhook;

@@ -1,10 +1,10 @@
 //! The caller's account and its access token, and problems for failed calls to Meta.
 
 use axum::http::StatusCode;
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
-use shared::domain::number::Number;
-use shared::domain::policy::Consequence;
-use shared::domain::token::AccessToken;
+use shared::domain::sending::policy::Consequence;
 use shared::http::Problem;
 use shared::provider::meta::error::{consequence, remedy};
 use shared::provider::meta::graph::CallFailure;

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::api::{Id, Operator, Refusals, Said};
-use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::accounts::app::{MetaApp, SignupSettings};
 use shared::domain::ids::MetaAppId;
 use shared::http::Problem;
 use shared::secret::Secret;

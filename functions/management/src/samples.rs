@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use shared::api::{Caller, Id, Manage, Upload};
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::{TenantId, WabaId};
-use shared::domain::media::MediaType;
-use shared::domain::token::AccessToken;
+use shared::domain::sending::media::MediaType;
 use shared::http::Problem;
 use utoipa::ToSchema;
 

@@ -1,9 +1,9 @@
 //! Erasure of single contacts, requested by tenants.
 
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::erasure::{Erasure, mentions};
-use shared::domain::number::Number;
-use shared::domain::offboarding::SETTLES_IN;
+use shared::domain::accounts::number::Number;
+use shared::domain::lifecycle::erasure::{Erasure, mentions};
+use shared::domain::lifecycle::offboarding::SETTLES_IN;
 use shared::storage::Table;
 
 use crate::{AGAIN, Deps, LeavingError, PAGE_NEEDS, RUN_MAX, archive};

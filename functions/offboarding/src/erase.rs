@@ -1,7 +1,7 @@
 //! Erasure and its confirmation: the same walk through table and bucket twice. The second walk must find nothing.
 
 use shared::clock::Timestamp;
-use shared::domain::offboarding::{Offboarding, SETTLES_IN};
+use shared::domain::lifecycle::offboarding::{Offboarding, SETTLES_IN};
 use shared::storage::Leavers;
 
 use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive, gather, obsolete};

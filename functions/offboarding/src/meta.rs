@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use shared::domain::account::Aspect;
-use shared::domain::app::{CreditLine, MetaApp, SignupSettings};
+use shared::domain::accounts::account::Aspect;
+use shared::domain::accounts::app::{CreditLine, MetaApp, SignupSettings};
 use shared::domain::ids::{MetaAppId, WabaId};
-use shared::domain::offboarding::{Offboarding, Why};
+use shared::domain::lifecycle::offboarding::{Offboarding, Why};
 use shared::provider::meta::graph::CallFailure;
 use shared::storage::TokenRecord;
 use shared::vault::Context;

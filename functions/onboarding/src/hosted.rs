@@ -4,7 +4,7 @@
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::WabaId;
-use shared::domain::onboarding::{HOSTED_AFTER, Onboarding, Step, StepRecord, StepState};
+use shared::domain::lifecycle::onboarding::{HOSTED_AFTER, Onboarding, Step, StepRecord, StepState};
 use shared::vault::Context;
 
 use crate::partner::system_token;
@@ -88,7 +88,7 @@ async fn prove(deps: &Deps, onboarding: &Onboarding, account: &WabaId) -> Result
     })
 }
 
-type App = (shared::domain::app::SignupSettings, shared::domain::app::MetaApp);
+type App = (shared::domain::accounts::app::SignupSettings, shared::domain::accounts::app::MetaApp);
 
 async fn app(deps: &Deps, onboarding: &Onboarding) -> Result<Option<App>, NotRecorded> {
     let Some((sealed, settings)) = deps.table.signup_app(&onboarding.app).await? else { return Ok(None) };

@@ -1,10 +1,10 @@
 //! Optional steps: a callback URL of the account's own, and a Solution Partner's credit line.
 
 use shared::clock::Timestamp;
-use shared::domain::app::SignupSettings;
+use shared::domain::accounts::app::SignupSettings;
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::WabaId;
-use shared::domain::onboarding::{CREDIT_TAKES, Onboarding, Step};
-use shared::domain::token::AccessToken;
+use shared::domain::lifecycle::onboarding::{CREDIT_TAKES, Onboarding, Step};
 use shared::provider::meta::graph::CallFailure;
 use shared::vault::Context;
 

@@ -1,10 +1,10 @@
 //! The onboarding steps. Each is repeatable: it checks first, or its call has no effect the second time.
 
 use shared::clock::SignedDuration;
+use shared::domain::accounts::number::{Number, Settings};
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::{PhoneNumberId, WabaId};
-use shared::domain::number::{Number, Settings};
-use shared::domain::onboarding::{Onboarding, Shape, Step};
-use shared::domain::token::AccessToken;
+use shared::domain::lifecycle::onboarding::{Onboarding, Shape, Step};
 use shared::provider::meta::accounts::AccountNumber;
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::{self, ASKED_BEFORE, Again};

@@ -1,9 +1,9 @@
 //! Running broadcasts of a number; each releases a chunk in turn.
 
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::broadcast::{Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK};
+use shared::domain::accounts::number::Number;
 use shared::domain::ids::BroadcastId;
-use shared::domain::number::Number;
+use shared::domain::sending::broadcast::{Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK};
 use shared::queue::{OutboundWork, RecipientJob};
 use shared::storage::ArchiveError;
 

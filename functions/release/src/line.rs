@@ -2,7 +2,7 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use shared::clock::Timestamp;
-use shared::domain::number::Number;
+use shared::domain::accounts::number::Number;
 use shared::limits::BATCH_CONCURRENCY;
 use shared::queue::{OutboundWork, SendJob};
 

@@ -1,13 +1,13 @@
 //! One attempt: decide from the facts, check the rules, prepare, claim, call Meta, record.
 
 use shared::clock::{SignedDuration, Timestamp};
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ClaimId, PhoneNumberId};
-use shared::domain::number::Number;
-use shared::domain::outbound::{Claim, Intent, NextStep, SendFacts};
 use shared::domain::outgoing::{Outgoing, Template};
-use shared::domain::pacing::Pace;
-use shared::domain::token::AccessToken;
+use shared::domain::sending::outbound::{Claim, Intent, NextStep, SendFacts};
+use shared::domain::sending::pacing::Pace;
 use shared::limits::{CLAIM_LEASE, CLAIM_NEEDS};
 use shared::provider::meta::graph::SendOutcome;
 use shared::storage::{Claimed, Ending, StorageError};

@@ -1,10 +1,10 @@
 //! Uploads of our files to Meta. Meta's file id is reused while it is valid.
 
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::MediaId;
-use shared::domain::number::Number;
 use shared::domain::outgoing::Outgoing;
-use shared::domain::token::AccessToken;
 use shared::provider::meta::graph::CallFailure;
 use shared::storage::ArchiveError;
 

@@ -2,13 +2,13 @@
 //! the customer's pace.
 
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::broadcast::BroadcastState;
+use shared::domain::accounts::number::Number;
 use shared::domain::event::ProviderError;
-use shared::domain::number::Number;
-use shared::domain::outbound::Intent;
 use shared::domain::outgoing::{Outgoing, Template};
-use shared::domain::pacing::Pace;
-use shared::domain::policy::{Class, Facts, Reason, TemplateFacts, Verdict, decide};
+use shared::domain::sending::broadcast::BroadcastState;
+use shared::domain::sending::outbound::Intent;
+use shared::domain::sending::pacing::Pace;
+use shared::domain::sending::policy::{Class, Facts, Reason, TemplateFacts, Verdict, decide};
 use shared::storage::{Reserved, StorageError};
 
 use crate::Deps;

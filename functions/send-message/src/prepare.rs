@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::event::ProviderError;
-use shared::domain::number::Number;
-use shared::domain::outbound::Intent;
 use shared::domain::outgoing::Outgoing;
-use shared::domain::token::AccessToken;
+use shared::domain::sending::outbound::Intent;
 use shared::keyring::{Keyring, SystemSecretName};
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::message;

@@ -1,11 +1,11 @@
 //! One recipient of a broadcast: its message is created and claimed in one write.
 
 use shared::clock::Timestamp;
-use shared::domain::broadcast::Broadcast;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ConversationId, OutboundId};
-use shared::domain::outbound::{Intent, Recipient, SendFacts, SendState};
 use shared::domain::outgoing::Outgoing;
+use shared::domain::sending::broadcast::Broadcast;
+use shared::domain::sending::outbound::{Intent, Recipient, SendFacts, SendState};
 use shared::queue::RecipientJob;
 use shared::storage::{Claimed, StorageError, Vouched};
 

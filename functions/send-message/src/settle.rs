@@ -2,9 +2,9 @@
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::event::ProviderError;
-use shared::domain::outbound::{Claim, Intent, SendFacts};
 use shared::domain::outgoing::Outgoing;
-use shared::domain::pacing;
+use shared::domain::sending::outbound::{Claim, Intent, SendFacts};
+use shared::domain::sending::pacing;
 use shared::provider::meta::error::{self, Class, Throttled};
 use shared::provider::meta::graph::{SendOutcome, THROTTLED};
 use shared::random;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::clock::SignedDuration;
 use shared::domain::ids::{MetaAppId, OffboardingId};
-use shared::domain::offboarding::{Departure, Offboarding, Why};
+use shared::domain::lifecycle::offboarding::{Departure, Offboarding, Why};
 use shared::http::Problem;
 use shared::provider::meta::signed_request::{self, SignedRequest};
 use shared::storage::StorageError;

@@ -4,11 +4,11 @@
 use axum::http::StatusCode;
 use sha2::{Digest, Sha256};
 use shared::clock::Timestamp;
-use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::accounts::app::{MetaApp, SignupSettings};
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::MetaAppId;
-use shared::domain::onboarding::{EXCHANGE_TAKES, Onboarding, Step, StepRecord, StepState};
-use shared::domain::token::AccessToken;
+use shared::domain::lifecycle::onboarding::{EXCHANGE_TAKES, Onboarding, Step, StepRecord, StepState};
 use shared::http::Problem;
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::oauth::Exchange;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::clock::Timestamp;
 use shared::domain::ids::{OnboardingId, PhoneNumberId, WabaId};
-use shared::domain::onboarding::{Onboarding, PopupEnd, Progress, Shape, Step, StepRecord};
+use shared::domain::lifecycle::onboarding::{Onboarding, PopupEnd, Progress, Shape, Step, StepRecord};
 use shared::http::Problem;
 use shared::provider::meta::signup;
 use shared::queue::OnboardingJob;

@@ -14,7 +14,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::clock::Timestamp;
 use shared::domain::ids::OnboardingId;
-use shared::domain::onboarding::STATE_FOR;
+use shared::domain::lifecycle::onboarding::STATE_FOR;
 use shared::http::Problem;
 use shared::provider::meta::signup;
 use shared::vault::random_secret;

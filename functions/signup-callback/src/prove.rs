@@ -3,9 +3,9 @@
 
 use axum::http::StatusCode;
 use shared::clock::Timestamp;
+use shared::domain::accounts::token::{AccessToken, TokenFacts, Unfit};
 use shared::domain::ids::{OnboardingId, WabaId};
-use shared::domain::onboarding::{Onboarding, Step, StepRecord, StepState};
-use shared::domain::token::{AccessToken, TokenFacts, Unfit};
+use shared::domain::lifecycle::onboarding::{Onboarding, Step, StepRecord, StepState};
 use shared::http::Problem;
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::{self, Again};

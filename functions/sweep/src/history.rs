@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::clock::Timestamp;
+use shared::domain::accounts::number::Number;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::PhoneNumberId;
-use shared::domain::number::Number;
-use shared::domain::outbound::{Intent, Recipient, SendFacts};
+use shared::domain::sending::outbound::{Intent, Recipient, SendFacts};
 use shared::provider::meta::graph::{CallFailure, GraphClient};
 use shared::provider::meta::message_history::{Listed, recipient_of};
 use shared::storage::{Proof, StorageError};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use shared::clock::{SignedDuration, Timestamp, at_millis};
 use shared::domain::ids::OutboundId;
-use shared::domain::ledger::looks_stranded;
-use shared::domain::pacing::Pace;
+use shared::domain::sending::ledger::looks_stranded;
+use shared::domain::sending::pacing::Pace;
 use shared::storage::{LedgerEntry, StorageError};
 
 use crate::{Deps, after};

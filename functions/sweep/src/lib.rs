@@ -12,7 +12,7 @@ use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ClaimId, PhoneNumberId};
-use shared::domain::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
+use shared::domain::sending::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::queue::{OutboundWork, Queue, QueueError, ReleaseJob, SendJob};
 use shared::storage::{Due, Ending, StorageError, Table};

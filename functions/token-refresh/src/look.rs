@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use shared::clock::Timestamp;
-use shared::domain::account::{Aspect, StateChange, Subject};
-use shared::domain::app::{MetaApp, SignupSettings};
-use shared::domain::health::{COEXISTENCE_FIELDS, FIELDS_NEEDED, Finding, Hop};
+use shared::domain::accounts::account::{Aspect, StateChange, Subject};
+use shared::domain::accounts::app::{MetaApp, SignupSettings};
+use shared::domain::accounts::health::{COEXISTENCE_FIELDS, FIELDS_NEEDED, Finding, Hop};
+use shared::domain::accounts::token::{AccessToken, TokenFacts};
 use shared::domain::ids::{PhoneNumberId, WabaId};
-use shared::domain::token::{AccessToken, TokenFacts};
 use shared::provider::meta::accounts::{AccountNumber, WebhookConfiguration};
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signature;

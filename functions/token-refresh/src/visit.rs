@@ -1,10 +1,10 @@
 //! Check of one token: validity, renewal, alerts.
 
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use shared::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
+use shared::domain::accounts::token::{AccessToken, TokenFacts, warning};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::WabaId;
-use shared::domain::token::{AccessToken, TokenFacts, warning};
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::secret::Secret;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::aws::{Direct, DirectError, Service};
-use shared::domain::app::MetaApp;
+use shared::domain::accounts::app::MetaApp;
 use shared::domain::ids::MetaAppId;
 use shared::secret::Secret;
 use shared::storage::{content_key, meta_app_key};

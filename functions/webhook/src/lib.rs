@@ -19,7 +19,7 @@ use shared::aws::AwsConfig;
 use shared::cache::Cache;
 use shared::clock::Clock;
 use shared::config::{self, ConfigError};
-use shared::domain::app::MetaApp;
+use shared::domain::accounts::app::MetaApp;
 use shared::domain::ids::MetaAppId;
 use shared::limits::CACHE_FOR;
 use shared::telemetry::Metrics;

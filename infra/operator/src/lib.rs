@@ -6,12 +6,12 @@ pub mod copy;
 
 use shared::api::{ApiKey, hash};
 use shared::clock::Clock;
-use shared::domain::app::{MetaApp, SignupSettings};
-use shared::domain::broadcast::{Broadcast, BroadcastState};
+use shared::domain::accounts::app::{MetaApp, SignupSettings};
+use shared::domain::accounts::number::Number;
+use shared::domain::accounts::tenant::{ApiKeyRecord, KEY_RATE_MAX, Scope};
+use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::{MetaAppId, ReplayId, TenantId};
-use shared::domain::number::Number;
-use shared::domain::tenant::{ApiKeyRecord, KEY_RATE_MAX, Scope};
-use shared::domain::token::AccessToken;
+use shared::domain::sending::broadcast::{Broadcast, BroadcastState};
 use shared::keyring::SystemSecretName;
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
 
-use super::key::{ApiKey, hash};
+use crate::api::key::{ApiKey, hash};
 use crate::cache::Cache;
 use crate::clock::{Clock, Timestamp};
+use crate::domain::accounts::tenant::{ApiKeyRecord, AuditEntry};
 use crate::domain::ids::TenantId;
-use crate::domain::tenant::{ApiKeyRecord, AuditEntry};
 use crate::http::Problem;
 use crate::keyring::{Keyring, Remembered, SystemSecretName, Version};
 use crate::limits::{API_KEY_CACHE_FOR, CACHE_FOR};
@@ -30,7 +30,7 @@ pub struct Access {
     metrics: Metrics,
     keys: Cache<String, ApiKeyRecord>,
     pepper: Remembered,
-    rates: super::rate::Rates,
+    rates: crate::api::rate::Rates,
 }
 
 /// The dependencies of an API function, which include its [`Access`].
@@ -49,7 +49,7 @@ impl Access {
             metrics,
             keys: Cache::strict(clock.clone(), API_KEY_CACHE_FOR),
             pepper: Cache::keeping_stale(clock.clone(), CACHE_FOR),
-            rates: super::rate::Rates::default(),
+            rates: crate::api::rate::Rates::default(),
             clock,
         }
     }

@@ -55,7 +55,7 @@ ids!(
     WabaId
 );
 
-impl Named for crate::domain::template::TemplateKey {
+impl Named for crate::domain::accounts::template::TemplateKey {
     fn named(text: &str) -> Option<Self> {
         Self::parse(text)
     }

@@ -7,8 +7,8 @@ use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
 
+use crate::domain::accounts::tenant::{ApiKeyRecord, Scope};
 use crate::domain::ids::TenantId;
-use crate::domain::tenant::{ApiKeyRecord, Scope};
 use crate::http::Problem;
 
 /// Marks a type that stands for a required scope.
@@ -99,7 +99,7 @@ fn is_operators(key: &ApiKeyRecord) -> bool {
     key.tenant.is_none() && key.scopes.contains(&Scope::Operator)
 }
 
-/// The key that [`super::guard`] accepted. A route that is not behind the guard answers 401.
+/// The key that [`crate::api::guard`] accepted. A route that is not behind the guard answers 401.
 fn key(parts: &Parts) -> Result<Arc<ApiKeyRecord>, Problem> {
     parts.extensions.get::<Arc<ApiKeyRecord>>().cloned().ok_or_else(Problem::unauthorized)
 }

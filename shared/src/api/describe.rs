@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use super::Refusals;
-use crate::domain::policy::Reason;
+use crate::api::Refusals;
+use crate::domain::sending::policy::Reason;
 
 /// An example body per operation that takes JSON, by operation id. The sandbox accepts each of them once the objects
 /// that it refers to exist (`tests/it/matrix.rs`).

@@ -1,9 +1,9 @@
 //! Look-ups limited to the caller's tenant. Another tenant's resource is answered 404, like a missing one.
 
-use super::Access;
-use crate::domain::conversation::Conversation;
+use crate::api::Access;
+use crate::domain::accounts::number::Number;
+use crate::domain::conversations::conversation::Conversation;
 use crate::domain::ids::{ConversationId, PhoneNumberId, TenantId, WabaId};
-use crate::domain::number::Number;
 use crate::http::Problem;
 use crate::storage::AccountRecord;
 

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::tenant::{ApiKeyRecord, BURST_SECONDS};
+use crate::domain::accounts::tenant::{ApiKeyRecord, BURST_SECONDS};
 use crate::limits::CACHE_ENTRIES_MAX;
 use crate::storage::{RequestsTaken, StorageError, Table};
 

@@ -5,16 +5,16 @@
 /// must depend on axum and utoipa.
 #[macro_export]
 macro_rules! routes {
-    (of $deps:ty; $($method:ident $path:literal => $room:ident::$handler:ident,)*) => {
+    (of $deps:ty; $($method:ident $path:literal => $($handler:ident)::+,)*) => {
         /// Method and path of each route.
         pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
 
         pub(crate) fn routes() -> ::axum::Router<::std::sync::Arc<$deps>> {
-            ::axum::Router::new()$(.route($path, ::axum::routing::$method($room::$handler)))*
+            ::axum::Router::new()$(.route($path, ::axum::routing::$method($($handler)::+)))*
         }
 
         #[derive(::utoipa::OpenApi)]
-        #[openapi(paths($($room::$handler),*))]
+        #[openapi(paths($($($handler)::+),*))]
         struct Described;
 
         /// Returns the OpenAPI description of the routes.

@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::OPERATION_TIMEOUT;
+use crate::aws::OPERATION_TIMEOUT;
 use crate::clock::Clock;
 use crate::random;
 

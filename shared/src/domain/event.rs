@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::account::{StateChange, Subject};
-use super::contact::{AddressBookEntry, ContactCard, Preference};
-use super::ids::{PhoneNumberId, Wamid};
-use super::message::{Amendment, ForeignMessage, HistoryChunk, HistoryThread};
-use super::status::Status;
+use crate::domain::accounts::account::{StateChange, Subject};
+use crate::domain::conversations::contact::{AddressBookEntry, ContactCard, Preference};
+use crate::domain::conversations::message::{Amendment, ForeignMessage, HistoryChunk, HistoryThread};
+use crate::domain::ids::{PhoneNumberId, Wamid};
+use crate::domain::sending::status::Status;
 
 /// One item of a webhook, with its raw form for the quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]

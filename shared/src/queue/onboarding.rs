@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::job::BadJob;
 use crate::domain::ids::OnboardingId;
+use crate::queue::job::BadJob;
 
 /// An onboarding whose next steps are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

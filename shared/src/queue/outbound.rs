@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::job::BadJob;
 use crate::clock::at_millis;
-use crate::domain::broadcast::BroadcastRecipient;
+use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::ids::{BroadcastId, ConversationId, OutboundId, PhoneNumberId, Wamid};
-use crate::domain::phone::PhoneNumber;
+use crate::domain::sending::broadcast::BroadcastRecipient;
+use crate::queue::job::BadJob;
 
 /// A message of the outbound queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

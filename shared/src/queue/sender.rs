@@ -4,7 +4,7 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use jiff::Timestamp;
 
-use super::outbound::{OutboundWork, ReleaseJob};
+use crate::queue::outbound::{OutboundWork, ReleaseJob};
 use crate::random;
 
 /// Longest visibility timeout, in seconds (SQS: 12 hours).

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use jiff::SignedDuration;
 
-use super::keys::digest;
 use crate::aws::{Direct, DirectError};
+use crate::storage::table::keys::digest;
 
 /// S3's code for an object that is missing.
 const NO_SUCH_KEY: &str = "NoSuchKey";

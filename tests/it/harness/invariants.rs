@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use shared::domain::ids::{ConversationId, OutboundId};
-use shared::domain::outbound::{SendFacts, SendState};
+use shared::domain::sending::outbound::{SendFacts, SendState};
 
 use super::App;
 

@@ -101,14 +101,14 @@ impl App {
 
     /// Connects another number for the seeded tenant.
     pub(crate) async fn connect_number(&self, id: &str, coexistence: bool) {
-        let number = shared::domain::number::Number {
+        let number = shared::domain::accounts::number::Number {
             id: shared::domain::ids::PhoneNumberId::parse(id).unwrap(),
             tenant: shared::domain::ids::TenantId::parse(&self.seed.tenant_id).unwrap(),
             waba: shared::domain::ids::WabaId::parse(WABA).unwrap(),
             display_phone_number: format!("1{id}"),
             coexistence,
             fallback: None,
-            settings: shared::domain::number::Settings::default(),
+            settings: shared::domain::accounts::number::Settings::default(),
         };
         let token = Secret::new(self.seed.access_token.clone());
         self.stack.operator.put_number(&number, &token, None).await.unwrap();

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use shared::domain::phone::PhoneNumber;
+use shared::domain::conversations::phone::PhoneNumber;
 use shared::http::Problem;
 
 use super::assets::MetaTemplate;

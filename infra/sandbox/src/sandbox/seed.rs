@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use shared::domain::app::{MetaApp, SignupSettings};
+use shared::domain::accounts::app::{MetaApp, SignupSettings};
+use shared::domain::accounts::number::{Number, Settings};
+use shared::domain::accounts::tenant::Scope;
 use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
-use shared::domain::number::{Number, Settings};
-use shared::domain::tenant::Scope;
 use shared::secret::Secret;
 use shared::vault::random_secret;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
+use crate::domain::outgoing::{
     CAPTION_MAX, CONTACTS_MAX, Degrees, FILENAME_MAX, LINK_MAX, Outgoing, OutgoingContact, OutgoingMedia, Place,
     TEXT_BODY_MAX,
 };

@@ -1,9 +1,9 @@
 //! Rules of interactive messages.
 
-use super::check::{
+use crate::domain::outgoing::check::{
     Checked, INVALID, MISSING, VALUE, Violation, action, at_most, file, filled, holds, length, link, unique, words,
 };
-use super::{
+use crate::domain::outgoing::{
     BUTTON_ID_MAX, BUTTON_TITLE_MAX, BUTTONS_MAX, Button, CALL_TTL_MINUTES, CARD_BODY_MAX, CARD_LINE_BREAKS_MAX, CARDS,
     CarouselCard, Flow, HEADER_TEXT_MAX, Header, INTERACTIVE_BODY_MAX, Interactive, LinkButton, Named, PRODUCTS_MAX,
     Product, ProductSections, ROW_DESCRIPTION_MAX, ROW_ID_MAX, ROW_TITLE_MAX, ROWS_MAX, Replies, Rows, SECTIONS_MAX,

@@ -1,9 +1,9 @@
 //! Rules of template messages that can be checked without the template's definition.
 
-use super::check::{
+use crate::domain::outgoing::check::{
     Checked, INVALID, MISSING, VALUE, Violation, at_most, file, holds, length, link, location, unique, words,
 };
-use super::{
+use crate::domain::outgoing::{
     COUPON_MAX, Component, PAYLOAD_MAX, Parameter, TEMPLATE_BODY_MAX, TEMPLATE_BUTTONS_MAX, TEMPLATE_NAME_MAX,
     TEMPLATE_SPACES_MAX, Template,
 };
@@ -173,7 +173,7 @@ fn one(path: &str, parameter: &Parameter) -> Checked {
             Ok(())
         }
         Parameter::TtlMinutes { ttl_minutes } => {
-            let within = super::CALL_TTL_MINUTES.contains(ttl_minutes);
+            let within = crate::domain::outgoing::CALL_TTL_MINUTES.contains(ttl_minutes);
             holds(&format!("{path}.ttl_minutes"), VALUE, within, "must be 1 to 43200 (30 days)")
         }
     }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::check::{Checked, Violation, length};
-use super::{Component, Parameter, TEMPLATE_BODY_MAX, Template};
+use crate::domain::outgoing::check::{Checked, Violation, length};
+use crate::domain::outgoing::{Component, Parameter, TEMPLATE_BODY_MAX, Template};
 
 /// Meta's code for "number of parameters does not match".
 const COUNT: i64 = 132_000;

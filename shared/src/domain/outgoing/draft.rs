@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::check::{Checked, Violation, length};
-use super::definition::variables;
-use super::{TEMPLATE_BODY_MAX, TEMPLATE_BUTTONS_MAX};
+use crate::domain::outgoing::check::{Checked, Violation, length};
+use crate::domain::outgoing::definition::variables;
+use crate::domain::outgoing::{TEMPLATE_BODY_MAX, TEMPLATE_BUTTONS_MAX};
 
 /// Meta's code for "invalid parameter".
 const INVALID: i64 = 100;

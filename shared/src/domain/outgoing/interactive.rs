@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{FileUse, OutgoingMedia};
+use crate::domain::outgoing::{FileUse, OutgoingMedia};
 
 /// An interactive message. `type` selects the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

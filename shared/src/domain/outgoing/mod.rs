@@ -29,7 +29,7 @@ pub use interactive::{
 pub use limits::*;
 pub use template::{Component, Currency, Fallback, Index, Language, OfferEnd, Parameter, Template, TemplateCard};
 
-use super::content::Text;
+use crate::domain::conversations::content::Text;
 
 /// A message to send. As JSON, an object with one key, the kind of message; its value is the content of that kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

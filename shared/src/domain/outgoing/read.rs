@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Interactive, Outgoing, Violation};
-use crate::domain::content::Text;
+use crate::domain::conversations::content::Text;
+use crate::domain::outgoing::{Interactive, Outgoing, Violation};
 
 /// Meta's code for "invalid parameter".
 const INVALID_PARAMETER: i64 = 100;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{FileUse, OutgoingMedia, Place};
+use crate::domain::outgoing::{FileUse, OutgoingMedia, Place};
 
 /// A message made from an approved template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -91,7 +91,7 @@ pub struct Index(pub String);
 
 impl<'de> Deserialize<'de> for Index {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::text_or_number(deserializer).map(Self)
+        crate::domain::outgoing::text_or_number(deserializer).map(Self)
     }
 }
 
@@ -140,7 +140,7 @@ pub enum Parameter {
     /// A product for the header.
     Product {
         /// Catalogue and product.
-        product: super::Product,
+        product: crate::domain::outgoing::Product,
     },
     /// Payload of a quick-reply button.
     Payload {

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::graph::{CallFailure, GraphClient, call};
-use super::oauth::unreadable;
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::ids::{PhoneNumberId, WabaId};
-use crate::domain::token::AccessToken;
+use crate::provider::meta::graph::{CallFailure, GraphClient, call};
+use crate::provider::meta::oauth::unreadable;
 use crate::secret::Secret;
 
 /// Items per page (Meta: at most 100).

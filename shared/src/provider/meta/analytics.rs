@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::graph::{CallFailure, GraphClient, call};
-use super::oauth::unreadable;
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::ids::WabaId;
-use crate::domain::token::AccessToken;
+use crate::provider::meta::graph::{CallFailure, GraphClient, call};
+use crate::provider::meta::oauth::unreadable;
 
 /// Charges of an account.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,10 +4,10 @@
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::graph::{CallFailure, GraphClient, call};
-use crate::domain::app::CreditLine;
+use crate::domain::accounts::app::CreditLine;
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::ids::WabaId;
-use crate::domain::token::AccessToken;
+use crate::provider::meta::graph::{CallFailure, GraphClient, call};
 
 /// `request_status` of a revoked share.
 const DELETED: &str = "DELETED";

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
-use crate::domain::policy::Consequence;
+use crate::domain::sending::policy::Consequence;
 
 mod table;
 

@@ -8,10 +8,10 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::graph::{CallFailure, GraphClient, call, failed, lost};
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{MetaFileId, PhoneNumberId};
-use crate::domain::token::AccessToken;
+use crate::provider::meta::graph::{CallFailure, GraphClient, call, failed, lost};
 
 /// Largest file that Meta accepts from a customer, in bytes (100 MB).
 pub const FILE_MAX: usize = 100 * 1024 * 1024;

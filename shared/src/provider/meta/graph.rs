@@ -7,11 +7,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
-use super::error::{self, Class};
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
-use crate::domain::token::AccessToken;
 use crate::limits::{GRAPH_CONNECT_TIMEOUT, GRAPH_TIMEOUT};
+use crate::provider::meta::error::{self, Class};
 use crate::secret::Secret;
 
 /// Meta's public Graph host.

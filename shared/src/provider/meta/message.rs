@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use crate::domain::ids::Wamid;
-use crate::domain::outbound::{Intent, Recipient};
 use crate::domain::outgoing::Outgoing;
+use crate::domain::sending::outbound::{Intent, Recipient};
 
 /// Returns the JSON body of `POST /{phone-number-id}/messages` for an intent. `says` is the content to send: the
 /// intent's own, with Meta's ids in place of ours, or its fallback.

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::accounts::Paged;
-use super::graph::{CallFailure, GraphClient, call};
+use crate::domain::accounts::token::AccessToken;
+use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{PhoneNumberId, Wamid};
-use crate::domain::phone::PhoneNumber;
-use crate::domain::token::AccessToken;
+use crate::provider::meta::accounts::Paged;
+use crate::provider::meta::graph::{CallFailure, GraphClient, call};
 
 /// Messages per page (Meta: at most 100).
 const PAGE: usize = 100;

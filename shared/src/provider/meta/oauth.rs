@@ -7,10 +7,10 @@ use serde::Deserialize;
 use sha2::Sha256;
 use zeroize::Zeroize;
 
-use super::graph::{CallFailure, ErrorBody, GraphClient, call, lost};
+use crate::domain::accounts::token::{AccessToken, SCOPES_NEEDED, TokenFacts};
 use crate::domain::event::ProviderError;
 use crate::domain::ids::WabaId;
-use crate::domain::token::{AccessToken, SCOPES_NEEDED, TokenFacts};
+use crate::provider::meta::graph::{CallFailure, ErrorBody, GraphClient, call, lost};
 use crate::secret::Secret;
 
 /// Prefix of all of Meta's access tokens.

@@ -5,11 +5,11 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::accounts::Paged;
-use super::graph::{CallFailure, GraphClient, call, refused_in_part};
-use super::oauth::unreadable;
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::ids::PhoneNumberId;
-use crate::domain::token::AccessToken;
+use crate::provider::meta::accounts::Paged;
+use crate::provider::meta::graph::{CallFailure, GraphClient, call, refused_in_part};
+use crate::provider::meta::oauth::unreadable;
 
 const FIELDS: &str = "about,address,description,email,profile_picture_url,websites,vertical";
 

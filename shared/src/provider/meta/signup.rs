@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::domain::app::SignupSettings;
+use crate::domain::accounts::app::SignupSettings;
 use crate::domain::ids::{PhoneNumberId, WabaId};
-use crate::domain::onboarding::{PopupEnd, Shape};
+use crate::domain::lifecycle::onboarding::{PopupEnd, Shape};
 
 /// The `type` of the popup's messages.
 pub const EVENT_TYPE: &str = "WA_EMBEDDED_SIGNUP";

@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 
 use crate::domain::event::ProviderError;
-use crate::domain::onboarding::Step;
+use crate::domain::lifecycle::onboarding::Step;
 
 /// Whether a step is retried automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

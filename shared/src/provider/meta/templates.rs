@@ -4,11 +4,11 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::graph::{CallFailure, GraphClient, call};
-use super::oauth::unreadable;
+use crate::domain::accounts::template::ListedTemplate;
+use crate::domain::accounts::token::AccessToken;
 use crate::domain::ids::WabaId;
-use crate::domain::template::ListedTemplate;
-use crate::domain::token::AccessToken;
+use crate::provider::meta::graph::{CallFailure, GraphClient, call};
+use crate::provider::meta::oauth::unreadable;
 
 const FIELDS: &str = "id,name,language,status,category,components,quality_score,rejected_reason,parameter_format";
 

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{
+use crate::provider::meta::error::{
     Class::{self, *},
     ErrorRule, Throttled,
 };

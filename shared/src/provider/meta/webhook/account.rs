@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 
-use super::item::{moment, timestamp};
-use super::json::Node;
-use super::{Change, said};
-use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
 use crate::domain::event::{InboundEvent, Said};
 use crate::domain::ids::{PhoneNumberId, WabaId};
+use crate::provider::meta::webhook::item::{moment, timestamp};
+use crate::provider::meta::webhook::json::Node;
+use crate::provider::meta::webhook::{Change, said};
 
 /// All events of `account_update`, by which a change without its `field` is recognised.
 const EVENTS: [&str; 17] = [
@@ -97,7 +97,8 @@ fn subject(change: &Change<'_, '_>, value: &Node<'_>) -> Subject {
     if let Some(id) = number_id {
         return Subject::Number(id);
     }
-    let named = super::card::phone(value, "display_phone_number").or_else(|| super::card::phone(value, "phone_number"));
+    let named = crate::provider::meta::webhook::card::phone(value, "display_phone_number")
+        .or_else(|| crate::provider::meta::webhook::card::phone(value, "phone_number"));
     match (waba, named) {
         (Some(waba), Some(phone)) => Subject::NumberNamed(waba, phone.digits().to_owned()),
         (Some(waba), None) => Subject::Waba(waba),

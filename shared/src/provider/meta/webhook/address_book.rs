@@ -1,13 +1,13 @@
 //! `smb_app_state_sync`: the address book of the business's phone. `user_preferences`: a customer's marketing
 //! preferences.
 
-use super::card::{Card, SELF, person};
-use super::item::{named, timestamp};
-use super::json::Node;
-use super::{Change, said};
-use crate::domain::contact::{AddressBookEntry, Preference};
+use crate::domain::conversations::contact::{AddressBookEntry, Preference};
+use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::event::{InboundEvent, Said};
-use crate::domain::phone::PhoneNumber;
+use crate::provider::meta::webhook::card::{Card, SELF, person};
+use crate::provider::meta::webhook::item::{named, timestamp};
+use crate::provider::meta::webhook::json::Node;
+use crate::provider::meta::webhook::{Change, said};
 
 pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
     let list = value.get("state_sync").and_then(|list| list.items());

@@ -1,9 +1,9 @@
 //! Sender cards (`contacts[]`), parsed once per webhook: a thousand messages may look for theirs among a thousand
 //! cards.
 
-use super::json::Node;
-use crate::domain::contact::ContactCard;
-use crate::domain::phone::PhoneNumber;
+use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::phone::PhoneNumber;
+use crate::provider::meta::webhook::json::Node;
 
 /// A card of `contacts[]`: the identities and names of one person.
 pub(super) struct Card<'a> {

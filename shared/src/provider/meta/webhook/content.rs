@@ -1,10 +1,10 @@
 //! The content of a message, by its `type`. Content without the required parts of its type is stored raw, as unknown.
 
-use super::json::Node;
-use crate::domain::content::{
+use crate::domain::conversations::content::{
     Answer, Button, Content, ContentError, Interactive, Location, Media, Order, OrderItem, SharedContact, SharedPhone,
     System, Text, Unknown, Unsupported,
 };
+use crate::provider::meta::webhook::json::Node;
 
 /// Longest list read from one message (cards, order items, errors). Meta's limits are far lower.
 const LIST_MAX: usize = 500;

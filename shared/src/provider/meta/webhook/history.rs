@@ -1,15 +1,15 @@
 //! `history`: past chats of a coexistence number. Chunks arrive in any order. Past messages never open a customer
 //! service window.
 
-use super::card::Card;
-use super::item::{self, MessageItem};
-use super::json::Node;
-use super::{Change, messages, said};
-use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
-use crate::domain::contact::ContactCard;
+use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
+use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::message::{HistoryChunk, HistoryThread, Origin};
 use crate::domain::event::{InboundEvent, Said};
 use crate::domain::ids::PhoneNumberId;
-use crate::domain::message::{HistoryChunk, HistoryThread, Origin};
+use crate::provider::meta::webhook::card::Card;
+use crate::provider::meta::webhook::item::{self, MessageItem};
+use crate::provider::meta::webhook::json::Node;
+use crate::provider::meta::webhook::{Change, messages, said};
 
 /// Messages of one thread that are stored together, so that their contact is looked up once.
 const THREAD_SLICE: usize = 100;
@@ -30,10 +30,12 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<I
         events.push(change.malformed("history", Some(&number), change.alone()));
         return;
     };
-    let us = value.get("metadata").and_then(|metadata| super::card::phone(&metadata, "display_phone_number"));
+    let us = value
+        .get("metadata")
+        .and_then(|metadata| crate::provider::meta::webhook::card::phone(&metadata, "display_phone_number"));
     let us = us.map(|us| us.digits().to_owned()).unwrap_or_default();
     for chunk in &chunks {
-        let errors = super::content::errors(chunk);
+        let errors = crate::provider::meta::webhook::content::errors(chunk);
         let threads = chunk.get("threads");
         if !errors.is_empty() && (threads.is_none() || errors.iter().any(|error| error.code == DECLINED)) {
             events.push(declined(change, &number, chunk));
@@ -112,7 +114,7 @@ fn one_thread(
 /// Returns the direction of a past message. The business sent it if `from` is our own number, or if there is a `to` and
 /// the sender is not the customer.
 fn direction(node: &Node<'_>, us: &str, contact: &ContactCard) -> Origin {
-    let from = super::card::phone(node, "from");
+    let from = crate::provider::meta::webhook::card::phone(node, "from");
     let ours = match &from {
         Some(from) => from.digits() == us || (node.get("to").is_some() && Some(from) != contact.phone.as_ref()),
         None => node.get("to").is_some() && node.get("from_user_id").is_none(),
@@ -161,8 +163,11 @@ fn declined(change: &Change<'_, '_>, number: &PhoneNumberId, chunk: &Node<'_>) -
 
 /// Returns the customer of a past conversation, by the keys of its thread.
 fn thread_contact(thread: &Node<'_>) -> ContactCard {
-    let mut contact = thread.get("context").map(|context| item::named(&context, super::card::SELF)).unwrap_or_default();
-    let id = super::card::phone(thread, "id");
+    let mut contact = thread
+        .get("context")
+        .map(|context| item::named(&context, crate::provider::meta::webhook::card::SELF))
+        .unwrap_or_default();
+    let id = crate::provider::meta::webhook::card::phone(thread, "id");
     contact.wa_id = contact.phone.take();
     contact.phone = id.or_else(|| contact.wa_id.clone());
     contact

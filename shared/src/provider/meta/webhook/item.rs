@@ -2,15 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::card::{Card, FROM, Keys, SELF, person, phone};
-use super::content::{content, errors};
-use super::json::Node;
-use crate::domain::contact::ContactCard;
-use crate::domain::content::{Content, System};
+use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::content::{Content, System};
+use crate::domain::conversations::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
 use crate::domain::event::{ProviderError, StatusUpdate};
 use crate::domain::ids::Wamid;
-use crate::domain::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
-use crate::domain::status::Status;
+use crate::domain::sending::status::Status;
+use crate::provider::meta::webhook::card::{Card, FROM, Keys, SELF, person, phone};
+use crate::provider::meta::webhook::content::{content, errors};
+use crate::provider::meta::webhook::json::Node;
 
 /// Timestamps further in the future than this are ignored: they would keep a conversation on top of the inbox for ever.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -123,10 +123,10 @@ fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactCard) -
 }
 
 /// Returns the phone number that a customer shared on request. WhatsApp itself vouches for it.
-fn own_phone(card: &crate::domain::content::SharedContact) -> Option<ContactCard> {
+fn own_phone(card: &crate::domain::conversations::content::SharedContact) -> Option<ContactCard> {
     let given = card.phones.first().filter(|_| card.origin.as_deref() == Some("contact_request"))?;
     let phone = given.wa_id.as_ref().or(given.phone.as_ref())?;
-    let phone = crate::domain::phone::PhoneNumber::parse_wa_id(phone).ok()?;
+    let phone = crate::domain::conversations::phone::PhoneNumber::parse_wa_id(phone).ok()?;
     Some(ContactCard { phone: Some(phone), ..ContactCard::default() })
 }
 
@@ -223,7 +223,7 @@ pub(super) fn named(node: &Node<'_>, keys: Keys) -> ContactCard {
         phone: phone(node, keys.phone),
         user_id: node.filled(keys.user_id),
         parent_user_id: node.filled(keys.parent_user_id),
-        username: node.filled("username").map(|name| super::card::without_at(&name)),
+        username: node.filled("username").map(|name| crate::provider::meta::webhook::card::without_at(&name)),
         ..ContactCard::default()
     }
 }

@@ -1,14 +1,14 @@
 //! Webhook fields with messages: messages and statuses, messages that the business sent elsewhere, calls.
 
-use super::card::{Card, TO, person};
-use super::item::{self, MessageItem, StatusItem, sender, timestamp};
-use super::json::Node;
-use super::{Change, said};
-use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
-use crate::domain::contact::ContactCard;
+use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
+use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::message::Origin;
 use crate::domain::event::{InboundEvent, Said};
 use crate::domain::ids::PhoneNumberId;
-use crate::domain::message::Origin;
+use crate::provider::meta::webhook::card::{Card, TO, person};
+use crate::provider::meta::webhook::item::{self, MessageItem, StatusItem, sender, timestamp};
+use crate::provider::meta::webhook::json::Node;
+use crate::provider::meta::webhook::{Change, said};
 
 /// Parses `messages` and `standby`: customers' messages, statuses, errors, user actions.
 pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, events: &mut Vec<InboundEvent>) {

@@ -23,9 +23,9 @@ mod without;
 
 use jiff::Timestamp;
 
+use crate::domain::conversations::message::Origin;
 use crate::domain::event::{InboundEvent, KeptReason, Said};
 use crate::domain::ids::{PhoneNumberId, WabaId};
-use crate::domain::message::Origin;
 pub use account::owner_in;
 use card::Card;
 use json::Node;

@@ -1,11 +1,11 @@
 //! Webhook fields about templates (`docs/meta/webhooks.md#section-12`) and flows (`docs/meta/webhooks.md#section-13`).
 
-use super::account::state;
-use super::item::moment;
-use super::json::Node;
-use super::{Change, said};
-use crate::domain::account::{Alert, Aspect, Severity, StateChange, Subject};
+use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
 use crate::domain::event::{InboundEvent, Said};
+use crate::provider::meta::webhook::account::state;
+use crate::provider::meta::webhook::item::moment;
+use crate::provider::meta::webhook::json::Node;
+use crate::provider::meta::webhook::{Change, said};
 
 /// Parses the value of `field`; `false` if the field is not handled here.
 pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, events: &mut Vec<InboundEvent>) -> bool {

@@ -1,11 +1,11 @@
 //! Shapes from `docs/meta/webhooks.md#section-5`, `#section-7` and `#section-8`; all names and numbers are invented.
 
-use super::*;
 use crate::clock::at_millis;
-use crate::domain::content::Content;
+use crate::domain::conversations::content::Content;
+use crate::domain::conversations::message::ForeignMessage;
 use crate::domain::event::StatusUpdate;
-use crate::domain::message::ForeignMessage;
-use crate::domain::status::Status;
+use crate::domain::sending::status::Status;
+use crate::provider::meta::webhook::*;
 
 const METADATA: &str = r#""metadata":{"display_phone_number":"15550001111","phone_number_id":"900100200300501"}"#;
 

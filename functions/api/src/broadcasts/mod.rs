@@ -1,0 +1,4 @@
+//! Creating broadcasts and steering them.
+
+pub(super) mod create;
+pub(super) mod manage;

@@ -1,0 +1,4 @@
+//! Connecting accounts and removing them.
+
+pub(super) mod offboardings;
+pub(super) mod onboardings;

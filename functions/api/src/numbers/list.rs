@@ -1,0 +1,276 @@
+//! `GET /v1/numbers`, and states, templates and quarantined items of one number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, header};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals, etag, raw};
+use shared::domain::accounts::account::StoredState;
+use shared::domain::accounts::number::Number;
+use shared::domain::conversations::contact::ContactCard;
+use shared::domain::conversations::conversation::Conversation;
+use shared::domain::conversations::phone::PhoneNumber;
+use shared::domain::ids::{ConversationId, PhoneNumberId};
+use shared::domain::outgoing::Template;
+use shared::http::Problem;
+use shared::storage::{HistoryPhase, StoredKept};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::Deps;
+use crate::conversations::list::{ConversationDetailJson, Shown, detail};
+use crate::numbers::settings::SettingsJson;
+
+/// Largest raw item returned in a list, in bytes: a hundred of them must fit into a Lambda response of 6 MB.
+const SHOWN_RAW_MAX: usize = 32 * 1024;
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NumberJson {
+    id: String,
+    account_id: String,
+    display_phone_number: String,
+    /// Name given by the tenant.
+    label: Option<String>,
+    /// Whether the number may send.
+    active: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NumberDetailJson {
+    #[serde(flatten)]
+    number: NumberJson,
+    settings: SettingsJson,
+    /// Template to send when a free-form message is too late for the customer service window.
+    fallback_template: Option<Template>,
+    states: Vec<StateJson>,
+    account_states: Vec<StateJson>,
+    history: Vec<PhaseJson>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct StateJson {
+    aspect: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    state: String,
+    at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    detail: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PhaseJson {
+    phase: i64,
+    progress: i64,
+    chunks: Vec<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TemplateStatesJson {
+    id: String,
+    states: Vec<StateJson>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeptJson {
+    id: String,
+    reason: &'static str,
+    what: String,
+    received_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    raw: Option<Box<RawValue>>,
+}
+
+impl NumberJson {
+    fn new(number: &Number) -> Self {
+        Self {
+            id: number.id.to_string(),
+            account_id: number.waba.to_string(),
+            display_phone_number: number.display_phone_number.clone(),
+            label: number.settings.label.clone(),
+            active: number.settings.inactive.is_none(),
+        }
+    }
+}
+
+impl StateJson {
+    fn new(state: StoredState) -> Self {
+        Self {
+            aspect: state.aspect,
+            key: state.key,
+            state: state.word,
+            at: Moment(state.at),
+            until: state.until.map(Moment),
+            detail: raw(state.detail),
+        }
+    }
+}
+
+impl KeptJson {
+    fn new(kept: StoredKept) -> Self {
+        Self {
+            id: kept.id,
+            reason: kept.reason.as_str(),
+            what: kept.what,
+            received_at: Moment(kept.received_at),
+            raw: kept
+                .raw
+                .filter(|raw| raw.len() <= SHOWN_RAW_MAX)
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .and_then(raw),
+        }
+    }
+}
+
+/// Lists the numbers, latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers",
+    tag = "Numbers",
+    operation_id = "listNumbers",
+    params(PageQuery),
+    responses((status = 200, body = List<NumberJson>), Refusals),
+    security(("key" = ["read"])),
+)]
+pub(crate) async fn list(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<List<NumberJson>>, Problem> {
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.numbers(tenant, limit, cursor.as_deref()).await?;
+    let data = page.items.iter().filter(|number| number.tenant == tenant).map(NumberJson::new).collect();
+    Ok(Json(List { data, next_cursor: page.next }))
+}
+
+/// Returns a number, with the states that Meta reported for the number and its account.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}",
+    tag = "Numbers",
+    operation_id = "getNumber",
+    params(("id" = String, Path)),
+    responses((status = 200, body = NumberDetailJson), Refusals),
+    security(("key" = ["read"])),
+)]
+pub(crate) async fn get(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+) -> Result<([(HeaderName, String); 1], Json<NumberDetailJson>), Problem> {
+    let number = deps.access.number_of(tenant, &id).await?;
+    let states = deps.table.number_states(&number.id).await?;
+    let account_states = deps.table.account_states(&number.waba).await?;
+    let history = deps.table.history(&number.id).await?;
+    let phase = |one: HistoryPhase| PhaseJson { phase: one.phase, progress: one.progress, chunks: one.chunks };
+    Ok((
+        [(header::ETAG, etag(number.settings.revision))],
+        Json(NumberDetailJson {
+            number: NumberJson::new(&number),
+            settings: SettingsJson::new(&number.settings),
+            fallback_template: number.fallback.clone(),
+            states: states.into_iter().map(StateJson::new).collect(),
+            account_states: account_states.into_iter().map(StateJson::new).collect(),
+            history: history.into_iter().map(phase).collect(),
+        }),
+    ))
+}
+
+/// Identifier of the contact: exactly one of the two.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContactQuery {
+    /// Phone number with `+` and country code.
+    phone: Option<String>,
+    /// Meta's business-scoped user id.
+    user_id: Option<String>,
+}
+
+/// Returns the conversation with a contact, even if it has no messages yet.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/conversation",
+    tag = "Numbers",
+    operation_id = "findConversation",
+    params(("id" = String, Path), ContactQuery),
+    responses((status = 200, body = ConversationDetailJson), Refusals),
+    security(("key" = ["read"])),
+)]
+pub(crate) async fn conversation(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+    Asked(query): Asked<ContactQuery>,
+) -> Result<Shown, Problem> {
+    let number = deps.access.number_of(tenant, &id).await?;
+    let card = match (query.phone, query.user_id) {
+        (Some(phone), None) => {
+            let phone = PhoneNumber::parse(&phone).map_err(|broken| Problem::invalid("phone", &broken.to_string()))?;
+            ContactCard { phone: Some(phone), ..ContactCard::default() }
+        }
+        (None, Some(user_id)) if !user_id.is_empty() => {
+            ContactCard { user_id: Some(user_id), ..ContactCard::default() }
+        }
+        _ => return Err(Problem::invalid("phone", "or `user_id` is required, but not both")),
+    };
+    let contact = deps.table.find_contact(number.tenant, &card).await?;
+    let id = ConversationId::new(number.id.clone(), contact.ok_or_else(Problem::not_found)?);
+    let known = deps.table.conversation(number.tenant, &id).await?;
+    let conversation = known.unwrap_or_else(|| Conversation::silent(id, number.tenant));
+    detail(&deps, conversation).await
+}
+
+/// Lists the states that Meta reported for the account's templates.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/templates",
+    tag = "Numbers",
+    operation_id = "listTemplateStates",
+    params(("id" = String, Path)),
+    responses((status = 200, body = List<TemplateStatesJson>), Refusals),
+    security(("key" = ["read"])),
+)]
+pub(crate) async fn templates(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+) -> Result<Json<List<TemplateStatesJson>>, Problem> {
+    let number = deps.access.number_of(tenant, &id).await?;
+    let states = deps.table.template_states(&number.waba).await?;
+    let mut templates: BTreeMap<String, Vec<StateJson>> = BTreeMap::new();
+    for (id, state) in states {
+        templates.entry(id).or_default().push(StateJson::new(state));
+    }
+    let data = templates.into_iter().map(|(id, states)| TemplateStatesJson { id, states }).collect();
+    Ok(Json(List { data, next_cursor: None }))
+}
+
+/// Lists the number's quarantined items: webhook content that could not be processed.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/{id}/kept",
+    tag = "Numbers",
+    operation_id = "listKept",
+    params(("id" = String, Path), PageQuery),
+    responses((status = 200, body = List<KeptJson>), Refusals),
+    security(("key" = ["read"])),
+)]
+pub(crate) async fn kept(
+    State(deps): State<Arc<Deps>>,
+    Caller { tenant, .. }: Caller<Read>,
+    Id(id): Id<PhoneNumberId>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<List<KeptJson>>, Problem> {
+    let number = deps.access.number_of(tenant, &id).await?;
+    let (limit, cursor) = query.read()?;
+    let page = deps.table.kept_for(&number.id, limit, cursor.as_deref()).await?;
+    Ok(Json(List { data: page.items.into_iter().map(KeptJson::new).collect(), next_cursor: page.next }))
+}

@@ -1,0 +1,8 @@
+//! Conversations, contacts, messages and their content.
+
+pub mod assignment;
+pub mod contact;
+pub mod content;
+pub mod conversation;
+pub mod message;
+pub mod phone;

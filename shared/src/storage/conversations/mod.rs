@@ -1,0 +1,9 @@
+//! Conversations, their messages and contacts, the inbox and its search.
+
+pub(super) mod assignment;
+pub(super) mod contact;
+pub(super) mod conversation;
+pub(super) mod inbox;
+pub(super) mod message;
+pub(super) mod search;
+pub(super) mod timeline;

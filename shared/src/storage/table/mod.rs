@@ -1,0 +1,8 @@
+//! The table itself: keys, reading, updating and merging of items, pages, schema.
+
+pub(super) mod item;
+pub(super) mod keys;
+pub(super) mod merge;
+pub(super) mod page;
+pub(super) mod schema;
+pub(super) mod update;
