@@ -74,7 +74,7 @@ impl Clock {
         }
     }
 
-    /// Waits until `at`: the system clock by sleeping, a manual clock until it was advanced that far.
+    /// Handoff until `at`: the system clock by sleeping, a manual clock until it was advanced that far.
     pub async fn reach(&self, at: Timestamp) {
         match &self.0 {
             Source::System => {

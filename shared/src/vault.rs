@@ -14,7 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::aws::{Direct, DirectError, Service};
 use crate::domain::accounts::app::MetaApp;
 use crate::domain::accounts::token::AccessToken;
-use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{MetaAppId, NumberId, OnboardingId, TenantId, WabaId};
 use crate::keyring::{Keyring, Remembered, SystemSecret, SystemSecretName};
 use crate::secret::{Sealed, Secret};
 use crate::telemetry::Metrics;
@@ -58,7 +58,7 @@ pub enum Context {
         /// The owner.
         tenant: TenantId,
         /// The number.
-        number: PhoneNumberId,
+        number: NumberId,
     },
     /// The pepper that API keys are hashed with.
     ApiKeyPepper,

@@ -17,7 +17,7 @@ use sandbox::sandbox::{Seed, aws_routes};
 use sandbox::stack::{BUCKET, INBOUND, INBOUND_DEAD, KEY, ONBOARDING, OUTBOUND, OUTBOUND_DEAD, RELEASE, Stack, TABLE};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::domain::ids::{ContactId, ConversationId, MetaAppId, PhoneNumberId};
+use shared::domain::ids::{ContactId, ConversationId, MetaAppId, NumberId};
 use shared::queue::{InboundJob, Payload};
 
 use crate::function::{NUMBER, WABA, build, cpu_seconds, peak_rss_kib, spawn, stop};
@@ -160,7 +160,7 @@ impl Place {
             "inbound" => batch(&text(index)),
             "send-message" => {
                 let contact = ContactId::parse("con_01JD0000000000000000000000").unwrap();
-                let conversation = ConversationId::new(PhoneNumberId::parse(NUMBER).unwrap(), contact).to_string();
+                let conversation = ConversationId::new(NumberId::parse(NUMBER).unwrap(), contact).to_string();
                 batch(&json!({"job": "mark_read.v1", "conversation": conversation, "message": "wamid.bench",
                     "typing": false, "asked_at": 4_102_444_800_000_i64}))
             }

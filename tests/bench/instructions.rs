@@ -9,10 +9,10 @@ use std::process::Command;
 use bytes::Bytes;
 use shared::clock::{Timestamp, at_millis};
 use shared::domain::conversations::phone::PhoneNumber;
-use shared::domain::ids::{ContactId, ConversationId, MetaAppId, OutboundId, PhoneNumberId, TenantId};
+use shared::domain::ids::{ContactId, ConversationId, MetaAppId, NumberId, OutboundId, TenantId};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::outbound::{Intent, OnUnknown, Recipient};
-use shared::domain::sending::policy::{Class, Facts, decide};
+use shared::domain::sending::policy::{Facts, MessageClass, decide};
 use shared::keyring::Keyring;
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::signature::{UnverifiedSignature, sign, verify};
@@ -89,7 +89,7 @@ pub(crate) fn run(path: &str, times: u64) {
             "seal" => drop(black_box(data.seal(&keys, tenant))),
             "open" => drop(black_box(CallbackData::open(&sealed, &keys, tenant))),
             "wire" => drop(black_box(message::body(&intent, &intent.body, &sealed).unwrap())),
-            "decide" => drop(black_box(decide(&facts, Class::FreeForm, now))),
+            "decide" => drop(black_box(decide(&facts, MessageClass::FreeForm, now))),
             other => panic!("no path {other}"),
         }
     }
@@ -111,7 +111,7 @@ fn unpack(text: &str) -> Vec<u8> {
 fn intent(tenant: TenantId, now: Timestamp) -> Intent {
     let says = r#"{"text":{"body":"Yes, from 10 to 18. Shall I keep two for you?"}}"#;
     let body: Outgoing = serde_json::from_str(says).unwrap();
-    let number = PhoneNumberId::parse("900100200300501").unwrap();
+    let number = NumberId::parse("900100200300501").unwrap();
     Intent {
         id: OutboundId::generate(now).unwrap(),
         conversation: ConversationId::new(number, ContactId::generate(now).unwrap()),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::tenant::Scope;
-use shared::domain::ids::{PhoneNumberId, WabaId};
+use shared::domain::ids::{NumberId, WabaId};
 use shared::secret::Secret;
 use shared::telemetry::Metrics;
 use tower::ServiceExt;
@@ -101,7 +101,7 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
 
     // The other tenant cannot connect the number either.
     let number = Number {
-        id: PhoneNumberId::parse(NUMBER).unwrap(),
+        id: NumberId::parse(NUMBER).unwrap(),
         tenant: stranger,
         waba: WabaId::parse("1").unwrap(),
         display_phone_number: "1".to_owned(),
@@ -131,7 +131,7 @@ async fn every_reading_route_answers_a_foreign_id_like_a_missing_one_and_needs_i
         ("GET", format!("/v1/conversations/{conversation}/messages")),
         ("GET", format!("/v1/numbers/{NUMBER}")),
         ("GET", format!("/v1/numbers/{NUMBER}/templates")),
-        ("GET", format!("/v1/numbers/{NUMBER}/kept")),
+        ("GET", format!("/v1/numbers/{NUMBER}/quarantine")),
         ("GET", format!("/v1/numbers/{NUMBER}/conversation?phone=%2B15550002222")),
         ("GET", format!("/v1/replays/{replay}")),
     ];

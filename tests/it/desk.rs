@@ -265,7 +265,7 @@ async fn settings_of_a_number_are_kept_and_obeyed() {
     app.drain().await;
     let items = app.table_items().await;
     let messages = items.iter().filter(|item| {
-        item["sk"]["S"].as_str().unwrap().contains("wamid.") || item["sk"]["S"].as_str().unwrap().starts_with("MSG#")
+        item["sk"]["S"].as_str().unwrap().contains("wamid.") || item["sk"]["S"].as_str().unwrap().starts_with("OUT#")
     });
     let ends: Vec<i64> = messages.map(|item| item["expires_at"]["N"].as_str().unwrap().parse().unwrap()).collect();
     assert_eq!(ends.len(), 2);
@@ -307,7 +307,7 @@ async fn what_was_to_be_kept_for_ever_is_whatever_is_said_of_it_later() {
     app.drain().await;
     assert!(app.messages().await[0]["revoked_at"].is_string());
     let items = app.table_items().await;
-    let said = items.iter().find(|item| item["sk"]["S"] == format!("SAID#{old}")).unwrap();
+    let said = items.iter().find(|item| item["sk"]["S"] == format!("ANNOTATION#{old}")).unwrap();
     assert!(said["expires_at"]["N"].is_string(), "{said}");
     app.delete_item(said).await;
     assert_eq!(ends(&app).await, i64::MAX);

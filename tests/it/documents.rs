@@ -6,9 +6,9 @@ use std::path::Path;
 use shared::clock::at_millis;
 use shared::domain::accounts::account::StoredState;
 use shared::domain::lifecycle::onboarding::Step;
-use shared::domain::sending::policy::{Category, Class as MessageClass, Facts, Reason, Verdict, decide};
+use shared::domain::sending::policy::{Category, Facts, MessageClass, Reason, Verdict, decide};
 use shared::domain::sending::status::{Status, StatusTimes};
-use shared::provider::meta::error::{Class, RULES};
+use shared::provider::meta::error::{ErrorClass, RULES};
 use shared::provider::meta::signup_errors::{self, Again};
 
 use crate::architecture::{root, sources};
@@ -75,8 +75,15 @@ fn error_table() -> String {
         let (first, last) = (rule.codes.start(), rule.codes.end());
         let codes = if first == last { first.to_string() } else { format!("{first}-{last}") };
         let time = match rule.class {
-            Class::Wait(wait) | Class::CoolDown(wait) | Class::Account(wait) | Class::Template(Some(wait)) => {
-                if wait.as_hours() > 0 { format!("{} h", wait.as_hours()) } else { format!("{} min", wait.as_mins()) }
+            ErrorClass::Wait(wait)
+            | ErrorClass::CoolDown(wait)
+            | ErrorClass::Account(wait)
+            | ErrorClass::Template(Some(wait)) => {
+                if wait.as_hours() > 0 {
+                    format!("{} h", wait.as_hours())
+                } else {
+                    format!("{} min", wait.as_mins())
+                }
             }
             _ => String::new(),
         };

@@ -7,7 +7,7 @@ use aws_sdk_sqs::error::ProvideErrorMetadata;
 use sandbox::aws::sqs::Sqs;
 use sandbox::stack::{INBOUND, KEY, OUTBOUND};
 use shared::aws::{AwsConfig, DirectError, Service};
-use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{MetaAppId, NumberId, OnboardingId, TenantId, WabaId};
 use shared::secret::Secret;
 use shared::vault::{Context, VaultError};
 
@@ -55,7 +55,7 @@ async fn every_purpose_and_owner_is_a_context_of_its_own() {
     for owner in ["1", "2"] {
         let tenant = TenantId::generate(now).unwrap();
         // The same ids in every position: the purpose alone must separate the contexts.
-        let (waba, number) = (WabaId::parse(owner).unwrap(), PhoneNumberId::parse(owner).unwrap());
+        let (waba, number) = (WabaId::parse(owner).unwrap(), NumberId::parse(owner).unwrap());
         let meta_app = MetaAppId::parse(owner).unwrap();
         for tenant in [tenant, TenantId::generate(now).unwrap()] {
             contexts.push(Context::GraphToken { tenant, waba: waba.clone() });

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use sandbox::meta::{BusinessAccount, MetaApp, ScriptedFault};
 use serde_json::{Map, Value, json};
-use shared::domain::accounts::health::Hop;
+use shared::domain::accounts::health::HealthCheck;
 use shared::domain::ids::WabaId;
 
 use crate::harness::App;
@@ -68,7 +68,7 @@ async fn a_number_that_works_says_so_hop_by_hop() {
     app.drain().await;
     let healthy = look(&app).await;
     assert_eq!((healthy["health"].as_str(), healthy["broken"].as_str()), (Some("ok"), None), "{healthy:#}");
-    assert_eq!(healthy["hops"].as_array().unwrap().len(), Hop::ALL.len());
+    assert_eq!(healthy["hops"].as_array().unwrap().len(), HealthCheck::ALL.len());
     let webhooks = healthy["hops"].as_array().unwrap().iter().find(|hop| hop["hop"] == "webhooks").unwrap().clone();
     assert!(webhooks["seen"].as_str().unwrap().contains("messages 2026-11-20T12Z"), "{webhooks}");
     // Results older than three days do not count.
@@ -168,7 +168,7 @@ async fn meta_that_does_not_tell_leaves_hops_unknown_and_never_broken() {
 #[tokio::test]
 async fn the_throughput_that_meta_names_is_the_pace_of_the_number() {
     let app = connected(false).await;
-    let number = shared::domain::ids::PhoneNumberId::parse(NEW).unwrap();
+    let number = shared::domain::ids::NumberId::parse(NEW).unwrap();
     for (level, rate) in [("HIGH", 1_000), ("STANDARD", 80)] {
         app.advance(60);
         change(&app, |account| account.numbers[0].throughput = Some(level.to_owned()));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sandbox::aws::permissions::Asked;
+use sandbox::aws::permissions::NeededPermission;
 use sandbox::stack::INBOUND;
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ const LEADING: [&str; 17] = [
     "CONV#n#c",
     "IDEM#t",
     "INBOX#t",
-    "KEPT#h",
+    "QUARANTINE#h",
     "KEY#k",
     "NAMES#t",
     "NUMBER#n",
@@ -58,7 +58,7 @@ const SQS: [&str; 7] = [
     "sqs:SetQueueAttributes",
 ];
 const S3: [&str; 5] = ["s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"];
-const FOLDERS: [&str; 5] = ["broadcasts", "kept", "large", "media", "raw"];
+const FOLDERS: [&str; 5] = ["broadcasts", "quarantine", "large", "media", "raw"];
 const BUCKET: [&str; 3] = ["s3:DeleteBucket", "s3:ListBucket", "s3:PutBucketPolicy"];
 const KMS: [&str; 7] = [
     "kms:CreateGrant",
@@ -306,7 +306,8 @@ fn the_evaluator_finds_what_is_too_wide() {
 #[tokio::test]
 async fn a_function_without_a_permission_is_stopped() {
     let app = App::start().await;
-    let refuse = |signer: &str, asked: &Asked| !(signer == "inbound" && asked.action == "dynamodb:UpdateItem");
+    let refuse =
+        |signer: &str, asked: &NeededPermission| !(signer == "inbound" && asked.action == "dynamodb:UpdateItem");
     app.stack.aws.set_permissions(Arc::new(refuse));
     let Value::Object(hello) = serde_json::json!({"type": "text", "text": {"body": "hi"}}) else { unreachable!() };
     app.meta.customer_writes(CUSTOMER, NUMBER, hello).unwrap();

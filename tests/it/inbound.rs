@@ -202,7 +202,7 @@ async fn a_number_is_served_from_the_moment_it_is_connected() {
     app.webhook(body("wamid.before")).await;
     app.drain().await;
     let number = shared::domain::accounts::number::Number {
-        id: shared::domain::ids::PhoneNumberId::parse(id).unwrap(),
+        id: shared::domain::ids::NumberId::parse(id).unwrap(),
         tenant: shared::domain::ids::TenantId::parse(&app.seed.tenant_id).unwrap(),
         waba: shared::domain::ids::WabaId::parse(crate::harness::WABA).unwrap(),
         display_phone_number: "15550009999".to_owned(),

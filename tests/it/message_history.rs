@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use sandbox::meta::{ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
 use shared::domain::accounts::token::AccessToken;
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::ids::NumberId;
 use shared::provider::meta::graph::{GraphClient, SendOutcome};
 use shared::secret::Secret;
 
@@ -73,7 +73,7 @@ async fn what_meta_does_not_list_stays_in_doubt() {
     // Long afterwards another program sends to the same customer.
     app.advance(3_600);
     let graph = GraphClient::new(app.graph_url(), "v25.0").unwrap();
-    let (token, number) = (Secret::new(app.seed.access_token.clone()), PhoneNumberId::parse(NUMBER).unwrap());
+    let (token, number) = (Secret::new(app.seed.access_token.clone()), NumberId::parse(NUMBER).unwrap());
     let token = AccessToken::unproved(token);
     let body = json!({"messaging_product": "whatsapp", "to": format!("+{CUSTOMER}"), "type": "text",
         "text": {"body": "foreign"}});

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::tenant::Scope;
-use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{NumberId, TenantId, WabaId};
 use shared::secret::Secret;
 
 use crate::harness::fixtures::Fixture;
@@ -226,7 +226,7 @@ async fn message_edit_revoke_and_reaction_in_all_24_orders_are_one_item() {
         }
         worlds.push(app.world().await);
         let items = app.table_items().await;
-        let message = items.into_iter().find(|item| item["sk"]["S"] == "SAID#wamid.M").unwrap();
+        let message = items.into_iter().find(|item| item["sk"]["S"] == "ANNOTATION#wamid.M").unwrap();
         tables.push(without_contact(&message));
     }
     assert_eq!(worlds.len(), 24);
@@ -342,7 +342,7 @@ async fn another_tenants_number_is_another_tenants_world() {
 
 async fn connect(app: &App, tenant: TenantId, number: &str, waba: &str) {
     let number = Number {
-        id: PhoneNumberId::parse(number).unwrap(),
+        id: NumberId::parse(number).unwrap(),
         tenant,
         waba: WabaId::parse(waba).unwrap(),
         display_phone_number: "15550001111".to_owned(),

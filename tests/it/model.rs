@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use shared::clock::at_millis;
-use shared::domain::ids::{ClaimId, Wamid};
+use shared::domain::ids::{ClaimId, ProviderMessageId};
 use shared::domain::sending::outbound::{Claim, NextStep, SendFacts, SendState};
 
 /// Deviations of a variant from the shipped protocol.
@@ -112,7 +112,7 @@ impl World {
         let lease_until = at_millis(if self.lease_over { 1 } else { 1_000 });
         let claim =
             (self.claim > 0).then(|| Claim { id: claim_id(self.claim), lease_until, attempt: u32::from(self.claim) });
-        let wamid = self.proven.then(|| Wamid::parse("wamid.1").unwrap());
+        let wamid = self.proven.then(|| ProviderMessageId::parse("wamid.1").unwrap());
         let facts = SendFacts { state: self.state, claim, wamid, ..SendFacts::of_new() };
         facts.next_step(at_millis(500), at_millis(0), at_millis(10_000))
     }

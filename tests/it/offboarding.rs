@@ -127,7 +127,7 @@ pub(crate) async fn items(app: &App) -> Vec<String> {
 async fn objects(app: &App) -> Vec<(String, String)> {
     let bucket = app.stack.operator_archive();
     let mut all = Vec::new();
-    for folder in ["raw", "large", "kept", "media", "broadcasts"] {
+    for folder in ["raw", "large", "quarantine", "media", "broadcasts"] {
         for key in bucket.list(folder, None, 1_000).await.unwrap() {
             let bytes = bucket.get(&key).await.unwrap();
             let mut text = String::from_utf8_lossy(&bytes).into_owned();

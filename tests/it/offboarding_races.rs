@@ -46,7 +46,7 @@ async fn a_rival_that_was_refused_takes_nothing_with_it() {
     let (app, owner) = Box::pin(both_live()).await;
     let rival = app.stack.operator.create_tenant("Rival").await.unwrap();
     let number = shared::domain::accounts::number::Number {
-        id: shared::domain::ids::PhoneNumberId::parse("900100200300999").unwrap(),
+        id: shared::domain::ids::NumberId::parse("900100200300999").unwrap(),
         tenant: rival,
         waba: waba(ACCOUNT),
         display_phone_number: "15550009999".to_owned(),

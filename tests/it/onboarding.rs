@@ -199,7 +199,7 @@ async fn of_a_hundred_who_want_the_same_account_one_gets_it() {
             }
         }
         assert_eq!((owners.len(), refused), (1, 9));
-        let number = shared::domain::ids::PhoneNumberId::parse(NEW).unwrap();
+        let number = shared::domain::ids::NumberId::parse(NEW).unwrap();
         assert_eq!(app.stack.operator.table.number(&number).await.unwrap().unwrap().tenant, owners[0]);
         // A used code is refused.
         let stranger = start(&app).await;
@@ -303,8 +303,7 @@ async fn nobody_takes_over_another_tenants_account() {
     let code = app.meta.popup(grant(&[ACCOUNT]));
     post(&app, &started, json!({"code": code, "event": finished()})).await;
     settle(&app).await;
-    let before =
-        app.stack.operator.table.number(&shared::domain::ids::PhoneNumberId::parse(NEW).unwrap()).await.unwrap();
+    let before = app.stack.operator.table.number(&shared::domain::ids::NumberId::parse(NEW).unwrap()).await.unwrap();
     let rival = app.stack.operator.create_tenant("Rival").await.unwrap();
     let key =
         app.stack.operator.create_key(Some(rival), &[shared::domain::accounts::tenant::Scope::Manage]).await.unwrap();

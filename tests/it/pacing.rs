@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use sandbox::meta::{ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
-use shared::domain::ids::{ConversationId, PhoneNumberId};
+use shared::domain::ids::{ConversationId, NumberId};
 use shared::domain::sending::pacing::{self, PAIR_BURST};
 use shared::storage::Reserved;
 
@@ -191,7 +191,7 @@ async fn what_is_asked_for_as_bulk_waits_behind_what_is_live_and_all_of_it_leave
 #[tokio::test]
 async fn sixty_four_at_once_get_sixty_four_different_slots() {
     let app = App::start().await;
-    let number = PhoneNumberId::parse(NUMBER).unwrap();
+    let number = NumberId::parse(NUMBER).unwrap();
     let (now, interval) = (app.clock.now(), pacing::interval_micros(80, 100));
     let ask = || app.stack.operator.table.reserve(&number, 1, interval, SignedDuration::from_secs(5), now);
     let mut slots = Vec::new();
@@ -210,7 +210,7 @@ async fn sixty_four_at_once_get_sixty_four_different_slots() {
 async fn a_pair_may_burst_and_then_one_each_six_seconds() {
     let app = App::start().await;
     let contact = shared::domain::ids::ContactId::generate(app.clock.now()).unwrap();
-    let pair = ConversationId::new(PhoneNumberId::parse(NUMBER).unwrap(), contact);
+    let pair = ConversationId::new(NumberId::parse(NUMBER).unwrap(), contact);
     let (mut granted, mut at_once) = (0, 0);
     for ask in 0..100 {
         app.clock.advance(SignedDuration::from_millis(130));
@@ -228,7 +228,7 @@ async fn too_fast_pauses_the_number_and_lowers_its_rate_for_a_while() {
     app.customer_writes("hello");
     app.drain().await;
     let slow = || ScriptedFault::Error { http: 400, code: 130_429, message: "too fast".to_owned() };
-    let number = PhoneNumberId::parse(NUMBER).unwrap();
+    let number = NumberId::parse(NUMBER).unwrap();
     app.meta.script([slow(), slow(), slow()]);
     app.send("answer", None).await;
     for _ in 0..3 {
@@ -245,7 +245,7 @@ async fn too_fast_pauses_the_number_and_lowers_its_rate_for_a_while() {
 #[tokio::test]
 async fn a_burst_that_was_too_fast_lowers_the_rate_once() {
     let app = App::start().await;
-    let number = PhoneNumberId::parse(NUMBER).unwrap();
+    let number = NumberId::parse(NUMBER).unwrap();
     let slow = || ScriptedFault::Error { http: 400, code: 130_429, message: "too fast".to_owned() };
     app.meta.script((0..1_000).map(|_| slow()));
     assert_eq!(app.api("POST", "/v1/broadcasts", Some(broadcast(NUMBER, 300))).await.status, StatusCode::ACCEPTED);

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::tenant::Scope;
-use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{NumberId, TenantId, WabaId};
 use shared::secret::Secret;
 
 use crate::harness::{Answer, App, CUSTOMER, NUMBER, WABA, change, fixtures, is_theirs, text_message, webhook_body};
@@ -39,7 +39,7 @@ fn assert_same_table(after: &[Value], before: &[Value]) {
     }
 }
 
-/// Waits for the end of a replay and returns the number of webhooks it queued.
+/// Handoff for the end of a replay and returns the number of webhooks it queued.
 async fn queued(app: &App, answer: &Answer) -> i64 {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     app.drain().await;
@@ -149,7 +149,7 @@ async fn a_number_that_is_connected_late_gets_what_was_kept_for_it() {
     app.webhook(webhook_body(&[change(NUMBER, json!({"messages": [{"id": 7}]}))])).await;
     app.drain().await;
     let number = Number {
-        id: PhoneNumberId::parse(id).unwrap(),
+        id: NumberId::parse(id).unwrap(),
         tenant: TenantId::parse(&app.seed.tenant_id).unwrap(),
         waba: WabaId::parse(WABA).unwrap(),
         display_phone_number: "15550009999".to_owned(),
@@ -161,9 +161,9 @@ async fn a_number_that_is_connected_late_gets_what_was_kept_for_it() {
     app.advance(86_400);
     assert_eq!(queued(&app, &replay(&app, json!({"source": "quarantine", "number_id": id})).await).await, 2);
     assert_eq!(app.texts("inbound").await, ["wamid.a", "wamid.b"]);
-    let kept = app.api("GET", &format!("/v1/numbers/{id}/kept"), None).await.json();
+    let kept = app.api("GET", &format!("/v1/numbers/{id}/quarantine"), None).await.json();
     assert_eq!(kept["data"], json!([]), "what is stored is kept no more");
-    let kept = app.api("GET", &format!("/v1/numbers/{NUMBER}/kept"), None).await.json();
+    let kept = app.api("GET", &format!("/v1/numbers/{NUMBER}/quarantine"), None).await.json();
     assert_eq!(kept["data"][0]["what"], "message", "what is still broken is still kept");
 }
 
@@ -178,7 +178,7 @@ async fn the_quarantine_may_be_replayed_at_any_time_and_stays_the_same() {
     }
     app.drain().await;
     let before = facts(&app).await;
-    let kept = before.iter().filter(|item| item["sk"]["S"] == "KEPT").count();
+    let kept = before.iter().filter(|item| item["sk"]["S"] == "QUARANTINE").count();
     app.advance(600);
     let answer = replay_as_operator(&app, &json!({"source": "quarantine"})).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);

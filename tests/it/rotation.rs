@@ -14,7 +14,7 @@ use sandbox::sandbox::seeded_account;
 use sandbox::stack::Functions;
 use serde_json::{Value, json};
 use shared::domain::accounts::app::MetaApp;
-use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId};
+use shared::domain::ids::{MetaAppId, NumberId, TenantId};
 use shared::keyring::SystemSecretName;
 use shared::provider::meta::signature::{HEADER, sign};
 use shared::secret::Secret;
@@ -185,7 +185,7 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
 async fn an_app_secret_is_replaced_and_no_message_is_lost_for_its_tokens_old_proof() {
     let app = App::start().await;
     let operator = app.stack.operator.clone();
-    let number = PhoneNumberId::parse(NUMBER).unwrap();
+    let number = NumberId::parse(NUMBER).unwrap();
     let number = operator.table.number(&number).await.unwrap().unwrap();
     let id = MetaAppId::parse(APP).unwrap();
     let token = Secret::new(app.seed.access_token.clone());
@@ -320,7 +320,7 @@ async fn the_key_of_the_callback_data_is_replaced_and_no_status_is_missed() {
 #[tokio::test]
 async fn an_access_token_is_replaced_and_no_send_is_refused() {
     let both = with_customers().await;
-    let id = PhoneNumberId::parse(NUMBER).unwrap();
+    let id = NumberId::parse(NUMBER).unwrap();
     let number = both.0.stack.operator.table.number(&id).await.unwrap().unwrap();
     let old = both.0.seed.access_token.clone();
     let fresh = format!("{old}-fresh");

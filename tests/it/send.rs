@@ -430,14 +430,14 @@ async fn held_for_quality_is_sent_and_said_so() {
 
 #[tokio::test]
 async fn every_code_of_the_table_ends_as_its_class_says() {
-    use shared::provider::meta::error::{Class, RULES};
+    use shared::provider::meta::error::{ErrorClass, RULES};
     for rule in RULES {
         let code = *rule.codes.start();
         let app = accepted(vec![error(400, code)]).await;
         app.drain().await;
         let message = only_outbound(&app).await;
         let expected = match rule.class {
-            Class::Soft => "unknown",
+            ErrorClass::Soft => "unknown",
             class if class.tries_again() => "queued",
             _ => "failed",
         };

@@ -226,7 +226,7 @@ async fn after_twenty_five_hours_without_meta_nothing_stale_is_sent() {
     let order = json!({"from": NUMBER, "template": {"name": "hello_world", "language": {"code": "en_US"}}, "recipients": list, "category": "utility"});
     let broadcast = app.api("POST", "/v1/broadcasts", Some(order)).await.json()["id"].as_str().unwrap().to_owned();
     // The number is paused for longer than messages are valid.
-    let number = shared::domain::ids::PhoneNumberId::parse(NUMBER).unwrap();
+    let number = shared::domain::ids::NumberId::parse(NUMBER).unwrap();
     let outage = app.clock.now().checked_add(jiff::SignedDuration::from_hours(25)).unwrap();
     app.stack.operator.table.pause(&number, outage, "outage").await.unwrap();
     for _ in 0..60 {

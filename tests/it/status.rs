@@ -122,7 +122,7 @@ async fn one_signed_body_over_sixty_days_is_one_message() {
     }
     assert_eq!(app.texts("inbound").await, ["hello"]);
     assert_eq!(app.functions.metrics.total("inbound_stored"), 1);
-    let kept = app.api("GET", &format!("/v1/numbers/{NUMBER}/kept"), None).await.json();
+    let kept = app.api("GET", &format!("/v1/numbers/{NUMBER}/quarantine"), None).await.json();
     let kept: Vec<&str> = kept["data"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
     assert_eq!(kept, ["too_old"], "after eight days it is no repetition of Meta's");
 }

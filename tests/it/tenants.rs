@@ -9,7 +9,7 @@ use sandbox::meta::{BusinessAccount, BusinessNumber, MetaNumber};
 use serde_json::{Value, json};
 use shared::domain::accounts::number::{Number, Settings};
 use shared::domain::accounts::tenant::Scope;
-use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{NumberId, TenantId, WabaId};
 use shared::secret::Secret;
 
 use crate::harness::{App, ask, text_message};
@@ -60,7 +60,7 @@ impl World {
         let key = operator.create_key(Some(tenant), &[Scope::Read, Scope::Send, Scope::Manage]).await.unwrap();
         let (id, account) = (format!("90010020030070{place}"), format!("90010020030080{place}"));
         let number = Number {
-            id: PhoneNumberId::parse(&id).unwrap(),
+            id: NumberId::parse(&id).unwrap(),
             tenant,
             waba: WabaId::parse(&account).unwrap(),
             display_phone_number: format!("1555000900{place}"),
@@ -263,7 +263,7 @@ impl World {
                 ("POST", path, json!({"components": []}), None)
             }
             8 => ("GET", format!("/v1/numbers/{}/templates", self.any("number")), NONE, None),
-            9 => ("GET", format!("/v1/numbers/{}/kept", self.any("number")), NONE, None),
+            9 => ("GET", format!("/v1/numbers/{}/quarantine", self.any("number")), NONE, None),
             10 => ("GET", format!("/v1/numbers/{}/profile", self.any("number")), NONE, None),
             11 => ("GET", format!("/v1/numbers/{}/webhook", self.any("number")), NONE, None),
             12 => ("GET", format!("/v1/numbers/{}/links", self.any("number")), NONE, None),

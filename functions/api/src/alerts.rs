@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::api::{Asked, Id, List, Manage, Moment, PageQuery, Read, Refusals, TenantOrOperator, raw};
+use shared::api::{Id, List, Manage, Moment, PageQuery, QueryParams, Read, Refusals, TenantOrOperator, raw};
 use shared::domain::accounts::account::StoredAlert;
 use shared::http::Problem;
 use utoipa::ToSchema;
@@ -71,7 +71,7 @@ impl AlertJson {
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Read>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<AlertJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.alerts(tenant, limit, cursor.as_deref()).await?;

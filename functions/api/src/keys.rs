@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::api::{
-    ApiKey, Asked, Id, List, Manage, Moment, Operator, PageQuery, Refusals, Said, TenantOrOperator, hash, named,
+    ApiKey, Id, JsonBody, List, Manage, Moment, Operator, PageQuery, QueryParams, Refusals, TenantOrOperator, hash,
+    named,
 };
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::accounts::tenant::{
@@ -114,7 +115,7 @@ impl KeyJson {
 pub(crate) async fn create_tenant(
     State(deps): State<Arc<Deps>>,
     Operator { key }: Operator,
-    Said(request): Said<TenantRequest>,
+    JsonBody(request): JsonBody<TenantRequest>,
 ) -> Result<(StatusCode, Json<TenantJson>), Problem> {
     let name = named("name", request.name, NAME_MAX)?;
     let now = deps.clock.now();
@@ -138,7 +139,7 @@ pub(crate) async fn create_tenant(
 pub(crate) async fn tenants(
     State(deps): State<Arc<Deps>>,
     _: Operator,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<TenantJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.tenants(limit, cursor.as_deref()).await?;
@@ -179,7 +180,7 @@ pub(crate) async fn tenant(
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant: own, key: maker, .. }: TenantOrOperator<Manage>,
-    Said(request): Said<KeyRequest>,
+    JsonBody(request): JsonBody<KeyRequest>,
 ) -> Result<(StatusCode, Json<KeyJson>), Problem> {
     let tenant = match (own, request.tenant_id) {
         (Some(tenant), None) => tenant,
@@ -238,7 +239,7 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<KeyJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.api_keys(tenant, limit, cursor.as_deref()).await?;
@@ -283,7 +284,7 @@ pub(crate) async fn revoke(
 pub(crate) async fn audit(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<AuditJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.audit(tenant, limit, cursor.as_deref()).await?;

@@ -28,9 +28,9 @@ use shared::cache::Cache;
 use shared::clock::{Clock, SignedDuration};
 use shared::config::{self, ConfigError};
 use shared::domain::accounts::number::Number;
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::ids::NumberId;
 use shared::domain::sending::pacing::Pace;
-use shared::domain::sending::policy::Standing;
+use shared::domain::sending::policy::NumberStatus;
 use shared::http::Problem;
 use shared::limits::{CACHE_FOR, UPLOAD_MAX};
 use shared::provider::meta::graph;
@@ -96,9 +96,9 @@ pub struct Deps {
     files: Archive,
     clock: Clock,
     metrics: Metrics,
-    numbers: Cache<PhoneNumberId, Number>,
-    standings: Cache<PhoneNumberId, Standing>,
-    paces: Cache<PhoneNumberId, Pace>,
+    numbers: Cache<NumberId, Number>,
+    standings: Cache<NumberId, NumberStatus>,
+    paces: Cache<NumberId, Pace>,
 }
 
 impl Deps {

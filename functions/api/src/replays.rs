@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::api::{Id, Manage, Moment, Refusals, Said, TenantOrOperator};
+use shared::api::{Id, JsonBody, Manage, Moment, Refusals, TenantOrOperator};
 use shared::clock::Timestamp;
-use shared::domain::ids::{PhoneNumberId, ReplayId, TenantId, Wamid};
+use shared::domain::ids::{NumberId, ProviderMessageId, ReplayId, TenantId};
 use shared::http::Problem;
 use shared::queue::{ReplayJob, ReplaySource};
 use shared::storage::ReplayProgress;
@@ -69,7 +69,7 @@ impl ReplayJson {
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
-    Said(request): Said<ReplayRequest>,
+    JsonBody(request): JsonBody<ReplayRequest>,
 ) -> Result<(StatusCode, Json<ReplayJson>), Problem> {
     let job = job(&deps, tenant, &request).await?;
     let progress = ReplayProgress { tenant, period: job.period(), read: 0, queued: 0, done_at: None };
@@ -98,9 +98,10 @@ async fn job(deps: &Deps, tenant: Option<TenantId>, request: &ReplayRequest) -> 
         None => None,
     };
     let message = match &request.message_id {
-        Some(id) => {
-            Some(Wamid::parse(id).map_err(|_| Problem::invalid("message_id", "must be the wamid of a message"))?)
-        }
+        Some(id) => Some(
+            ProviderMessageId::parse(id)
+                .map_err(|_| Problem::invalid("message_id", "must be the wamid of a message"))?,
+        ),
         None => None,
     };
     let id = ReplayId::generate(now)?;
@@ -113,9 +114,9 @@ async fn job(deps: &Deps, tenant: Option<TenantId>, request: &ReplayRequest) -> 
     Ok(ReplayJob { tenant, number, message, from, until, ..all })
 }
 
-async fn number(deps: &Deps, tenant: Option<TenantId>, id: &str) -> Result<PhoneNumberId, Problem> {
+async fn number(deps: &Deps, tenant: Option<TenantId>, id: &str) -> Result<NumberId, Problem> {
     const UNKNOWN: &str = "must be the id of one of your numbers";
-    let id = PhoneNumberId::parse(id).map_err(|_| Problem::invalid("number_id", UNKNOWN))?;
+    let id = NumberId::parse(id).map_err(|_| Problem::invalid("number_id", UNKNOWN))?;
     let Some(tenant) = tenant else { return Ok(id) };
     let known = deps.table.number(&id).await?;
     known.filter(|number| number.tenant == tenant).ok_or_else(|| Problem::invalid("number_id", UNKNOWN))?;

@@ -47,7 +47,7 @@ shared::routes! {
     post "/v1/numbers/{id}/health" => health::look,
     get "/v1/numbers/{id}/conversation" => numbers::list::conversation,
     get "/v1/numbers/{id}/templates" => numbers::list::templates,
-    get "/v1/numbers/{id}/kept" => numbers::list::kept,
+    get "/v1/numbers/{id}/quarantine" => numbers::list::kept,
     get "/v1/usage" => usage::get,
     get "/v1/alerts" => alerts::list,
     post "/v1/alerts/{id}/acknowledge" => alerts::acknowledge,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::api::{Asked, Caller, Read, Refusals, days};
+use shared::api::{Caller, QueryParams, Read, Refusals, days};
 use shared::domain::accounts::usage::Usage;
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::ids::NumberId;
 use shared::http::Problem;
 use shared::storage::day_of;
 use utoipa::{IntoParams, ToSchema};
@@ -101,12 +101,12 @@ impl UsageCountsJson {
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<UsageQuery>,
+    QueryParams(query): QueryParams<UsageQuery>,
 ) -> Result<Json<UsageReportJson>, Problem> {
     let numbers = match &query.number_id {
         Some(id) => {
             let unknown = || Problem::invalid("number_id", "must be the id of one of your numbers");
-            let id = PhoneNumberId::parse(id).map_err(|_| unknown())?;
+            let id = NumberId::parse(id).map_err(|_| unknown())?;
             vec![deps.cached_number(tenant, &id).await?.ok_or_else(unknown)?.id]
         }
         None => {

@@ -1,7 +1,7 @@
 //! State changes of numbers, accounts and templates: stored at their subject, with an alert for the tenant.
 
 use shared::domain::accounts::account::{Aspect, StateChange, Subject};
-use shared::domain::event::KeptReason;
+use shared::domain::event::QuarantineReason;
 use shared::domain::ids::{MetaAppId, OffboardingId, OnboardingId, TenantId, WabaId};
 use shared::domain::lifecycle::offboarding::{KEPT_FOR_RETURN, Offboarding, Why};
 use shared::domain::lifecycle::onboarding::Onboarding;
@@ -9,25 +9,25 @@ use shared::provider::meta::webhook;
 use shared::queue::OnboardingJob;
 
 use crate::Deps;
-use crate::apply::{NotStored, Placed, known_number};
+use crate::apply::{Disposition, NotStored, known_number};
 
 /// Aspects stored even for an account that is not connected yet, because onboarding reads them.
 const BEFORE_CONNECTED: [Aspect; 4] = [Aspect::Partner, Aspect::PartnerApp, Aspect::Certification, Aspect::Token];
 
 /// Stores a state change and its alert.
-pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) -> Result<Placed, NotStored> {
+pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) -> Result<Disposition, NotStored> {
     let (change, tenant) = located(deps, change).await?;
     if tenant.is_none() && has_left(deps, &change).await? {
         deps.metrics.count("gone", change.aspect.as_str(), 1);
-        return Ok(Placed::Stored);
+        return Ok(Disposition::Stored);
     }
     let nobodys = tenant.is_none() && !matches!(change.subject, Subject::Portfolio(_));
     if nobodys && !BEFORE_CONNECTED.contains(&change.aspect) {
         let reason = match change.subject {
-            Subject::Number(_) => KeptReason::UnknownNumber,
-            _ => KeptReason::UnknownAccount,
+            Subject::Number(_) => QuarantineReason::UnknownNumber,
+            _ => QuarantineReason::UnknownAccount,
         };
-        return Ok(Placed::Nowhere(reason, change.aspect.as_str().to_owned()));
+        return Ok(Disposition::Nowhere(reason, change.aspect.as_str().to_owned()));
     }
     if let (Aspect::Partner, "added", Subject::Waba(account)) = (change.aspect, change.word.as_str(), &change.subject)
         && deps.table.account(account).await?.is_none_or(|known| !known.has_token)
@@ -48,7 +48,7 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
     if let Some(alert) = change.alert {
         deps.metrics.count("account_alert", alert.severity.as_str(), 1);
     }
-    Ok(Placed::Stored)
+    Ok(Disposition::Stored)
 }
 
 /// Resolves a number named by its digits, and finds the tenant.

@@ -6,11 +6,13 @@ use futures_util::stream::{self, StreamExt};
 use shared::clock::Timestamp;
 use shared::domain::accounts::health::Seen;
 use shared::domain::accounts::number::Number;
-use shared::domain::conversations::contact::ContactCard;
+use shared::domain::conversations::contact::ContactIdentity;
 use shared::domain::conversations::content::Content;
-use shared::domain::conversations::message::{ForeignMessage, HistoryThread, Origin};
-use shared::domain::event::{InboundEvent, Kept, KeptReason, ProviderError, Said, StatusUpdate};
-use shared::domain::ids::{ContactId, ConversationId, MessageId, MetaAppId, PhoneNumberId};
+use shared::domain::conversations::message::{HistoryThread, InboundMessage, Origin};
+use shared::domain::event::{
+    InboundEvent, InboundEventKind, ProviderError, QuarantineReason, QuarantinedItem, StatusUpdate,
+};
+use shared::domain::ids::{ContactId, ConversationId, MessageId, MetaAppId, NumberId};
 use shared::domain::sending::policy::Consequence;
 use shared::keyring::{Keyring, SystemSecretName};
 use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX, TABLE_RAW_MAX};
@@ -18,11 +20,11 @@ use shared::provider::meta::callback_data::{CallbackData, Opened};
 use shared::provider::meta::error;
 use shared::queue::QueueError;
 use shared::storage::{
-    Activity, Applied, ArchiveError, Noted, Resolved, StorageError, Stored, Table, Vouched, hour_of,
+    Activity, Applied, ArchiveError, ConversationUpdate, Resolved, StorageError, Stored, Table, Vouched, hour_of,
 };
 use shared::vault::VaultError;
 
-use crate::books::{Notebook, note_of};
+use crate::effects::{RecordEffects, note_of};
 use crate::{Deps, account};
 
 /// Reason why an item is not stored yet; the record must be redelivered.
@@ -45,17 +47,17 @@ pub(crate) enum NotStored {
 }
 
 /// Disposition of an item.
-pub(crate) enum Placed {
+pub(crate) enum Disposition {
     /// The item is in the table.
     Stored,
     /// The item has no known recipient or cannot be used, so it is quarantined.
-    Nowhere(KeptReason, String),
+    Nowhere(QuarantineReason, String),
 }
 
 /// Merges one item. Returns its quarantine id if it could not be used. An item whose values DynamoDB refuses is
 /// quarantined, because a retry would be refused again.
 pub(crate) async fn apply(
-    (deps, books): (&Deps, Notebook<'_>),
+    (deps, books): (&Deps, RecordEffects<'_>),
     event: InboundEvent,
     app: &MetaAppId,
     received_at: Timestamp,
@@ -63,12 +65,12 @@ pub(crate) async fn apply(
     let InboundEvent { said, raw } = event;
     let number = said.number().cloned();
     let placed = match said {
-        Said::Kept(reason, what, _) => Ok(Placed::Nowhere(reason, what)),
+        InboundEventKind::Quarantined(reason, what, _) => Ok(Disposition::Nowhere(reason, what)),
         // A part of a phone's history may be as large as a hundred messages.
-        _ if raw.len() > TABLE_RAW_MAX && !matches!(said, Said::History(_)) => {
+        _ if raw.len() > TABLE_RAW_MAX && !matches!(said, InboundEventKind::History(_)) => {
             Err(StorageError::Refused("an item that large").into())
         }
-        Said::State(change) => account::record(deps, app, *change).await,
+        InboundEventKind::State(change) => account::record(deps, app, *change).await,
         said => match known_number(deps, number.as_ref()).await? {
             Some(known) => {
                 let kind = seen_kind(&said);
@@ -80,22 +82,22 @@ pub(crate) async fn apply(
                 // Late events of a removed number are dropped, because its data was erased.
                 Some(number) if deps.table.is_number_gone(number).await? => {
                     deps.metrics.count("gone", said.what(), 1);
-                    Ok(Placed::Stored)
+                    Ok(Disposition::Stored)
                 }
-                _ => Ok(Placed::Nowhere(KeptReason::UnknownNumber, said.what().to_owned())),
+                _ => Ok(Disposition::Nowhere(QuarantineReason::UnknownNumber, said.what().to_owned())),
             },
         },
     };
     let kept = match placed {
-        Ok(Placed::Stored) => return Ok(None),
+        Ok(Disposition::Stored) => return Ok(None),
         // A repetition by Meta or a replay must not restore erased data.
         Err(NotStored::Storage(StorageError::Erased)) => {
             deps.metrics.count("erased", "said_before", 1);
             return Ok(None);
         }
-        Ok(Placed::Nowhere(reason, what)) => Kept { reason, what, raw },
+        Ok(Disposition::Nowhere(reason, what)) => QuarantinedItem { reason, what, raw },
         Err(NotStored::Storage(StorageError::Refused(what))) => {
-            Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw }
+            QuarantinedItem { reason: QuarantineReason::Malformed, what: what.to_owned(), raw }
         }
         Err(error) => return Err(error),
     };
@@ -104,13 +106,13 @@ pub(crate) async fn apply(
 }
 
 /// Returns the kind under which a receipt is recorded, for the health of a number.
-fn seen_kind(said: &Said) -> Option<Seen> {
+fn seen_kind(said: &InboundEventKind) -> Option<Seen> {
     match said {
-        Said::Message(_, message) if message.origin == Origin::Customer => Some(Seen::Messages),
-        Said::Message(_, message) if message.origin == Origin::BusinessApp => Some(Seen::Echoes),
-        Said::Status(..) => Some(Seen::Statuses),
-        Said::History(_) | Said::HistoryProgress(..) => Some(Seen::History),
-        Said::AddressBook(..) => Some(Seen::AddressBook),
+        InboundEventKind::Message(_, message) if message.origin == Origin::Customer => Some(Seen::Messages),
+        InboundEventKind::Message(_, message) if message.origin == Origin::BusinessApp => Some(Seen::Echoes),
+        InboundEventKind::Status(..) => Some(Seen::Statuses),
+        InboundEventKind::History(_) | InboundEventKind::HistoryProgress(..) => Some(Seen::History),
+        InboundEventKind::AddressBook(..) => Some(Seen::AddressBook),
         _ => None,
     }
 }
@@ -134,7 +136,7 @@ async fn note_seen(
 
 /// Returns the number, cached for five minutes. A missing number is not cached, because it may be connected at any
 /// moment and no event for it may be missed.
-pub(crate) async fn known_number(deps: &Deps, id: Option<&PhoneNumberId>) -> Result<Option<Number>, StorageError> {
+pub(crate) async fn known_number(deps: &Deps, id: Option<&NumberId>) -> Result<Option<Number>, StorageError> {
     let Some(id) = id else { return Ok(None) };
     let known = deps.numbers.get(id, deps.table.number(id)).await?;
     if known.is_none() {
@@ -144,14 +146,16 @@ pub(crate) async fn known_number(deps: &Deps, id: Option<&PhoneNumberId>) -> Res
 }
 
 async fn of_number(
-    (deps, books): (&Deps, Notebook<'_>),
+    (deps, books): (&Deps, RecordEffects<'_>),
     number: &Number,
-    said: Said,
+    said: InboundEventKind,
     received_at: Timestamp,
-) -> Result<Placed, NotStored> {
+) -> Result<Disposition, NotStored> {
     match said {
-        Said::Message(_, message) => return store_message((deps, books), number, &message, received_at).await,
-        Said::Amendment(_, amendment) => {
+        InboundEventKind::Message(_, message) => {
+            return store_message((deps, books), number, &message, received_at).await;
+        }
+        InboundEventKind::Amendment(_, amendment) => {
             let card = &amendment.contact;
             // Not cached: no write below would detect that the contact is being erased.
             deps.contacts.forget(&(number.tenant, card.aliases()));
@@ -160,17 +164,22 @@ async fn of_number(
             let stored = deps.table.amend(&conversation, &amendment, number.keeps_until(received_at)).await?;
             count(deps, stored == Stored::New, amendment.change.kind());
         }
-        Said::Status(_, update) => apply_status((deps, books), number, &update, received_at).await?,
-        Said::Call(_, caller, at) => {
+        InboundEventKind::Status(_, update) => apply_status((deps, books), number, &update, received_at).await?,
+        InboundEventKind::Call(_, caller, at) => {
             let contact = contact_of(deps, number, (&caller, &[]), at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
             let when = Some(at);
-            let noted = Noted { opens_window_at: when, called_at: when, told_at: when, ..Noted::default() };
+            let noted = ConversationUpdate {
+                opens_window_at: when,
+                called_at: when,
+                told_at: when,
+                ..ConversationUpdate::default()
+            };
             note(deps, number, &conversation, &caller, &noted).await?;
         }
-        Said::History(thread) => store_history((deps, books), number, *thread, received_at).await?,
-        Said::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
-        Said::AddressBook(_, card, entry, at) => {
+        InboundEventKind::History(thread) => store_history((deps, books), number, *thread, received_at).await?,
+        InboundEventKind::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
+        InboundEventKind::AddressBook(_, card, entry, at) => {
             // The phone's owner typed the number, so its spelling may vary.
             let typed = Vouched::Typed;
             let known = deps.table.resolve_contact(number.tenant, (&card, &[]), typed, at, received_at).await?;
@@ -180,15 +189,15 @@ async fn of_number(
                 .map_err(|error| if error == StorageError::Erased { NotStored::ContactErased } else { error.into() })?;
             deps.metrics.count("address_book", "entry", 1);
         }
-        Said::Preference(_, card, preference, at) => {
+        InboundEventKind::Preference(_, card, preference, at) => {
             deps.contacts.forget(&(number.tenant, card.aliases()));
             let contact = contact_of(deps, number, (&card, &[]), at, received_at).await?;
             deps.table.put_preference(contact, &number.waba, &preference, at).await?;
             deps.metrics.count("preference", "stored", 1);
         }
-        Said::State(_) | Said::Kept(..) => {}
+        InboundEventKind::State(_) | InboundEventKind::Quarantined(..) => {}
     }
-    Ok(Placed::Stored)
+    Ok(Disposition::Stored)
 }
 
 /// Returns the contact of a card that the provider vouches for. An alias never changes its contact, so the cache is
@@ -196,7 +205,7 @@ async fn of_number(
 async fn contact_of(
     deps: &Deps,
     number: &Number,
-    named: (&ContactCard, &[ContactCard]),
+    named: (&ContactIdentity, &[ContactIdentity]),
     said_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<ContactId, StorageError> {
@@ -206,7 +215,7 @@ async fn contact_of(
 async fn resolved(
     deps: &Deps,
     number: &Number,
-    (card, linked): (&ContactCard, &[ContactCard]),
+    (card, linked): (&ContactIdentity, &[ContactIdentity]),
     said_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<Resolved, StorageError> {
@@ -226,8 +235,8 @@ async fn note(
     deps: &Deps,
     number: &Number,
     conversation: &ConversationId,
-    card: &ContactCard,
-    noted: &Noted<'_>,
+    card: &ContactIdentity,
+    noted: &ConversationUpdate<'_>,
 ) -> Result<(), NotStored> {
     still_there(deps, number, card, deps.table.note(number.tenant, conversation, card, noted).await)
 }
@@ -235,7 +244,7 @@ async fn note(
 fn still_there(
     deps: &Deps,
     number: &Number,
-    card: &ContactCard,
+    card: &ContactIdentity,
     noted: Result<(), StorageError>,
 ) -> Result<(), NotStored> {
     match noted {
@@ -248,17 +257,17 @@ fn still_there(
 }
 
 async fn store_message(
-    (deps, books): (&Deps, Notebook<'_>),
+    (deps, books): (&Deps, RecordEffects<'_>),
     number: &Number,
-    message: &ForeignMessage,
+    message: &InboundMessage,
     received_at: Timestamp,
-) -> Result<Placed, NotStored> {
+) -> Result<Disposition, NotStored> {
     // An unknown kind must not create its own metric.
     let unknown = matches!(message.content, Content::Unknown(_));
     let (origin, kind) = (message.origin, if unknown { "unknown" } else { message.content.kind() });
     let live = !origin.is_history();
     if live && origin.is_inbound() && received_at.duration_since(message.at) > MESSAGE_AGE_MAX {
-        return Ok(Placed::Nowhere(KeptReason::TooOld, "message".to_owned()));
+        return Ok(Disposition::Nowhere(QuarantineReason::TooOld, "message".to_owned()));
     }
     let contact = contact_of(deps, number, (&message.contact, &message.linked), message.at, received_at).await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
@@ -270,7 +279,7 @@ async fn store_message(
     // Recorded for a repetition too, because the first processing may have stopped at this point.
     let id = MessageId::Inbound(message.id.clone());
     let referred = live && origin.is_inbound() && message.context.referral.is_some();
-    let noted = Noted {
+    let noted = ConversationUpdate {
         message: Some((&id, message.at)),
         opens_window_at: opens.then_some(message.at),
         referred_at: referred.then_some(message.at),
@@ -290,12 +299,12 @@ async fn store_message(
         answered(deps, number, &conversation, message, received_at).await?;
     }
     count(deps, put == Stored::New, kind);
-    Ok(Placed::Stored)
+    Ok(Disposition::Stored)
 }
 
 /// Records inbox activity, at the end of the batch. A replay records it only if it is missing.
 async fn note_activity(
-    (deps, books): (&Deps, Notebook<'_>),
+    (deps, books): (&Deps, RecordEffects<'_>),
     number: &Number,
     conversation: &ConversationId,
     at: Timestamp,
@@ -316,7 +325,7 @@ async fn answered(
     deps: &Deps,
     number: &Number,
     conversation: &ConversationId,
-    message: &ForeignMessage,
+    message: &InboundMessage,
     now: Timestamp,
 ) -> Result<(), StorageError> {
     let Some(quoted) = &message.context.quotes else { return Ok(()) };
@@ -329,7 +338,7 @@ async fn answered(
 }
 
 /// Returns the sender's card, updated with identifiers in the message itself, such as a new number.
-fn as_now_known(message: &ForeignMessage) -> ContactCard {
+fn as_now_known(message: &InboundMessage) -> ContactIdentity {
     let mut card = message.contact.clone();
     for linked in &message.linked {
         card.phone = linked.phone.clone().or(card.phone);
@@ -341,7 +350,7 @@ fn as_now_known(message: &ForeignMessage) -> ContactCard {
 /// Stores a part of a phone's history. The contact is resolved once, and the conversation is updated once. History
 /// never opens a customer service window.
 async fn store_history(
-    (deps, books): (&Deps, Notebook<'_>),
+    (deps, books): (&Deps, RecordEffects<'_>),
     number: &Number,
     mut thread: HistoryThread,
     received_at: Timestamp,
@@ -351,7 +360,7 @@ async fn store_history(
     thread.messages.retain(|message| known.said(message.at).is_ok());
     let conversation = ConversationId::new(number.id.clone(), known.contact);
     let kept = (received_at, number.keeps_until(received_at));
-    let put = |message: ForeignMessage| {
+    let put = |message: InboundMessage| {
         let conversation = &conversation;
         async move {
             let put = deps.table.put_message(conversation, &message, None, kept).await?;
@@ -359,11 +368,15 @@ async fn store_history(
             Ok::<_, StorageError>(message)
         }
     };
-    let puts: Vec<Result<ForeignMessage, StorageError>> =
+    let puts: Vec<Result<InboundMessage, StorageError>> =
         stream::iter(thread.messages).map(put).buffer_unordered(BATCH_CONCURRENCY).collect().await;
     if let Some(newest) = puts.iter().flatten().max_by_key(|message| (message.at, message.id.clone())) {
         let id = MessageId::Inbound(newest.id.clone());
-        let noted = Noted { message: Some((&id, newest.at)), told_at: Some(newest.at), ..Noted::default() };
+        let noted = ConversationUpdate {
+            message: Some((&id, newest.at)),
+            told_at: Some(newest.at),
+            ..ConversationUpdate::default()
+        };
         note(deps, number, &conversation, &thread.contact, &noted).await?;
         // Only the newest message can represent the conversation in the inbox.
         note_activity((deps, books), number, &conversation, newest.at, kept.1).await?;
@@ -378,7 +391,7 @@ fn count(deps: &Deps, new: bool, kind: &str) {
 }
 
 async fn apply_status(
-    (deps, books): (&Deps, Notebook<'_>),
+    (deps, books): (&Deps, RecordEffects<'_>),
     number: &Number,
     update: &StatusUpdate,
     received_at: Timestamp,
@@ -457,20 +470,20 @@ async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotStored> {
 /// Quarantines a raw item (in the bucket if it is too large for the table) and counts the reason.
 pub(crate) async fn keep(
     deps: &Deps,
-    kept: &Kept,
-    number: Option<&PhoneNumberId>,
+    kept: &QuarantinedItem,
+    number: Option<&NumberId>,
     received_at: Timestamp,
 ) -> Result<(), NotStored> {
     let stored_at = if kept.raw.len() > TABLE_RAW_MAX {
-        Some(deps.archive.put("kept", kept.raw.clone().into()).await?)
+        Some(deps.archive.put("quarantine", kept.raw.clone().into()).await?)
     } else {
         None
     };
     deps.table.keep(kept, number, stored_at.as_deref(), received_at).await?;
     let metric = match kept.reason {
-        KeptReason::Malformed | KeptReason::TooOld => "inbound_quarantined",
-        KeptReason::Unsupported => "inbound_unsupported",
-        KeptReason::UnknownNumber | KeptReason::UnknownAccount => "inbound_unrouted",
+        QuarantineReason::Malformed | QuarantineReason::TooOld => "inbound_quarantined",
+        QuarantineReason::Unsupported => "inbound_unsupported",
+        QuarantineReason::UnknownNumber | QuarantineReason::UnknownAccount => "inbound_unrouted",
     };
     deps.metrics.count(metric, &kept.what, 1);
     Ok(())

@@ -5,12 +5,12 @@
 
 mod account;
 mod apply;
-mod books;
+mod effects;
 mod record;
 mod replay;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use books::Books;
+use effects::BatchEffects;
 use shared::aws::AwsConfig;
 use shared::cache::Cache;
 use shared::clock::{Clock, SignedDuration, Timestamp};
@@ -18,7 +18,7 @@ use shared::config::{self, ConfigError};
 use shared::domain::accounts::health::Seen;
 use shared::domain::accounts::number::Number;
 use shared::domain::conversations::contact::Alias;
-use shared::domain::ids::{PhoneNumberId, TenantId};
+use shared::domain::ids::{NumberId, TenantId};
 use shared::limits::CACHE_FOR;
 use shared::queue::{Outcome, Queue, come_again, run_standard};
 use shared::storage::{Archive, Resolved, Table};
@@ -74,9 +74,9 @@ pub struct Deps {
     dead_letters: Queue,
     clock: Clock,
     metrics: Metrics,
-    numbers: Cache<PhoneNumberId, Number>,
+    numbers: Cache<NumberId, Number>,
     contacts: Cache<(TenantId, Vec<Alias>), Resolved>,
-    seen: Cache<(PhoneNumberId, Seen, Timestamp), ()>,
+    seen: Cache<(NumberId, Seen, Timestamp), ()>,
     callback_mac: shared::keyring::Remembered,
 }
 
@@ -107,7 +107,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBat
     let records = event.records.len();
     let archived = record::archive(deps, &event).await;
     let all: Vec<String> = event.records.iter().filter_map(|record| record.message_id.clone()).collect();
-    let books = &Books::default();
+    let books = &BatchEffects::default();
     let mut response = run_standard(event, &deps.metrics, |record| async move {
         if !archived {
             return Outcome::Failed;

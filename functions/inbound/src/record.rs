@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
 use shared::clock::{SignedDuration, Timestamp, at_millis};
-use shared::domain::event::{InboundEvent, Kept, KeptReason, Said};
+use shared::domain::event::{InboundEvent, InboundEventKind, QuarantineReason, QuarantinedItem};
 use shared::limits::BATCH_CONCURRENCY;
 use shared::provider::meta::webhook;
 use shared::queue::{InboundJob, InboundWork, Outcome, Payload};
 use shared::storage::ArchiveError;
 
 use crate::apply::NotStored;
-use crate::books::{Books, Notebook};
+use crate::effects::{BatchEffects, RecordEffects};
 use crate::{Deps, apply, replay};
 
 /// Minimum time left for starting a slice: it makes a few hundred writes, each with retries.
@@ -48,7 +48,7 @@ pub(crate) async fn archive(deps: &Deps, event: &SqsEvent) -> bool {
 }
 
 /// Merges all items of a record. Returns `Failed` if any item could not be stored; the others are stored anyway.
-pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, deadline: Timestamp) -> Outcome {
+pub(crate) async fn process(deps: &Deps, books: &BatchEffects, record: SqsMessage, deadline: Timestamp) -> Outcome {
     let text = record.body.unwrap_or_default();
     let job = match InboundWork::decode(&text) {
         Ok(InboundWork::Webhook(job)) => job,
@@ -65,7 +65,7 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
         Err(Unreadable::Later) => return Outcome::Failed,
         Err(Unreadable::Never) => return quarantine(deps, "payload", text.into_bytes(), job.received_at).await,
     };
-    let books = Notebook { books, counted_before: job.replayed };
+    let books = RecordEffects { books, counted_before: job.replayed };
     merge(deps, books, &job, webhook::parse(&body, job.received_at), deadline).await
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn process(deps: &Deps, books: &Books, record: SqsMessage, dead
 /// any size is finished over several invocations.
 async fn merge(
     deps: &Deps,
-    books: Notebook<'_>,
+    books: RecordEffects<'_>,
     job: &InboundJob,
     events: Vec<InboundEvent>,
     deadline: Timestamp,
@@ -83,7 +83,7 @@ async fn merge(
     let (all, mut settled) = (events.len(), job.done);
     // History progress is stored after the messages that it covers.
     let (progress, items): (Vec<_>, Vec<_>) =
-        events.into_iter().partition(|event| matches!(event.said, Said::HistoryProgress(..)));
+        events.into_iter().partition(|event| matches!(event.said, InboundEventKind::HistoryProgress(..)));
     let mut items = items.into_iter().skip(done).peekable();
     let mut kept_again = false;
     while items.peek().is_some() {
@@ -146,7 +146,7 @@ async fn merge(
 
 async fn apply_all(
     deps: &Deps,
-    books: Notebook<'_>,
+    books: RecordEffects<'_>,
     events: Vec<InboundEvent>,
     job: &InboundJob,
 ) -> Vec<Result<Option<String>, NotStored>> {
@@ -193,7 +193,7 @@ pub(crate) async fn body(deps: &Deps, payload: &Payload) -> Result<Vec<u8>, Unre
 }
 
 async fn quarantine(deps: &Deps, what: &str, raw: Vec<u8>, received_at: Timestamp) -> Outcome {
-    let kept = Kept { reason: KeptReason::Malformed, what: what.to_owned(), raw };
+    let kept = QuarantinedItem { reason: QuarantineReason::Malformed, what: what.to_owned(), raw };
     match apply::keep(deps, &kept, None, received_at).await {
         Ok(()) => Outcome::Done,
         Err(error) => {

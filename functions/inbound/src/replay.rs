@@ -6,11 +6,11 @@
 
 use shared::clock::{SignedDuration, Timestamp, at_millis};
 use shared::domain::accounts::account::Subject;
-use shared::domain::event::{InboundEvent, KeptReason, Said};
+use shared::domain::event::{InboundEvent, InboundEventKind, QuarantineReason};
 use shared::domain::ids::MetaAppId;
 use shared::provider::meta::webhook;
 use shared::queue::{InboundJob, InboundWork, Outcome, Packed, Payload, ReplayJob, ReplaySource};
-use shared::storage::{ArchiveError, ReplayProgress, StoredKept};
+use shared::storage::{ArchiveError, ReplayProgress, StoredQuarantinedItem};
 
 use crate::Deps;
 use crate::apply::{NotStored, known_number};
@@ -128,10 +128,10 @@ async fn any_asked_for(deps: &Deps, job: &ReplayJob, events: &[InboundEvent]) ->
     Ok(false)
 }
 
-async fn of_tenant(deps: &Deps, job: &ReplayJob, said: &Said) -> Result<bool, NotStored> {
+async fn of_tenant(deps: &Deps, job: &ReplayJob, said: &InboundEventKind) -> Result<bool, NotStored> {
     let Some(tenant) = job.tenant else { return Ok(true) };
     let owner = match said {
-        Said::State(change) => match &change.subject {
+        InboundEventKind::State(change) => match &change.subject {
             Subject::Waba(waba) | Subject::Template(waba, _) | Subject::NumberNamed(waba, _) => {
                 deps.table.account_tenant(waba).await?
             }
@@ -146,7 +146,7 @@ async fn of_tenant(deps: &Deps, job: &ReplayJob, said: &Said) -> Result<bool, No
 /// Processes one page of quarantined items of one reason. `at` is the reason and the position in its list.
 async fn quarantine_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotStored> {
     let place = usize::try_from(job.at.0).unwrap_or(usize::MAX);
-    let Some(reason) = KeptReason::ALL.get(place) else { return Ok(false) };
+    let Some(reason) = QuarantineReason::ALL.get(place) else { return Ok(false) };
     let page = deps.table.kept(*reason, PAGE, job.at.1.as_deref()).await?;
     for kept in page.items {
         job.read += 1;
@@ -157,7 +157,7 @@ async fn quarantine_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotSt
 }
 
 /// Enqueues a quarantined item. It is deleted after successful processing; otherwise it stays in quarantine.
-async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredKept) -> Result<(), NotStored> {
+async fn kept_item(deps: &Deps, job: &mut ReplayJob, kept: StoredQuarantinedItem) -> Result<(), NotStored> {
     if kept.received_at < job.from || kept.received_at >= job.until {
         return Ok(());
     }

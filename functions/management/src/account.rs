@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::token::AccessToken;
-use shared::domain::ids::{PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{NumberId, TenantId, WabaId};
 use shared::domain::sending::policy::Consequence;
 use shared::http::Problem;
 use shared::provider::meta::error::{consequence, remedy};
@@ -24,7 +24,7 @@ impl Deps {
     }
 
     /// Returns the tenant's number with the token of its account.
-    pub(crate) async fn opened(&self, tenant: TenantId, id: &PhoneNumberId) -> Result<(Number, AccessToken), Problem> {
+    pub(crate) async fn opened(&self, tenant: TenantId, id: &NumberId) -> Result<(Number, AccessToken), Problem> {
         let number = self.access.number_of(tenant, id).await?;
         let token = self.token_of(tenant, &number.waba).await?;
         Ok((number, token))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::api::{Id, Operator, Refusals, Said};
+use shared::api::{Id, JsonBody, Operator, Refusals};
 use shared::domain::accounts::app::{MetaApp, SignupSettings};
 use shared::domain::ids::MetaAppId;
 use shared::http::Problem;
@@ -65,7 +65,7 @@ pub(crate) async fn put(
     State(deps): State<Arc<Deps>>,
     Operator { key }: Operator,
     Id(id): Id<MetaAppId>,
-    Said(request): Said<AppRequest>,
+    JsonBody(request): JsonBody<AppRequest>,
 ) -> Result<Json<AppJson>, Problem> {
     let known = deps.table.signup_settings(&id).await?;
     let settings = match (request.client_id, request.config_id) {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::api::{Asked, Caller, Id, Moment, Read, days};
+use shared::api::{Caller, Id, Moment, QueryParams, Read, days};
 use shared::clock::{Date, Timestamp};
 use shared::domain::accounts::usage::Usage;
-use shared::domain::ids::{PhoneNumberId, WabaId};
+use shared::domain::ids::{NumberId, WabaId};
 use shared::http::Problem;
 use shared::provider::meta::analytics::BilledPoint;
 use shared::storage::{day_of, midnight};
@@ -101,7 +101,7 @@ impl ComparedJson {
 }
 
 /// Day, number, category and pricing type; the last two in lower case on both sides.
-type Kind = (Date, Option<PhoneNumberId>, Option<String>, Option<String>);
+type Kind = (Date, Option<NumberId>, Option<String>, Option<String>);
 
 /// Compares Meta's billing data of an account with local counts.
 ///
@@ -120,7 +120,7 @@ pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<WabaId>,
-    Asked(query): Asked<BillingQuery>,
+    QueryParams(query): QueryParams<BillingQuery>,
 ) -> Result<Json<BillingJson>, Problem> {
     let account = deps.access.account_of(tenant, &id).await?;
     let token = deps.token_of(tenant, &id).await?;
@@ -130,7 +130,7 @@ pub(crate) async fn get(
         let known = deps.table.number(&number).await?.filter(|known| known.tenant == tenant && known.waba == id);
         numbers.extend(known.map(|known| (digits(&known.display_phone_number), number)));
     }
-    let ids: Vec<PhoneNumberId> = numbers.values().cloned().collect();
+    let ids: Vec<NumberId> = numbers.values().cloned().collect();
     let counted = deps.table.usage_of_days(&ids, from, until).await?;
     let counted =
         counted.ok_or_else(|| Problem::invalid("from", "must be later: one report cannot cover this much"))?;

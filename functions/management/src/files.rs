@@ -9,7 +9,7 @@ use shared::api::{Caller, Ids, Moment, Read};
 use shared::clock::Timestamp;
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::token::AccessToken;
-use shared::domain::ids::{MetaFileId, PhoneNumberId, TenantId};
+use shared::domain::ids::{MetaFileId, NumberId, TenantId};
 use shared::http::Problem;
 use shared::provider::meta::graph::CallFailure;
 use shared::storage::{LINK_FOR, StoredFile};
@@ -50,7 +50,7 @@ pub(crate) struct FileJson {
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Ids(number, id): Ids<PhoneNumberId, MetaFileId>,
+    Ids(number, id): Ids<NumberId, MetaFileId>,
 ) -> Result<Json<FileJson>, Problem> {
     let now = deps.clock.now();
     let number = deps.access.number_of(tenant, &number).await?;

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::api::{Caller, Id, Ids, List, Manage, Read, Said};
-use shared::domain::ids::PhoneNumberId;
+use shared::api::{Caller, Id, Ids, JsonBody, List, Manage, Read};
+use shared::domain::ids::NumberId;
 use shared::http::Problem;
 use shared::provider::meta::profile::ShortLink;
 use utoipa::ToSchema;
@@ -77,7 +77,7 @@ fn checked(message: &str) -> Result<(), Problem> {
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
 ) -> Result<Json<List<ShortLinkJson>>, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
     let links = deps.graph.short_links(&token, &number.id).await.map_err(refused)?;
@@ -98,8 +98,8 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
-    Said(request): Said<LinkRequest>,
+    Id(id): Id<NumberId>,
+    JsonBody(request): JsonBody<LinkRequest>,
 ) -> Result<(StatusCode, Json<ShortLinkJson>), Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
     checked(&request.message)?;
@@ -126,8 +126,8 @@ pub(crate) async fn create(
 pub(crate) async fn change(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Ids(id, link): Ids<PhoneNumberId, String>,
-    Said(request): Said<LinkChange>,
+    Ids(id, link): Ids<NumberId, String>,
+    JsonBody(request): JsonBody<LinkChange>,
 ) -> Result<Json<ShortLinkJson>, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
     checked(&request.message)?;
@@ -151,7 +151,7 @@ pub(crate) async fn change(
 pub(crate) async fn delete(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Ids(id, link): Ids<PhoneNumberId, String>,
+    Ids(id, link): Ids<NumberId, String>,
 ) -> Result<StatusCode, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
     is_code(&link)?;

@@ -6,16 +6,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use shared::api::{Caller, Id, Manage, Said};
+use shared::api::{Caller, Id, JsonBody, Manage};
 use shared::domain::accounts::app::{MetaApp, SignupSettings};
 use shared::domain::accounts::number::{Number, Settings};
 use shared::domain::accounts::token::{AccessToken, Unfit};
-use shared::domain::ids::{MetaAppId, PhoneNumberId, WabaId};
+use shared::domain::ids::{MetaAppId, NumberId, WabaId};
 use shared::http::Problem;
 use shared::provider::meta::accounts::AccountNumber;
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::secret::Secret;
-use shared::storage::Hindrance;
+use shared::storage::ConnectError;
 use shared::vault::Context;
 use utoipa::ToSchema;
 
@@ -94,9 +94,9 @@ pub(crate) async fn add(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
     headers: HeaderMap,
-    Said(request): Said<NewNumber>,
+    JsonBody(request): JsonBody<NewNumber>,
 ) -> Result<(StatusCode, Json<AddedJson>), Problem> {
-    let id = PhoneNumberId::parse(&request.phone_number_id);
+    let id = NumberId::parse(&request.phone_number_id);
     let id = id.map_err(|_| Problem::invalid("phone_number_id", "must be a phone number id of Meta"))?;
     let account =
         WabaId::parse(&request.waba_id).map_err(|_| Problem::invalid("waba_id", "must be an account id of Meta"))?;
@@ -148,7 +148,7 @@ pub(crate) async fn add(
 pub(crate) async fn webhook(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
     headers: HeaderMap,
 ) -> Result<Json<WebhookJson>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
@@ -185,7 +185,7 @@ impl Deps {
         settings: &SignupSettings,
         secret: &Secret,
         token: &AccessToken,
-        (account, id): (&WabaId, &PhoneNumberId),
+        (account, id): (&WabaId, &NumberId),
     ) -> Result<AccountNumber, Problem> {
         let facts = self.graph.debug_token(&settings.client_id, secret, &token.value).await.map_err(refused)?;
         facts.check(&settings.client_id, Some(account)).map_err(|unfit| {
@@ -213,14 +213,14 @@ impl Deps {
     }
 }
 
-fn hindered(hindrance: Hindrance) -> Problem {
+fn hindered(hindrance: ConnectError) -> Problem {
     match hindrance {
-        Hindrance::BeingErased => {
+        ConnectError::BeingErased => {
             let title = "Old data of this account is still being erased after its removal.";
             Problem::conflict("being_erased", title).remedy("Repeat the request in a few minutes.")
         }
-        Hindrance::TenantLeaves => Problem::conflict("tenant_leaving", "The tenant is being offboarded."),
-        Hindrance::AccountTaken | Hindrance::NumberTaken => {
+        ConnectError::TenantLeaves => Problem::conflict("tenant_leaving", "The tenant is being offboarded."),
+        ConnectError::AccountTaken | ConnectError::NumberTaken => {
             let problem = Problem::conflict("taken", "This account or number belongs to another tenant.");
             problem.remedy("The other tenant must remove it first.")
         }

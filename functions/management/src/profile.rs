@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::api::{Caller, Id, Manage, Read, Said, Upload};
-use shared::domain::ids::PhoneNumberId;
+use shared::api::{Caller, Id, JsonBody, Manage, Read, Upload};
+use shared::domain::ids::NumberId;
 use shared::http::Problem;
 use utoipa::ToSchema;
 
@@ -147,7 +147,7 @@ impl ProfileChange {
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
 ) -> Result<Json<ProfileJson>, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
     Ok(Json(ProfileJson::new(&deps.graph.profile(&token, &number.id).await.map_err(refused)?)))
@@ -167,8 +167,8 @@ pub(crate) async fn get(
 pub(crate) async fn change(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
-    Said(request): Said<ProfileChange>,
+    Id(id): Id<NumberId>,
+    JsonBody(request): JsonBody<ProfileChange>,
 ) -> Result<Json<ProfileJson>, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;
     request.check()?;
@@ -195,7 +195,7 @@ pub(crate) async fn change(
 pub(crate) async fn picture(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
     Upload(file): Upload,
 ) -> Result<StatusCode, Problem> {
     let (number, token) = deps.opened(tenant, &id).await?;

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use shared::api::{Asked, Caller, Id, Ids, List, Manage, Moment, Read, Said, limit, raw};
+use shared::api::{Caller, Id, Ids, JsonBody, List, Manage, Moment, QueryParams, Read, limit, raw};
 use shared::clock::Timestamp;
 use shared::domain::accounts::template::{ListedTemplate, TemplateKey, TemplateRecord, is_language, is_name};
 use shared::domain::ids::{TenantId, WabaId};
@@ -196,7 +196,7 @@ pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<WabaId>,
-    Asked(query): Asked<TemplatesQuery>,
+    QueryParams(query): QueryParams<TemplatesQuery>,
 ) -> Result<Json<List<MirroredTemplateJson>>, Problem> {
     deps.access.account_of(tenant, &id).await?;
     let page = deps.table.templates(&id, limit(query.limit)?, query.cursor.as_deref()).await?;
@@ -273,7 +273,7 @@ pub(crate) async fn create(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
     Id(id): Id<WabaId>,
-    Said(request): Said<NewTemplate>,
+    JsonBody(request): JsonBody<NewTemplate>,
 ) -> Result<(StatusCode, Json<MirroredTemplateJson>), Problem> {
     let token = deps.token_of(tenant, &id).await?;
     if !is_name(&request.name) {
@@ -325,7 +325,7 @@ pub(crate) async fn edit(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
     Ids(id, template): Ids<WabaId, TemplateKey>,
-    Said(request): Said<TemplateChange>,
+    JsonBody(request): JsonBody<TemplateChange>,
 ) -> Result<Json<MirroredTemplateJson>, Problem> {
     let known = deps.template_of(tenant, &id, &template).await?;
     let token = deps.token_of(tenant, &id).await?;
@@ -399,7 +399,7 @@ pub(crate) async fn preview(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Ids(id, template): Ids<WabaId, TemplateKey>,
-    Said(request): Said<PreviewRequest>,
+    JsonBody(request): JsonBody<PreviewRequest>,
 ) -> Result<Json<PreviewJson>, Problem> {
     let known = deps.template_of(tenant, &id, &template).await?;
     let components = known.components.as_deref().and_then(|json| serde_json::from_str(json).ok());

@@ -4,20 +4,25 @@
 use bytes::Bytes;
 use shared::provider::meta::webhook::{self, Left};
 use shared::queue::{InboundJob, InboundWork, Packed, Payload};
-use shared::storage::{ArchiveError, Leavers};
+use shared::storage::{ArchiveError, ErasureScope};
 
 use crate::{Deps, LeavingError};
 
 /// Folders with raw webhooks, in the order of the walk.
-const FOLDERS: [&str; 3] = ["raw", "large", "kept"];
+const FOLDERS: [&str; 3] = ["raw", "large", "quarantine"];
 /// Objects per page.
 const PAGE: i32 = 100;
 
 /// Processes one page of the bucket. `cursor` is the last key processed, empty at the beginning. Returns the number of
 /// objects that contained data to erase, and the next cursor.
-pub(crate) async fn page(deps: &Deps, leavers: &Leavers, cursor: &str) -> Result<(u64, Option<String>), LeavingError> {
+pub(crate) async fn page(
+    deps: &Deps,
+    leavers: &ErasureScope,
+    cursor: &str,
+) -> Result<(u64, Option<String>), LeavingError> {
     let place = FOLDERS.iter().position(|folder| cursor.starts_with(&format!("{folder}/"))).unwrap_or(0);
-    let (Some(folder), after) = (FOLDERS.get(place), Some(cursor).filter(|cursor| cursor.len() > "kept/".len())) else {
+    let (Some(folder), after) = (FOLDERS.get(place), Some(cursor).filter(|cursor| cursor.len() > "quarantine/".len()))
+    else {
         return Ok((0, None));
     };
     let keys = deps.archive.list(folder, after, PAGE).await?;
@@ -55,7 +60,7 @@ pub(crate) async fn delete(deps: &Deps, object: &str) -> Result<(), LeavingError
 }
 
 /// Returns the object without the data to erase, or `None` if it contains none.
-fn without(folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<u8>>, LeavingError> {
+fn without(folder: &str, leavers: &ErasureScope, bytes: &Bytes) -> Result<Option<Vec<u8>>, LeavingError> {
     match folder {
         "raw" => {
             let (mut lines, mut changed) = (Vec::new(), false);
@@ -93,7 +98,7 @@ fn without(folder: &str, leavers: &Leavers, bytes: &Bytes) -> Result<Option<Vec<
 
 /// Removes data from one archive line, which is a job. `None`: the line stays unchanged. `Some(None)`: the line is
 /// removed.
-fn line_without(leavers: &Leavers, line: &[u8]) -> Option<Option<Vec<u8>>> {
+fn line_without(leavers: &ErasureScope, line: &[u8]) -> Option<Option<Vec<u8>>> {
     let text = std::str::from_utf8(line).ok()?;
     let Ok(InboundWork::Webhook(job)) = InboundWork::decode(text) else {
         return leavers.are_in(line).then_some(None);
@@ -111,7 +116,7 @@ fn line_without(leavers: &Leavers, line: &[u8]) -> Option<Option<Vec<u8>>> {
     }
 }
 
-fn left_of(leavers: &Leavers, body: &[u8]) -> Left {
+fn left_of(leavers: &ErasureScope, body: &[u8]) -> Left {
     if !leavers.are_in(body) {
         return Left::All;
     }

@@ -2,7 +2,7 @@
 
 use shared::clock::Timestamp;
 use shared::domain::lifecycle::offboarding::{Offboarding, SETTLES_IN};
-use shared::storage::Leavers;
+use shared::storage::ErasureScope;
 
 use crate::{Deps, Ended, LeavingError, PAGE_NEEDS, archive, gather, obsolete};
 
@@ -84,7 +84,7 @@ async fn walk(
     deadline: Timestamp,
     erasing: bool,
 ) -> Result<bool, LeavingError> {
-    let leavers = Leavers::new(offboarding, staying(deps, offboarding).await?);
+    let leavers = ErasureScope::new(offboarding, staying(deps, offboarding).await?);
     loop {
         if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
             return Ok(false);
@@ -116,10 +116,7 @@ async fn walk(
 }
 
 /// Returns the tenant's numbers that stay.
-async fn staying(
-    deps: &Deps,
-    offboarding: &Offboarding,
-) -> Result<Vec<shared::domain::ids::PhoneNumberId>, LeavingError> {
+async fn staying(deps: &Deps, offboarding: &Offboarding) -> Result<Vec<shared::domain::ids::NumberId>, LeavingError> {
     let (mut staying, mut cursor) = (Vec::new(), None);
     let Some(tenant) = offboarding.tenant.filter(|_| !offboarding.whole) else { return Ok(staying) };
     loop {

@@ -284,7 +284,9 @@ async fn without_numbers(
         let when = (started_at, SignedDuration::ZERO);
         let id = OffboardingId::of_report(account, started_at);
         deps.table.stop_account(account, started_at).await?;
-        deps.table.put_offboarding(&Offboarding::of_account(id, (tenant, account.clone()), Why::Asked, when)).await?;
+        deps.table
+            .put_offboarding(&Offboarding::of_account(id, (tenant, account.clone()), Why::Requested, when))
+            .await?;
     }
     Ok(())
 }

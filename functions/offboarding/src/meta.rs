@@ -100,7 +100,7 @@ pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<End
         let Some(record) = deps.table.token_record(account).await? else { continue };
         let refused = match offboarding.why {
             Why::Disconnected => None,
-            Why::Asked | Why::DeletionRequested => revoke_at_meta(deps, offboarding, account, &record).await?,
+            Why::Requested | Why::DeletionRequested => revoke_at_meta(deps, offboarding, account, &record).await?,
         };
         match refused {
             None => deps.table.forget_token(account, &record).await?,

@@ -194,7 +194,7 @@ async fn record(
         Ended::Failed { code, cause, action } => {
             (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Some(None))
         }
-        Ended::Waits { cause, wait } => {
+        Ended::Handoff { cause, wait } => {
             let waiting =
                 StepRecord { tries: tries - 1, ..record(StepState::Running, None, Some(cause.to_owned()), None) };
             (waiting, Some(Some(wait)))

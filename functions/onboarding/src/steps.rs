@@ -3,14 +3,14 @@
 use shared::clock::SignedDuration;
 use shared::domain::accounts::number::{Number, Settings};
 use shared::domain::accounts::token::AccessToken;
-use shared::domain::ids::{PhoneNumberId, WabaId};
+use shared::domain::ids::{NumberId, WabaId};
 use shared::domain::lifecycle::onboarding::{Onboarding, Shape, Step};
 use shared::provider::meta::accounts::AccountNumber;
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::{self, ASKED_BEFORE, Again};
 use shared::random;
 use shared::secret::Secret;
-use shared::storage::{Hindrance, Stored};
+use shared::storage::{ConnectError, Stored};
 use shared::vault::Context;
 
 use crate::{Deps, NotRecorded, partner};
@@ -33,7 +33,7 @@ pub(crate) enum Ended {
         wait: SignedDuration,
     },
     /// Another process here must finish first. Does not count as an attempt.
-    Waits {
+    Handoff {
         cause: &'static str,
         wait: SignedDuration,
     },
@@ -98,7 +98,7 @@ async fn take_account(
         Ok(found) => found,
         Err(ended) => return Ok(ended),
     };
-    let Ok(id) = PhoneNumberId::parse(&found.id) else {
+    let Ok(id) = NumberId::parse(&found.id) else {
         return Ok(failed("Meta returned an invalid id for the number.", "Report this to the maintainers."));
     };
     let number = Number {
@@ -127,14 +127,14 @@ async fn take_account(
     Ok(Ended::Done)
 }
 
-fn hindered(hindrance: Hindrance) -> Ended {
+fn hindered(hindrance: ConnectError) -> Ended {
     match hindrance {
-        Hindrance::BeingErased => {
+        ConnectError::BeingErased => {
             let cause = "Old data of this account is still being erased after its removal.";
-            Ended::Waits { cause, wait: SignedDuration::from_mins(5) }
+            Ended::Handoff { cause, wait: SignedDuration::from_mins(5) }
         }
-        Hindrance::TenantLeaves => failed("The tenant is being offboarded.", "No number can be connected for it."),
-        Hindrance::AccountTaken | Hindrance::NumberTaken => {
+        ConnectError::TenantLeaves => failed("The tenant is being offboarded.", "No number can be connected for it."),
+        ConnectError::AccountTaken | ConnectError::NumberTaken => {
             failed("This account or number belongs to another tenant.", "The other tenant must remove it first.")
         }
     }
@@ -167,7 +167,7 @@ fn chosen<'a>(onboarding: &Onboarding, numbers: &'a [AccountNumber]) -> Result<&
 async fn register(
     deps: &Deps,
     onboarding: &Onboarding,
-    number: &PhoneNumberId,
+    number: &NumberId,
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
     let known = match deps.graph.account_number(token, number).await {
@@ -198,7 +198,7 @@ async fn sync(
     deps: &Deps,
     onboarding: &Onboarding,
     (step, what): (Step, &str),
-    number: &PhoneNumberId,
+    number: &NumberId,
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
     let known = deps.table.number(number).await?;
@@ -224,7 +224,7 @@ async fn sync(
 }
 
 /// Returns the number's PIN, which is random, stored encrypted before its first use, and the same in every attempt.
-async fn pin(deps: &Deps, onboarding: &Onboarding, number: &PhoneNumberId) -> Result<Secret, NotRecorded> {
+async fn pin(deps: &Deps, onboarding: &Onboarding, number: &NumberId) -> Result<Secret, NotRecorded> {
     let context = Context::Pin { tenant: onboarding.tenant, number: number.clone() };
     if let Some(sealed) = deps.table.pin(number).await? {
         return Ok(deps.vault.open(&sealed, &context).await?);
@@ -246,7 +246,7 @@ async fn pin(deps: &Deps, onboarding: &Onboarding, number: &PhoneNumberId) -> Re
 async fn probe(
     deps: &Deps,
     onboarding: &Onboarding,
-    (account, number): (&WabaId, &PhoneNumberId),
+    (account, number): (&WabaId, &NumberId),
     token: &AccessToken,
 ) -> Result<Result<Ended, CallFailure>, NotRecorded> {
     let settings = partner::settings(deps, onboarding).await?;

@@ -13,9 +13,9 @@ use shared::cache::Cache;
 use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::accounts::number::Number;
-use shared::domain::ids::{ClaimId, PhoneNumberId};
+use shared::domain::ids::{ClaimId, NumberId};
 use shared::domain::sending::pacing::{self, Pace};
-use shared::domain::sending::policy::Standing;
+use shared::domain::sending::policy::NumberStatus;
 use shared::limits::CACHE_FOR;
 use shared::queue::{OutboundWork, Outcome, Queue, QueueError, ReleaseJob, run_standard};
 use shared::storage::{Archive, ArchiveError, Reserved, StorageError, Table};
@@ -73,8 +73,8 @@ pub struct Deps {
     files: Archive,
     clock: Clock,
     metrics: Metrics,
-    numbers: Cache<PhoneNumberId, Number>,
-    standings: Cache<PhoneNumberId, Standing>,
+    numbers: Cache<NumberId, Number>,
+    standings: Cache<NumberId, NumberStatus>,
 }
 
 impl Deps {

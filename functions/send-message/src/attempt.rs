@@ -4,7 +4,7 @@ use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::token::AccessToken;
 use shared::domain::event::ProviderError;
-use shared::domain::ids::{ClaimId, PhoneNumberId};
+use shared::domain::ids::{ClaimId, NumberId};
 use shared::domain::outgoing::{Outgoing, Template};
 use shared::domain::sending::outbound::{Claim, Intent, NextStep, SendFacts};
 use shared::domain::sending::pacing::Pace;
@@ -190,7 +190,7 @@ pub(crate) async fn send(
 
 /// Calls Meta. If the response takes longer than `silence`, marks the number as suspect, so that other workers do not
 /// wait for the same silence. The second value tells whether that happened.
-async fn watched(deps: &Deps, number: &PhoneNumberId, token: &AccessToken, body: Vec<u8>) -> (SendOutcome, bool) {
+async fn watched(deps: &Deps, number: &NumberId, token: &AccessToken, body: Vec<u8>) -> (SendOutcome, bool) {
     let mut call = std::pin::pin!(deps.graph.send_message(token, number, body));
     if let Ok(outcome) = tokio::time::timeout(deps.silence, &mut call).await {
         return (outcome, false);

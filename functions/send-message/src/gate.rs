@@ -8,7 +8,7 @@ use shared::domain::outgoing::{Outgoing, Template};
 use shared::domain::sending::broadcast::BroadcastState;
 use shared::domain::sending::outbound::Intent;
 use shared::domain::sending::pacing::Pace;
-use shared::domain::sending::policy::{Class, Facts, Reason, TemplateFacts, Verdict, decide};
+use shared::domain::sending::policy::{Facts, MessageClass, Reason, TemplateFacts, Verdict, decide};
 use shared::storage::{Reserved, StorageError};
 
 use crate::Deps;
@@ -33,10 +33,10 @@ pub(crate) enum Gate {
 }
 
 /// Returns the class of a message for the rules.
-pub(crate) fn class_of(says: &Outgoing, intent: &Intent) -> Class {
+pub(crate) fn class_of(says: &Outgoing, intent: &Intent) -> MessageClass {
     match says {
-        Outgoing::Template(_) => Class::Template(intent.category),
-        _ => Class::FreeForm,
+        Outgoing::Template(_) => MessageClass::Template(intent.category),
+        _ => MessageClass::FreeForm,
     }
 }
 

@@ -23,11 +23,11 @@ use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::token::AccessToken;
-use shared::domain::ids::{BroadcastId, PhoneNumberId, WabaId};
+use shared::domain::ids::{BroadcastId, NumberId, WabaId};
 use shared::domain::sending::broadcast::Broadcast;
 use shared::domain::sending::outbound::Intent;
 use shared::domain::sending::pacing::Pace;
-use shared::domain::sending::policy::{Standing, TemplateFacts};
+use shared::domain::sending::policy::{NumberStatus, TemplateFacts};
 use shared::limits::{ACCEPTING_TAKES, CACHE_FOR};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::queue::{OutboundWork, Outcome, Queue, run_fifo};
@@ -94,10 +94,10 @@ pub struct Deps {
     silence: Duration,
     clock: Clock,
     metrics: Metrics,
-    numbers: Cache<PhoneNumberId, Number>,
-    standings: Cache<PhoneNumberId, Standing>,
+    numbers: Cache<NumberId, Number>,
+    standings: Cache<NumberId, NumberStatus>,
     templates: Cache<(WabaId, String, String), TemplateFacts>,
-    paces: Cache<PhoneNumberId, Pace>,
+    paces: Cache<NumberId, Pace>,
     broadcasts: Cache<BroadcastId, Broadcast>,
     tokens: Cache<WabaId, Arc<AccessToken>>,
     callback_mac: shared::keyring::Remembered,

@@ -5,7 +5,7 @@ use shared::domain::event::ProviderError;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::outbound::{Claim, Intent, SendFacts};
 use shared::domain::sending::pacing;
-use shared::provider::meta::error::{self, Class, Throttled};
+use shared::provider::meta::error::{self, ErrorClass, Throttled};
 use shared::provider::meta::graph::{SendOutcome, THROTTLED};
 use shared::random;
 use shared::storage::{Recorded, SendResult, StorageError};
@@ -75,9 +75,9 @@ fn next_try(deps: &Deps, claim: Claim, error: &ProviderError) -> Timestamp {
     let now = deps.clock.now();
     let class = error.is_the_providers().then(|| error::class(error.code));
     let wait = match class {
-        Some(Class::Wait(wait)) => wait,
-        Some(Class::Reconnect) => RECONNECT_WAIT,
-        Some(Class::Throttle(Throttled::Pair)) => pacing::pair_wait(claim.attempt),
+        Some(ErrorClass::Wait(wait)) => wait,
+        Some(ErrorClass::Reconnect) => RECONNECT_WAIT,
+        Some(ErrorClass::Throttle(Throttled::Pair)) => pacing::pair_wait(claim.attempt),
         _ => {
             // If randomness fails, messages return without jitter, which is slower but correct.
             let [chance] = random::bytes::<1>().unwrap_or_default();
@@ -139,7 +139,7 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
 
 fn waits_alone(intent: &Intent, error: &ProviderError) -> bool {
     let class = error.is_the_providers().then(|| error::class(error.code));
-    matches!(class, Some(Class::Wait(_))) || (intent.broadcast.is_some() && class == Some(Class::Reconnect))
+    matches!(class, Some(ErrorClass::Wait(_))) || (intent.broadcast.is_some() && class == Some(ErrorClass::Reconnect))
 }
 
 /// Applies the consequences for future messages.

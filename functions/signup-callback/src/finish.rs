@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::clock::Timestamp;
-use shared::domain::ids::{OnboardingId, PhoneNumberId, WabaId};
+use shared::domain::ids::{NumberId, OnboardingId, WabaId};
 use shared::domain::lifecycle::onboarding::{Onboarding, PopupEnd, Progress, Shape, Step, StepRecord};
 use shared::http::Problem;
 use shared::provider::meta::signup;
@@ -165,9 +165,8 @@ async fn find(deps: &Deps, id: OnboardingId, state: &str) -> Result<(Onboarding,
 /// Returns the popup's result, from its message or from ids sent by the page.
 fn popup_end(request: &Request) -> Result<Option<PopupEnd>, Problem> {
     let account = |id: &String| WabaId::parse(id).map_err(|_| Problem::invalid("waba_id", "must be an account id"));
-    let number = |id: &String| {
-        PhoneNumberId::parse(id).map_err(|_| Problem::invalid("phone_number_id", "must be a phone number id"))
-    };
+    let number =
+        |id: &String| NumberId::parse(id).map_err(|_| Problem::invalid("phone_number_id", "must be a phone number id"));
     let account = request.waba_id.as_ref().map(account).transpose()?;
     let number = request.phone_number_id.as_ref().map(number).transpose()?;
     let end = match &request.event {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use shared::clock::Timestamp;
 use shared::domain::accounts::number::Number;
 use shared::domain::event::ProviderError;
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::ids::NumberId;
 use shared::domain::sending::outbound::{Intent, Recipient, SendFacts};
 use shared::provider::meta::graph::{CallFailure, GraphClient};
 use shared::provider::meta::message_history::{Listed, recipient_of};
-use shared::storage::{Proof, StorageError};
+use shared::storage::{DeliveryEvidence, StorageError};
 use shared::vault::{Context, Vault};
 
 use crate::Deps;
@@ -29,7 +29,7 @@ pub(crate) struct History {
 }
 
 /// The lists of one run; each number's list is fetched once.
-pub(crate) type Lists = HashMap<PhoneNumberId, Option<Vec<Listed>>>;
+pub(crate) type Lists = HashMap<NumberId, Option<Vec<Listed>>>;
 
 /// Result of a check.
 pub(crate) enum Look {
@@ -64,7 +64,7 @@ pub(crate) async fn look(
     let claimed_at = claim.claimed_at();
     let at_that_time: Vec<_> = listed
         .iter()
-        .filter(|one| Proof::Listed(one.first_event_at).covers(claimed_at))
+        .filter(|one| DeliveryEvidence::Listed(one.first_event_at).covers(claimed_at))
         .filter(|one| recipient_of(&one.wamid).is_some_and(|its| its.canonical() == to.canonical()))
         .map(|one| (one.wamid.clone(), one.first_event_at))
         .collect();

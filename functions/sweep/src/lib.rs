@@ -11,7 +11,7 @@ use shared::aws::AwsConfig;
 use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
-use shared::domain::ids::{ClaimId, PhoneNumberId};
+use shared::domain::ids::{ClaimId, NumberId};
 use shared::domain::sending::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
 use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
 use shared::queue::{OutboundWork, Queue, QueueError, ReleaseJob, SendJob};
@@ -174,12 +174,12 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
 #[derive(Default)]
 struct Known {
     /// Whether a number's retryable answers are trusted.
-    trusted: HashMap<PhoneNumberId, bool>,
+    trusted: HashMap<NumberId, bool>,
     lists: Lists,
 }
 
 impl Known {
-    async fn trusts(&mut self, deps: &Deps, number: &PhoneNumberId) -> Result<bool, StorageError> {
+    async fn trusts(&mut self, deps: &Deps, number: &NumberId) -> Result<bool, StorageError> {
         if let Some(trust) = self.trusted.get(number) {
             return Ok(*trust);
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use shared::clock::Timestamp;
 use shared::domain::accounts::account::{Aspect, StateChange, Subject};
 use shared::domain::accounts::app::{MetaApp, SignupSettings};
-use shared::domain::accounts::health::{COEXISTENCE_FIELDS, FIELDS_NEEDED, Finding, Hop};
+use shared::domain::accounts::health::{COEXISTENCE_FIELDS, FIELDS_NEEDED, Finding, HealthCheck};
 use shared::domain::accounts::token::{AccessToken, TokenFacts};
-use shared::domain::ids::{PhoneNumberId, WabaId};
+use shared::domain::ids::{NumberId, WabaId};
 use shared::provider::meta::accounts::{AccountNumber, WebhookConfiguration};
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signature;
@@ -67,9 +67,13 @@ pub(crate) async fn look(
         match &numbers {
             Ok(numbers) => match numbers.iter().find(|number| number.id == id.as_str()) {
                 Some(number) => of_number(deps, app, (&id, number), &fields, &mut findings, now).await?,
-                None => findings.push(Finding::new(Hop::Registration, false, "the account has no such number at Meta")),
+                None => findings.push(Finding::new(
+                    HealthCheck::Registration,
+                    false,
+                    "the account has no such number at Meta",
+                )),
             },
-            Err(failure) => findings.push(Finding::unknown(Hop::Registration, said(failure))),
+            Err(failure) => findings.push(Finding::unknown(HealthCheck::Registration, said(failure))),
         }
         deps.table.put_findings(&id, &findings, now).await?;
     }
@@ -79,7 +83,8 @@ pub(crate) async fn look(
 
 /// Records for all numbers that the token is dead; nothing else can be checked.
 pub(crate) async fn dead(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
-    let finding = [Finding::new(Hop::Token, false, "Meta reports that the token is invalid or lacks a permission")];
+    let finding =
+        [Finding::new(HealthCheck::Token, false, "Meta reports that the token is invalid or lacks a permission")];
     for id in deps.table.numbers_of(account).await? {
         deps.table.put_findings(&id, &finding, now).await?;
     }
@@ -89,7 +94,7 @@ pub(crate) async fn dead(deps: &Deps, account: &WabaId, now: Timestamp) -> Resul
 async fn of_number(
     deps: &Deps,
     app: Option<&App>,
-    (id, number): (&PhoneNumberId, &AccountNumber),
+    (id, number): (&NumberId, &AccountNumber),
     fields: &Result<Vec<String>, String>,
     findings: &mut Vec<Finding>,
     now: Timestamp,
@@ -108,13 +113,13 @@ async fn of_number(
             } else {
                 format!("missing: {}", missing.join(", "))
             };
-            Finding::new(Hop::AppFields, missing.is_empty(), seen)
+            Finding::new(HealthCheck::AppFields, missing.is_empty(), seen)
         }
-        Err(why) => Finding::unknown(Hop::AppFields, why),
+        Err(why) => Finding::unknown(HealthCheck::AppFields, why),
     });
     let status = number.status.as_deref().unwrap_or("no status");
     let platform = number.platform_type.as_deref().unwrap_or("no platform");
-    findings.push(Finding::new(Hop::Registration, number.is_registered(), format!("{platform}, {status}")));
+    findings.push(Finding::new(HealthCheck::Registration, number.is_registered(), format!("{platform}, {status}")));
     findings.push(limits(number));
     findings.extend(doors(deps, app, number.webhook_configuration.as_ref()).await);
     note_limits(deps, id, number, now).await
@@ -122,12 +127,7 @@ async fn of_number(
 
 /// Stores Meta's limits and ratings as states of the number. The pace follows the throughput; the others are for
 /// people.
-async fn note_limits(
-    deps: &Deps,
-    id: &PhoneNumberId,
-    number: &AccountNumber,
-    now: Timestamp,
-) -> Result<(), RefreshError> {
+async fn note_limits(deps: &Deps, id: &NumberId, number: &AccountNumber, now: Timestamp) -> Result<(), RefreshError> {
     let told = [
         (Aspect::Throughput, number.throughput.as_ref().map(|throughput| &throughput.level)),
         (Aspect::QualityRating, number.quality_rating.as_ref()),
@@ -158,14 +158,20 @@ fn limits(number: &AccountNumber) -> Finding {
     let (quality, name) = (word(&number.quality_rating), word(&number.name_status));
     let bad = quality == "RED" || ["DECLINED", "EXPIRED"].contains(&name.as_str());
     let tier = word(&number.messaging_limit_tier);
-    Finding::new(Hop::Limits, !bad, format!("quality {quality}, throughput {throughput}, limit {tier}, name {name}"))
+    Finding::new(
+        HealthCheck::Limits,
+        !bad,
+        format!("quality {quality}, throughput {throughput}, limit {tier}, name {name}"),
+    )
 }
 
 fn life(facts: Option<&TokenFacts>) -> Finding {
     match facts.map(TokenFacts::ends_at) {
-        Some(None) => Finding::new(Hop::Token, true, "valid, does not expire"),
-        Some(Some(ends)) => Finding::new(Hop::Token, true, format!("valid until {}", ends.strftime("%Y-%m-%d"))),
-        None => Finding::unknown(Hop::Token, BY_HAND),
+        Some(None) => Finding::new(HealthCheck::Token, true, "valid, does not expire"),
+        Some(Some(ends)) => {
+            Finding::new(HealthCheck::Token, true, format!("valid until {}", ends.strftime("%Y-%m-%d")))
+        }
+        None => Finding::unknown(HealthCheck::Token, BY_HAND),
     }
 }
 
@@ -178,32 +184,37 @@ async fn app_fields(deps: &Deps, app: &App) -> Result<Vec<String>, String> {
 
 async fn subscription(deps: &Deps, app: Option<&App>, account: &WabaId, token: &AccessToken) -> Finding {
     let Some(app) = app else {
-        return Finding::unknown(Hop::AccountSubscription, BY_HAND);
+        return Finding::unknown(HealthCheck::AccountSubscription, BY_HAND);
     };
     match deps.graph.subscription(token, account, &app.settings.client_id).await {
-        Ok(Some(None)) => Finding::new(Hop::AccountSubscription, true, "to the app's callback URL"),
-        Ok(Some(Some(url))) => Finding::new(Hop::AccountSubscription, true, format!("to {url}")),
-        Ok(None) => Finding::new(Hop::AccountSubscription, false, "the account's webhooks do not go to the app"),
-        Err(failure) => Finding::unknown(Hop::AccountSubscription, said(&failure)),
+        Ok(Some(None)) => Finding::new(HealthCheck::AccountSubscription, true, "to the app's callback URL"),
+        Ok(Some(Some(url))) => Finding::new(HealthCheck::AccountSubscription, true, format!("to {url}")),
+        Ok(None) => {
+            Finding::new(HealthCheck::AccountSubscription, false, "the account's webhooks do not go to the app")
+        }
+        Err(failure) => Finding::unknown(HealthCheck::AccountSubscription, said(&failure)),
     }
 }
 
 async fn payment(deps: &Deps, account: &WabaId, token: &AccessToken) -> Finding {
     match deps.graph.account(token, account).await {
         Ok(known) if known.primary_funding_id.is_some() => {
-            Finding::new(Hop::Payment, true, "the account has a payment method")
+            Finding::new(HealthCheck::Payment, true, "the account has a payment method")
         }
         // An account that sends only free messages needs no payment method.
-        Ok(_) => Finding::unknown(Hop::Payment, "Meta shows no payment method of the account"),
-        Err(failure) => Finding::unknown(Hop::Payment, said(&failure)),
+        Ok(_) => Finding::unknown(HealthCheck::Payment, "Meta shows no payment method of the account"),
+        Err(failure) => Finding::unknown(HealthCheck::Payment, said(&failure)),
     }
 }
 
 /// Checks the effective callback URL with the requests that Meta would make. A URL of another installation gets no
 /// request, because it would receive our verify token.
 async fn doors(deps: &Deps, app: Option<&App>, configuration: Option<&WebhookConfiguration>) -> Vec<Finding> {
-    let nobody_knows =
-        |why: &str| [Hop::Callback, Hop::Handshake, Hop::Signature].map(|hop| Finding::unknown(hop, why)).to_vec();
+    let nobody_knows = |why: &str| {
+        [HealthCheck::Callback, HealthCheck::Handshake, HealthCheck::Signature]
+            .map(|hop| Finding::unknown(hop, why))
+            .to_vec()
+    };
     let Some(url) = configuration.and_then(WebhookConfiguration::winner) else {
         return nobody_knows("Meta does not show where the webhooks go");
     };
@@ -214,10 +225,10 @@ async fn doors(deps: &Deps, app: Option<&App>, configuration: Option<&WebhookCon
     }
     let path = format!("/webhooks/meta/{}", app.meta.id);
     let ours = bases.iter().any(|base| url.strip_prefix(base.trim_end_matches('/')) == Some(&path));
-    let mut findings = vec![Finding::new(Hop::Callback, ours, url)];
+    let mut findings = vec![Finding::new(HealthCheck::Callback, ours, url)];
     if !ours {
         let why = "the webhooks go elsewhere";
-        findings.extend([Hop::Handshake, Hop::Signature].map(|hop| Finding::unknown(hop, why)));
+        findings.extend([HealthCheck::Handshake, HealthCheck::Signature].map(|hop| Finding::unknown(hop, why)));
         return findings;
     }
     findings.push(handshake(deps, app, url).await);
@@ -227,7 +238,7 @@ async fn doors(deps: &Deps, app: Option<&App>, configuration: Option<&WebhookCon
 
 async fn handshake(deps: &Deps, app: &App, url: &str) -> Finding {
     let Some(verify_token) = app.meta.verify_tokens.first() else {
-        return Finding::new(Hop::Handshake, false, "the app has no verify token");
+        return Finding::new(HealthCheck::Handshake, false, "the app has no verify token");
     };
     let challenge = "1158201444";
     let query = [("hub.mode", "subscribe"), ("hub.challenge", challenge), ("hub.verify_token", verify_token.expose())];
@@ -236,23 +247,23 @@ async fn handshake(deps: &Deps, app: &App, url: &str) -> Finding {
         Ok(answer) => {
             let status = answer.status();
             let works = status.is_success() && answer.text().await.is_ok_and(|text| text == challenge);
-            Finding::new(Hop::Handshake, works, format!("answered {status}"))
+            Finding::new(HealthCheck::Handshake, works, format!("answered {status}"))
         }
-        Err(_) => Finding::new(Hop::Handshake, false, "did not answer"),
+        Err(_) => Finding::new(HealthCheck::Handshake, false, "did not answer"),
     }
 }
 
 async fn signed(deps: &Deps, app: &App, url: &str) -> Finding {
     let Some(secret) = app.meta.app_secrets.first() else {
-        return Finding::new(Hop::Signature, false, "the app has no secret");
+        return Finding::new(HealthCheck::Signature, false, "the app has no secret");
     };
     let signature = signature::sign(secret, EMPTY_WEBHOOK.as_bytes());
     let post = deps.doors.post(url).header(signature::HEADER, signature).body(EMPTY_WEBHOOK);
     match post.timeout(OWN_DOOR_TIMEOUT).send().await {
         Ok(answer) => {
-            Finding::new(Hop::Signature, answer.status().is_success(), format!("answered {}", answer.status()))
+            Finding::new(HealthCheck::Signature, answer.status().is_success(), format!("answered {}", answer.status()))
         }
-        Err(_) => Finding::new(Hop::Signature, false, "did not answer"),
+        Err(_) => Finding::new(HealthCheck::Signature, false, "did not answer"),
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! The function may read only Meta app records from the table, and may decrypt only with purpose `app`.
 
-mod door;
+mod aws_gateway;
 mod receive;
 mod verify;
 
@@ -24,7 +24,7 @@ use shared::domain::ids::MetaAppId;
 use shared::limits::CACHE_FOR;
 use shared::telemetry::Metrics;
 
-use door::Door;
+use aws_gateway::AwsGateway;
 
 /// Configuration of this function.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Config {
 /// Clients and caches of this function.
 #[derive(Debug)]
 pub struct Deps {
-    door: Door,
+    door: AwsGateway,
     clock: Clock,
     metrics: Metrics,
     apps: Cache<MetaAppId, MetaApp>,
@@ -68,7 +68,7 @@ impl Deps {
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
-            door: Door::new(aws.direct(), config, metrics.clone()),
+            door: AwsGateway::new(aws.direct(), config, metrics.clone()),
             apps: Cache::keeping_stale(clock.clone(), CACHE_FOR),
             clock,
             metrics,

@@ -17,7 +17,7 @@ use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
 use shared::secret::Secret;
-use shared::storage::{Hindrance, ReplayProgress, StorageError, Stored, Table};
+use shared::storage::{ConnectError, ReplayProgress, StorageError, Stored, Table};
 use shared::vault::{Context, Vault, VaultError, random_secret};
 
 /// Tenants per page of the registry walk.
@@ -67,7 +67,7 @@ pub enum OperatorError {
     AccountTaken(shared::domain::ids::WabaId),
     /// The number is connected to another tenant.
     #[error("number {0} is connected to another tenant")]
-    NumberTaken(shared::domain::ids::PhoneNumberId),
+    NumberTaken(shared::domain::ids::NumberId),
 }
 
 /// Result of [`Operator::setup`]. The keys are not stored in clear and cannot be shown again.
@@ -251,10 +251,10 @@ impl Operator {
             return Err(OperatorError::NoTenant(number.tenant));
         }
         let hindered = |hindrance| match hindrance {
-            Hindrance::BeingErased => OperatorError::BeingErased(number.waba.clone()),
-            Hindrance::TenantLeaves => OperatorError::Leaving(number.tenant),
-            Hindrance::AccountTaken => OperatorError::AccountTaken(number.waba.clone()),
-            Hindrance::NumberTaken => OperatorError::NumberTaken(number.id.clone()),
+            ConnectError::BeingErased => OperatorError::BeingErased(number.waba.clone()),
+            ConnectError::TenantLeaves => OperatorError::Leaving(number.tenant),
+            ConnectError::AccountTaken => OperatorError::AccountTaken(number.waba.clone()),
+            ConnectError::NumberTaken => OperatorError::NumberTaken(number.id.clone()),
         };
         if let Some(hindrance) = self.table.hindrance(number).await? {
             return Err(hindered(hindrance));

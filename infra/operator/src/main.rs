@@ -14,7 +14,7 @@ use shared::domain::accounts::app::{CreditLine, MetaApp, SignupSettings};
 use shared::domain::accounts::health::{Health, Verdict};
 use shared::domain::accounts::number::{Number, Settings};
 use shared::domain::accounts::tenant::Scope;
-use shared::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, WabaId, Wamid};
+use shared::domain::ids::{MetaAppId, NumberId, ProviderMessageId, ReplayId, TenantId, WabaId};
 use shared::keyring::SystemSecretName;
 use shared::queue::{Queue, ReplayJob, ReplaySource};
 use shared::secret::Secret;
@@ -307,7 +307,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
         Command::Number { tenant, id, waba, display, app, coexistence } => {
             let app = app.map(|name| MetaAppId::parse(&name)).transpose()?;
             let number = Number {
-                id: PhoneNumberId::parse(&id)?,
+                id: NumberId::parse(&id)?,
                 tenant: TenantId::parse(&tenant)?,
                 waba: WabaId::parse(&waba)?,
                 display_phone_number: display,
@@ -319,7 +319,7 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             Ok(number.id.to_string())
         }
         Command::Doctor { number } => {
-            let number = operator.table.number(&PhoneNumberId::parse(&number)?).await?;
+            let number = operator.table.number(&NumberId::parse(&number)?).await?;
             let number = number.ok_or("the number is not connected")?;
             let config = token_refresh::Config::from_env()?;
             let deps = token_refresh::Deps::new(&aws, &config, Metrics::in_memory("operator"))?;
@@ -353,8 +353,8 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             let now = operator.clock.now();
             let all = ReplayJob::of(source, ReplayId::generate(now)?, now);
             let job = ReplayJob {
-                number: number.map(|id| PhoneNumberId::parse(&id)).transpose()?,
-                message: message.map(|id| Wamid::parse(&id)).transpose()?,
+                number: number.map(|id| NumberId::parse(&id)).transpose()?,
+                message: message.map(|id| ProviderMessageId::parse(&id)).transpose()?,
                 from: moment("--from", from.as_deref())?.unwrap_or(all.from).max(all.from),
                 until: moment("--until", until.as_deref())?.unwrap_or(all.until).min(all.until),
                 ..all

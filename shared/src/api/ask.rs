@@ -49,7 +49,7 @@ ids!(
     OffboardingId,
     OnboardingId,
     OutboundId,
-    PhoneNumberId,
+    NumberId,
     ReplayId,
     TenantId,
     WabaId
@@ -96,9 +96,9 @@ impl<A: Named, B: Named, D: Sync + Send> FromRequestParts<D> for Ids<A, B> {
 
 /// The query parameters, read as `T`; 422 if they do not fit.
 #[derive(Debug)]
-pub struct Asked<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<T: DeserializeOwned, D: Sync + Send> FromRequestParts<D> for Asked<T> {
+impl<T: DeserializeOwned, D: Sync + Send> FromRequestParts<D> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &D) -> Result<Self, Problem> {
@@ -143,9 +143,9 @@ pub fn limit(asked: Option<u16>) -> Result<u16, Problem> {
 
 /// A request body of at most [`API_BODY_MAX`], read as `T`.
 #[derive(Debug)]
-pub struct Said<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, D: Sync + Send> FromRequest<D> for Said<T> {
+impl<T: DeserializeOwned, D: Sync + Send> FromRequest<D> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, deps: &D) -> Result<Self, Problem> {

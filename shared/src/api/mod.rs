@@ -16,7 +16,7 @@ mod routes;
 
 pub use access::{Access, Guarded, guard};
 pub use answer::{List, Moment, Refusals, raw};
-pub use ask::{Asked, Id, Ids, Named, PageQuery, Said, Upload, limit, named, parse, typed};
+pub use ask::{Id, Ids, JsonBody, Named, PageQuery, QueryParams, Upload, limit, named, parse, typed};
 pub use caller::{Caller, Manage, Operator, Read, Send, TenantOrOperator};
 pub use days::days;
 pub use describe::describe;

@@ -3,7 +3,7 @@
 use crate::api::Access;
 use crate::domain::accounts::number::Number;
 use crate::domain::conversations::conversation::Conversation;
-use crate::domain::ids::{ConversationId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{ConversationId, NumberId, TenantId, WabaId};
 use crate::http::Problem;
 use crate::storage::AccountRecord;
 
@@ -12,7 +12,7 @@ impl Access {
     ///
     /// # Errors
     /// 404 if the tenant has no such number.
-    pub async fn number_of(&self, tenant: TenantId, id: &PhoneNumberId) -> Result<Number, Problem> {
+    pub async fn number_of(&self, tenant: TenantId, id: &NumberId) -> Result<Number, Problem> {
         let number = self.table().number(id).await?;
         self.theirs("number", number, |number| number.tenant == tenant)
     }

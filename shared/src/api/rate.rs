@@ -32,7 +32,7 @@ struct Batch {
 
 /// State of a key's rate limit after a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct RateStatus {
     rate: u32,
     left: u32,
     wait: Option<SignedDuration>,
@@ -45,10 +45,10 @@ impl Rates {
         table: &Table,
         key: &ApiKeyRecord,
         now: Timestamp,
-    ) -> Result<Standing, StorageError> {
+    ) -> Result<RateStatus, StorageError> {
         let rate = key.requests_per_second.max(1);
         if let Some(left) = self.one_more(&key.id, now) {
-            return Ok(Standing { rate, left, wait: None });
+            return Ok(RateStatus { rate, left, wait: None });
         }
         let batch = (rate / BATCHES_A_SECOND).max(1);
         let mut taken = table.take_requests(&key.id, batch, rate, now).await?;
@@ -62,9 +62,9 @@ impl Rates {
                     &key.id,
                     Batch { left: count - 1, in_table, until: now.checked_add(BATCH_FOR).unwrap_or(now) },
                 );
-                Standing { rate, left: in_table + count - 1, wait: None }
+                RateStatus { rate, left: in_table + count - 1, wait: None }
             }
-            RequestsTaken::Wait(wait) => Standing { rate, left: 0, wait: Some(wait) },
+            RequestsTaken::Wait(wait) => RateStatus { rate, left: 0, wait: Some(wait) },
         })
     }
 
@@ -84,7 +84,7 @@ impl Rates {
     }
 }
 
-impl Standing {
+impl RateStatus {
     /// Whether the request must be refused.
     pub(super) fn is_spent(self) -> bool {
         self.wait.is_some()

@@ -3,50 +3,50 @@
 use jiff::Timestamp;
 
 use crate::domain::accounts::account::{StateChange, Subject};
-use crate::domain::conversations::contact::{AddressBookEntry, ContactCard, Preference};
-use crate::domain::conversations::message::{Amendment, ForeignMessage, HistoryChunk, HistoryThread};
-use crate::domain::ids::{PhoneNumberId, Wamid};
+use crate::domain::conversations::contact::{AddressBookEntry, ContactIdentity, Preference};
+use crate::domain::conversations::message::{Amendment, HistoryChunk, HistoryThread, InboundMessage};
+use crate::domain::ids::{NumberId, ProviderMessageId};
 use crate::domain::sending::status::Status;
 
 /// One item of a webhook, with its raw form for the quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundEvent {
     /// The parsed item.
-    pub said: Said,
+    pub said: InboundEventKind,
     /// A webhook that holds only this item, as JSON; or the received bytes, if they are not a webhook.
     pub raw: Vec<u8>,
 }
 
 /// Kinds of webhook items.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum InboundEventKind {
     /// A message not sent through this service: from the customer, or from the business by other means.
-    Message(PhoneNumberId, Box<ForeignMessage>),
+    Message(NumberId, Box<InboundMessage>),
     /// An annotation of an earlier message.
-    Amendment(PhoneNumberId, Box<Amendment>),
+    Amendment(NumberId, Box<Amendment>),
     /// A status of a message sent from this number, by us or by another system.
-    Status(PhoneNumberId, Box<StatusUpdate>),
+    Status(NumberId, Box<StatusUpdate>),
     /// A call by the customer, which opens the customer service window as a message does.
-    Call(PhoneNumberId, Box<ContactCard>, Timestamp),
+    Call(NumberId, Box<ContactIdentity>, Timestamp),
     /// Messages from before the number was connected.
     History(Box<HistoryThread>),
     /// Progress of the history sync.
-    HistoryProgress(PhoneNumberId, HistoryChunk),
+    HistoryProgress(NumberId, HistoryChunk),
     /// A change in the address book of the business's phone.
-    AddressBook(PhoneNumberId, Box<ContactCard>, AddressBookEntry, Timestamp),
+    AddressBook(NumberId, Box<ContactIdentity>, AddressBookEntry, Timestamp),
     /// A customer's choice about a category of messages.
-    Preference(PhoneNumberId, Box<ContactCard>, Preference, Timestamp),
+    Preference(NumberId, Box<ContactIdentity>, Preference, Timestamp),
     /// A state of a number, an account, a template or a token.
     State(Box<StateChange>),
     /// Not understood, or not for a known number or account: quarantined. The text is as in [`Kept::what`]; the number
     /// is present if known.
-    Kept(KeptReason, String, Option<PhoneNumberId>),
+    Quarantined(QuarantineReason, String, Option<NumberId>),
 }
 
-impl Said {
+impl InboundEventKind {
     /// Returns the number that the item concerns, if any.
     #[must_use]
-    pub fn number(&self) -> Option<&PhoneNumberId> {
+    pub fn number(&self) -> Option<&NumberId> {
         match self {
             Self::Message(number, _)
             | Self::Amendment(number, _)
@@ -60,7 +60,7 @@ impl Said {
                 Subject::Number(number) => Some(number),
                 _ => None,
             },
-            Self::Kept(_, _, number) => number.as_ref(),
+            Self::Quarantined(_, _, number) => number.as_ref(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Said {
             Self::AddressBook(..) => "state_sync",
             Self::Preference(..) => "user_preferences",
             Self::State(change) => change.aspect.as_str(),
-            Self::Kept(_, what, _) => what,
+            Self::Quarantined(_, what, _) => what,
         }
     }
 
@@ -91,7 +91,7 @@ impl Said {
 
     /// Returns whether the item concerns the message with this id.
     #[must_use]
-    pub fn mentions(&self, wamid: &Wamid) -> bool {
+    pub fn mentions(&self, wamid: &ProviderMessageId) -> bool {
         match self {
             Self::Message(_, message) => message.id == *wamid,
             Self::Amendment(_, amendment) => amendment.id == *wamid || amendment.target == *wamid,
@@ -106,7 +106,7 @@ impl Said {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusUpdate {
     /// The provider's id of the message.
-    pub wamid: Wamid,
+    pub wamid: ProviderMessageId,
     /// The status.
     pub status: Status,
     /// Time by the provider's clock, in whole seconds.
@@ -175,9 +175,9 @@ impl ProviderError {
 
 /// A quarantined item, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct QuarantinedItem {
     /// Reason of the quarantine.
-    pub reason: KeptReason,
+    pub reason: QuarantineReason,
     /// The webhook field, the status, or the name of the level that could not be parsed.
     pub what: String,
     /// A webhook that holds only this item, so that it can be processed again; or the received bytes, if they are not a
@@ -187,7 +187,7 @@ pub struct Kept {
 
 /// Reason of a quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum KeptReason {
+pub enum QuarantineReason {
     /// Authentic, but not in the documented format. A person must look at it.
     Malformed,
     /// A field or kind that is not processed yet.
@@ -202,7 +202,7 @@ pub enum KeptReason {
     TooOld,
 }
 
-impl KeptReason {
+impl QuarantineReason {
     /// All reasons.
     pub const ALL: [Self; 5] =
         [Self::Malformed, Self::Unsupported, Self::UnknownNumber, Self::UnknownAccount, Self::TooOld];

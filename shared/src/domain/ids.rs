@@ -233,12 +233,12 @@ fn graph_character(byte: u8) -> bool {
 
 provider_id!(
     /// Meta's id of a business number, which is also the number's id in our API.
-    PhoneNumberId,
+    NumberId,
     "a phone number id",
     GRAPH_ID_MAX,
     graph_character
 );
-printable!(PhoneNumberId);
+printable!(NumberId);
 
 provider_id!(
     /// Meta's id of a WhatsApp Business account.
@@ -269,22 +269,22 @@ printable!(MetaAppId);
 
 provider_id!(
     /// The provider's id of a message. It contains the customer's phone number in base 64, so it is never printed.
-    Wamid,
+    ProviderMessageId,
     "a message id",
     WAMID_MAX,
     |byte| byte.is_ascii_graphic()
 );
 
-impl fmt::Debug for Wamid {
+impl fmt::Debug for ProviderMessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wamid(..)")
+        f.write_str("ProviderMessageId(..)")
     }
 }
 
 /// Id of a conversation: the number and the contact, hence their whole history.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConversationId {
-    number: PhoneNumberId,
+    number: NumberId,
     contact: ContactId,
 }
 
@@ -294,7 +294,7 @@ impl ConversationId {
 
     /// Returns the id of the conversation of this number with this contact.
     #[must_use]
-    pub fn new(number: PhoneNumberId, contact: ContactId) -> Self {
+    pub fn new(number: NumberId, contact: ContactId) -> Self {
         Self { number, contact }
     }
 
@@ -306,14 +306,14 @@ impl ConversationId {
         const WHAT: InvalidId = InvalidId("an id of the form conv_<number id>_<ULID>");
         let (number, contact) = text.strip_prefix(Self::PREFIX).and_then(|rest| rest.rsplit_once('_')).ok_or(WHAT)?;
         Ok(Self {
-            number: PhoneNumberId::parse(number).map_err(|_| WHAT)?,
+            number: NumberId::parse(number).map_err(|_| WHAT)?,
             contact: ContactId::parse(&format!("{}{contact}", ContactId::PREFIX)).map_err(|_| WHAT)?,
         })
     }
 
     /// Returns the business number.
     #[must_use]
-    pub fn number(&self) -> &PhoneNumberId {
+    pub fn number(&self) -> &NumberId {
         &self.number
     }
 
@@ -334,7 +334,7 @@ impl fmt::Display for ConversationId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum MessageId {
     /// A message not sent through this service.
-    Inbound(Wamid),
+    Inbound(ProviderMessageId),
     /// A message that we send.
     Outbound(OutboundId),
 }
@@ -354,7 +354,7 @@ impl MessageId {
     /// # Errors
     /// When it is neither.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        OutboundId::parse(text).map(Self::Outbound).or_else(|_| Wamid::parse(text).map(Self::Inbound))
+        OutboundId::parse(text).map(Self::Outbound).or_else(|_| ProviderMessageId::parse(text).map(Self::Inbound))
     }
 }
 
@@ -373,9 +373,9 @@ mod tests {
     #[test]
     fn a_conversation_id_names_number_and_contact() {
         let contact = ContactId::generate(Timestamp::UNIX_EPOCH).unwrap();
-        let id = ConversationId::new(PhoneNumberId::parse("900100200300501").unwrap(), contact);
+        let id = ConversationId::new(NumberId::parse("900100200300501").unwrap(), contact);
         assert_eq!(ConversationId::parse(&id.to_string()), Ok(id));
-        assert!(PhoneNumberId::parse(&"9".repeat(65)).is_err());
+        assert!(NumberId::parse(&"9".repeat(65)).is_err());
         for wrong in ["", "conv_", "conv_9_", "conv__01", "msg_1", "conv_9/1_01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
             assert!(ConversationId::parse(wrong).is_err(), "{wrong}");
         }
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_wamid_is_not_printed() {
-        let id = MessageId::Inbound(Wamid::parse("wamid.SECRET").unwrap());
+        let id = MessageId::Inbound(ProviderMessageId::parse("wamid.SECRET").unwrap());
         assert!(!format!("{id:?}").contains("SECRET"));
     }
 }

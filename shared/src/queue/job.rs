@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::at_millis;
-use crate::domain::ids::{MetaAppId, PhoneNumberId, ReplayId, TenantId, Wamid};
+use crate::domain::ids::{MetaAppId, NumberId, ProviderMessageId, ReplayId, TenantId};
 use crate::limits::{ARCHIVE_FOR, KEPT_FOR, QUEUE_BODY_MAX, WEBHOOK_BODY_MAX};
 
 /// A webhook to process.
@@ -49,9 +49,9 @@ pub struct ReplayJob {
     /// Limits it to this tenant.
     pub tenant: Option<TenantId>,
     /// Limits it to this number.
-    pub number: Option<PhoneNumberId>,
+    pub number: Option<NumberId>,
     /// Limits it to webhooks that mention this message.
-    pub message: Option<Wamid>,
+    pub message: Option<ProviderMessageId>,
     /// Start of the period of receipt, inclusive.
     pub from: Timestamp,
     /// End of the period of receipt, exclusive.
@@ -297,8 +297,8 @@ impl InboundWork {
                 Ok(Self::Replay(ReplayJob {
                     id: ReplayId::parse(&id).map_err(|_| BadJob)?,
                     tenant: tenant.map(|id| TenantId::parse(&id)).transpose().map_err(|_| BadJob)?,
-                    number: number.map(|id| PhoneNumberId::parse(&id)).transpose().map_err(|_| BadJob)?,
-                    message: message.map(|id| Wamid::parse(&id)).transpose().map_err(|_| BadJob)?,
+                    number: number.map(|id| NumberId::parse(&id)).transpose().map_err(|_| BadJob)?,
+                    message: message.map(|id| ProviderMessageId::parse(&id)).transpose().map_err(|_| BadJob)?,
                     from: at_millis(from),
                     until: at_millis(until),
                     source,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::at_millis;
 use crate::domain::conversations::phone::PhoneNumber;
-use crate::domain::ids::{BroadcastId, ConversationId, OutboundId, PhoneNumberId, Wamid};
+use crate::domain::ids::{BroadcastId, ConversationId, NumberId, OutboundId, ProviderMessageId};
 use crate::domain::sending::broadcast::BroadcastRecipient;
 use crate::queue::job::BadJob;
 
@@ -35,7 +35,7 @@ pub struct MarkJob {
     /// Conversation of the message.
     pub conversation: ConversationId,
     /// The message.
-    pub message: Wamid,
+    pub message: ProviderMessageId,
     /// Whether to show the typing indicator too.
     pub typing: bool,
     /// Time of the request. A typing indicator is useful for seconds only.
@@ -48,7 +48,7 @@ pub struct RecipientJob {
     /// The broadcast.
     pub broadcast: BroadcastId,
     /// The number that sends it.
-    pub number: PhoneNumberId,
+    pub number: NumberId,
     /// The recipient's position in the broadcast, from 0.
     pub place: usize,
     /// The recipient.
@@ -59,7 +59,7 @@ pub struct RecipientJob {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseJob {
     /// The number.
-    pub number: PhoneNumberId,
+    pub number: NumberId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,13 +126,13 @@ impl OutboundWork {
             }),
             Wire::MarkReadV1 { conversation: id, message, typing, asked_at } => Self::Mark(MarkJob {
                 conversation: conversation(&id)?,
-                message: Wamid::parse(&message).map_err(|_| BadJob)?,
+                message: ProviderMessageId::parse(&message).map_err(|_| BadJob)?,
                 typing,
                 asked_at: at_millis(asked_at),
             }),
             Wire::BroadcastRecipientV1 { broadcast, number, place, to, values } => Self::Recipient(RecipientJob {
                 broadcast: BroadcastId::parse(&broadcast).map_err(|_| BadJob)?,
-                number: PhoneNumberId::parse(&number).map_err(|_| BadJob)?,
+                number: NumberId::parse(&number).map_err(|_| BadJob)?,
                 place,
                 recipient: BroadcastRecipient { to: PhoneNumber::parse(&to).map_err(|_| BadJob)?, values },
             }),
@@ -167,6 +167,6 @@ impl ReleaseJob {
     /// [`BadJob`] when it is not such a job.
     pub fn decode(body: &str) -> Result<Self, BadJob> {
         let ReleaseWire::ReleaseV1 { number } = serde_json::from_str(body).map_err(|_| BadJob)?;
-        Ok(Self { number: PhoneNumberId::parse(&number).map_err(|_| BadJob)? })
+        Ok(Self { number: NumberId::parse(&number).map_err(|_| BadJob)? })
     }
 }

@@ -12,7 +12,7 @@ const NO_SUCH_KEY: &str = "NoSuchKey";
 /// Validity of a link to an object: long enough to start a download, too short to pass the link on.
 pub const LINK_FOR: SignedDuration = SignedDuration::from_mins(5);
 
-/// Objects in S3. The bucket's lifecycle removes `raw/` after 8 days, `large/` after 16, `kept/` after 35, and
+/// Objects in S3. The bucket's lifecycle removes `raw/` after 8 days, `large/` after 16, `quarantine/` after 35, and
 /// `broadcasts/` and `media/` after 90.
 #[derive(Debug, Clone)]
 pub struct Archive {

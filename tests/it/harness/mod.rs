@@ -102,7 +102,7 @@ impl App {
     /// Connects another number for the seeded tenant.
     pub(crate) async fn connect_number(&self, id: &str, coexistence: bool) {
         let number = shared::domain::accounts::number::Number {
-            id: shared::domain::ids::PhoneNumberId::parse(id).unwrap(),
+            id: shared::domain::ids::NumberId::parse(id).unwrap(),
             tenant: shared::domain::ids::TenantId::parse(&self.seed.tenant_id).unwrap(),
             waba: shared::domain::ids::WabaId::parse(WABA).unwrap(),
             display_phone_number: format!("1{id}"),
@@ -395,5 +395,5 @@ pub(crate) fn webhook_body(changes: &[Value]) -> String {
 /// Whether an item of the table is the inbound message with this wamid.
 pub(crate) fn is_theirs(item: &Value, wamid: &str) -> bool {
     let sk = item["sk"]["S"].as_str().unwrap();
-    sk.starts_with("OTHERS#") && sk.ends_with(&format!("#{wamid}"))
+    sk.starts_with("IN#") && sk.ends_with(&format!("#{wamid}"))
 }

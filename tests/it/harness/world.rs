@@ -41,7 +41,7 @@ impl App {
             "silent_contacts": silent,
             "number": self.read(key, &number_path).await,
             "templates": self.all(key, &format!("{number_path}/templates")).await,
-            "kept": self.all(key, &format!("{number_path}/kept")).await,
+            "kept": self.all(key, &format!("{number_path}/quarantine")).await,
             "alerts": self.all(key, "/v1/alerts").await,
             "merges": self.all(key, "/v1/merges").await,
         });

@@ -19,7 +19,7 @@ use shared::domain::sending::broadcast::{
     Broadcast, BroadcastRecipient, BroadcastState, RECIPIENTS_A_CHUNK, RECIPIENTS_MAX, Recipients,
 };
 use shared::domain::sending::pacing::Lane;
-use shared::domain::sending::policy::{Class, Facts, Reason, Verdict, decide};
+use shared::domain::sending::policy::{Facts, MessageClass, Reason, Verdict, decide};
 use shared::http::Problem;
 use shared::limits::BATCH_CONCURRENCY;
 use shared::storage::Accepted;
@@ -122,7 +122,7 @@ pub(crate) async fn create(
     }
     let is_csv = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/csv"));
     let (from, template, options, rows) = if is_csv { from_csv(query, &body)? } else { from_json(&body)? };
-    let chosen = Chosen::read(&options, Class::Template(None), now)?;
+    let chosen = Chosen::read(&options, MessageClass::Template(None), now)?;
     if chosen.lane != Lane::Live || options.lane.is_some() {
         return Err(Problem::invalid("lane", "is not allowed for broadcasts: they always use the bulk lane"));
     }
@@ -302,7 +302,7 @@ async fn allowed(deps: &Deps, number: &Number, broadcast: &Broadcast, known: Kno
     let standing = deps.table.standing(number).await?;
     known.check_flows(&standing)?;
     let facts = Facts { standing, template: known.facts, ..Facts::default() };
-    match decide(&facts, Class::Template(broadcast.category), deps.clock.now()) {
+    match decide(&facts, MessageClass::Template(broadcast.category), deps.clock.now()) {
         Verdict::Allowed | Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, _) => Ok(()),
         Verdict::Blocked(_, Some(until)) if until < broadcast.send_before => Ok(()),
         Verdict::Blocked(reason, _) | Verdict::TemplateOnly(reason) => {

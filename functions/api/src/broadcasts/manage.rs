@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals, Send};
+use shared::api::{Caller, Id, List, Moment, PageQuery, QueryParams, Read, Refusals, Send};
 use shared::domain::ids::{BroadcastId, TenantId};
 use shared::domain::sending::broadcast::{Broadcast, BroadcastState, RECIPIENTS_A_CHUNK};
 use shared::http::Problem;
@@ -72,7 +72,7 @@ pub(crate) struct RecipientJson {
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<BroadcastJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.broadcasts(tenant, limit, cursor.as_deref()).await?;
@@ -202,7 +202,7 @@ pub(crate) async fn recipients(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<BroadcastId>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<RecipientJson>>, Problem> {
     let broadcast = find(&deps, tenant, id).await?;
     let (limit, cursor) = query.read()?;

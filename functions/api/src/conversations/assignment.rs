@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::api::{Caller, Expected, Id, Ids, List, Moment, Read, Refusals, Said, Send, given, named};
+use shared::api::{Caller, Expected, Id, Ids, JsonBody, List, Moment, Read, Refusals, Send, given, named};
 use shared::domain::conversations::assignment::{ASSIGNEE_MAX, LABEL_MAX, LABELS_MAX, NOTE_MAX, Note};
 use shared::domain::conversations::conversation::Conversation;
 use shared::domain::ids::{ConversationId, NoteId};
@@ -85,7 +85,7 @@ pub(crate) async fn change(
     Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<ConversationId>,
     expected: Expected,
-    Said(request): Said<ConversationChange>,
+    JsonBody(request): JsonBody<ConversationChange>,
 ) -> Result<Shown, Problem> {
     let conversation = deps.access.conversation_of(tenant, &id).await?;
     expected.meets(conversation.desk.revision)?;
@@ -128,7 +128,7 @@ pub(crate) async fn create_note(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<ConversationId>,
-    Said(request): Said<NoteRequest>,
+    JsonBody(request): JsonBody<NoteRequest>,
 ) -> Result<(StatusCode, Json<NoteJson>), Problem> {
     let conversation = deps.access.conversation_of(tenant, &id).await?;
     if request.text.trim().is_empty() || request.text.chars().count() > NOTE_MAX {

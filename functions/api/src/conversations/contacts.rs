@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use shared::api::{Asked, Caller, Id, List, Manage, Moment, PageQuery, Read, Refusals};
+use shared::api::{Caller, Id, List, Manage, Moment, PageQuery, QueryParams, Read, Refusals};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::ids::{ContactId, ErasureId};
 use shared::domain::lifecycle::erasure::Erasure;
@@ -142,7 +142,7 @@ pub(crate) async fn erasure(
 pub(crate) async fn erasures(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<ErasureJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.erasures(tenant, limit, cursor.as_deref()).await?;

@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
-use shared::api::{Asked, Caller, Id, List, Moment, Read, Refusals, etag, limit};
-use shared::domain::conversations::assignment::Wanted;
+use shared::api::{Caller, Id, List, Moment, QueryParams, Read, Refusals, etag, limit};
+use shared::domain::conversations::assignment::ConversationFilter;
 use shared::domain::conversations::conversation::Conversation;
-use shared::domain::ids::{ConversationId, PhoneNumberId};
+use shared::domain::ids::{ConversationId, NumberId};
 use shared::http::Problem;
 use utoipa::{IntoParams, ToSchema};
 
@@ -66,11 +66,11 @@ pub(crate) enum StatusQuery {
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<ListQuery>,
+    QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<Json<List<ConversationJson>>, Problem> {
     let limit = limit(query.limit)?;
-    let number = query.number_id.map(|id| PhoneNumberId::parse(&id)).transpose();
-    let wanted = Wanted {
+    let number = query.number_id.map(|id| NumberId::parse(&id)).transpose();
+    let wanted = ConversationFilter {
         number: number.map_err(|_| Problem::invalid("number_id", "must be the id of a number"))?,
         unread: query.unread,
         open: query.status.map(|status| status == StatusQuery::Open),

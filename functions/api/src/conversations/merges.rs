@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use shared::api::{Asked, Caller, Ids, List, Manage, Moment, PageQuery, Read, Refusals};
+use shared::api::{Caller, Ids, List, Manage, Moment, PageQuery, QueryParams, Read, Refusals};
 use shared::domain::ids::ContactId;
 use shared::http::Problem;
 use shared::storage::{Merge, Stored};
@@ -46,7 +46,7 @@ impl MergeJson {
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<MergeJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.merges(tenant, limit, cursor.as_deref()).await?;

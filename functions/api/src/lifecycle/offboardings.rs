@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::api::{
-    Asked, Caller, Expected, Id, List, Manage, Moment, PageQuery, Read, Refusals, Said, TenantOrOperator,
+    Caller, Expected, Id, JsonBody, List, Manage, Moment, PageQuery, QueryParams, Read, Refusals, TenantOrOperator,
 };
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::accounts::number::{Inactive, Settings};
-use shared::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{NumberId, OffboardingId, TenantId, WabaId};
 use shared::domain::lifecycle::offboarding::{BEING_REMOVED, ERASE_AFTER_MAX, Leaving, Offboarding, Why};
 use shared::domain::lifecycle::onboarding::StepRecord;
 use shared::http::Problem;
@@ -93,7 +93,7 @@ impl OffboardingJson {
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
     TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
-    Said(request): Said<StartRequest>,
+    JsonBody(request): JsonBody<StartRequest>,
 ) -> Result<(StatusCode, Json<OffboardingJson>), Problem> {
     if !(0..=ERASE_AFTER_MAX).contains(&request.erase_after_days) {
         return Err(Problem::invalid("erase_after_days", &format!("must be 0 to {ERASE_AFTER_MAX}")));
@@ -110,7 +110,7 @@ pub(crate) async fn start(
                 return Err(Problem::not_found());
             }
             deps.table.stop_account(&account, now).await?;
-            Offboarding::of_account(id, (tenant, account), Why::Asked, when)
+            Offboarding::of_account(id, (tenant, account), Why::Requested, when)
         }
         (None, None, Some(tenant)) => {
             let tenant = TenantId::parse(&tenant).map_err(|_| Problem::invalid("tenant_id", "must be a tenant id"))?;
@@ -118,7 +118,7 @@ pub(crate) async fn start(
             if !known {
                 return Err(Problem::not_found());
             }
-            Offboarding::of_tenant(id, tenant, Why::Asked, when)
+            Offboarding::of_tenant(id, tenant, Why::Requested, when)
         }
         (Some(_), ..) => return Err(Problem::invalid("waba_id", "is required, as the only id in the request")),
         (None, ..) => return Err(Problem::invalid("tenant_id", "is required for operators, as the only id")),
@@ -149,7 +149,7 @@ pub(crate) async fn start(
 pub(crate) async fn remove(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(number): Id<PhoneNumberId>,
+    Id(number): Id<NumberId>,
 ) -> Result<(StatusCode, Json<OffboardingJson>), Problem> {
     let number = deps.access.number_of(tenant, &number).await?;
     let now = deps.clock.now();
@@ -169,7 +169,7 @@ pub(crate) async fn remove(
         Offboarding::of_number(id, &number, now)
     } else {
         deps.table.stop_account(&number.waba, now).await?;
-        Offboarding::of_account(id, (tenant, number.waba.clone()), Why::Asked, (now, SignedDuration::ZERO))
+        Offboarding::of_account(id, (tenant, number.waba.clone()), Why::Requested, (now, SignedDuration::ZERO))
     };
     deps.standings.forget(&number.id);
     deps.table.put_offboarding(&offboarding).await?;
@@ -211,7 +211,7 @@ pub(crate) async fn get(
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<OffboardingJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.offboardings(tenant, limit, cursor.as_deref()).await?;

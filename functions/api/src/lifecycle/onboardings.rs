@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shared::api::{Asked, Caller, Id, List, Manage, Moment, PageQuery, Read, Refusals, Said};
+use shared::api::{Caller, Id, JsonBody, List, Manage, Moment, PageQuery, QueryParams, Read, Refusals};
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{MetaAppId, NumberId, OnboardingId, TenantId, WabaId};
 use shared::domain::lifecycle::onboarding::{
     LINK_DAYS_MAX, Onboarding, Progress, STATE_FOR, Step, StepRecord, StepState,
 };
@@ -134,7 +134,7 @@ impl OnboardingJson {
 pub(crate) async fn start(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Said(request): Said<StartRequest>,
+    JsonBody(request): JsonBody<StartRequest>,
 ) -> Result<(StatusCode, Json<StartedJson>), Problem> {
     let unknown = || Problem::invalid("app", "must be the name of a Meta app that is configured for signups");
     let app = MetaAppId::parse(&request.app).map_err(|_| unknown())?;
@@ -204,7 +204,7 @@ pub(crate) async fn start(
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<OnboardingJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.onboardings(tenant, limit, cursor.as_deref()).await?;
@@ -283,7 +283,7 @@ pub(crate) async fn choose(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
     Id(id): Id<OnboardingId>,
-    Said(request): Said<ChoiceRequest>,
+    JsonBody(request): JsonBody<ChoiceRequest>,
 ) -> Result<(StatusCode, Json<OnboardingJson>), Problem> {
     let onboarding = find(&deps, tenant, id).await?;
     let account_failed = onboarding.step(Step::Account).is_some_and(|record| record.state == StepState::Failed);
@@ -296,7 +296,7 @@ pub(crate) async fn choose(
         // The step asks Meta whether the number belongs to the account.
         (None, Some(number)) if account_failed => {
             let rule = |_| Problem::invalid("phone_number_id", "must be a phone number id of Meta");
-            let number = PhoneNumberId::parse(&number).map_err(rule)?;
+            let number = NumberId::parse(&number).map_err(rule)?;
             deps.table.settle_number(onboarding.id, &number).await?;
             try_again(&deps, onboarding.id, Step::Account).await?;
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
-use shared::api::{Caller, Id, Manage, Refusals, Said};
+use shared::api::{Caller, Id, JsonBody, Manage, Refusals};
 use shared::domain::accounts::number::Number;
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::ids::NumberId;
 use shared::domain::outgoing::{Outgoing, Template};
 use shared::http::Problem;
 
@@ -29,8 +29,8 @@ use crate::messages::template_check::look_up;
 pub(crate) async fn put(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
-    Said(request): Said<Value>,
+    Id(id): Id<NumberId>,
+    JsonBody(request): JsonBody<Value>,
 ) -> Result<StatusCode, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     // The whole body is the template, so field names have no `template.` prefix.
@@ -62,7 +62,7 @@ async fn template(deps: &Deps, number: &Number, request: Value) -> Result<Templa
 pub(crate) async fn delete(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
 ) -> Result<StatusCode, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     deps.table.put_fallback(&number, None).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use shared::api::{Caller, Ids, Read, Refusals, Said, Send};
+use shared::api::{Caller, Ids, JsonBody, Read, Refusals, Send};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ConversationId, MessageId, OutboundId, TenantId};
 use shared::domain::sending::outbound::{Intent, SendFacts, SendState};
@@ -90,7 +90,7 @@ pub(crate) async fn settle(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Send>,
     Ids(conversation, id): Ids<ConversationId, OutboundId>,
-    Said(request): Said<Settlement>,
+    JsonBody(request): JsonBody<Settlement>,
 ) -> Result<Json<MessageJson>, Problem> {
     let (intent, _) = find(&deps, tenant, &conversation, id).await?;
     let ending = match request.outcome.as_str() {

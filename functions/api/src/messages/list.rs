@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::api::{Asked, Caller, Id, List, Read, Refusals, limit};
+use shared::api::{Caller, Id, List, QueryParams, Read, Refusals, limit};
 use shared::domain::ids::ConversationId;
 use shared::http::Problem;
 use shared::storage::Order;
@@ -52,7 +52,7 @@ pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ConversationId>,
-    Asked(query): Asked<MessagesQuery>,
+    QueryParams(query): QueryParams<MessagesQuery>,
 ) -> Result<Json<List<MessageJson>>, Problem> {
     let limit = limit(query.limit)?;
     deps.access.conversation_of(tenant, &id).await?;
@@ -104,7 +104,7 @@ pub(crate) async fn export(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ConversationId>,
-    Asked(query): Asked<ExportQuery>,
+    QueryParams(query): QueryParams<ExportQuery>,
 ) -> Result<Response, Problem> {
     deps.access.conversation_of(tenant, &id).await?;
     let (mut lines, mut cursor) = (String::new(), query.cursor);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use shared::api::{Caller, Id, Refusals, Said, Send};
+use shared::api::{Caller, Id, JsonBody, Refusals, Send};
 use shared::clock::SignedDuration;
-use shared::domain::ids::{ConversationId, Wamid};
+use shared::domain::ids::{ConversationId, ProviderMessageId};
 use shared::http::Problem;
 use shared::queue::{MarkJob, OutboundWork};
 use shared::storage::Direction;
@@ -46,7 +46,7 @@ pub(crate) async fn read(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Send>,
     Id(id): Id<ConversationId>,
-    Said(request): Said<ReadRequest>,
+    JsonBody(request): JsonBody<ReadRequest>,
 ) -> Result<StatusCode, Problem> {
     let conversation = deps.access.conversation_of(tenant, &id).await?;
     let at_meta = match request.at_meta {
@@ -69,7 +69,7 @@ pub(crate) async fn read(
         return Ok(StatusCode::ACCEPTED);
     };
     let theirs = || Problem::violates("message_id", "must be a customer's message in this conversation", 131_009);
-    let wamid = Wamid::parse(&message).map_err(|_| theirs())?;
+    let wamid = ProviderMessageId::parse(&message).map_err(|_| theirs())?;
     let message = deps.table.foreign_message(&id, &wamid).await?.ok_or_else(theirs)?;
     if !matches!(message.direction, Direction::Inbound(_)) {
         return Err(theirs());

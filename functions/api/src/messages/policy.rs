@@ -12,7 +12,7 @@ use shared::domain::accounts::number::Number;
 use shared::domain::ids::ConversationId;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::policy::{
-    Category, Class, Facts, Reason, TemplateFacts, Verdict, decide, free_form_until,
+    Category, Facts, MessageClass, Reason, TemplateFacts, Verdict, decide, free_form_until,
 };
 use shared::http::Problem;
 use shared::storage::StorageError;
@@ -80,11 +80,14 @@ pub(crate) async fn options(
     let known = deps.access.conversation_of(tenant, &id).await?;
     let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
-    let facts = gather(&deps, &number, &id, Class::FreeForm, TemplateFacts::default()).await?;
+    let facts = gather(&deps, &number, &id, MessageClass::FreeForm, TemplateFacts::default()).await?;
     let pace = deps.table.pace(&number.id).await?;
-    let template = |category| OptionJson::new(decide(&facts, Class::Template(Some(category)), now), None);
+    let template = |category| OptionJson::new(decide(&facts, MessageClass::Template(Some(category)), now), None);
     Ok(Json(SendOptionsJson {
-        free_form: OptionJson::new(decide(&facts, Class::FreeForm, now), facts.last_inbound_at.map(free_form_until)),
+        free_form: OptionJson::new(
+            decide(&facts, MessageClass::FreeForm, now),
+            facts.last_inbound_at.map(free_form_until),
+        ),
         templates: TemplatesJson {
             marketing: template(Category::Marketing),
             utility: template(Category::Utility),
@@ -102,7 +105,7 @@ async fn gather(
     deps: &Deps,
     number: &Number,
     conversation: &ConversationId,
-    class: Class,
+    class: MessageClass,
     template: TemplateFacts,
 ) -> Result<Facts, StorageError> {
     let standing = deps.standing(number).await?;
@@ -125,9 +128,9 @@ pub(crate) async fn admit(
             let known = Box::pin(look_up(deps, number, template)).await?;
             known.check(template)?;
             known.check_flows(&deps.standing(number).await?)?;
-            (Class::Template(category), known.facts)
+            (MessageClass::Template(category), known.facts)
         }
-        _ => (Class::FreeForm, TemplateFacts::default()),
+        _ => (MessageClass::FreeForm, TemplateFacts::default()),
     };
     let facts = gather(deps, number, conversation, class, template).await?;
     let reason = match decide(&facts, class, deps.clock.now()) {

@@ -5,13 +5,13 @@ use serde_json::Value;
 use shared::api::{parse, typed};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::conversations::content::Text;
-use shared::domain::ids::Wamid;
+use shared::domain::ids::ProviderMessageId;
 use shared::domain::outgoing::{
     Interactive, Outgoing, OutgoingContact, OutgoingMedia, OutgoingReaction, Place, Template,
 };
 use shared::domain::sending::outbound::OnUnknown;
 use shared::domain::sending::pacing::Lane;
-use shared::domain::sending::policy::{Category, Class};
+use shared::domain::sending::policy::{Category, MessageClass};
 use shared::http::Problem;
 use shared::limits::{AUTHENTICATION_SEND_BEFORE, SEND_BEFORE_DEFAULT, SEND_BEFORE_MAX};
 use utoipa::ToSchema;
@@ -100,7 +100,7 @@ enum Kind {
 pub(crate) struct SendRequest {
     pub(crate) to: To,
     pub(crate) body: Outgoing,
-    pub(crate) quotes: Option<Wamid>,
+    pub(crate) quotes: Option<ProviderMessageId>,
     pub(crate) chosen: Chosen,
 }
 
@@ -141,7 +141,7 @@ impl SendRequest {
         };
         let quotes = match &envelope.context {
             Some(context) => Some(
-                Wamid::parse(&context.message_id)
+                ProviderMessageId::parse(&context.message_id)
                     .map_err(|_| Problem::invalid("context.message_id", "must be the wamid of a message"))?,
             ),
             None => None,
@@ -149,7 +149,8 @@ impl SendRequest {
         if quotes.is_some() && matches!(body, Outgoing::Reaction(_)) {
             return Err(Problem::violates("context", "is not for reactions: a reaction names its message itself", 100));
         }
-        let class = if matches!(body, Outgoing::Template(_)) { Class::Template(None) } else { Class::FreeForm };
+        let class =
+            if matches!(body, Outgoing::Template(_)) { MessageClass::Template(None) } else { MessageClass::FreeForm };
         let chosen = Chosen::read(&envelope.options, class, now)?;
         Ok(Self { to: to(envelope)?, body, quotes, chosen })
     }
@@ -172,7 +173,7 @@ fn known_fields(request: &serde_json::Map<String, Value>) -> Result<(), Problem>
 }
 
 impl Chosen {
-    pub(crate) fn read(options: &Options, class: Class, now: Timestamp) -> Result<Self, Problem> {
+    pub(crate) fn read(options: &Options, class: MessageClass, now: Timestamp) -> Result<Self, Problem> {
         fn word<T>(
             field: &str,
             word: Option<&str>,
@@ -187,7 +188,7 @@ impl Chosen {
             Some(text) => Some(exact(text).ok_or_else(|| Problem::invalid("category", rule))?),
             None => None,
         };
-        if category.is_some() && class == Class::FreeForm {
+        if category.is_some() && class == MessageClass::FreeForm {
             return Err(Problem::invalid("category", "is allowed only for templates"));
         }
         let rule = "must be hold, resend_once or fail";

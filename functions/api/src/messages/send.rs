@@ -15,14 +15,14 @@ use shared::api::{Caller, Refusals, Send, Upload};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::accounts::number::Number;
 use shared::domain::conversations::phone::PhoneNumber;
-use shared::domain::ids::{ConversationId, MediaId, OutboundId, PhoneNumberId, TenantId};
+use shared::domain::ids::{ConversationId, MediaId, NumberId, OutboundId, TenantId};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::outbound::{Intent, Recipient};
 use shared::domain::sending::pacing::{self, ANSWER_WAIT_MAX, LIVE_BURST, LIVE_WAIT_MAX, Lane};
 use shared::http::Problem;
 use shared::limits::{ACCEPTING_TAKES, API_BODY_MAX, IDEMPOTENCY_KEY_MAX};
 use shared::queue::{OutboundWork, ReleaseJob, SendJob};
-use shared::storage::{Accepted, Idempotency, Reserved, StorageError, Vouched, Waits};
+use shared::storage::{Accepted, Handoff, Idempotency, Reserved, StorageError, Vouched};
 
 use crate::Deps;
 use crate::messages::json::AcceptedJson;
@@ -132,15 +132,15 @@ async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Resu
         Lane::Bulk => {
             let open = deps.table.open_line(intent.conversation.number(), now).await;
             opened = open?;
-            Waits::InLine
+            Handoff::InLine
         }
         Lane::Live => {
             let job = SendJob { conversation: intent.conversation.clone(), message: intent.id };
             match deps.outbound.send_work(&[OutboundWork::Send(job)], now).await {
-                Ok(()) => Waits::InQueue,
+                Ok(()) => Handoff::InQueue,
                 Err(error) => {
                     tracing::error!(event = "api.not_enqueued", message_id = %intent.id, %error);
-                    Waits::ForSweep
+                    Handoff::ForSweep
                 }
             }
         }
@@ -250,7 +250,7 @@ async fn to_customer(
 /// Returns the tenant's number named by `from`.
 pub(crate) async fn own_number(deps: &Deps, tenant: TenantId, from: &str) -> Result<Number, Problem> {
     let unknown = || Problem::invalid("from", "must be the id of one of your numbers");
-    let from = PhoneNumberId::parse(from).map_err(|_| unknown())?;
+    let from = NumberId::parse(from).map_err(|_| unknown())?;
     deps.cached_number(tenant, &from).await?.ok_or_else(unknown)
 }
 
@@ -310,7 +310,7 @@ async fn lane(
 }
 
 /// Requests the release of a number's open bulk lane. If that fails, the sweep requests it within a minute.
-pub(crate) async fn ask_for_release(deps: &Deps, number: &PhoneNumberId) {
+pub(crate) async fn ask_for_release(deps: &Deps, number: &NumberId) {
     let job = ReleaseJob { number: number.clone() };
     if let Err(error) = deps.release.send_release(&job, 0).await {
         tracing::error!(event = "api.release_not_asked_for", %error);

@@ -4,7 +4,7 @@
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::template::TemplateRecord;
 use shared::domain::outgoing::{Definition, Template};
-use shared::domain::sending::policy::{Standing, TemplateFacts};
+use shared::domain::sending::policy::{NumberStatus, TemplateFacts};
 use shared::http::Problem;
 
 use crate::Deps;
@@ -28,7 +28,7 @@ impl Known {
     }
 
     /// Checks that no flow opened by the template is blocked at Meta.
-    pub(crate) fn check_flows(&self, standing: &Standing) -> Result<(), Problem> {
+    pub(crate) fn check_flows(&self, standing: &NumberStatus) -> Result<(), Problem> {
         let flows = self.definition.iter().flat_map(Definition::flows);
         let blocked = |flow: &&str| {
             // Other events of a flow have their own state keys.

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use shared::api::{Caller, Id, Manage, Moment, Read, Refusals};
 use shared::domain::accounts::health::{Finding, Health, Verdict};
-use shared::domain::ids::PhoneNumberId;
+use shared::domain::ids::NumberId;
 use shared::http::Problem;
 use utoipa::ToSchema;
 
@@ -62,7 +62,7 @@ impl HealthJson {
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
 ) -> Result<Json<HealthJson>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let health = deps.table.health(&number, deps.clock.now()).await?;
@@ -84,7 +84,7 @@ pub(crate) async fn get(
 pub(crate) async fn look(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
 ) -> Result<(StatusCode, Json<HealthJson>), Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let now = deps.clock.now();

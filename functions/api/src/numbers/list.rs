@@ -8,16 +8,16 @@ use axum::extract::State;
 use axum::http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::api::{Asked, Caller, Id, List, Moment, PageQuery, Read, Refusals, etag, raw};
+use shared::api::{Caller, Id, List, Moment, PageQuery, QueryParams, Read, Refusals, etag, raw};
 use shared::domain::accounts::account::StoredState;
 use shared::domain::accounts::number::Number;
-use shared::domain::conversations::contact::ContactCard;
+use shared::domain::conversations::contact::ContactIdentity;
 use shared::domain::conversations::conversation::Conversation;
 use shared::domain::conversations::phone::PhoneNumber;
-use shared::domain::ids::{ConversationId, PhoneNumberId};
+use shared::domain::ids::{ConversationId, NumberId};
 use shared::domain::outgoing::Template;
 use shared::http::Problem;
-use shared::storage::{HistoryPhase, StoredKept};
+use shared::storage::{HistoryPhase, StoredQuarantinedItem};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
@@ -114,7 +114,7 @@ impl StateJson {
 }
 
 impl KeptJson {
-    fn new(kept: StoredKept) -> Self {
+    fn new(kept: StoredQuarantinedItem) -> Self {
         Self {
             id: kept.id,
             reason: kept.reason.as_str(),
@@ -142,7 +142,7 @@ impl KeptJson {
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Asked(query): Asked<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<NumberJson>>, Problem> {
     let (limit, cursor) = query.read()?;
     let page = deps.table.numbers(tenant, limit, cursor.as_deref()).await?;
@@ -163,7 +163,7 @@ pub(crate) async fn list(
 pub(crate) async fn get(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
 ) -> Result<([(HeaderName, String); 1], Json<NumberDetailJson>), Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let states = deps.table.number_states(&number.id).await?;
@@ -207,17 +207,17 @@ pub(crate) struct ContactQuery {
 pub(crate) async fn conversation(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<PhoneNumberId>,
-    Asked(query): Asked<ContactQuery>,
+    Id(id): Id<NumberId>,
+    QueryParams(query): QueryParams<ContactQuery>,
 ) -> Result<Shown, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let card = match (query.phone, query.user_id) {
         (Some(phone), None) => {
             let phone = PhoneNumber::parse(&phone).map_err(|broken| Problem::invalid("phone", &broken.to_string()))?;
-            ContactCard { phone: Some(phone), ..ContactCard::default() }
+            ContactIdentity { phone: Some(phone), ..ContactIdentity::default() }
         }
         (None, Some(user_id)) if !user_id.is_empty() => {
-            ContactCard { user_id: Some(user_id), ..ContactCard::default() }
+            ContactIdentity { user_id: Some(user_id), ..ContactIdentity::default() }
         }
         _ => return Err(Problem::invalid("phone", "or `user_id` is required, but not both")),
     };
@@ -241,7 +241,7 @@ pub(crate) async fn conversation(
 pub(crate) async fn templates(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
 ) -> Result<Json<List<TemplateStatesJson>>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let states = deps.table.template_states(&number.waba).await?;
@@ -256,7 +256,7 @@ pub(crate) async fn templates(
 /// Lists the number's quarantined items: webhook content that could not be processed.
 #[utoipa::path(
     get,
-    path = "/v1/numbers/{id}/kept",
+    path = "/v1/numbers/{id}/quarantine",
     tag = "Numbers",
     operation_id = "listKept",
     params(("id" = String, Path), PageQuery),
@@ -266,8 +266,8 @@ pub(crate) async fn templates(
 pub(crate) async fn kept(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<PhoneNumberId>,
-    Asked(query): Asked<PageQuery>,
+    Id(id): Id<NumberId>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<KeptJson>>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let (limit, cursor) = query.read()?;

@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
-use shared::api::{Caller, Expected, Id, Manage, Moment, Refusals, Said, etag, given, named};
+use shared::api::{Caller, Expected, Id, JsonBody, Manage, Moment, Refusals, etag, given, named};
 use shared::domain::accounts::number::{Inactive, LABEL_MAX, Number, RETENTION_DAYS_MAX, RETENTION_DAYS_MIN, Settings};
-use shared::domain::ids::{PhoneNumberId, TenantId};
+use shared::domain::ids::{NumberId, TenantId};
 use shared::http::Problem;
 use utoipa::ToSchema;
 
@@ -97,9 +97,9 @@ type Shown = ([(HeaderName, String); 1], Json<SettingsJson>);
 pub(crate) async fn change(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
     expected: Expected,
-    Said(request): Said<NumberChange>,
+    JsonBody(request): JsonBody<NumberChange>,
 ) -> Result<Shown, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let mut settings = number.settings.clone();
@@ -145,9 +145,9 @@ pub(crate) async fn change(
 pub(crate) async fn deactivate(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
     expected: Expected,
-    Said(request): Said<Deactivation>,
+    JsonBody(request): JsonBody<Deactivation>,
 ) -> Result<Shown, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let reason = request.reason.map(|reason| named("reason", reason, LABEL_MAX)).transpose()?;
@@ -173,7 +173,7 @@ pub(crate) async fn deactivate(
 pub(crate) async fn activate(
     State(deps): State<Arc<Deps>>,
     Caller { tenant, key, .. }: Caller<Manage>,
-    Id(id): Id<PhoneNumberId>,
+    Id(id): Id<NumberId>,
     expected: Expected,
 ) -> Result<Shown, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;

@@ -103,7 +103,7 @@ impl Faults {
         }
     }
 
-    /// Waits for a crash. The waiting task then drops the running function.
+    /// Handoff for a crash. The waiting task then drops the running function.
     pub async fn crashed(&self) {
         self.crashed.notified().await;
     }

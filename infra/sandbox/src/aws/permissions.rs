@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// One permission that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct NeededPermission {
     /// IAM action, such as `dynamodb:GetItem`.
     pub action: String,
     /// Resource by its name in this installation: the table, `table/index/name`, the queue, `bucket`, `bucket/key` or
@@ -20,7 +20,7 @@ pub struct Asked {
 }
 
 /// Decides whether the signer (first argument) has the permission (second argument).
-pub type Permissions = Arc<dyn Fn(&str, &Asked) -> bool + Send + Sync>;
+pub type Permissions = Arc<dyn Fn(&str, &NeededPermission) -> bool + Send + Sync>;
 
 /// Returns the access key id that signed a request or a link.
 pub(super) fn signer(request: &Request<Bytes>) -> Option<String> {
@@ -32,7 +32,7 @@ pub(super) fn signer(request: &Request<Bytes>) -> Option<String> {
 }
 
 /// Returns the permissions that a request needs; empty for requests that no function makes.
-pub(super) fn asked(target: Option<&str>, request: &Request<Bytes>) -> Vec<Asked> {
+pub(super) fn asked(target: Option<&str>, request: &Request<Bytes>) -> Vec<NeededPermission> {
     let Some((service, operation)) = target.and_then(|target| target.split_once('.')) else { return of_s3(request) };
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
     match service {
@@ -41,25 +41,25 @@ pub(super) fn asked(target: Option<&str>, request: &Request<Bytes>) -> Vec<Asked
             let queue = body["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
             // IAM has no action of its own for batch calls.
             let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
-            vec![Asked { action, resource: queue.to_owned(), context: Vec::new() }]
+            vec![NeededPermission { action, resource: queue.to_owned(), context: Vec::new() }]
         }
         "TrentService" => {
             let purpose = body["EncryptionContext"]["purpose"].as_str().map(str::to_owned);
             let context = purpose.map(|purpose| ("kms:EncryptionContext:purpose", purpose)).into_iter().collect();
             let resource = body["KeyId"].as_str().unwrap_or_default().to_owned();
-            vec![Asked { action: format!("kms:{operation}"), resource, context }]
+            vec![NeededPermission { action: format!("kms:{operation}"), resource, context }]
         }
         _ => Vec::new(),
     }
 }
 
-fn of_dynamodb(operation: &str, body: &Value) -> Vec<Asked> {
+fn of_dynamodb(operation: &str, body: &Value) -> Vec<NeededPermission> {
     let one = |operation: &str, body: &Value, key: Option<&str>| {
         let table = body["TableName"].as_str().unwrap_or_default();
         let resource =
             body["IndexName"].as_str().map_or_else(|| table.to_owned(), |index| format!("{table}/index/{index}"));
         let context = key.map(|key| ("dynamodb:LeadingKeys", key.to_owned())).into_iter().collect();
-        Asked { action: format!("dynamodb:{operation}"), resource, context }
+        NeededPermission { action: format!("dynamodb:{operation}"), resource, context }
     };
     let pk = |item: &Value| item["pk"]["S"].as_str().map(str::to_owned);
     match operation {
@@ -89,7 +89,7 @@ fn of_dynamodb(operation: &str, body: &Value) -> Vec<Asked> {
     }
 }
 
-fn of_s3(request: &Request<Bytes>) -> Vec<Asked> {
+fn of_s3(request: &Request<Bytes>) -> Vec<NeededPermission> {
     let path = request.uri().path().trim_matches('/');
     let action = match (request.method().as_str(), path.contains('/')) {
         ("GET" | "HEAD", true) => "s3:GetObject",
@@ -98,5 +98,5 @@ fn of_s3(request: &Request<Bytes>) -> Vec<Asked> {
         ("DELETE", _) => "s3:DeleteObject",
         _ => "s3:Unknown",
     };
-    vec![Asked { action: action.to_owned(), resource: path.to_owned(), context: Vec::new() }]
+    vec![NeededPermission { action: action.to_owned(), resource: path.to_owned(), context: Vec::new() }]
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::domain::accounts::app::{MetaApp, SignupSettings};
 use shared::domain::accounts::number::{Number, Settings};
 use shared::domain::accounts::tenant::Scope;
-use shared::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
+use shared::domain::ids::{MetaAppId, NumberId, TenantId, WabaId};
 use shared::secret::Secret;
 use shared::vault::random_secret;
 
@@ -72,7 +72,7 @@ impl Seed {
         if let Some(seed) = state_file::load(file.as_deref())? {
             return Ok(seed);
         }
-        let number = PhoneNumberId::parse(NUMBER).map_err(|error| error.to_string())?;
+        let number = NumberId::parse(NUMBER).map_err(|error| error.to_string())?;
         if stack.operator.table.number(&number).await.is_ok_and(|known| known.is_some()) {
             return Err("the state folder has tables but no sandbox.json: remove the folder to start afresh".to_owned());
         }
@@ -99,7 +99,7 @@ impl Seed {
             SignupSettings { client_id: CLIENT.to_owned(), config_id: CONFIG.to_owned(), ..SignupSettings::default() };
         operator.table.put_signup_settings(&app.id, &settings).await?;
         let number = Number {
-            id: PhoneNumberId::parse(NUMBER)?,
+            id: NumberId::parse(NUMBER)?,
             tenant,
             waba: WabaId::parse(WABA)?,
             display_phone_number: DISPLAY.to_owned(),

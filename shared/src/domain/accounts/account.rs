@@ -3,13 +3,13 @@
 
 use jiff::Timestamp;
 
-use crate::domain::ids::{PhoneNumberId, WabaId};
+use crate::domain::ids::{NumberId, WabaId};
 
 /// Subject of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// A business number.
-    Number(PhoneNumberId),
+    Number(NumberId),
     /// A business number that the provider identifies only by its digits.
     NumberNamed(WabaId, String),
     /// A WhatsApp Business account.

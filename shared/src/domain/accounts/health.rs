@@ -14,9 +14,9 @@ macro_rules! hops {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $remedy:literal;)*) => {
         /// A health check.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Hop { $($(#[$doc])* $name,)* }
+        pub enum HealthCheck { $($(#[$doc])* $name,)* }
 
-        impl Hop {
+        impl HealthCheck {
             /// All checks, in the order in which a message passes the parts that they test.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
@@ -129,7 +129,7 @@ impl Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The check.
-    pub hop: Hop,
+    pub hop: HealthCheck,
     /// Whether it passed.
     pub verdict: Verdict,
     /// The observation, or the reason why there is none, in words.
@@ -139,13 +139,13 @@ pub struct Finding {
 impl Finding {
     /// Returns a finding that passed or failed.
     #[must_use]
-    pub fn new(hop: Hop, works: bool, seen: impl Into<String>) -> Self {
+    pub fn new(hop: HealthCheck, works: bool, seen: impl Into<String>) -> Self {
         Self { hop, verdict: if works { Verdict::Ok } else { Verdict::Broken }, seen: seen.into() }
     }
 
     /// Returns a finding whose result is not known, with the reason.
     #[must_use]
-    pub fn unknown(hop: Hop, why: impl Into<String>) -> Self {
+    pub fn unknown(hop: HealthCheck, why: impl Into<String>) -> Self {
         Self { hop, verdict: Verdict::Unknown, seen: why.into() }
     }
 }
@@ -155,7 +155,7 @@ impl Finding {
 pub struct Health {
     /// Time when Meta was last queried.
     pub looked_at: Option<Timestamp>,
-    /// One finding per check, in the order of [`Hop::ALL`].
+    /// One finding per check, in the order of [`HealthCheck::ALL`].
     pub findings: Vec<Finding>,
 }
 

@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 
 use crate::domain::accounts::account::StoredState;
-use crate::domain::ids::{PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{NumberId, TenantId, WabaId};
 use crate::domain::outgoing::Template;
 use crate::domain::sending::pacing::{COEXISTENCE_RATE, HIGH_RATE, NUMBER_RATE};
-use crate::domain::sending::policy::Standing;
+use crate::domain::sending::policy::NumberStatus;
 
 /// A number that a tenant connected. Every webhook is routed by the pair of number and tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
     /// Meta's phone number id, which is also the number's id in our API.
-    pub id: PhoneNumberId,
+    pub id: NumberId,
     /// Tenant that owns the number.
     pub tenant: TenantId,
     /// WhatsApp Business account of the number; its token sends the messages.
@@ -88,7 +88,7 @@ impl Number {
 
     /// Returns how many messages per second Meta accepts from the number, according to the latest reported states.
     #[must_use]
-    pub fn rate(&self, standing: &Standing) -> u32 {
+    pub fn rate(&self, standing: &NumberStatus) -> u32 {
         // A webhook reports the change (`THROUGHPUT_UPGRADE`), the daily health check the level (`HIGH`).
         let upgraded = |state: &StoredState| {
             state.aspect == "throughput" && ["THROUGHPUT_UPGRADE", "HIGH"].contains(&state.word.as_str())

@@ -1,13 +1,13 @@
 //! Usage: counts of sent messages, and which of them Meta charges for.
 
-use crate::domain::ids::{OutboundId, PhoneNumberId};
+use crate::domain::ids::{NumberId, OutboundId};
 use crate::domain::sending::status::Status;
 
 /// One reported status, as an input for the usage counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageNote {
     /// The sending number.
-    pub number: PhoneNumberId,
+    pub number: NumberId,
     /// The message.
     pub message: OutboundId,
     /// The reported status.

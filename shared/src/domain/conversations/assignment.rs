@@ -18,7 +18,7 @@ pub const NOTE_MAX: usize = 4_000;
 
 /// Assignment, labels and state of a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Desk {
+pub struct Assignment {
     /// Assignee, in the tenant's own words.
     pub assigned_to: Option<String>,
     /// Time of closing. A later message or call of the customer reopens the conversation.
@@ -44,9 +44,9 @@ pub struct Note {
 
 /// Filter of the conversation list. Every field that is present must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ConversationFilter {
     /// The number of the conversation.
-    pub number: Option<crate::domain::ids::PhoneNumberId>,
+    pub number: Option<crate::domain::ids::NumberId>,
     /// Whether there are unread messages.
     pub unread: Option<bool>,
     /// Whether the conversation is open.
@@ -59,7 +59,7 @@ pub struct Wanted {
     pub window_open: Option<bool>,
 }
 
-impl Wanted {
+impl ConversationFilter {
     /// Returns whether the conversation matches the filter.
     #[must_use]
     pub fn has(&self, conversation: &Conversation, now: Timestamp) -> bool {

@@ -18,7 +18,7 @@ pub enum Alias {
 /// Identity of a person as a webhook or a caller gives it. Any part may be missing since 2026
 /// (`docs/meta/webhooks.md#section-9`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ContactCard {
+pub struct ContactIdentity {
     /// The phone number.
     pub phone: Option<PhoneNumber>,
     /// The same number in Meta's own spelling, where that differs (Brazil, Argentina, Mexico).
@@ -35,7 +35,7 @@ pub struct ContactCard {
     pub username: Option<String>,
 }
 
-impl ContactCard {
+impl ContactIdentity {
     /// Returns the known aliases, the most durable first: a phone number outlives a business-scoped id.
     #[must_use]
     pub fn aliases(&self) -> Vec<Alias> {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::conversations::assignment::Desk;
+use crate::domain::conversations::assignment::Assignment;
 use crate::domain::conversations::contact::AddressBookEntry;
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::ids::{ContactId, ConversationId, TenantId};
@@ -42,7 +42,7 @@ pub struct Conversation {
     /// Time up to which the conversation has been read.
     pub read_until: Option<Timestamp>,
     /// Assignment, labels and whether the conversation is closed.
-    pub desk: Desk,
+    pub desk: Assignment,
     /// Other contacts that turned out to be the same person.
     pub also: Vec<ContactId>,
 }
@@ -66,7 +66,7 @@ impl Conversation {
             last_call_at: None,
             entry_point_until: None,
             read_until: None,
-            desk: Desk::default(),
+            desk: Assignment::default(),
             also: Vec::new(),
         }
     }

@@ -2,19 +2,19 @@
 
 use jiff::Timestamp;
 
-use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::content::Content;
-use crate::domain::ids::{PhoneNumberId, Wamid};
+use crate::domain::ids::{NumberId, ProviderMessageId};
 
 /// A message not sent through this service: from the customer, or from the business by other means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignMessage {
+pub struct InboundMessage {
     /// The provider's id, which identifies the message.
-    pub id: Wamid,
+    pub id: ProviderMessageId,
     /// The other party of the conversation: the customer, or a group.
-    pub contact: ContactCard,
+    pub contact: ContactIdentity,
     /// Author of the message, if the other party is a group.
-    pub author: Option<ContactCard>,
+    pub author: Option<ContactIdentity>,
     /// Author, and the way by which the message arrived.
     pub origin: Origin,
     /// Time by the provider's clock, in whole seconds.
@@ -24,7 +24,7 @@ pub struct ForeignMessage {
     /// References to other messages, products and advertisements.
     pub context: MessageContext,
     /// Further identities that the message itself attributes to its sender, such as the new number after a change.
-    pub linked: Vec<ContactCard>,
+    pub linked: Vec<ContactIdentity>,
 }
 
 /// Author of a message not sent through this service, and the way by which it arrived.
@@ -91,7 +91,7 @@ impl Origin {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageContext {
     /// The quoted message.
-    pub quotes: Option<Wamid>,
+    pub quotes: Option<ProviderMessageId>,
     /// Author of the quoted message, in digits.
     pub quoted_author: Option<String>,
     /// Present if the message was forwarded.
@@ -117,13 +117,13 @@ pub enum Forwarded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amendment {
     /// The provider's id of the annotation itself.
-    pub id: Wamid,
+    pub id: ProviderMessageId,
     /// The annotated message.
-    pub target: Wamid,
+    pub target: ProviderMessageId,
     /// The other party of the conversation.
-    pub contact: ContactCard,
+    pub contact: ContactIdentity,
     /// Author of the annotation, in a group. Otherwise [`Amendment::by_business`] identifies the author.
-    pub author: Option<ContactCard>,
+    pub author: Option<ContactIdentity>,
     /// Whether the business made the annotation, on its phone.
     pub by_business: bool,
     /// Time of the annotation.
@@ -170,9 +170,9 @@ pub struct HistoryChunk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryThread {
     /// The business number.
-    pub number: PhoneNumberId,
+    pub number: NumberId,
     /// The other party.
-    pub contact: ContactCard,
+    pub contact: ContactIdentity,
     /// Messages, all of that contact.
-    pub messages: Vec<ForeignMessage>,
+    pub messages: Vec<InboundMessage>,
 }

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::accounts::number::Number;
-use crate::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{NumberId, OffboardingId, TenantId, WabaId};
 use crate::domain::lifecycle::onboarding::{StepRecord, StepState};
 
 /// Delay before the data of a business that disconnected at Meta is erased. The disconnection may have been a mistake;
@@ -26,7 +26,7 @@ pub const BEING_REMOVED: &str = "It is being removed.";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// The tenant or the operator requested it.
-    Asked,
+    Requested,
     /// The business disconnected at Meta.
     Disconnected,
     /// A user requested at Meta that their data be deleted.
@@ -34,13 +34,13 @@ pub enum Why {
 }
 
 impl Why {
-    const ALL: [Self; 3] = [Self::Asked, Self::Disconnected, Self::DeletionRequested];
+    const ALL: [Self; 3] = [Self::Requested, Self::Disconnected, Self::DeletionRequested];
 
     /// Returns the stable name of the reason.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Asked => "asked",
+            Self::Requested => "asked",
             Self::Disconnected => "disconnected",
             Self::DeletionRequested => "deletion_requested",
         }
@@ -100,11 +100,11 @@ pub struct Offboarding {
     /// The accounts to remove.
     pub accounts: Vec<WabaId>,
     /// Set if only this number is removed. Its account keeps its token, its webhooks and its other numbers.
-    pub number: Option<PhoneNumberId>,
+    pub number: Option<NumberId>,
     /// Account of that number. It is removed as well if no other number is left in it.
     pub number_of: Option<WabaId>,
     /// Numbers to remove, once looked up.
-    pub numbers: Vec<PhoneNumberId>,
+    pub numbers: Vec<NumberId>,
     /// Businesses whose accounts here are all being removed.
     pub businesses: Vec<String>,
     /// Reason of the offboarding.
@@ -171,7 +171,7 @@ impl Offboarding {
     /// Returns the offboarding of a single number that starts and erases at once.
     #[must_use]
     pub fn of_number(id: OffboardingId, number: &Number, now: Timestamp) -> Self {
-        let whole = Self::of_tenant(id, number.tenant, Why::Asked, (now, SignedDuration::ZERO));
+        let whole = Self::of_tenant(id, number.tenant, Why::Requested, (now, SignedDuration::ZERO));
         Self { whole: false, number: Some(number.id.clone()), number_of: Some(number.waba.clone()), ..whole }
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{MetaAppId, NumberId, OnboardingId, TenantId, WabaId};
 
 /// Time within which a started onboarding must be finished. Its state is valid for one signup.
 pub const STATE_FOR: SignedDuration = SignedDuration::from_mins(15);
@@ -70,7 +70,7 @@ pub enum PopupEnd {
         /// Account that was shared.
         account: Option<WabaId>,
         /// Number that was shared.
-        number: Option<PhoneNumberId>,
+        number: Option<NumberId>,
     },
     /// The business left the popup at this screen.
     Cancelled(Option<String>),
@@ -100,7 +100,7 @@ pub struct Onboarding {
     /// The account: unverified as the browser reported it, or verified.
     pub account: Option<WabaId>,
     /// The number: unverified as the browser reported it, or verified.
-    pub number: Option<PhoneNumberId>,
+    pub number: Option<NumberId>,
     /// Accounts among which a person must choose.
     pub candidates: Vec<WabaId>,
     /// Reason why the onboarding ended without a number, in words.

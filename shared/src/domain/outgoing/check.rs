@@ -111,7 +111,7 @@ impl Outgoing {
 }
 
 fn is_wamid(text: &str) -> bool {
-    crate::domain::ids::Wamid::parse(text).is_ok()
+    crate::domain::ids::ProviderMessageId::parse(text).is_ok()
 }
 
 /// Checks a file given by id or by link, and the fields that its kind allows.

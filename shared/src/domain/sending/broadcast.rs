@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::domain::conversations::phone::PhoneNumber;
-use crate::domain::ids::{BroadcastId, PhoneNumberId, TenantId};
+use crate::domain::ids::{BroadcastId, NumberId, TenantId};
 use crate::domain::outgoing::{Component, Parameter, Template};
 use crate::domain::sending::outbound::OnUnknown;
 use crate::domain::sending::policy::Category;
@@ -21,7 +21,7 @@ pub struct Broadcast {
     /// Tenant that requested the broadcast.
     pub tenant: TenantId,
     /// The sending number.
-    pub number: PhoneNumberId,
+    pub number: NumberId,
     /// The template, with the parameters that all recipients share.
     pub template: Template,
     /// Names of the body's variables that differ per recipient; empty if the variables are positional.

@@ -6,9 +6,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, OutboundId, TenantId, Wamid};
+use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, OutboundId, ProviderMessageId, TenantId};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::sending::policy::Category;
 use crate::domain::sending::status::{Status, StatusTimes};
@@ -112,7 +112,7 @@ pub struct Intent {
     /// Content of the message.
     pub body: Outgoing,
     /// The quoted message.
-    pub quotes: Option<Wamid>,
+    pub quotes: Option<ProviderMessageId>,
     /// Deadline: the message expires if it was not attempted before.
     pub send_before: Timestamp,
     /// Earliest time of an attempt.
@@ -181,10 +181,10 @@ pub enum Recipient {
 impl Recipient {
     /// Returns the recipient as a contact identity.
     #[must_use]
-    pub fn card(&self) -> ContactCard {
+    pub fn card(&self) -> ContactIdentity {
         match self {
-            Self::Phone(phone) => ContactCard { phone: Some(phone.clone()), ..ContactCard::default() },
-            Self::UserId(user_id) => ContactCard { user_id: Some(user_id.clone()), ..ContactCard::default() },
+            Self::Phone(phone) => ContactIdentity { phone: Some(phone.clone()), ..ContactIdentity::default() },
+            Self::UserId(user_id) => ContactIdentity { user_id: Some(user_id.clone()), ..ContactIdentity::default() },
         }
     }
 }
@@ -197,7 +197,7 @@ pub struct SendFacts {
     /// The latest claim.
     pub claim: Option<Claim>,
     /// The provider's id of the message, which proves that the provider accepted it.
-    pub wamid: Option<Wamid>,
+    pub wamid: Option<ProviderMessageId>,
     /// Earliest time of each status that the provider reported.
     pub times: StatusTimes,
     /// Reason of the failure, or of the unknown outcome.
@@ -220,7 +220,7 @@ pub enum Evidence {
     /// The provider reported a status.
     Status,
     /// The provider named the message's id: in its answer, in the history, or in a quotation by the customer.
-    Wamid,
+    ProviderMessageId,
     /// The provider refused the message.
     Refusal,
     /// A person decided the outcome.
@@ -233,7 +233,7 @@ impl Evidence {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Status => "status",
-            Self::Wamid => "wamid",
+            Self::ProviderMessageId => "wamid",
             Self::Refusal => "refusal",
             Self::Person => "person",
         }
@@ -249,7 +249,7 @@ impl SendFacts {
         if self.times.furthest().is_some() {
             Some(Evidence::Status)
         } else if self.wamid.is_some() {
-            Some(Evidence::Wamid)
+            Some(Evidence::ProviderMessageId)
         } else if self.state == SendState::Sent || error.is_some_and(|error| error.title == ProviderError::SETTLED) {
             Some(Evidence::Person)
         } else {
@@ -413,7 +413,7 @@ mod tests {
     fn evidence_ends_every_state() {
         for state in SendState::ALL {
             let mut proven = facts(state);
-            proven.wamid = Some(Wamid::parse("wamid.1").unwrap());
+            proven.wamid = Some(ProviderMessageId::parse("wamid.1").unwrap());
             assert_eq!(step(&proven, 100), NextStep::Done);
             assert_eq!(proven.shown().as_str(), "accepted");
             proven.times.merge(Status::Read, at_millis(1));

@@ -49,9 +49,9 @@ impl Category {
     }
 }
 
-/// Class of a message in the rules.
+/// MessageClass of a message in the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum MessageClass {
     /// Any message other than a template.
     FreeForm,
     /// A template; `None` until Meta or the caller names the category.
@@ -60,7 +60,7 @@ pub enum Class {
 
 /// Status of a number, independent of the recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct NumberStatus {
     /// Whether the number is still connected to this tenant.
     pub connected: bool,
     /// Whether the tenant allows the number to send.
@@ -90,7 +90,7 @@ pub struct TemplateFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// Status of the number.
-    pub standing: Standing,
+    pub standing: NumberStatus,
     /// Time of the customer's latest message or call to this number.
     pub last_inbound_at: Option<Timestamp>,
     /// End of the period in which messages are free because the customer came from an advertisement. It does not open
@@ -262,14 +262,14 @@ impl Reason {
 /// Decides whether a message may be sent. The rules apply in this order: status of the number, block of the customer,
 /// customer service window (free-form messages), stop of the template, opt-out, pause of marketing.
 #[must_use]
-pub fn decide(facts: &Facts, class: Class, now: Timestamp) -> Verdict {
+pub fn decide(facts: &Facts, class: MessageClass, now: Timestamp) -> Verdict {
     if let Some((reason, until)) = hindrance(&facts.standing, class, now) {
         return Verdict::Blocked(reason, until);
     }
     if facts.blocked_until.is_some_and(|until| now < until) {
         return Verdict::Blocked(Reason::ContactBlocked, None);
     }
-    let Class::Template(said) = class else {
+    let MessageClass::Template(said) = class else {
         return match facts.last_inbound_at {
             None => Verdict::TemplateOnly(Reason::WindowNeverOpened),
             Some(at) if now < free_form_until(at) => Verdict::Allowed,
@@ -306,7 +306,7 @@ fn window_is_open(facts: &Facts, now: Timestamp) -> bool {
 
 /// Returns the reason why the number may not send a message of this class, and the end of the obstacle if known.
 #[must_use]
-pub fn hindrance(standing: &Standing, class: Class, now: Timestamp) -> Option<(Reason, Option<Timestamp>)> {
+pub fn hindrance(standing: &NumberStatus, class: MessageClass, now: Timestamp) -> Option<(Reason, Option<Timestamp>)> {
     if !standing.connected {
         return Some((Reason::NumberGone, None));
     }
@@ -330,7 +330,7 @@ pub fn hindrance(standing: &Standing, class: Class, now: Timestamp) -> Option<(R
     if let Some((.., reason)) = lasting.into_iter().find(|(aspect, word, _)| says(aspect, word)) {
         return Some((reason, None));
     }
-    let kind = if class == Class::FreeForm { NO_ANSWERS } else { NO_TEMPLATES };
+    let kind = if class == MessageClass::FreeForm { NO_ANSWERS } else { NO_TEMPLATES };
     let restricted = |state: &&StoredState| state.aspect == "restriction" && state.key.as_deref() == Some(kind);
     if let Some(state) = all().filter(restricted).find(|state| state.until.is_none_or(|until| now < until)) {
         return Some((Reason::Restricted, state.until));

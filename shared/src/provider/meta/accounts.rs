@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::domain::accounts::token::AccessToken;
-use crate::domain::ids::{PhoneNumberId, WabaId};
+use crate::domain::ids::{NumberId, WabaId};
 use crate::provider::meta::graph::{CallFailure, GraphClient, call};
 use crate::provider::meta::oauth::unreadable;
 use crate::secret::Secret;
@@ -276,11 +276,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed.
-    pub async fn account_number(
-        &self,
-        token: &AccessToken,
-        number: &PhoneNumberId,
-    ) -> Result<AccountNumber, CallFailure> {
+    pub async fn account_number(&self, token: &AccessToken, number: &NumberId) -> Result<AccountNumber, CallFailure> {
         self.ask(token, number.as_str(), &[("fields", NUMBER_FIELDS)]).await
     }
 
@@ -335,7 +331,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed.
-    pub async fn register(&self, token: &AccessToken, number: &PhoneNumberId, pin: &Secret) -> Result<(), CallFailure> {
+    pub async fn register(&self, token: &AccessToken, number: &NumberId, pin: &Secret) -> Result<(), CallFailure> {
         let body = json!({"messaging_product": "whatsapp", "pin": pin.expose()});
         self.change(Method::POST, token, &format!("{number}/register"), Some(body)).await
     }
@@ -346,7 +342,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed; code 2593107 means that it was requested before.
-    pub async fn sync(&self, token: &AccessToken, number: &PhoneNumberId, what: &str) -> Result<(), CallFailure> {
+    pub async fn sync(&self, token: &AccessToken, number: &NumberId, what: &str) -> Result<(), CallFailure> {
         let body = json!({"messaging_product": "whatsapp", "sync_type": what});
         self.change(Method::POST, token, &format!("{number}/smb_app_data"), Some(body)).await
     }

@@ -93,7 +93,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::ids::{ContactId, PhoneNumberId};
+    use crate::domain::ids::{ContactId, NumberId};
 
     #[test]
     fn opens_only_for_its_key_and_its_tenant() {
@@ -102,7 +102,7 @@ mod tests {
         let (key, other) = (keyring("k1"), keyring("k2"));
         let (tenant, stranger) = (TenantId::generate(now).unwrap(), TenantId::generate(now).unwrap());
         let data = CallbackData {
-            conversation: ConversationId::new(PhoneNumberId::parse("9001").unwrap(), ContactId::generate(now).unwrap()),
+            conversation: ConversationId::new(NumberId::parse("9001").unwrap(), ContactId::generate(now).unwrap()),
             message: OutboundId::generate(now).unwrap(),
             attempt: 3,
         };

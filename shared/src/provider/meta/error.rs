@@ -27,7 +27,7 @@ pub enum Throttled {
 
 /// Reaction to an error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum ErrorClass {
     /// Not sent because of a temporary problem at Meta: retried after a short wait.
     Retry,
     /// Not sent because our rate was too high: retried when the throttled scope may send again.
@@ -62,14 +62,14 @@ pub struct ErrorRule {
     /// The error codes of this row.
     pub codes: RangeInclusive<i64>,
     /// Reaction to the codes.
-    pub class: Class,
+    pub class: ErrorClass,
     /// Meaning of the codes, one sentence.
     pub meaning: &'static str,
     /// Action that a person can take, one sentence.
     pub remedy: &'static str,
 }
 
-impl Class {
+impl ErrorClass {
     /// Returns the class's name in the documents and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -107,8 +107,8 @@ pub fn rule(code: i64) -> Option<&'static ErrorRule> {
 
 /// Returns the class of a code. An unknown code is final, so its message is never sent twice.
 #[must_use]
-pub fn class(code: i64) -> Class {
-    rule(code).map_or(Class::Final, |rule| rule.class)
+pub fn class(code: i64) -> ErrorClass {
+    rule(code).map_or(ErrorClass::Final, |rule| rule.class)
 }
 
 /// Pause of a number after too many calls of its app or account.
@@ -121,16 +121,20 @@ const MAINTENANCE_PAUSE: SignedDuration = SignedDuration::from_secs(15);
 pub fn consequence(code: i64) -> Option<Consequence> {
     let Some(rule) = rule(code) else { return Some(Consequence::Unknown) };
     match rule.class {
-        Class::Throttle(Throttled::Number) => Some(Consequence::SlowDown),
-        Class::Throttle(Throttled::App | Throttled::Account) => Some(Consequence::Pause(CALLS_PAUSE)),
-        Class::Retry => Some(Consequence::Pause(MAINTENANCE_PAUSE)),
-        Class::Account(wait) => Some(Consequence::Stop(wait, rule.meaning, rule.remedy)),
-        Class::Reconnect => Some(Consequence::Reconnect(rule.meaning, rule.remedy)),
-        Class::CoolDown(wait) => Some(Consequence::CoolDown(wait)),
-        Class::OptedOut => Some(Consequence::OptedOut),
-        Class::Blocked => Some(Consequence::Block),
-        Class::Template(wait) => Some(Consequence::StopTemplate(wait, rule.meaning, rule.remedy)),
-        Class::Throttle(Throttled::Pair) | Class::Wait(_) | Class::Soft | Class::Final | Class::WindowClosed => None,
+        ErrorClass::Throttle(Throttled::Number) => Some(Consequence::SlowDown),
+        ErrorClass::Throttle(Throttled::App | Throttled::Account) => Some(Consequence::Pause(CALLS_PAUSE)),
+        ErrorClass::Retry => Some(Consequence::Pause(MAINTENANCE_PAUSE)),
+        ErrorClass::Account(wait) => Some(Consequence::Stop(wait, rule.meaning, rule.remedy)),
+        ErrorClass::Reconnect => Some(Consequence::Reconnect(rule.meaning, rule.remedy)),
+        ErrorClass::CoolDown(wait) => Some(Consequence::CoolDown(wait)),
+        ErrorClass::OptedOut => Some(Consequence::OptedOut),
+        ErrorClass::Blocked => Some(Consequence::Block),
+        ErrorClass::Template(wait) => Some(Consequence::StopTemplate(wait, rule.meaning, rule.remedy)),
+        ErrorClass::Throttle(Throttled::Pair)
+        | ErrorClass::Wait(_)
+        | ErrorClass::Soft
+        | ErrorClass::Final
+        | ErrorClass::WindowClosed => None,
     }
 }
 
@@ -160,7 +164,7 @@ mod tests {
                 assert!(apart, "{:?} and {:?}", rule.codes, other.codes);
             }
         }
-        assert_eq!(class(999_999), Class::Final);
+        assert_eq!(class(999_999), ErrorClass::Final);
         assert!(rule(999_999).is_none());
     }
 }

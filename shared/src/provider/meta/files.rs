@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::accounts::token::AccessToken;
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{MetaFileId, PhoneNumberId};
+use crate::domain::ids::{MetaFileId, NumberId};
 use crate::provider::meta::graph::{CallFailure, GraphClient, call, failed, lost};
 
 /// Largest file that Meta accepts from a customer, in bytes (100 MB).
@@ -42,7 +42,7 @@ impl GraphClient {
     pub async fn file(
         &self,
         token: &AccessToken,
-        number: &PhoneNumberId,
+        number: &NumberId,
         id: &MetaFileId,
     ) -> Result<Option<FileAtMeta>, CallFailure> {
         let request = self.with_token_or_refusal(Method::GET, id.as_str(), token)?;

@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use crate::domain::accounts::token::AccessToken;
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{PhoneNumberId, Wamid};
+use crate::domain::ids::{NumberId, ProviderMessageId};
 use crate::limits::{GRAPH_CONNECT_TIMEOUT, GRAPH_TIMEOUT};
-use crate::provider::meta::error::{self, Class};
+use crate::provider::meta::error::{self, ErrorClass};
 use crate::secret::Secret;
 
 /// Meta's public Graph host.
@@ -37,7 +37,7 @@ pub enum SendOutcome {
     /// Meta accepted the message and returned its id.
     Accepted {
         /// Meta's id of the message.
-        wamid: Wamid,
+        wamid: ProviderMessageId,
         /// Whether Meta holds the message back while it assesses the template. No status is expected meanwhile.
         held: bool,
     },
@@ -112,7 +112,7 @@ impl GraphClient {
     }
 
     /// Calls `POST /{phone-number-id}/messages`, exactly once.
-    pub async fn send_message(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> SendOutcome {
+    pub async fn send_message(&self, token: &AccessToken, number: &NumberId, body: Vec<u8>) -> SendOutcome {
         let Some(request) = self.with_token(Method::POST, &format!("{number}/messages"), token) else {
             return SendOutcome::Refused(malformed_token());
         };
@@ -128,7 +128,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed.
-    pub async fn mark(&self, token: &AccessToken, number: &PhoneNumberId, body: Vec<u8>) -> Result<(), CallFailure> {
+    pub async fn mark(&self, token: &AccessToken, number: &NumberId, body: Vec<u8>) -> Result<(), CallFailure> {
         let request = self.with_token_or_refusal(Method::POST, &format!("{number}/messages"), token)?;
         call(request.header(CONTENT_TYPE, "application/json").body(body)).await?;
         Ok(())
@@ -142,7 +142,7 @@ impl GraphClient {
     pub async fn upload(
         &self,
         token: &AccessToken,
-        number: &PhoneNumberId,
+        number: &NumberId,
         mime: &str,
         file: Vec<u8>,
     ) -> Result<String, CallFailure> {
@@ -290,7 +290,7 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
             let problem = error.into_provider_error();
             match error::class(problem.code) {
                 _ if problem.is_stale_proof() => SendOutcome::NotSent(problem),
-                Class::Soft => SendOutcome::Doubtful(problem, true),
+                ErrorClass::Soft => SendOutcome::Doubtful(problem, true),
                 class if class.tries_again() => SendOutcome::NotSent(problem),
                 _ if transient => SendOutcome::Doubtful(problem, true),
                 _ => SendOutcome::Refused(problem),
@@ -314,7 +314,7 @@ fn accepted(body: &[u8]) -> SendOutcome {
     let message = serde_json::from_slice::<Accepted>(body).ok().and_then(|body| body.messages.into_iter().next());
     let named = message.and_then(|message| {
         let held = message.message_status.is_some_and(|status| status != "accepted");
-        Some(SendOutcome::Accepted { wamid: Wamid::parse(&message.id).ok()?, held })
+        Some(SendOutcome::Accepted { wamid: ProviderMessageId::parse(&message.id).ok()?, held })
     });
     named.unwrap_or_else(|| {
         let unreadable = ProviderError::ours("answer_unreadable", "Meta accepted but its answer has no message id");

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::domain::ids::Wamid;
+use crate::domain::ids::ProviderMessageId;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::sending::outbound::{Intent, Recipient};
 
@@ -36,7 +36,7 @@ pub fn body(intent: &Intent, says: &Outgoing, callback_data: &str) -> Result<Vec
 ///
 /// # Errors
 /// Never for the values that these types can hold.
-pub fn mark_read(message: &Wamid, typing: bool) -> Result<Vec<u8>, serde_json::Error> {
+pub fn mark_read(message: &ProviderMessageId, typing: bool) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&Mark {
         messaging_product: "whatsapp",
         status: "read",

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::domain::accounts::token::AccessToken;
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{PhoneNumberId, Wamid};
+use crate::domain::ids::{NumberId, ProviderMessageId};
 use crate::provider::meta::accounts::Paged;
 use crate::provider::meta::graph::{CallFailure, GraphClient, call};
 
@@ -27,7 +27,7 @@ const PAGES_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// The message's id.
-    pub wamid: Wamid,
+    pub wamid: ProviderMessageId,
     /// Time of its first event, to the second.
     pub first_event_at: Timestamp,
 }
@@ -55,11 +55,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed with a complete list that has events.
-    pub async fn message_history(
-        &self,
-        token: &AccessToken,
-        number: &PhoneNumberId,
-    ) -> Result<Vec<Listed>, CallFailure> {
+    pub async fn message_history(&self, token: &AccessToken, number: &NumberId) -> Result<Vec<Listed>, CallFailure> {
         let (mut listed, mut after) = (Vec::new(), None);
         for _ in 0..PAGES_MAX {
             let mut query = vec![("limit", PAGE.to_string()), ("fields", FIELDS.to_owned())];
@@ -89,14 +85,14 @@ fn cut(why: &'static str) -> CallFailure {
 fn read(message: &Message) -> Option<Listed> {
     let first = message.events.data.iter().map(|event| event.timestamp).min()?;
     let first_event_at = Timestamp::from_second(first).ok()?;
-    Some(Listed { wamid: Wamid::parse(&message.message_id).ok()?, first_event_at })
+    Some(Listed { wamid: ProviderMessageId::parse(&message.message_id).ok()?, first_event_at })
 }
 
 /// Returns the phone number contained in a message id: base 64 of a record in which the recipient's digits follow their
 /// count. The format is not documented; three published samples decode this way. `None` for an id of another form, or
 /// of a customer without a phone number.
 #[must_use]
-pub fn recipient_of(wamid: &Wamid) -> Option<PhoneNumber> {
+pub fn recipient_of(wamid: &ProviderMessageId) -> Option<PhoneNumber> {
     let record = STANDARD.decode(wamid.as_str().strip_prefix("wamid.")?).ok()?;
     let digits = (0..record.len()).find_map(|start| {
         let count = usize::from(*record.get(start)?);
@@ -113,10 +109,10 @@ mod tests {
     #[test]
     fn an_id_as_meta_prints_it_holds_its_recipient() {
         // The sample id of Meta's page "Send messages" (Cloud API), with an invented number.
-        let sample = Wamid::parse("wamid.HBgLMTY0NjcwNDM1OTUVAgARGBI1RjQyNUE3NEYxMzAzMzQ5MkEA").unwrap();
+        let sample = ProviderMessageId::parse("wamid.HBgLMTY0NjcwNDM1OTUVAgARGBI1RjQyNUE3NEYxMzAzMzQ5MkEA").unwrap();
         assert_eq!(recipient_of(&sample).unwrap().e164(), "+16467043595");
         for other in ["wamid.HBgL", "wamid.!!", "wamid.", "msg", "wamid.QUFBQUFBQUFBQUFBQUFB"] {
-            assert_eq!(Wamid::parse(other).ok().and_then(|id| recipient_of(&id)), None, "{other}");
+            assert_eq!(ProviderMessageId::parse(other).ok().and_then(|id| recipient_of(&id)), None, "{other}");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::domain::accounts::token::AccessToken;
-use crate::domain::ids::PhoneNumberId;
+use crate::domain::ids::NumberId;
 use crate::provider::meta::accounts::Paged;
 use crate::provider::meta::graph::{CallFailure, GraphClient, call, refused_in_part};
 use crate::provider::meta::oauth::unreadable;
@@ -67,11 +67,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed.
-    pub async fn profile(
-        &self,
-        token: &AccessToken,
-        number: &PhoneNumberId,
-    ) -> Result<Map<String, Value>, CallFailure> {
+    pub async fn profile(&self, token: &AccessToken, number: &NumberId) -> Result<Map<String, Value>, CallFailure> {
         let path = format!("{number}/whatsapp_business_profile");
         let page: Paged<Map<String, Value>> = self.ask(token, &path, &[("fields", FIELDS)]).await?;
         let mut profile = page.data.into_iter().next().unwrap_or_default();
@@ -89,7 +85,7 @@ impl GraphClient {
     pub async fn change_profile(
         &self,
         token: &AccessToken,
-        number: &PhoneNumberId,
+        number: &NumberId,
         mut change: Map<String, Value>,
     ) -> Result<(), CallFailure> {
         change.insert("messaging_product".to_owned(), json!("whatsapp"));
@@ -129,11 +125,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed.
-    pub async fn short_links(
-        &self,
-        token: &AccessToken,
-        number: &PhoneNumberId,
-    ) -> Result<Vec<ShortLink>, CallFailure> {
+    pub async fn short_links(&self, token: &AccessToken, number: &NumberId) -> Result<Vec<ShortLink>, CallFailure> {
         self.all(token, &format!("{number}/message_qrdls"), "code,prefilled_message,deep_link_url,qr_image_url").await
     }
 
@@ -144,7 +136,7 @@ impl GraphClient {
     pub async fn put_short_link(
         &self,
         token: &AccessToken,
-        number: &PhoneNumberId,
+        number: &NumberId,
         message: &str,
         (code, image): (Option<&str>, Option<&str>),
     ) -> Result<ShortLink, CallFailure> {
@@ -166,7 +158,7 @@ impl GraphClient {
     pub async fn delete_short_link(
         &self,
         token: &AccessToken,
-        number: &PhoneNumberId,
+        number: &NumberId,
         code: &str,
     ) -> Result<(), CallFailure> {
         self.change(Method::DELETE, token, &format!("{number}/message_qrdls/{code}"), None).await
@@ -180,7 +172,7 @@ impl GraphClient {
     pub async fn block(
         &self,
         token: &AccessToken,
-        number: &PhoneNumberId,
+        number: &NumberId,
         user: &str,
         block: bool,
     ) -> Result<(), CallFailure> {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::domain::accounts::app::SignupSettings;
-use crate::domain::ids::{PhoneNumberId, WabaId};
+use crate::domain::ids::{NumberId, WabaId};
 use crate::domain::lifecycle::onboarding::{PopupEnd, Shape};
 
 /// The `type` of the popup's messages.
@@ -51,7 +51,7 @@ pub fn read(message: &Value) -> Option<PopupEnd> {
     Some(PopupEnd::Finished {
         shape,
         account: word("waba_id").and_then(|id| WabaId::parse(&id).ok()),
-        number: word("phone_number_id").and_then(|id| PhoneNumberId::parse(&id).ok()),
+        number: word("phone_number_id").and_then(|id| NumberId::parse(&id).ok()),
     })
 }
 
@@ -74,7 +74,7 @@ mod tests {
         PopupEnd::Finished {
             shape,
             account: account.map(|id| WabaId::parse(id).unwrap()),
-            number: number.map(|id| PhoneNumberId::parse(id).unwrap()),
+            number: number.map(|id| NumberId::parse(id).unwrap()),
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::domain::accounts::number::Number;
-use crate::domain::ids::{MetaAppId, PhoneNumberId};
+use crate::domain::ids::{MetaAppId, NumberId};
 use crate::domain::lifecycle::offboarding::BEING_REMOVED;
 use crate::secret::Sealed;
 use crate::storage::accounts::registry::is_gone;
@@ -12,7 +12,7 @@ use crate::storage::{StorageError, Stored, Table, table::keys};
 
 /// Reason why a number cannot be connected to its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hindrance {
+pub enum ConnectError {
     /// Data from an earlier connection of the account or the number is still being erased, which takes minutes.
     BeingErased,
     /// The tenant is leaving, or does not exist.
@@ -29,24 +29,24 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn hindrance(&self, number: &Number) -> Result<Option<Hindrance>, StorageError> {
+    pub async fn hindrance(&self, number: &Number) -> Result<Option<ConnectError>, StorageError> {
         let known = self.read(&keys::number(&number.id)).await?.unwrap_or_default();
         if known.0.contains_key("erased_by") || self.is_being_erased(&number.waba).await? {
-            return Ok(Some(Hindrance::BeingErased));
+            return Ok(Some(ConnectError::BeingErased));
         }
         if self.is_closing(number.tenant).await? {
-            return Ok(Some(Hindrance::TenantLeaves));
+            return Ok(Some(ConnectError::TenantLeaves));
         }
         let tenant = number.tenant.to_string();
         let theirs = !is_gone(&known) && known.text("tenant").is_some_and(|owner| owner != tenant);
-        Ok(theirs.then_some(Hindrance::NumberTaken))
+        Ok(theirs.then_some(ConnectError::NumberTaken))
     }
 
     /// Returns whether a number was connected after `since`.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_connected_since(&self, number: &PhoneNumberId, since: Timestamp) -> Result<bool, StorageError> {
+    pub async fn is_connected_since(&self, number: &NumberId, since: Timestamp) -> Result<bool, StorageError> {
         Ok(self.read(&keys::number(number)).await?.is_some_and(|item| item.time("connected_at") > Some(since)))
     }
 
@@ -54,7 +54,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn undo_removal(&self, number: &PhoneNumberId) -> Result<(), StorageError> {
+    pub async fn undo_removal(&self, number: &NumberId) -> Result<(), StorageError> {
         let back = self.update(keys::number(number)).remove(&["inactive_since", "inactive_reason"]);
         back.when("#inactive_reason = :removed").value("removed", text(BEING_REMOVED)).run().await?;
         Ok(())
@@ -70,13 +70,13 @@ impl Table {
         number: &Number,
         token: (&Sealed, Option<&MetaAppId>),
         now: Timestamp,
-    ) -> Result<Result<(), Hindrance>, StorageError> {
+    ) -> Result<Result<(), ConnectError>, StorageError> {
         if self.put_graph_token(number.tenant, &number.waba, token, now).await? == Stored::Known {
-            return Ok(Err(Hindrance::AccountTaken));
+            return Ok(Err(ConnectError::AccountTaken));
         }
         Ok(match self.put_number(number, now).await? {
             Stored::New => Ok(()),
-            Stored::Known => Err(Hindrance::NumberTaken),
+            Stored::Known => Err(ConnectError::NumberTaken),
         })
     }
 }

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::at_millis;
-use crate::domain::accounts::health::{Finding, Health, Hop, LOOK_GOOD_FOR, Seen, Verdict};
+use crate::domain::accounts::health::{Finding, Health, HealthCheck, LOOK_GOOD_FOR, Seen, Verdict};
 use crate::domain::accounts::number::Number;
-use crate::domain::ids::PhoneNumberId;
-use crate::domain::sending::policy::{self, Category, Class};
+use crate::domain::ids::NumberId;
+use crate::domain::sending::policy::{self, Category, MessageClass};
 use crate::storage::table::item::{Item, text, time};
 use crate::storage::table::merge::Fact;
 use crate::storage::{StorageError, Table, table::keys};
@@ -30,7 +30,7 @@ impl Table {
     /// When DynamoDB does not answer.
     pub async fn put_findings(
         &self,
-        number: &PhoneNumberId,
+        number: &NumberId,
         findings: &[Finding],
         now: Timestamp,
     ) -> Result<(), StorageError> {
@@ -47,7 +47,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_seen(&self, number: &PhoneNumberId, hour: Timestamp, kind: Seen) -> Result<(), StorageError> {
+    pub async fn note_seen(&self, number: &NumberId, hour: Timestamp, kind: Seen) -> Result<(), StorageError> {
         self.merge(&keys::health(number), &[], &[Fact::moment(attribute(kind), hour)]).await?;
         Ok(())
     }
@@ -63,11 +63,11 @@ impl Table {
         let said: BTreeMap<String, Wire> =
             item.text("findings").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let mut findings = Vec::new();
-        for hop in Hop::ALL.iter().copied() {
+        for hop in HealthCheck::ALL.iter().copied() {
             findings.push(match hop {
-                Hop::Sending => self.sending(number, now).await?,
-                Hop::Webhooks => webhooks(&item),
-                Hop::Coexistence => coexistence(number, &item),
+                HealthCheck::Sending => self.sending(number, now).await?,
+                HealthCheck::Webhooks => webhooks(&item),
+                HealthCheck::Coexistence => coexistence(number, &item),
                 hop => match said.get(hop.as_str()) {
                     Some(wire) if !stale => Finding {
                         hop,
@@ -83,10 +83,10 @@ impl Table {
 
     async fn sending(&self, number: &Number, now: Timestamp) -> Result<Finding, StorageError> {
         let standing = self.standing(number).await?;
-        let template = Class::Template(Some(Category::Utility));
+        let template = MessageClass::Template(Some(Category::Utility));
         Ok(match policy::hindrance(&standing, template, now) {
-            None => Finding::new(Hop::Sending, true, "nothing stops it"),
-            Some((reason, _)) => Finding::new(Hop::Sending, false, reason.as_str()),
+            None => Finding::new(HealthCheck::Sending, true, "nothing stops it"),
+            Some((reason, _)) => Finding::new(HealthCheck::Sending, false, reason.as_str()),
         })
     }
 }
@@ -115,23 +115,23 @@ fn seen(item: &Item) -> Vec<(Seen, Timestamp)> {
 fn webhooks(item: &Item) -> Finding {
     let all = seen(item);
     if all.is_empty() {
-        return Finding::unknown(Hop::Webhooks, "no webhook of this number was stored yet");
+        return Finding::unknown(HealthCheck::Webhooks, "no webhook of this number was stored yet");
     }
     let words: Vec<String> =
         all.iter().map(|(kind, at)| format!("{} {}", kind.as_str(), at.strftime("%Y-%m-%dT%HZ"))).collect();
-    Finding::new(Hop::Webhooks, true, words.join(", "))
+    Finding::new(HealthCheck::Webhooks, true, words.join(", "))
 }
 
 fn coexistence(number: &Number, item: &Item) -> Finding {
     if !number.coexistence {
-        return Finding::new(Hop::Coexistence, true, "the number is not in the WhatsApp Business app");
+        return Finding::new(HealthCheck::Coexistence, true, "the number is not in the WhatsApp Business app");
     }
     let kinds = [Seen::Echoes, Seen::History, Seen::AddressBook];
     let known = |kind: &Seen| seen(item).iter().any(|(known, _)| known == kind);
     let missing: Vec<&str> = kinds.into_iter().filter(|kind| !known(kind)).map(Seen::as_str).collect();
     if missing.is_empty() {
-        return Finding::new(Hop::Coexistence, true, "echoes, history and address book were seen");
+        return Finding::new(HealthCheck::Coexistence, true, "echoes, history and address book were seen");
     }
     // Not a fault: the owner may have shared nothing.
-    Finding::unknown(Hop::Coexistence, format!("not seen yet: {}", missing.join(", ")))
+    Finding::unknown(HealthCheck::Coexistence, format!("not seen yet: {}", missing.join(", ")))
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::accounts::account::{Aspect, StateChange, Subject};
 use crate::domain::accounts::number::Number;
-use crate::domain::ids::{MetaAppId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{MetaAppId, NumberId, TenantId, WabaId};
 use crate::keyring::{SystemSecret, SystemSecretName};
 use crate::secret::Sealed;
 use crate::storage::table::item::{Item, number, text, time};
@@ -140,9 +140,9 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn account_number(&self, waba: &WabaId, digits: &str) -> Result<Option<PhoneNumberId>, StorageError> {
+    pub async fn account_number(&self, waba: &WabaId, digits: &str) -> Result<Option<NumberId>, StorageError> {
         let item = self.read(&keys::account_number(waba, digits)).await?;
-        item.map(|item| item.parsed("number", PhoneNumberId::parse)).transpose()
+        item.map(|item| item.parsed("number", NumberId::parse)).transpose()
     }
 
     /// Returns the tenant of an account.
@@ -166,7 +166,7 @@ impl Table {
     ) -> Result<Page<Number>, StorageError> {
         let accepts = |pk: &str, sk: &str| pk.starts_with("NUMBER#") && sk == "NUMBER";
         let read = |item: &Item| {
-            let id = item.parsed("pk", |pk| PhoneNumberId::parse(pk.trim_start_matches("NUMBER#")))?;
+            let id = item.parsed("pk", |pk| NumberId::parse(pk.trim_start_matches("NUMBER#")))?;
             if is_gone(item) { Ok(None) } else { read_number(&id, item).map(Some) }
         };
         let page = self.list(LIST, &keys::numbers(tenant), limit, cursor, accepts, read).await?;
@@ -177,7 +177,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn number(&self, id: &PhoneNumberId) -> Result<Option<Number>, StorageError> {
+    pub async fn number(&self, id: &NumberId) -> Result<Option<Number>, StorageError> {
         let item = self.read(&keys::number(id)).await?.filter(|item| !is_gone(item));
         item.map(|item| read_number(id, &item)).transpose()
     }
@@ -186,16 +186,16 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn numbers_of(&self, account: &WabaId) -> Result<Vec<PhoneNumberId>, StorageError> {
+    pub async fn numbers_of(&self, account: &WabaId) -> Result<Vec<NumberId>, StorageError> {
         let items = self.partition(&keys::account_partition(account), "NUMBER#").await?;
-        items.iter().map(|item| item.parsed("number", PhoneNumberId::parse)).collect()
+        items.iter().map(|item| item.parsed("number", NumberId::parse)).collect()
     }
 
     /// Returns the account of a number, also while the number is leaving.
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn account_of_number(&self, id: &PhoneNumberId) -> Result<Option<WabaId>, StorageError> {
+    pub async fn account_of_number(&self, id: &NumberId) -> Result<Option<WabaId>, StorageError> {
         let item = self.read(&keys::number(id)).await?;
         item.map_or(Ok(None), |item| item.parsed_optional("waba", WabaId::parse))
     }
@@ -213,7 +213,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_number_gone(&self, id: &PhoneNumberId) -> Result<bool, StorageError> {
+    pub async fn is_number_gone(&self, id: &NumberId) -> Result<bool, StorageError> {
         Ok(self.read(&keys::number(id)).await?.is_some_and(|item| is_gone(&item)))
     }
 
@@ -308,7 +308,7 @@ pub(in crate::storage) fn is_gone(item: &Item) -> bool {
     item.0.contains_key("gone_at")
 }
 
-fn read_number(id: &PhoneNumberId, item: &Item) -> Result<Number, StorageError> {
+fn read_number(id: &NumberId, item: &Item) -> Result<Number, StorageError> {
     Ok(Number {
         id: id.clone(),
         tenant: item.parsed("tenant", TenantId::parse)?,

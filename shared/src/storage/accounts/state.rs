@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::at_millis;
 use crate::domain::accounts::account::{StateChange, StoredAlert, StoredState, Subject};
 use crate::domain::conversations::message::HistoryChunk;
-use crate::domain::ids::{PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{NumberId, TenantId, WabaId};
 use crate::storage::table::item::{Item, number, text, time};
 use crate::storage::table::merge::Fact;
 use crate::storage::table::page::LIST;
@@ -130,7 +130,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn number_states(&self, id: &PhoneNumberId) -> Result<Vec<StoredState>, StorageError> {
+    pub async fn number_states(&self, id: &NumberId) -> Result<Vec<StoredState>, StorageError> {
         let items = self.partition(&keys::number_partition(id), keys::STATE_PREFIX).await?;
         items.iter().map(read_state).collect()
     }
@@ -157,11 +157,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_history_progress(
-        &self,
-        number_id: &PhoneNumberId,
-        chunk: HistoryChunk,
-    ) -> Result<(), StorageError> {
+    pub async fn put_history_progress(&self, number_id: &NumberId, chunk: HistoryChunk) -> Result<(), StorageError> {
         let key = keys::history(number_id, chunk.phase);
         self.update(key.clone())
             .set_once("phase", number(chunk.phase))
@@ -176,7 +172,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn history(&self, number_id: &PhoneNumberId) -> Result<Vec<HistoryPhase>, StorageError> {
+    pub async fn history(&self, number_id: &NumberId) -> Result<Vec<HistoryPhase>, StorageError> {
         let items = self.partition(&keys::number_partition(number_id), keys::HISTORY_PREFIX).await?;
         let read = |item: &Item| {
             let mut chunks: Vec<i64> = item.set("chunks").iter().filter_map(|chunk| chunk.parse().ok()).collect();

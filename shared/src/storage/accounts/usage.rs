@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use ulid::ULID_LEN;
 
 use crate::domain::accounts::usage::{Usage, UsageNote};
-use crate::domain::ids::{OutboundId, PhoneNumberId};
+use crate::domain::ids::{NumberId, OutboundId};
 use crate::domain::sending::status::Status;
 use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::table::item::{Item, expiry, text};
@@ -56,7 +56,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn note_usage(&self, notes: Vec<UsageNote>, received_at: Timestamp) -> Result<(), StorageError> {
-        let mut groups: BTreeMap<(PhoneNumberId, Timestamp), Vec<UsageNote>> = BTreeMap::new();
+        let mut groups: BTreeMap<(NumberId, Timestamp), Vec<UsageNote>> = BTreeMap::new();
         for note in notes {
             let hour = crate::storage::hour_of(note.message.made_at());
             groups.entry((note.number.clone(), hour)).or_default().push(note);
@@ -84,12 +84,12 @@ impl Table {
     /// When DynamoDB does not answer or an entry is damaged.
     pub async fn usage_of_days(
         &self,
-        numbers: &[PhoneNumberId],
+        numbers: &[NumberId],
         from: Date,
         until: Date,
-    ) -> Result<Option<Vec<(Date, PhoneNumberId, Usage)>>, StorageError> {
+    ) -> Result<Option<Vec<(Date, NumberId, Usage)>>, StorageError> {
         let days = from.series(Span::new().days(1)).take_while(|day| *day <= until);
-        let wanted: Vec<(Date, &PhoneNumberId)> =
+        let wanted: Vec<(Date, &NumberId)> =
             days.flat_map(|day| numbers.iter().map(move |number| (day, number))).collect();
         if wanted.len() > PARTITIONS_MAX {
             return Ok(None);
@@ -111,12 +111,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an entry is damaged.
-    async fn usage(
-        &self,
-        of: &PhoneNumberId,
-        day: Date,
-        pages: &AtomicI64,
-    ) -> Result<Option<Vec<Usage>>, StorageError> {
+    async fn usage(&self, of: &NumberId, day: Date, pages: &AtomicI64) -> Result<Option<Vec<Usage>>, StorageError> {
         let mut kinds = BTreeMap::new();
         // One hour's messages at a time: all entries about a message are under its hour.
         let (mut hour, mut messages) = (String::new(), HashMap::new());

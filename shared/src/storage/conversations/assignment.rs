@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
-use crate::domain::conversations::assignment::{Desk, Note};
+use crate::domain::conversations::assignment::{Assignment, Note};
 use crate::domain::ids::{ConversationId, NoteId, TenantId};
 use crate::storage::table::item::{Item, number, text, time};
 use crate::storage::table::merge::Fact;
@@ -25,7 +25,7 @@ impl Table {
         &self,
         tenant: TenantId,
         id: &ConversationId,
-        desk: &Desk,
+        desk: &Assignment,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let parts = self.parts(id).await?;
@@ -118,8 +118,8 @@ fn set(labels: &BTreeSet<String>) -> AttributeValue {
 }
 
 /// Reads assignment, labels and closing from one item of a conversation.
-pub(in crate::storage) fn read(item: &Item) -> Desk {
-    Desk {
+pub(in crate::storage) fn read(item: &Item) -> Assignment {
+    Assignment {
         assigned_to: item.owned("assigned_to"),
         closed_at: item.time("closed_at"),
         labels: item.set("labels").into_iter().collect(),

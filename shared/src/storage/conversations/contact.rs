@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::domain::conversations::contact::{Alias, ContactCard, Preference};
+use crate::domain::conversations::contact::{Alias, ContactIdentity, Preference};
 use crate::domain::ids::{ContactId, TenantId, WabaId};
 use crate::storage::table::item::{Item, text, time};
 use crate::storage::table::merge::Fact;
@@ -89,13 +89,13 @@ impl Table {
     pub async fn resolve_contact(
         &self,
         tenant: TenantId,
-        (card, linked): (&ContactCard, &[ContactCard]),
+        (card, linked): (&ContactIdentity, &[ContactIdentity]),
         vouched: Vouched,
         said_at: Timestamp,
         now: Timestamp,
     ) -> Result<Resolved, StorageError> {
         let mut aliases = card.aliases();
-        for alias in linked.iter().flat_map(ContactCard::aliases) {
+        for alias in linked.iter().flat_map(ContactIdentity::aliases) {
             if !aliases.contains(&alias) {
                 aliases.push(alias);
             }
@@ -147,7 +147,11 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn find_contact(&self, tenant: TenantId, card: &ContactCard) -> Result<Option<ContactId>, StorageError> {
+    pub async fn find_contact(
+        &self,
+        tenant: TenantId,
+        card: &ContactIdentity,
+    ) -> Result<Option<ContactId>, StorageError> {
         let aliases = card.aliases();
         let known = self.known_aliases(tenant, &aliases).await?;
         match (known.into_iter().find_map(|known| known.contact), aliases.first()) {

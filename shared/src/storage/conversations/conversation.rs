@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::conversations::contact::{AddressBookEntry, ContactCard};
+use crate::domain::conversations::contact::{AddressBookEntry, ContactIdentity};
 use crate::domain::conversations::conversation::Conversation;
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::ids::{ConversationId, MessageId, TenantId};
@@ -28,7 +28,7 @@ const PASSED_OVER_MAX: u16 = 25;
 
 /// Update of a conversation item.
 #[derive(Debug, Clone, Default)]
-pub struct Noted<'a> {
+pub struct ConversationUpdate<'a> {
     /// Message that may be the latest one, and the time it was written.
     pub message: Option<(&'a MessageId, Timestamp)>,
     /// When the customer wrote or called, which opens or extends the customer service window.
@@ -60,8 +60,8 @@ impl Table {
         &self,
         tenant: TenantId,
         id: &ConversationId,
-        card: &ContactCard,
-        noted: &Noted<'_>,
+        card: &ContactIdentity,
+        noted: &ConversationUpdate<'_>,
     ) -> Result<(), StorageError> {
         let mut facts = Vec::with_capacity(8);
         if let Some((message, at)) = noted.message {
@@ -104,8 +104,8 @@ impl Table {
         &self,
         tenant: TenantId,
         id: &ConversationId,
-        card: &ContactCard,
-        noted: &Noted<'_>,
+        card: &ContactIdentity,
+        noted: &ConversationUpdate<'_>,
     ) -> Result<(), StorageError> {
         let known = self.read(&keys::conversation(id)).await?.unwrap_or_default();
         still_there(&known)?;
@@ -142,7 +142,11 @@ impl Table {
         let message = MessageId::Outbound(intent.id);
         // At the epoch: names that the caller entered are replaced by any that the provider reports.
         let told_at = Some(Timestamp::UNIX_EPOCH);
-        let noted = Noted { message: Some((&message, intent.accepted_at())), told_at, ..Noted::default() };
+        let noted = ConversationUpdate {
+            message: Some((&message, intent.accepted_at())),
+            told_at,
+            ..ConversationUpdate::default()
+        };
         self.note(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await
     }
 
@@ -181,7 +185,7 @@ impl Table {
         &self,
         tenant: TenantId,
         id: &ConversationId,
-        card: &ContactCard,
+        card: &ContactIdentity,
         entry: &AddressBookEntry,
         at: Timestamp,
     ) -> Result<(), StorageError> {
@@ -308,7 +312,7 @@ impl Table {
 }
 
 /// Returns the facts that a card contains.
-fn told(card: &ContactCard, at: Timestamp) -> Vec<Fact> {
+fn told(card: &ContactIdentity, at: Timestamp) -> Vec<Fact> {
     let phone = card.phone.as_ref().map(|phone| phone.e164().to_owned());
     let told = [
         ("phone", phone),
@@ -321,7 +325,7 @@ fn told(card: &ContactCard, at: Timestamp) -> Vec<Fact> {
 }
 
 /// Returns the aliases of a card. An erasure of the contact reads them from the item.
-fn known_as(card: &ContactCard) -> Option<Fact> {
+fn known_as(card: &ContactIdentity) -> Option<Fact> {
     let values: Vec<String> = card.aliases().iter().map(keys::alias_name).collect();
     (!values.is_empty()).then_some(Fact::Among { name: "known_as", values })
 }

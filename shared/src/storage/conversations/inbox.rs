@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::at_millis;
-use crate::domain::conversations::assignment::Wanted;
+use crate::domain::conversations::assignment::ConversationFilter;
 use crate::domain::conversations::conversation::Conversation;
 use crate::domain::ids::{ConversationId, MessageId, TenantId};
 use crate::limits::BATCH_CONCURRENCY;
@@ -189,7 +189,7 @@ impl Table {
     pub async fn conversations(
         &self,
         tenant: TenantId,
-        wanted: &Wanted,
+        wanted: &ConversationFilter,
         now: Timestamp,
         limit: u16,
         cursor: Option<&str>,

@@ -6,11 +6,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::content::{Content, Unknown};
-use crate::domain::conversations::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
+use crate::domain::conversations::message::{Amendment, Change, Forwarded, InboundMessage, MessageContext, Origin};
 use crate::domain::conversations::phone::PhoneNumber;
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, ProviderMessageId};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::sending::outbound::SendFacts;
 use crate::limits::MESSAGE_AGE_MAX;
@@ -64,7 +64,7 @@ pub struct StoredMessage {
     /// Its content, after the latest edit.
     pub body: Body,
     /// Its author, in a group.
-    pub author: Option<ContactCard>,
+    pub author: Option<ContactIdentity>,
     /// References to other messages, products or advertisements.
     pub context: MessageContext,
     /// Its direction.
@@ -115,8 +115,8 @@ impl Table {
     pub async fn put_message(
         &self,
         conversation: &ConversationId,
-        message: &ForeignMessage,
-        opened_by: Option<&ContactCard>,
+        message: &InboundMessage,
+        opened_by: Option<&ContactIdentity>,
         (received_at, keep_until): (Timestamp, Option<Timestamp>),
     ) -> Result<Stored, StorageError> {
         let key = keys::theirs(conversation, message.at, &message.id);
@@ -161,7 +161,7 @@ impl Table {
         id: OutboundId,
     ) -> Result<Option<StoredMessage>, StorageError> {
         let Some(mut item) = self.read(&keys::ours(conversation, id)).await? else { return Ok(None) };
-        if let Some(wamid) = item.parsed_optional("wamid", Wamid::parse)? {
+        if let Some(wamid) = item.parsed_optional("wamid", ProviderMessageId::parse)? {
             self.add_said(conversation, &wamid, &mut item).await?;
         }
         read(conversation.clone(), &item).map(Some)
@@ -175,7 +175,7 @@ impl Table {
     pub async fn foreign_message(
         &self,
         conversation: &ConversationId,
-        wamid: &Wamid,
+        wamid: &ProviderMessageId,
     ) -> Result<Option<StoredMessage>, StorageError> {
         for part in self.parts(conversation).await? {
             if let Some(mut item) = self.theirs_named(&part, wamid).await? {
@@ -190,7 +190,7 @@ impl Table {
     pub(in crate::storage) async fn theirs_named(
         &self,
         conversation: &ConversationId,
-        wamid: &Wamid,
+        wamid: &ProviderMessageId,
     ) -> Result<Option<Item>, StorageError> {
         let is_it = |item: &Item| item.text("sk").is_some_and(|sk| keys::is_theirs(sk, wamid));
         let (mut items, found) = self.written_until(conversation, Whose::Theirs, is_it).await?;
@@ -200,7 +200,7 @@ impl Table {
     async fn add_said(
         &self,
         conversation: &ConversationId,
-        wamid: &Wamid,
+        wamid: &ProviderMessageId,
         item: &mut Item,
     ) -> Result<(), StorageError> {
         let said = self.read(&keys::said(conversation, wamid)).await?;
@@ -320,7 +320,7 @@ fn past_status(word: Option<&str>) -> Option<&'static str> {
     PAST_STATUSES.into_iter().find(|known| Some(*known) == word)
 }
 
-fn card_json(card: &ContactCard) -> Option<String> {
+fn card_json(card: &ContactIdentity) -> Option<String> {
     let wire = CardWire {
         phone: card.phone.as_ref().map(|phone| phone.e164().to_owned()),
         user_id: card.user_id.clone(),
@@ -340,20 +340,20 @@ pub(in crate::storage) fn written_at(item: &Item) -> Option<Timestamp> {
 }
 
 /// Returns the author that a window-opening message names, and when it was written.
-pub(in crate::storage) fn names_told(item: &Item) -> Result<Option<(ContactCard, Timestamp)>, StorageError> {
+pub(in crate::storage) fn names_told(item: &Item) -> Result<Option<(ContactIdentity, Timestamp)>, StorageError> {
     let at = keys::parse_message(item.required("sk")?)?.1;
     Ok(read_card(item, OPENS).map(|card| (card, at)))
 }
 
-fn read_card(item: &Item, name: &str) -> Option<ContactCard> {
+fn read_card(item: &Item, name: &str) -> Option<ContactIdentity> {
     let wire: CardWire = serde_json::from_str(item.text(name)?).ok()?;
-    Some(ContactCard {
+    Some(ContactIdentity {
         phone: wire.phone.and_then(|phone| PhoneNumber::parse(&phone).ok()),
         user_id: wire.user_id,
         profile_name: wire.profile_name,
         username: wire.username,
         group_id: wire.group_id,
-        ..ContactCard::default()
+        ..ContactIdentity::default()
     })
 }
 
@@ -418,7 +418,7 @@ pub(in crate::storage) fn read(conversation: ConversationId, item: &Item) -> Res
         body,
         author: read_card(item, "author"),
         context: MessageContext {
-            quotes: item.parsed_optional("quotes", Wamid::parse)?,
+            quotes: item.parsed_optional("quotes", ProviderMessageId::parse)?,
             quoted_author: None,
             forwarded: match item.number("forwarded") {
                 Some(2) => Some(Forwarded::Often),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::domain::conversations::assignment::Wanted;
+use crate::domain::conversations::assignment::ConversationFilter;
 use crate::domain::conversations::conversation::Conversation;
 use crate::domain::ids::{ConversationId, TenantId};
 use crate::storage::table::item::{Item, text};
@@ -69,12 +69,12 @@ impl Table {
         &self,
         tenant: TenantId,
         asked: &str,
-        wanted: &Wanted,
+        wanted: &ConversationFilter,
         now: Timestamp,
         limit: u16,
         cursor: Option<&str>,
     ) -> Result<Page<Conversation>, StorageError> {
-        let asked = Asked::read(asked);
+        let asked = SearchQuery::read(asked);
         let Some(mut lists) = asked.lists() else { return Ok(Page { items: Vec::new(), next: None }) };
         let mut start = cursor.map(decode).transpose()?;
         if let Some(start) = &start {
@@ -137,12 +137,12 @@ impl Table {
 }
 
 /// A parsed search.
-struct Asked {
+struct SearchQuery {
     words: BTreeSet<String>,
     digits: Option<String>,
 }
 
-impl Asked {
+impl SearchQuery {
     fn read(text: &str) -> Self {
         let digits: String = text.chars().filter(char::is_ascii_digit).take(WORD_MAX).collect();
         let is_number = !digits.is_empty() && text.chars().all(|c| c.is_ascii_digit() || "+ -.()".contains(c));

@@ -5,7 +5,7 @@ use std::cmp::{Ordering, Reverse};
 
 use jiff::Timestamp;
 
-use crate::domain::ids::{ConversationId, MessageId, Wamid};
+use crate::domain::ids::{ConversationId, MessageId, ProviderMessageId};
 use crate::storage::conversations::message::{self, StoredMessage};
 use crate::storage::table::item::{Item, text};
 use crate::storage::table::page::{self, Position};
@@ -189,7 +189,7 @@ impl Table {
         for entry in &entries {
             let wamid = match &entry.id {
                 MessageId::Inbound(wamid) => Some(wamid.clone()),
-                MessageId::Outbound(_) => entry.item.parsed_optional("wamid", Wamid::parse)?,
+                MessageId::Outbound(_) => entry.item.parsed_optional("wamid", ProviderMessageId::parse)?,
             };
             elsewhere.extend(wamid.iter().flat_map(|wamid| parts.iter().map(|part| keys::said(part, wamid))));
             match &entry.id {
@@ -216,7 +216,7 @@ impl Table {
                     }
                     Some(wamid)
                 }
-                MessageId::Outbound(_) => item.parsed_optional("wamid", Wamid::parse)?,
+                MessageId::Outbound(_) => item.parsed_optional("wamid", ProviderMessageId::parse)?,
             };
             for other in &elsewhere {
                 let sk = other.required("sk")?;

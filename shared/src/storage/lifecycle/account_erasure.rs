@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
-use crate::domain::ids::{ContactId, ConversationId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{ContactId, ConversationId, NumberId, TenantId, WabaId};
 use crate::domain::lifecycle::offboarding::{Offboarding, TOMBSTONE_FOR};
 use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::table::item::{Item, expiry, text, time};
@@ -18,7 +18,7 @@ use crate::storage::{StorageError, Table, table::keys, unavailable};
 
 /// Scope of an erasure: the accounts, numbers and businesses that leave, and the tenant's numbers that stay.
 #[derive(Debug)]
-pub struct Leavers {
+pub struct ErasureScope {
     tenant: Option<TenantId>,
     whole: bool,
     offboarding: String,
@@ -27,7 +27,7 @@ pub struct Leavers {
     numbers: HashSet<String>,
     businesses: HashSet<String>,
     /// The tenant's numbers that stay. A contact with a conversation on one of them stays too.
-    staying: Vec<PhoneNumberId>,
+    staying: Vec<NumberId>,
 }
 
 /// Result of one page of the walk.
@@ -50,7 +50,7 @@ enum How {
     /// Deleted unless all of these contacts stay, which is checked once more just before.
     Forget(Vec<ContactId>),
     /// The item of a number is replaced by its tombstone.
-    Bury,
+    Tombstone,
     /// Deleted if its set of accounts is empty.
     Sweep,
     /// These elements are removed from the set; without elements, the attribute is removed.
@@ -65,10 +65,10 @@ enum Belongs {
     WithContact(Vec<ContactId>),
 }
 
-impl Leavers {
+impl ErasureScope {
     /// Creates the scope of an offboarding; `staying` are the tenant's other numbers.
     #[must_use]
-    pub fn new(offboarding: &Offboarding, staying: Vec<PhoneNumberId>) -> Self {
+    pub fn new(offboarding: &Offboarding, staying: Vec<NumberId>) -> Self {
         Self {
             tenant: offboarding.tenant,
             whole: offboarding.whole,
@@ -114,7 +114,7 @@ impl Leavers {
         Ok(match kind {
             "NUMBER" if sk == "NUMBER" && self.numbers.contains(rest) => {
                 if item.0.contains_key("tenant") {
-                    Belongs::Yes(How::Bury)
+                    Belongs::Yes(How::Tombstone)
                 } else {
                     Belongs::No
                 }
@@ -156,7 +156,7 @@ impl Leavers {
                 let to = item.text("conversation").and_then(|id| ConversationId::parse(id).ok());
                 when(self.whole || to.is_some_and(|id| self.numbers.contains(id.number().as_str())))
             }
-            "KEPT" => {
+            "QUARANTINE" => {
                 let raw = item.0.get("raw").and_then(|raw| raw.as_b().ok());
                 // An item with a number belongs to that number only, even if its bytes contain other ids.
                 let named = raw.is_some_and(|raw| self.are_in(raw.as_ref())) && item.text("number").is_none();
@@ -287,7 +287,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn walk(&self, leavers: &Leavers, cursor: Option<&str>) -> Result<Walked, StorageError> {
+    pub async fn walk(&self, leavers: &ErasureScope, cursor: Option<&str>) -> Result<Walked, StorageError> {
         let start = cursor.map(|cursor| {
             let (pk, sk) = cursor.split_once('\n').unwrap_or((cursor, ""));
             keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes()
@@ -319,7 +319,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn erase(&self, walked: &Walked, leavers: &Leavers, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn erase(&self, walked: &Walked, leavers: &ErasureScope, now: Timestamp) -> Result<(), StorageError> {
         // Collected first: a stream over a closure that borrows is not `Send`.
         let mut erased = Vec::with_capacity(walked.items.len());
         for (key, how) in &walked.items {
@@ -332,7 +332,7 @@ impl Table {
         &self,
         key: &keys::Key,
         how: &How,
-        leavers: &Leavers,
+        leavers: &ErasureScope,
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let named = || self.client.delete_item().table_name(&self.name);
@@ -342,7 +342,7 @@ impl Table {
                 let deleted = named().set_key(Some(key.attributes())).send().await;
                 deleted.map_err(|error| unavailable("DeleteItem", &error))?;
             }
-            How::Bury => {
+            How::Tombstone => {
                 let until = now.checked_add(TOMBSTONE_FOR).unwrap_or(Timestamp::MAX);
                 let mut stone = key.attributes();
                 stone.insert("gone_at".to_owned(), time(now));
@@ -390,7 +390,7 @@ impl Table {
     }
 
     /// Returns whether all of these contacts stay.
-    async fn all_stay(&self, leavers: &Leavers, contacts: &[ContactId]) -> Result<bool, StorageError> {
+    async fn all_stay(&self, leavers: &ErasureScope, contacts: &[ContactId]) -> Result<bool, StorageError> {
         for contact in contacts {
             if !self.stays(leavers, *contact).await? {
                 return Ok(false);
@@ -401,7 +401,7 @@ impl Table {
 
     /// Returns whether a contact stays: it has a conversation on a number that stays, even one that only a broadcast
     /// began, or a preference or restraint towards an account that stays.
-    async fn stays(&self, leavers: &Leavers, contact: ContactId) -> Result<bool, StorageError> {
+    async fn stays(&self, leavers: &ErasureScope, contact: ContactId) -> Result<bool, StorageError> {
         for number in &leavers.staying {
             let id = ConversationId::new(number.clone(), contact);
             if self.has_any(&keys::conversation_partition(&id)).await? {

@@ -14,7 +14,7 @@ use crate::domain::accounts::number::Number;
 use crate::domain::conversations::contact::Alias;
 use crate::domain::conversations::conversation::Conversation;
 use crate::domain::conversations::phone::PhoneNumber;
-use crate::domain::ids::{ContactId, ConversationId, ErasureId, MetaFileId, PhoneNumberId, TenantId};
+use crate::domain::ids::{ContactId, ConversationId, ErasureId, MetaFileId, NumberId, TenantId};
 use crate::domain::lifecycle::erasure::{Erasure, SUPPRESSED_FOR};
 use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::conversations::conversation::{self, Part};
@@ -113,8 +113,8 @@ impl Table {
     /// When DynamoDB does not answer or an item is damaged.
     pub async fn contact_card(&self, tenant: TenantId, contact: ContactId) -> Result<Option<Person>, StorageError> {
         let Some(group) = self.person(contact).await? else { return Ok(None) };
-        let numbers: Vec<PhoneNumberId> = self.all_numbers(tenant).await?.into_iter().map(|one| one.id).collect();
-        let of = |number: &PhoneNumberId| {
+        let numbers: Vec<NumberId> = self.all_numbers(tenant).await?.into_iter().map(|one| one.id).collect();
+        let of = |number: &NumberId| {
             group.iter().map(|contact| ConversationId::new(number.clone(), *contact)).collect::<Vec<_>>()
         };
         let ids: Vec<ConversationId> = numbers.iter().flat_map(&of).collect();

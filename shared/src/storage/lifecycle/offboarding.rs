@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::accounts::account::{Aspect, StateChange, Subject};
-use crate::domain::ids::{OffboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{NumberId, OffboardingId, TenantId, WabaId};
 use crate::domain::lifecycle::offboarding::{Leaving, Offboarding, Why};
 use crate::domain::lifecycle::onboarding::StepRecord;
 use crate::storage::lifecycle::onboarding::{read_step, with_step};
@@ -228,9 +228,9 @@ fn read(item: &Item) -> Result<Offboarding, StorageError> {
         tenant: item.parsed_optional("tenant", TenantId::parse)?,
         whole: item.number("whole") == Some(1),
         accounts: item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect(),
-        number: item.parsed_optional("number", PhoneNumberId::parse)?,
+        number: item.parsed_optional("number", NumberId::parse)?,
         number_of: item.parsed_optional("number_of", WabaId::parse)?,
-        numbers: item.set("numbers").iter().filter_map(|id| PhoneNumberId::parse(id).ok()).collect(),
+        numbers: item.set("numbers").iter().filter_map(|id| NumberId::parse(id).ok()).collect(),
         businesses: item.set("businesses"),
         why: item.parsed("why", |word| Why::from_word(word).ok_or(()))?,
         started_at: item.required_time("started_at")?,

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{MetaAppId, OnboardingId, PhoneNumberId, TenantId, WabaId};
+use crate::domain::ids::{MetaAppId, NumberId, OnboardingId, TenantId, WabaId};
 use crate::domain::lifecycle::onboarding::{
     CLAIMED_FOR, Onboarding, PopupEnd, REGISTERS_MAX, REGISTERS_WITHIN, Shape, Step, StepRecord, StepState,
 };
@@ -222,7 +222,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn settle_number(&self, id: OnboardingId, settled: &PhoneNumberId) -> Result<(), StorageError> {
+    pub async fn settle_number(&self, id: OnboardingId, settled: &NumberId) -> Result<(), StorageError> {
         let update = self.update(keys::onboarding(id)).set("number", text(settled.as_str()));
         update.when("attribute_exists(#pk)").run().await?;
         Ok(())
@@ -314,11 +314,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_registration(
-        &self,
-        id: &PhoneNumberId,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, StorageError> {
+    pub async fn take_registration(&self, id: &NumberId, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
         let since = now.checked_sub(REGISTERS_WITHIN).unwrap_or(Timestamp::MIN);
         let again = self.update(keys::pin(id)).increase("registers").value("since", time(since));
         let again = again.value("most", number(i64::from(REGISTERS_MAX)));
@@ -342,7 +338,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_pin_once(&self, id: &PhoneNumberId, sealed: &Sealed) -> Result<Stored, StorageError> {
+    pub async fn put_pin_once(&self, id: &NumberId, sealed: &Sealed) -> Result<Stored, StorageError> {
         let written = self.update(keys::pin(id)).set_once("sealed", blob(sealed)).run().await?;
         let (Updated::Done(before) | Updated::Refused(before)) = written;
         Ok(if before.0.contains_key("sealed") { Stored::Known } else { Stored::New })
@@ -352,7 +348,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn pin(&self, id: &PhoneNumberId) -> Result<Option<Sealed>, StorageError> {
+    pub async fn pin(&self, id: &NumberId) -> Result<Option<Sealed>, StorageError> {
         let item = self.read(&keys::pin(id)).await?.filter(|item| item.0.contains_key("sealed"));
         item.map(|item| item.bytes("sealed").map(Sealed::from_bytes)).transpose()
     }
@@ -413,7 +409,7 @@ fn read(id: OnboardingId, item: &Item) -> Result<(Onboarding, Keyed), StorageErr
         hosted_by: item.owned("hosted_by"),
         shape: item.text("shape").and_then(Shape::from_word),
         account: item.parsed_optional("account", WabaId::parse)?,
-        number: item.parsed_optional("number", PhoneNumberId::parse)?,
+        number: item.parsed_optional("number", NumberId::parse)?,
         candidates: item.set("candidates").iter().filter_map(|id| WabaId::parse(id).ok()).collect(),
         ended: item.owned("ended"),
         steps,

@@ -4,8 +4,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
-use crate::domain::event::{Kept, KeptReason};
-use crate::domain::ids::PhoneNumberId;
+use crate::domain::event::{QuarantineReason, QuarantinedItem};
+use crate::domain::ids::NumberId;
 use crate::limits::{KEPT_FOR, TABLE_RAW_MAX};
 use crate::storage::table::item::{Item, expiry, text, time};
 use crate::storage::table::page::{FEED, Index, LIST};
@@ -13,15 +13,15 @@ use crate::storage::{Page, StorageError, Table, table::keys, unavailable};
 
 /// A quarantined item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredKept {
+pub struct StoredQuarantinedItem {
     /// Its id: the hash of its content.
     pub id: String,
     /// Reason of the quarantine.
-    pub reason: KeptReason,
+    pub reason: QuarantineReason,
     /// The webhook field, the status word, or the name of the level that did not parse.
     pub what: String,
     /// Number that the item concerns, if known.
-    pub number: Option<PhoneNumberId>,
+    pub number: Option<NumberId>,
     /// When it was received.
     pub received_at: Timestamp,
     /// Its bytes, unless they are in the archive.
@@ -38,8 +38,8 @@ impl Table {
     /// When DynamoDB does not answer.
     pub async fn keep(
         &self,
-        kept: &Kept,
-        number: Option<&PhoneNumberId>,
+        kept: &QuarantinedItem,
+        number: Option<&NumberId>,
         stored_at: Option<&str>,
         received_at: Timestamp,
     ) -> Result<(), StorageError> {
@@ -74,10 +74,10 @@ impl Table {
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn kept(
         &self,
-        reason: KeptReason,
+        reason: QuarantineReason,
         limit: u16,
         cursor: Option<&str>,
-    ) -> Result<Page<StoredKept>, StorageError> {
+    ) -> Result<Page<StoredQuarantinedItem>, StorageError> {
         self.kept_page(LIST, &keys::kept_list(reason), limit, cursor).await
     }
 
@@ -87,10 +87,10 @@ impl Table {
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
     pub async fn kept_for(
         &self,
-        number: &PhoneNumberId,
+        number: &NumberId,
         limit: u16,
         cursor: Option<&str>,
-    ) -> Result<Page<StoredKept>, StorageError> {
+    ) -> Result<Page<StoredQuarantinedItem>, StorageError> {
         self.kept_page(FEED, &keys::kept_feed(number), limit, cursor).await
     }
 
@@ -100,8 +100,8 @@ impl Table {
         hash: &str,
         limit: u16,
         cursor: Option<&str>,
-    ) -> Result<Page<StoredKept>, StorageError> {
-        let accepts = |pk: &str, sk: &str| pk.starts_with("KEPT#") && sk == "KEPT";
+    ) -> Result<Page<StoredQuarantinedItem>, StorageError> {
+        let accepts = |pk: &str, sk: &str| pk.starts_with("QUARANTINE#") && sk == "QUARANTINE";
         self.list(index, hash, limit, cursor, accepts, read).await
     }
 
@@ -117,12 +117,12 @@ impl Table {
     }
 }
 
-fn read(item: &Item) -> Result<StoredKept, StorageError> {
-    Ok(StoredKept {
-        id: item.required("pk")?.trim_start_matches("KEPT#").to_owned(),
-        reason: item.parsed("reason", |word| KeptReason::from_word(word).ok_or(()))?,
+fn read(item: &Item) -> Result<StoredQuarantinedItem, StorageError> {
+    Ok(StoredQuarantinedItem {
+        id: item.required("pk")?.trim_start_matches("QUARANTINE#").to_owned(),
+        reason: item.parsed("reason", |word| QuarantineReason::from_word(word).ok_or(()))?,
         what: item.required("what")?.to_owned(),
-        number: item.parsed_optional("number", PhoneNumberId::parse)?,
+        number: item.parsed_optional("number", NumberId::parse)?,
         received_at: item.required_time("received_at")?,
         raw: item.bytes("raw").ok(),
         stored_at: item.owned("stored_at"),

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{ConversationId, OutboundId, Wamid};
+use crate::domain::ids::{ConversationId, OutboundId, ProviderMessageId};
 use crate::domain::sending::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 use crate::storage::sending::intent::intent_item;
 use crate::storage::table::item::{number, text, time};
@@ -28,7 +28,7 @@ pub enum Claimed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendResult {
     /// The provider accepted the message under this id. The flag: the provider holds the message back for now.
-    Sent(Wamid, bool),
+    Sent(ProviderMessageId, bool),
     /// The message was certainly not sent and is to be retried.
     TryAgain {
         /// Earliest time of the next attempt.
@@ -73,7 +73,7 @@ pub enum Ending {
     /// A person confirmed that the message was sent.
     SaidSent,
     /// Evidence shows that the provider accepted the message under this id.
-    Proved(Wamid),
+    Proved(ProviderMessageId),
 }
 
 impl Table {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversations::contact::Alias;
 use crate::domain::conversations::phone::PhoneNumber;
-use crate::domain::ids::{BroadcastId, ContactId, ConversationId, OutboundId, PhoneNumberId, TenantId};
+use crate::domain::ids::{BroadcastId, ContactId, ConversationId, NumberId, OutboundId, TenantId};
 use crate::domain::outgoing::Template;
 use crate::domain::sending::broadcast::{Broadcast, BroadcastState, Recipients};
 use crate::domain::sending::outbound::OnUnknown;
@@ -92,7 +92,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn running(&self, number: &PhoneNumberId) -> Result<Vec<Broadcast>, StorageError> {
+    pub async fn running(&self, number: &NumberId) -> Result<Vec<Broadcast>, StorageError> {
         let accepts = |_: &str, _: &str| true;
         let page = self.list(LIST, &keys::running(number), 100, None, accepts, read).await?;
         // The index may lag behind, so the item decides.
@@ -231,7 +231,7 @@ fn read(item: &Item) -> Result<Broadcast, StorageError> {
     Ok(Broadcast {
         id: item.parsed("pk", |pk| BroadcastId::parse(pk.trim_start_matches("BROADCAST#")))?,
         tenant: item.parsed("tenant", TenantId::parse)?,
-        number: item.parsed("number", PhoneNumberId::parse)?,
+        number: item.parsed("number", NumberId::parse)?,
         template: wire.template,
         value_names: wire.value_names,
         category: wire.category.as_deref().and_then(Category::from_word),

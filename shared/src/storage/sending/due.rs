@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, PhoneNumberId};
+use crate::domain::ids::{ConversationId, MessageId, NumberId, OutboundId};
 use crate::domain::sending::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 use crate::storage::sending::attempt::with_error;
 use crate::storage::table::item::{text, time};
@@ -43,7 +43,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn line(&self, number: &PhoneNumberId, limit: u16) -> Result<Vec<Due>, StorageError> {
+    pub async fn line(&self, number: &NumberId, limit: u16) -> Result<Vec<Due>, StorageError> {
         self.longest_waiting(&keys::line(number), Timestamp::MAX, limit).await
     }
 
@@ -61,7 +61,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn leave_line(&self, number: &PhoneNumberId, due: &Due, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn leave_line(&self, number: &NumberId, due: &Due, now: Timestamp) -> Result<bool, StorageError> {
         let leave = self
             .update_intent(&due.conversation, due.message)
             .set("list", text(keys::due(keys::due_shard(due.message))))

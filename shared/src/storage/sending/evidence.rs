@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, Wamid};
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, ProviderMessageId};
 use crate::domain::sending::outbound::{EVIDENCE_WINDOW, SendState};
 use crate::storage::conversations::timeline::Whose;
 use crate::storage::sending::attempt::Ending;
@@ -19,14 +19,14 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
 
 /// Evidence that the provider accepted a message, with its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
+pub enum DeliveryEvidence {
     /// The customer answered the message at this time (`docs/reliability.md#e3`).
     Answered(Timestamp),
     /// The provider's list contains the message, with its first event at this time (`docs/reliability.md#e2`).
     Listed(Timestamp),
 }
 
-impl Proof {
+impl DeliveryEvidence {
     /// Returns whether a message that was claimed at `claimed_at` can be meant.
     #[must_use]
     pub fn covers(self, claimed_at: Timestamp) -> bool {
@@ -61,7 +61,7 @@ impl Table {
     pub async fn settle_answered(
         &self,
         conversation: &ConversationId,
-        quoted: &Wamid,
+        quoted: &ProviderMessageId,
         answered_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
@@ -75,7 +75,7 @@ impl Table {
             }
             sent.extend(items);
         }
-        let Some(doubt) = only_one(&sent, Proof::Answered(answered_at))? else { return Ok(false) };
+        let Some(doubt) = only_one(&sent, DeliveryEvidence::Answered(answered_at))? else { return Ok(false) };
         if self.somebody_wrote(&parts, quoted).await? {
             return Ok(false);
         }
@@ -94,7 +94,7 @@ impl Table {
         &self,
         conversation: &ConversationId,
         message: OutboundId,
-        listed: &[(Wamid, Timestamp)],
+        listed: &[(ProviderMessageId, Timestamp)],
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         let parts = self.parts(conversation).await?;
@@ -110,14 +110,14 @@ impl Table {
             }
         }
         let [(wamid, at)] = unknown[..] else { return Ok(false) };
-        match only_one(&sent, Proof::Listed(at))? {
+        match only_one(&sent, DeliveryEvidence::Listed(at))? {
             Some(doubt) if doubt.1 == message => self.end(&doubt.0, doubt.1, &Ending::Proved(wamid.clone()), now).await,
             _ => Ok(false),
         }
     }
 
     /// Returns whether somebody else wrote the message of this id.
-    async fn somebody_wrote(&self, parts: &[ConversationId], wamid: &Wamid) -> Result<bool, StorageError> {
+    async fn somebody_wrote(&self, parts: &[ConversationId], wamid: &ProviderMessageId) -> Result<bool, StorageError> {
         for part in parts {
             if self.theirs_named(part, wamid).await?.is_some() {
                 return Ok(true);
@@ -128,7 +128,7 @@ impl Table {
 }
 
 /// Returns the only message that the evidence can mean, if its outcome is still unknown.
-fn only_one(sent: &[Item], proof: Proof) -> Result<Option<(ConversationId, OutboundId)>, StorageError> {
+fn only_one(sent: &[Item], proof: DeliveryEvidence) -> Result<Option<(ConversationId, OutboundId)>, StorageError> {
     let possible: Vec<&Item> =
         sent.iter().filter(|item| may_have_been_sent(item) && proof.can_be_about(item)).collect();
     let [one] = possible[..] else { return Ok(None) };

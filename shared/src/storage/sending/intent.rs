@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::event::ProviderError;
-use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, OutboundId, TenantId, Wamid};
+use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, OutboundId, ProviderMessageId, TenantId};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::sending::outbound::{Claim, Intent, OnUnknown, Recipient, SendFacts, SendState};
 use crate::domain::sending::policy::Category;
@@ -43,7 +43,7 @@ pub enum Accepted<T> {
 
 /// Component that handles an accepted message next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waits {
+pub enum Handoff {
     /// The sender: the outbound queue already has the message.
     InQueue,
     /// The sweep: the message could not be queued.
@@ -58,7 +58,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer. The intent may or may not be stored.
-    pub async fn accept(&self, intent: &Intent, waits: Waits) -> Result<(), StorageError> {
+    pub async fn accept(&self, intent: &Intent, waits: Handoff) -> Result<(), StorageError> {
         self.put_fresh(queued_item(intent, waits)?).await
     }
 
@@ -227,15 +227,15 @@ fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
 }
 
 /// Returns the item of an accepted intent, listed in its tenant's inbox.
-fn queued_item(intent: &Intent, waits: Waits) -> Result<Item, StorageError> {
+fn queued_item(intent: &Intent, waits: Handoff) -> Result<Item, StorageError> {
     let mut item = intent_item(intent)?;
     let listed = match waits {
-        Waits::InQueue => None,
-        Waits::ForSweep => {
+        Handoff::InQueue => None,
+        Handoff::ForSweep => {
             let at = intent.accepted_at().checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX);
             Some((keys::due(keys::due_shard(intent.id)), at))
         }
-        Waits::InLine => Some((keys::line(intent.conversation.number()), intent.accepted_at())),
+        Handoff::InLine => Some((keys::line(intent.conversation.number()), intent.accepted_at())),
     };
     let attributes = [
         ("feed", text(keys::inbox(intent.tenant))),
@@ -309,7 +309,7 @@ pub(in crate::storage) fn read_intent(
         tenant: item.parsed("tenant", TenantId::parse)?,
         to,
         body,
-        quotes: item.parsed_optional("quotes", Wamid::parse)?,
+        quotes: item.parsed_optional("quotes", ProviderMessageId::parse)?,
         send_before: item.required_time("send_before")?,
         not_before: item.required_time("not_before")?,
         on_unknown: item.text("on_unknown").and_then(OnUnknown::from_word).unwrap_or_default(),
@@ -333,7 +333,7 @@ pub(in crate::storage) fn read_facts(item: &Item) -> Result<SendFacts, StorageEr
         }
         _ => None,
     };
-    let wamid = item.parsed_optional("wamid", Wamid::parse)?;
+    let wamid = item.parsed_optional("wamid", ProviderMessageId::parse)?;
     // An error from before the provider accepted the message is irrelevant afterwards.
     let last_error = if wamid.is_none() { read_error(item, "last_error") } else { None };
     Ok(SendFacts {

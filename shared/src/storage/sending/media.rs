@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::accounts::number::Number;
-use crate::domain::ids::{MediaId, MetaFileId, PhoneNumberId, TenantId};
+use crate::domain::ids::{MediaId, MetaFileId, NumberId, TenantId};
 use crate::domain::lifecycle::erasure::SUPPRESSED_FOR;
 use crate::domain::sending::media::MediaType;
 use crate::storage::table::item::{Item, expiry, number, text, time};
@@ -48,7 +48,7 @@ impl StoredFile {
     /// Returns the bucket key of a received file's copy. Tenant and number are in the key, so the copy can be erased
     /// with either.
     #[must_use]
-    pub fn place(tenant: TenantId, number: &PhoneNumberId, id: &MetaFileId) -> String {
+    pub fn place(tenant: TenantId, number: &NumberId, id: &MetaFileId) -> String {
         format!("media/{tenant}/{number}/{id}")
     }
 }
@@ -85,7 +85,7 @@ impl Table {
     /// When DynamoDB does not answer.
     pub(in crate::storage) async fn forget_file(
         &self,
-        of: &PhoneNumberId,
+        of: &NumberId,
         id: &MetaFileId,
         now: Timestamp,
     ) -> Result<(), StorageError> {
@@ -102,7 +102,7 @@ impl Table {
     /// damaged.
     pub async fn file(
         &self,
-        of: &PhoneNumberId,
+        of: &NumberId,
         id: &MetaFileId,
         now: Timestamp,
     ) -> Result<Option<StoredFile>, StorageError> {
@@ -142,7 +142,7 @@ impl Table {
     pub async fn media(
         &self,
         id: MediaId,
-        number: Option<&PhoneNumberId>,
+        number: Option<&NumberId>,
         now: Timestamp,
     ) -> Result<Option<(StoredMedia, Option<String>)>, StorageError> {
         let Some(item) = self.read(&keys::media(id)).await? else { return Ok(None) };
@@ -166,7 +166,7 @@ impl Table {
     pub async fn put_meta_id(
         &self,
         id: MediaId,
-        number: &PhoneNumberId,
+        number: &NumberId,
         meta_id: &str,
         now: Timestamp,
     ) -> Result<(), StorageError> {

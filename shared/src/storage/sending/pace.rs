@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::at_millis;
-use crate::domain::ids::{ConversationId, PhoneNumberId};
+use crate::domain::ids::{ConversationId, NumberId};
 use crate::domain::sending::pacing::{
     BACK_OFF, BACK_OFF_AFTER, BACK_OFF_SETTLES, BACK_OFF_WITHIN, LATE, PAIR_BURST, PAIR_INTERVAL, Pace,
 };
@@ -39,7 +39,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn pace(&self, id: &PhoneNumberId) -> Result<Pace, StorageError> {
+    pub async fn pace(&self, id: &NumberId) -> Result<Pace, StorageError> {
         Ok(read_pace(&self.read(&keys::pace(id)).await?.unwrap_or_default()))
     }
 
@@ -50,7 +50,7 @@ impl Table {
     /// When DynamoDB does not answer.
     pub async fn reserve(
         &self,
-        id: &PhoneNumberId,
+        id: &NumberId,
         count: i64,
         interval: i64,
         ahead: SignedDuration,
@@ -118,7 +118,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn pause(&self, id: &PhoneNumberId, until: Timestamp, why: &str) -> Result<(), StorageError> {
+    pub async fn pause(&self, id: &NumberId, until: Timestamp, why: &str) -> Result<(), StorageError> {
         self.update(keys::pace(id))
             .set("paused_until", time(until))
             .set("pause_reason", text(why))
@@ -133,7 +133,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn slow_down(&self, id: &PhoneNumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn slow_down(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         let ago = |wait: SignedDuration| time(now.checked_sub(wait).unwrap_or(Timestamp::MIN));
         let again = self.update(keys::pace(id)).increase("refusals");
         let again = again.when("#refused_since > :recently").value("recently", ago(BACK_OFF_WITHIN)).run().await?;
@@ -157,7 +157,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn suspect(&self, id: &PhoneNumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn suspect(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         let until = now.checked_add(SUSPECT_FOR).unwrap_or(Timestamp::MAX);
         self.update(keys::pace(id)).set("suspect_until", time(until)).run().await?;
         Ok(())
@@ -167,7 +167,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn count_doubt(&self, id: &PhoneNumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn count_doubt(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         let Updated::Done(before) = self.update(keys::pace(id)).increase("doubts").run().await? else { return Ok(()) };
         if before.number("doubts").unwrap_or(0) + 1 >= DOUBTS_IN_A_ROW {
             self.suspect(id, now).await?;
@@ -179,7 +179,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn probe(&self, id: &PhoneNumberId, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn probe(&self, id: &NumberId, now: Timestamp) -> Result<bool, StorageError> {
         let until = now.checked_add(SUSPECT_FOR).unwrap_or(Timestamp::MAX);
         let probe = self.update(keys::pace(id)).set("suspect_until", time(until));
         let probe = probe.when("#suspect_until <= :now").value("now", time(now));
@@ -190,7 +190,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn answered(&self, id: &PhoneNumberId) -> Result<(), StorageError> {
+    pub async fn answered(&self, id: &NumberId) -> Result<(), StorageError> {
         self.update(keys::pace(id)).remove(&["suspect_until", "doubts"]).run().await?;
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn distrust(&self, id: &PhoneNumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn distrust(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         self.update(keys::pace(id)).set_once("distrusted_at", time(now)).run().await?;
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn open_line(&self, id: &PhoneNumberId, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn open_line(&self, id: &NumberId, now: Timestamp) -> Result<bool, StorageError> {
         let open = self.update(keys::pace(id)).set("list", text(keys::LINES)).set("list_at", time(now));
         let Updated::Done(before) = open.run().await? else { return Ok(false) };
         Ok(before.text("list").is_none())
@@ -220,7 +220,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn close_line(&self, id: &PhoneNumberId, seen: Timestamp) -> Result<(), StorageError> {
+    pub async fn close_line(&self, id: &NumberId, seen: Timestamp) -> Result<(), StorageError> {
         let close = self.update(keys::pace(id)).remove(&["list", "list_at"]);
         close.when("#list_at <= :seen").value("seen", time(seen)).run().await?;
         Ok(())
@@ -230,7 +230,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn open_lines(&self, limit: u16) -> Result<Vec<PhoneNumberId>, StorageError> {
+    pub async fn open_lines(&self, limit: u16) -> Result<Vec<NumberId>, StorageError> {
         let found = self.oldest(LIST, keys::LINES, Timestamp::MAX, limit).await?;
         found.iter().map(|item| keys::parse_pace(item.required("pk")?)).collect()
     }

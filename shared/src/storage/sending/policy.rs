@@ -10,7 +10,9 @@ use crate::domain::conversations::contact::Preference;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{ContactId, ConversationId, WabaId};
 use crate::domain::outgoing::Template;
-use crate::domain::sending::policy::{Category, Class, Consequence, Facts, STOPPED, Standing, TemplateFacts};
+use crate::domain::sending::policy::{
+    Category, Consequence, Facts, MessageClass, NumberStatus, STOPPED, TemplateFacts,
+};
 use crate::storage::conversations::contact::read_preference;
 use crate::storage::table::item::{Item, number, text, time};
 use crate::storage::table::merge::Fact;
@@ -33,9 +35,9 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn standing(&self, number: &Number) -> Result<Standing, StorageError> {
+    pub async fn standing(&self, number: &Number) -> Result<NumberStatus, StorageError> {
         let fresh = self.number(&number.id).await?.filter(|fresh| fresh.tenant == number.tenant);
-        Ok(Standing {
+        Ok(NumberStatus {
             connected: fresh.is_some(),
             active: fresh.as_ref().is_some_and(|fresh| fresh.settings.inactive.is_none()),
             has_token: self.graph_token(&number.waba).await?.is_some(),
@@ -75,14 +77,14 @@ impl Table {
         &self,
         number: &Number,
         conversation: &ConversationId,
-        class: Class,
-        standing: Standing,
+        class: MessageClass,
+        standing: NumberStatus,
         template: TemplateFacts,
     ) -> Result<Facts, StorageError> {
         let mut facts = Facts { standing, template, ..Facts::default() };
         let person = self.person_items(conversation.contact()).await?.ok_or(StorageError::Erased)?;
         add_wishes(&mut facts, &person, number)?;
-        if class == Class::FreeForm || facts.cool_down_until.is_some() {
+        if class == MessageClass::FreeForm || facts.cool_down_until.is_some() {
             let part = |contact: &ContactId| ConversationId::new(number.id.clone(), *contact);
             let parts: Vec<ConversationId> = person.iter().map(|(contact, _)| part(contact)).collect();
             let known = self.conversation_of(number.tenant, conversation, &parts).await?;

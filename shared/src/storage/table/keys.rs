@@ -26,11 +26,11 @@
 //! | note about a conversation | `CONV#number#contact` | `NOTE#id` |
 //! | search entry: word of a name, or digits of a number | `NAMES#tenant` | `word#conversation` |
 //! | activity in a tenant's conversations, per ten seconds | `INBOX#tenant` | `time#digest` |
-//! | message that we sent | `CONV#number#contact` | `MSG#id` |
-//! | message that somebody else wrote | `CONV#number#contact` | `OTHERS#time#wamid` |
-//! | annotations of a message | `CONV#number#contact` | `SAID#wamid` |
+//! | message that we sent | `CONV#number#contact` | `OUT#id` |
+//! | message that somebody else wrote | `CONV#number#contact` | `IN#time#wamid` |
+//! | annotations of a message | `CONV#number#contact` | `ANNOTATION#wamid` |
 //! | idempotency record | `IDEM#tenant#hash` | `IDEM` |
-//! | quarantined item | `KEPT#hash` | `KEPT` |
+//! | quarantined item | `QUARANTINE#hash` | `QUARANTINE` |
 //! | replay | `REPLAY#id` | `REPLAY` |
 //! | erasure of a contact | `ERASURE#id` | `ERASURE` |
 //! | usage: statuses of one batch, to be counted | `USAGE#number#day` | hour, time, hash |
@@ -57,10 +57,10 @@
 //! There are two sparse global indexes, which contain keys only.
 //!
 //! * `feed` (`feed` + `feed_at`) contains entries that never move: `INBOX#tenant` (one entry per message that we sent),
-//!   `BROADCASTS#tenant`, `KEPT#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant`, `ERASURES#tenant` and
+//!   `BROADCASTS#tenant`, `QUARANTINE#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant`, `ERASURES#tenant` and
 //!   `AUDITS#tenant` (`AUDITS#operator`).
 //! * `list` (`list` + `list_at`) contains entries that move or leave: `DUE#shard`, `LINE#number` (bulk lane), `LINES`,
-//!   `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts) and `KEPT#reason`; and short lists: `TENANTS`,
+//!   `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts) and `QUARANTINE#reason`; and short lists: `TENANTS`,
 //!   `KEYS#tenant` (`KEYS#operator`), `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`) and `MERGES#tenant`.
 
 mod lists;
@@ -78,8 +78,8 @@ pub(in crate::storage) use messages::*;
 use crate::domain::accounts::account::{Aspect, Subject};
 use crate::domain::conversations::contact::Alias;
 use crate::domain::ids::{
-    BroadcastId, ContactId, ConversationId, ErasureId, MediaId, MessageId, MetaAppId, MetaFileId, NoteId,
-    OffboardingId, OnboardingId, PhoneNumberId, ReplayId, TenantId, WabaId,
+    BroadcastId, ContactId, ConversationId, ErasureId, MediaId, MessageId, MetaAppId, MetaFileId, NoteId, NumberId,
+    OffboardingId, OnboardingId, ReplayId, TenantId, WabaId,
 };
 use crate::storage::StorageError;
 
@@ -137,7 +137,7 @@ pub(in crate::storage) fn system_secret(name: &str) -> Key {
     Key::new(format!("SECRET#{name}"), "SECRET")
 }
 
-pub(in crate::storage) fn number(id: &PhoneNumberId) -> Key {
+pub(in crate::storage) fn number(id: &NumberId) -> Key {
     Key::new(format!("NUMBER#{id}"), "NUMBER")
 }
 
@@ -187,7 +187,7 @@ pub(in crate::storage) fn state(subject: &Subject, aspect: Aspect, key: Option<&
     Key::new(pk, &format!("{STATE_PREFIX}{}{parts}", aspect.as_str()))
 }
 
-pub(in crate::storage) fn number_partition(id: &PhoneNumberId) -> String {
+pub(in crate::storage) fn number_partition(id: &NumberId) -> String {
     format!("NUMBER#{id}")
 }
 
@@ -195,7 +195,7 @@ pub(in crate::storage) fn account_partition(id: &WabaId) -> String {
     format!("WABA#{id}")
 }
 
-pub(in crate::storage) fn pace(number: &PhoneNumberId) -> Key {
+pub(in crate::storage) fn pace(number: &NumberId) -> Key {
     Key::new(format!("RATE#{number}"), "RATE")
 }
 
@@ -205,18 +205,18 @@ pub(in crate::storage) fn parse_account(pk: &str) -> Result<WabaId, StorageError
 }
 
 /// Reads the number from the key of a pace.
-pub(in crate::storage) fn parse_pace(pk: &str) -> Result<PhoneNumberId, StorageError> {
-    pk.strip_prefix("RATE#").and_then(|id| PhoneNumberId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
+pub(in crate::storage) fn parse_pace(pk: &str) -> Result<NumberId, StorageError> {
+    pk.strip_prefix("RATE#").and_then(|id| NumberId::parse(id).ok()).ok_or(StorageError::Corrupt("pk"))
 }
 
 /// Key of the statuses of one batch, for messages that a number had accepted in an hour; for the usage counts.
-pub(in crate::storage) fn usage(number: &PhoneNumberId, hour: Timestamp, received_at: Timestamp, digest: &str) -> Key {
+pub(in crate::storage) fn usage(number: &NumberId, hour: Timestamp, received_at: Timestamp, digest: &str) -> Key {
     let of_hour = format!("{}#{:013}#{digest}", hour.strftime("%H"), received_at.as_millisecond());
     Key::new(usage_partition(number, crate::storage::day_of(hour)), &of_hour)
 }
 
 /// Partition of a number's usage on one day.
-pub(in crate::storage) fn usage_partition(number: &PhoneNumberId, day: jiff::civil::Date) -> String {
+pub(in crate::storage) fn usage_partition(number: &NumberId, day: jiff::civil::Date) -> String {
     format!("USAGE#{number}#{day}")
 }
 
@@ -237,7 +237,7 @@ pub(in crate::storage) fn signer(app: &MetaAppId, user: &str) -> Key {
     Key::new(format!("SIGNER#{app}#{}", short(user)), "SIGNER")
 }
 
-pub(in crate::storage) fn pin(number: &PhoneNumberId) -> Key {
+pub(in crate::storage) fn pin(number: &NumberId) -> Key {
     Key::new(format!("NUMBER#{number}"), "PIN")
 }
 
@@ -276,7 +276,7 @@ pub(in crate::storage) fn tenant_accounts(id: TenantId) -> Key {
 }
 
 /// Key of a number's health: checks and receipts.
-pub(in crate::storage) fn health(number: &PhoneNumberId) -> Key {
+pub(in crate::storage) fn health(number: &NumberId) -> Key {
     Key::new(format!("NUMBER#{number}"), "HEALTH")
 }
 
@@ -289,7 +289,7 @@ pub(in crate::storage) fn media(id: MediaId) -> Key {
 }
 
 /// Key of a file that a customer sent to a number, by Meta's id.
-pub(in crate::storage) fn file(number: &PhoneNumberId, id: &MetaFileId) -> Key {
+pub(in crate::storage) fn file(number: &NumberId, id: &MetaFileId) -> Key {
     Key::new(format!("NUMBER#{number}"), &format!("FILE#{id}"))
 }
 
@@ -316,7 +316,7 @@ pub(in crate::storage) fn mirror(waba: &WabaId) -> Key {
     Key::new(format!("WABA#{waba}"), "MIRROR")
 }
 
-pub(in crate::storage) fn history(number: &PhoneNumberId, phase: i64) -> Key {
+pub(in crate::storage) fn history(number: &NumberId, phase: i64) -> Key {
     Key::new(format!("NUMBER#{number}"), &format!("{HISTORY_PREFIX}{phase}"))
 }
 
@@ -385,7 +385,7 @@ pub(in crate::storage) fn parse_conversation(pk: &str) -> Result<ConversationId,
     let corrupt = StorageError::Corrupt("pk");
     let (number, contact) = pk.strip_prefix("CONV#").and_then(|rest| rest.split_once('#')).ok_or(corrupt.clone())?;
     Ok(ConversationId::new(
-        PhoneNumberId::parse(number).map_err(|_| corrupt.clone())?,
+        NumberId::parse(number).map_err(|_| corrupt.clone())?,
         crate::domain::ids::ContactId::parse(contact).map_err(|_| corrupt)?,
     ))
 }
@@ -399,7 +399,7 @@ pub(in crate::storage) fn kept(raw: &[u8]) -> Key {
 }
 
 pub(in crate::storage) fn kept_of(hash: &str) -> Key {
-    Key::new(format!("KEPT#{hash}"), "KEPT")
+    Key::new(format!("QUARANTINE#{hash}"), "QUARANTINE")
 }
 
 /// Reads a message's conversation and id from an index entry.

@@ -3,15 +3,15 @@
 use jiff::SignedDuration;
 
 use crate::provider::meta::error::{
-    Class::{self, *},
+    ErrorClass::{self, *},
     ErrorRule, Throttled,
 };
 
-const fn one(code: i64, class: Class, meaning: &'static str, remedy: &'static str) -> ErrorRule {
+const fn one(code: i64, class: ErrorClass, meaning: &'static str, remedy: &'static str) -> ErrorRule {
     ErrorRule { codes: code..=code, class, meaning, remedy }
 }
 
-const fn range(codes: (i64, i64), class: Class, meaning: &'static str, remedy: &'static str) -> ErrorRule {
+const fn range(codes: (i64, i64), class: ErrorClass, meaning: &'static str, remedy: &'static str) -> ErrorRule {
     ErrorRule { codes: codes.0..=codes.1, class, meaning, remedy }
 }
 

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
-use crate::domain::event::{InboundEvent, Said};
-use crate::domain::ids::{PhoneNumberId, WabaId};
+use crate::domain::event::{InboundEvent, InboundEventKind};
+use crate::domain::ids::{NumberId, WabaId};
 use crate::provider::meta::webhook::item::{moment, timestamp};
 use crate::provider::meta::webhook::json::Node;
 use crate::provider::meta::webhook::{Change, said};
@@ -65,7 +65,8 @@ pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, event
     };
     match states {
         Some(states) => {
-            events.extend(states.into_iter().map(|state| said(Said::State(Box::new(state)), change.alone())));
+            events
+                .extend(states.into_iter().map(|state| said(InboundEventKind::State(Box::new(state)), change.alone())));
         }
         None => events.push(change.malformed(field, None, change.alone())),
     }
@@ -92,7 +93,7 @@ fn subject(change: &Change<'_, '_>, value: &Node<'_>) -> Subject {
     let waba = waba.or_else(|| change.waba());
     let number_id = change.number(value).or_else(|| {
         let settings = value.get("phone_number_settings").or_else(|| value.get("recipient"))?;
-        PhoneNumberId::parse(&settings.text_of("phone_number_id")?).ok()
+        NumberId::parse(&settings.text_of("phone_number_id")?).ok()
     });
     if let Some(id) = number_id {
         return Subject::Number(id);
@@ -189,7 +190,7 @@ fn provider_alert(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<State
     let active = part("alert_status").as_deref() != Some("NONE");
     let mut state = state(change, value, Aspect::ProviderAlert, if active { "active" } else { "over" }.to_owned());
     if value.filled("entity_type").as_deref() == Some("PHONE_NUMBER")
-        && let Some(id) = value.filled("entity_id").and_then(|id| PhoneNumberId::parse(&id).ok())
+        && let Some(id) = value.filled("entity_id").and_then(|id| NumberId::parse(&id).ok())
     {
         state.subject = Subject::Number(id);
     }

@@ -3,7 +3,7 @@
 
 use crate::domain::conversations::contact::{AddressBookEntry, Preference};
 use crate::domain::conversations::phone::PhoneNumber;
-use crate::domain::event::{InboundEvent, Said};
+use crate::domain::event::{InboundEvent, InboundEventKind};
 use crate::provider::meta::webhook::card::{Card, SELF, person};
 use crate::provider::meta::webhook::item::{named, timestamp};
 use crate::provider::meta::webhook::json::Node;
@@ -41,7 +41,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<I
         let told = AddressBookEntry { full_name: name("full_name"), first_name: name("first_name") };
         let at = node.get("metadata").and_then(|metadata| timestamp(&metadata, change.received_at));
         let at = at.unwrap_or(change.received_at);
-        events.push(said(Said::AddressBook(number.clone(), Box::new(card), told, at), raw));
+        events.push(said(InboundEventKind::AddressBook(number.clone(), Box::new(card), told, at), raw));
     }
 }
 
@@ -62,6 +62,6 @@ pub(super) fn preferences(change: &Change<'_, '_>, value: &Node<'_>, events: &mu
         };
         let preference = Preference { category, value: wish, detail: node.filled("detail") };
         let at = timestamp(node, change.received_at).unwrap_or(change.received_at);
-        events.push(said(Said::Preference(number.clone(), Box::new(contact), preference, at), raw));
+        events.push(said(InboundEventKind::Preference(number.clone(), Box::new(contact), preference, at), raw));
     }
 }

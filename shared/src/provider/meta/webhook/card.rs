@@ -1,13 +1,13 @@
 //! Sender cards (`contacts[]`), parsed once per webhook: a thousand messages may look for theirs among a thousand
 //! cards.
 
-use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::provider::meta::webhook::json::Node;
 
 /// A card of `contacts[]`: the identities and names of one person.
 pub(super) struct Card<'a> {
-    told: ContactCard,
+    told: ContactIdentity,
     raw: &'a str,
 }
 
@@ -15,13 +15,13 @@ impl<'a> Card<'a> {
     pub(super) fn read(node: &Node<'a>) -> Self {
         let profile = node.get("profile");
         let in_profile = |key| profile.as_ref().and_then(|profile| profile.filled(key));
-        let told = ContactCard {
+        let told = ContactIdentity {
             wa_id: phone(node, "wa_id"),
             user_id: node.filled("user_id"),
             parent_user_id: node.filled("parent_user_id"),
             profile_name: in_profile("name"),
             username: in_profile("username").or_else(|| node.filled("username")).map(|name| without_at(&name)),
-            ..ContactCard::default()
+            ..ContactIdentity::default()
         };
         Self { told, raw: node.raw() }
     }
@@ -65,7 +65,7 @@ pub(super) fn person<'c, 'a>(
     keys: Keys,
     cards: &'c [Card<'a>],
     only_item: bool,
-) -> (ContactCard, Option<&'c Card<'a>>) {
+) -> (ContactIdentity, Option<&'c Card<'a>>) {
     let (own_phone, user_id) = (phone(item, keys.phone), item.filled(keys.user_id));
     let same_person = |card: &&Card<'_>| {
         (own_phone.is_some() && card.told.wa_id == own_phone) || (user_id.is_some() && card.told.user_id == user_id)
@@ -81,7 +81,7 @@ pub(super) fn person<'c, 'a>(
     let only_card = cards.first().filter(|_| only_item && cards.len() == 1).filter(may_be);
     let card = cards.iter().find(same_person).or(only_card);
     let told = card.map(|card| card.told.clone()).unwrap_or_default();
-    let person = ContactCard {
+    let person = ContactIdentity {
         phone: own_phone.or_else(|| told.wa_id.clone()),
         user_id: user_id.or(told.user_id),
         parent_user_id: item.filled(keys.parent_user_id).or(told.parent_user_id),

@@ -2,10 +2,10 @@
 //! service window.
 
 use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
-use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::message::{HistoryChunk, HistoryThread, Origin};
-use crate::domain::event::{InboundEvent, Said};
-use crate::domain::ids::PhoneNumberId;
+use crate::domain::event::{InboundEvent, InboundEventKind};
+use crate::domain::ids::NumberId;
 use crate::provider::meta::webhook::card::Card;
 use crate::provider::meta::webhook::item::{self, MessageItem};
 use crate::provider::meta::webhook::json::Node;
@@ -65,18 +65,15 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<I
             let order = part("chunk_order").unwrap_or(0);
             let metadata = chunk.get("metadata").map_or("{}", |metadata| metadata.raw());
             let raw = change.item_alone("history", &format!(r#"{{"metadata":{metadata}}}"#), None);
-            events.push(said(Said::HistoryProgress(number.clone(), HistoryChunk { phase, order, progress }), raw));
+            events.push(said(
+                InboundEventKind::HistoryProgress(number.clone(), HistoryChunk { phase, order, progress }),
+                raw,
+            ));
         }
     }
 }
 
-fn one_thread(
-    change: &Change<'_, '_>,
-    number: &PhoneNumberId,
-    us: &str,
-    thread: &Node<'_>,
-    events: &mut Vec<InboundEvent>,
-) {
+fn one_thread(change: &Change<'_, '_>, number: &NumberId, us: &str, thread: &Node<'_>, events: &mut Vec<InboundEvent>) {
     let contact = thread_contact(thread);
     let nodes = match thread.get("messages").as_ref().map(Node::items) {
         Some(Some(nodes)) if !contact.aliases().is_empty() => nodes,
@@ -98,7 +95,7 @@ fn one_thread(
                     taken.push(node.raw());
                 }
                 MessageItem::Amendment(amendment) => {
-                    events.push(said(Said::Amendment(number.clone(), amendment), raw()));
+                    events.push(said(InboundEventKind::Amendment(number.clone(), amendment), raw()));
                 }
                 MessageItem::Broken => events.push(change.malformed("message", Some(number), raw())),
             }
@@ -106,14 +103,14 @@ fn one_thread(
         if !read.is_empty() {
             let thread_read = HistoryThread { number: number.clone(), contact: contact.clone(), messages: read };
             let raw = slice_alone(change, thread, &taken);
-            events.push(said(Said::History(Box::new(thread_read)), raw));
+            events.push(said(InboundEventKind::History(Box::new(thread_read)), raw));
         }
     }
 }
 
 /// Returns the direction of a past message. The business sent it if `from` is our own number, or if there is a `to` and
 /// the sender is not the customer.
-fn direction(node: &Node<'_>, us: &str, contact: &ContactCard) -> Origin {
+fn direction(node: &Node<'_>, us: &str, contact: &ContactIdentity) -> Origin {
     let from = crate::provider::meta::webhook::card::phone(node, "from");
     let ours = match &from {
         Some(from) => from.digits() == us || (node.get("to").is_some() && Some(from) != contact.phone.as_ref()),
@@ -130,7 +127,7 @@ fn slice_alone(change: &Change<'_, '_>, thread: &Node<'_>, messages: &[&str]) ->
 }
 
 /// Parses the media of a message whose placeholder came before, or will come later.
-fn late_media(change: &Change<'_, '_>, number: &PhoneNumberId, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
+fn late_media(change: &Change<'_, '_>, number: &NumberId, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
     let before = events.len();
     let cards = Card::all(value);
     messages::inbound(change, number, value.get("messages").as_ref(), &cards, Origin::HistoryCustomer, events);
@@ -142,7 +139,7 @@ fn late_media(change: &Change<'_, '_>, number: &PhoneNumberId, value: &Node<'_>,
     }
 }
 
-fn declined(change: &Change<'_, '_>, number: &PhoneNumberId, chunk: &Node<'_>) -> InboundEvent {
+fn declined(change: &Change<'_, '_>, number: &NumberId, chunk: &Node<'_>) -> InboundEvent {
     let state = StateChange {
         subject: Subject::Number(number.clone()),
         aspect: Aspect::History,
@@ -158,11 +155,11 @@ fn declined(change: &Change<'_, '_>, number: &PhoneNumberId, chunk: &Node<'_>) -
             remedy: "Nothing is wrong. To share them the number must be connected again with history sharing switched on.",
         }),
     };
-    said(Said::State(Box::new(state)), change.item_alone("history", chunk.raw(), None))
+    said(InboundEventKind::State(Box::new(state)), change.item_alone("history", chunk.raw(), None))
 }
 
 /// Returns the customer of a past conversation, by the keys of its thread.
-fn thread_contact(thread: &Node<'_>) -> ContactCard {
+fn thread_contact(thread: &Node<'_>) -> ContactIdentity {
     let mut contact = thread
         .get("context")
         .map(|context| item::named(&context, crate::provider::meta::webhook::card::SELF))

@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::content::{Content, System};
-use crate::domain::conversations::message::{Amendment, Change, ForeignMessage, Forwarded, MessageContext, Origin};
+use crate::domain::conversations::message::{Amendment, Change, Forwarded, InboundMessage, MessageContext, Origin};
 use crate::domain::event::{ProviderError, StatusUpdate};
-use crate::domain::ids::Wamid;
+use crate::domain::ids::ProviderMessageId;
 use crate::domain::sending::status::Status;
 use crate::provider::meta::webhook::card::{Card, FROM, Keys, SELF, person, phone};
 use crate::provider::meta::webhook::content::{content, errors};
@@ -19,7 +19,7 @@ const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 /// Result of parsing a message.
 pub(super) enum MessageItem {
-    Message(Box<ForeignMessage>),
+    Message(Box<InboundMessage>),
     Amendment(Box<Amendment>),
     /// Has no id or no customer, so it cannot be stored in a conversation.
     Broken,
@@ -35,7 +35,7 @@ pub(super) enum StatusItem {
 /// Parses a message. `contact` is the customer, as far as known.
 pub(super) fn message(
     node: &Node<'_>,
-    mut contact: ContactCard,
+    mut contact: ContactIdentity,
     origin: Origin,
     received_at: Timestamp,
 ) -> MessageItem {
@@ -50,7 +50,8 @@ pub(super) fn message(
     }
     let mut author = None;
     if let Some(group) = node.filled("group_id") {
-        let sender = std::mem::replace(&mut contact, ContactCard { group_id: Some(group), ..ContactCard::default() });
+        let sender =
+            std::mem::replace(&mut contact, ContactIdentity { group_id: Some(group), ..ContactIdentity::default() });
         author = Some(sender);
         // These identities belong to the group's member, not to the group.
         linked.clear();
@@ -62,7 +63,7 @@ pub(super) fn message(
         let by_business = !origin.is_inbound();
         return MessageItem::Amendment(Box::new(Amendment { id, target, contact, author, by_business, at, change }));
     }
-    MessageItem::Message(Box::new(ForeignMessage {
+    MessageItem::Message(Box::new(InboundMessage {
         id,
         contact,
         author,
@@ -79,11 +80,11 @@ pub(super) fn sender<'c, 'a>(
     node: &Node<'_>,
     cards: &'c [Card<'a>],
     only_message: bool,
-) -> (ContactCard, Option<&'c Card<'a>>) {
+) -> (ContactIdentity, Option<&'c Card<'a>>) {
     person(node, FROM, cards, only_message)
 }
 
-fn amendment(node: &Node<'_>) -> Option<(Wamid, Change)> {
+fn amendment(node: &Node<'_>) -> Option<(ProviderMessageId, Change)> {
     let kind = node.text_of("type")?;
     let object = node.get(&kind)?;
     match kind.as_str() {
@@ -100,14 +101,14 @@ fn amendment(node: &Node<'_>) -> Option<(Wamid, Change)> {
 
 /// Links a customer's old identities with the new ones that a system message reports. The conversation stays that of
 /// the old ones.
-fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactCard) -> Option<ContactCard> {
+fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactIdentity) -> Option<ContactIdentity> {
     let object = node.get("system")?;
     let wa_id = phone(&object, "wa_id").or_else(|| phone(&object, "new_wa_id"));
-    let new = ContactCard {
+    let new = ContactIdentity {
         phone: wa_id,
         user_id: system.user_id.clone(),
         parent_user_id: object.filled(SELF.parent_user_id),
-        ..ContactCard::default()
+        ..ContactIdentity::default()
     };
     if let Some(previous) = &system.previous_user_id {
         contact.user_id = Some(previous.clone());
@@ -123,11 +124,11 @@ fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactCard) -
 }
 
 /// Returns the phone number that a customer shared on request. WhatsApp itself vouches for it.
-fn own_phone(card: &crate::domain::conversations::content::SharedContact) -> Option<ContactCard> {
+fn own_phone(card: &crate::domain::conversations::content::SharedContact) -> Option<ContactIdentity> {
     let given = card.phones.first().filter(|_| card.origin.as_deref() == Some("contact_request"))?;
     let phone = given.wa_id.as_ref().or(given.phone.as_ref())?;
     let phone = crate::domain::conversations::phone::PhoneNumber::parse_wa_id(phone).ok()?;
-    Some(ContactCard { phone: Some(phone), ..ContactCard::default() })
+    Some(ContactIdentity { phone: Some(phone), ..ContactIdentity::default() })
 }
 
 fn context(node: &Node<'_>) -> MessageContext {
@@ -188,8 +189,8 @@ fn entry_point_until(conversation: &Node<'_>) -> Option<Timestamp> {
     moment(&conversation.text_of("expiration_timestamp")?)
 }
 
-pub(super) fn wamid(node: &Node<'_>, key: &str) -> Option<Wamid> {
-    node.text_of(key).and_then(|id| Wamid::parse(&id).ok())
+pub(super) fn wamid(node: &Node<'_>, key: &str) -> Option<ProviderMessageId> {
+    node.text_of(key).and_then(|id| ProviderMessageId::parse(&id).ok())
 }
 
 /// Returns `timestamp`, a string or a number. `None` if it is malformed or lies in the future.
@@ -218,12 +219,12 @@ pub(super) fn moment(text: &str) -> Option<Timestamp> {
 }
 
 /// Returns the person that an item identifies under these keys, without a card.
-pub(super) fn named(node: &Node<'_>, keys: Keys) -> ContactCard {
-    ContactCard {
+pub(super) fn named(node: &Node<'_>, keys: Keys) -> ContactIdentity {
+    ContactIdentity {
         phone: phone(node, keys.phone),
         user_id: node.filled(keys.user_id),
         parent_user_id: node.filled(keys.parent_user_id),
         username: node.filled("username").map(|name| crate::provider::meta::webhook::card::without_at(&name)),
-        ..ContactCard::default()
+        ..ContactIdentity::default()
     }
 }

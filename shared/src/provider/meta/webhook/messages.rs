@@ -1,10 +1,10 @@
 //! Webhook fields with messages: messages and statuses, messages that the business sent elsewhere, calls.
 
 use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
-use crate::domain::conversations::contact::ContactCard;
+use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::message::Origin;
-use crate::domain::event::{InboundEvent, Said};
-use crate::domain::ids::PhoneNumberId;
+use crate::domain::event::{InboundEvent, InboundEventKind};
+use crate::domain::ids::NumberId;
 use crate::provider::meta::webhook::card::{Card, TO, person};
 use crate::provider::meta::webhook::item::{self, MessageItem, StatusItem, sender, timestamp};
 use crate::provider::meta::webhook::json::Node;
@@ -23,7 +23,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, ev
         for node in &statuses {
             let raw = change.item_alone("statuses", node.raw(), None);
             events.push(match item::status(node, change.received_at) {
-                StatusItem::Known(update) => said(Said::Status(number.clone(), update), raw),
+                StatusItem::Known(update) => said(InboundEventKind::Status(number.clone(), update), raw),
                 StatusItem::NewWord => change.unsupported("status", Some(&number), raw),
                 StatusItem::Broken => change.malformed("status", Some(&number), raw),
             });
@@ -51,7 +51,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, ev
 /// Parses customers' messages, of any field.
 pub(super) fn inbound(
     change: &Change<'_, '_>,
-    number: &PhoneNumberId,
+    number: &NumberId,
     messages: Option<&Node<'_>>,
     cards: &[Card<'_>],
     origin: Origin,
@@ -83,21 +83,21 @@ pub(super) fn echoes(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, 
 
 fn one(
     change: &Change<'_, '_>,
-    number: &PhoneNumberId,
+    number: &NumberId,
     node: &Node<'_>,
-    contact: ContactCard,
+    contact: ContactIdentity,
     origin: Origin,
     raw: Vec<u8>,
 ) -> InboundEvent {
     match item::message(node, contact, origin, change.received_at) {
-        MessageItem::Message(message) => said(Said::Message(number.clone(), message), raw),
-        MessageItem::Amendment(amendment) => said(Said::Amendment(number.clone(), amendment), raw),
+        MessageItem::Message(message) => said(InboundEventKind::Message(number.clone(), message), raw),
+        MessageItem::Amendment(amendment) => said(InboundEventKind::Amendment(number.clone(), amendment), raw),
         MessageItem::Broken => change.malformed("message", Some(number), raw),
     }
 }
 
 /// Returns a state for an error of the number itself, such as 130429.
-fn trouble(change: &Change<'_, '_>, number: &PhoneNumberId, node: &Node<'_>, raw: Vec<u8>) -> InboundEvent {
+fn trouble(change: &Change<'_, '_>, number: &NumberId, node: &Node<'_>, raw: Vec<u8>) -> InboundEvent {
     let code = node.text_of("code").filter(|code| code.parse::<i64>().is_ok());
     let (Some(code), Some(detail)) = (code, node.value()) else {
         return change.malformed("errors", Some(number), raw);
@@ -117,7 +117,7 @@ fn trouble(change: &Change<'_, '_>, number: &PhoneNumberId, node: &Node<'_>, raw
             remedy: "Look the code up in Meta's list of error codes; 130429 means: send more slowly.",
         }),
     };
-    said(Said::State(Box::new(state)), raw)
+    said(InboundEventKind::State(Box::new(state)), raw)
 }
 
 /// Parses `calls`. Each is quarantined as unsupported; a call by the customer opens the customer service window like a
@@ -138,7 +138,7 @@ pub(super) fn calls(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<
         let at = timestamp(node, change.received_at).unwrap_or(change.received_at);
         if !contact.aliases().is_empty() {
             let raw = change.item_alone("calls", node.raw(), card);
-            events.push(said(Said::Call(number.clone(), Box::new(contact), at), raw));
+            events.push(said(InboundEventKind::Call(number.clone(), Box::new(contact), at), raw));
         }
     }
     events.push(change.unsupported("calls", Some(&number), change.alone()));

@@ -24,8 +24,8 @@ mod without;
 use jiff::Timestamp;
 
 use crate::domain::conversations::message::Origin;
-use crate::domain::event::{InboundEvent, KeptReason, Said};
-use crate::domain::ids::{PhoneNumberId, WabaId};
+use crate::domain::event::{InboundEvent, InboundEventKind, QuarantineReason};
+use crate::domain::ids::{NumberId, WabaId};
 pub use account::owner_in;
 use card::Card;
 use json::Node;
@@ -52,7 +52,7 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Vec<InboundEvent> {
 fn envelope(root: &Node<'_>, received_at: Timestamp, events: &mut Vec<InboundEvent>) {
     let whole = || root.raw().as_bytes().to_vec();
     if root.text_of("object").is_some_and(|object| object != OBJECT) {
-        events.push(kept(KeptReason::Unsupported, "object", None, whole()));
+        events.push(kept(QuarantineReason::Unsupported, "object", None, whole()));
         return;
     }
     let Some(entries) = root.get("entry") else {
@@ -129,14 +129,14 @@ impl<'n, 'a> Change<'n, 'a> {
             "smb_app_state_sync" => address_book::tell(self, value, events),
             "user_preferences" => address_book::preferences(self, value, events),
             _ if template::tell(self, field, value, events) || account::tell(self, field, value, events) => {}
-            _ => events.push(kept(KeptReason::Unsupported, field, self.number(value), self.alone())),
+            _ => events.push(kept(QuarantineReason::Unsupported, field, self.number(value), self.alone())),
         }
     }
 
     /// Returns the number that a value with messages is about.
-    fn number(&self, value: &Node<'_>) -> Option<PhoneNumberId> {
+    fn number(&self, value: &Node<'_>) -> Option<NumberId> {
         let id = value.get("metadata").and_then(|metadata| metadata.text_of("phone_number_id"));
-        id.and_then(|id| PhoneNumberId::parse(&id).ok())
+        id.and_then(|id| NumberId::parse(&id).ok())
     }
 
     /// Returns the account of the entry.
@@ -183,12 +183,12 @@ impl<'n, 'a> Change<'n, 'a> {
         format!(r#"{{"object":"{OBJECT}","entry":[{{{id}{time}"changes":[{change}]}}]}}"#).into_bytes()
     }
 
-    fn malformed(&self, what: &str, number: Option<&PhoneNumberId>, raw: Vec<u8>) -> InboundEvent {
-        kept(KeptReason::Malformed, what, number.cloned(), raw)
+    fn malformed(&self, what: &str, number: Option<&NumberId>, raw: Vec<u8>) -> InboundEvent {
+        kept(QuarantineReason::Malformed, what, number.cloned(), raw)
     }
 
-    fn unsupported(&self, what: &str, number: Option<&PhoneNumberId>, raw: Vec<u8>) -> InboundEvent {
-        kept(KeptReason::Unsupported, what, number.cloned(), raw)
+    fn unsupported(&self, what: &str, number: Option<&NumberId>, raw: Vec<u8>) -> InboundEvent {
+        kept(QuarantineReason::Unsupported, what, number.cloned(), raw)
     }
 }
 
@@ -203,16 +203,16 @@ fn routing(metadata: &Node<'_>) -> String {
     format!("{{{}}}", parts.into_iter().flatten().collect::<Vec<_>>().join(","))
 }
 
-fn said(said: Said, raw: Vec<u8>) -> InboundEvent {
+fn said(said: InboundEventKind, raw: Vec<u8>) -> InboundEvent {
     InboundEvent { said, raw }
 }
 
-fn kept(reason: KeptReason, what: &str, number: Option<PhoneNumberId>, raw: Vec<u8>) -> InboundEvent {
-    said(Said::Kept(reason, what.to_owned(), number), raw)
+fn kept(reason: QuarantineReason, what: &str, number: Option<NumberId>, raw: Vec<u8>) -> InboundEvent {
+    said(InboundEventKind::Quarantined(reason, what.to_owned(), number), raw)
 }
 
 fn malformed(what: &str, raw: Vec<u8>) -> InboundEvent {
-    kept(KeptReason::Malformed, what, None, raw)
+    kept(QuarantineReason::Malformed, what, None, raw)
 }
 
 #[cfg(test)]

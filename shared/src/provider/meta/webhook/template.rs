@@ -1,7 +1,7 @@
 //! Webhook fields about templates (`docs/meta/webhooks.md#section-12`) and flows (`docs/meta/webhooks.md#section-13`).
 
 use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
-use crate::domain::event::{InboundEvent, Said};
+use crate::domain::event::{InboundEvent, InboundEventKind};
 use crate::provider::meta::webhook::account::state;
 use crate::provider::meta::webhook::item::moment;
 use crate::provider::meta::webhook::json::Node;
@@ -36,7 +36,8 @@ pub(super) fn tell(change: &Change<'_, '_>, field: &str, value: &Node<'_>, event
     let states: Option<Vec<StateChange>> = states;
     match states {
         Some(states) => {
-            events.extend(states.into_iter().map(|state| said(Said::State(Box::new(state)), change.alone())));
+            events
+                .extend(states.into_iter().map(|state| said(InboundEventKind::State(Box::new(state)), change.alone())));
         }
         None => events.push(change.malformed(field, None, change.alone())),
     }

@@ -2,7 +2,7 @@
 
 use crate::clock::at_millis;
 use crate::domain::conversations::content::Content;
-use crate::domain::conversations::message::ForeignMessage;
+use crate::domain::conversations::message::InboundMessage;
 use crate::domain::event::StatusUpdate;
 use crate::domain::sending::status::Status;
 use crate::provider::meta::webhook::*;
@@ -26,31 +26,31 @@ fn text(id: &str, said: &str) -> String {
     format!(r#"{{"from":"15550002222","id":"{id}","timestamp":"1763700001","type":"text","text":{{"body":"{said}"}}}}"#)
 }
 
-fn message(event: &InboundEvent) -> Option<&ForeignMessage> {
+fn message(event: &InboundEvent) -> Option<&InboundMessage> {
     match &event.said {
-        Said::Message(_, message) => Some(message),
+        InboundEventKind::Message(_, message) => Some(message),
         _ => None,
     }
 }
 
-fn only_message(events: &[InboundEvent]) -> &ForeignMessage {
+fn only_message(events: &[InboundEvent]) -> &InboundMessage {
     let [event] = events else { panic!("{events:?}") };
     message(event).unwrap()
 }
 
 fn only_status(events: &[InboundEvent]) -> &StatusUpdate {
     match events {
-        [InboundEvent { said: Said::Status(_, update), .. }] => update,
+        [InboundEvent { said: InboundEventKind::Status(_, update), .. }] => update,
         other => panic!("{other:?}"),
     }
 }
 
 /// Reason and kind of each quarantined item.
-fn kept_of(events: &[InboundEvent]) -> Vec<(KeptReason, String)> {
+fn kept_of(events: &[InboundEvent]) -> Vec<(QuarantineReason, String)> {
     events
         .iter()
         .filter_map(|event| match &event.said {
-            Said::Kept(reason, what, _) => Some((*reason, what.clone())),
+            InboundEventKind::Quarantined(reason, what, _) => Some((*reason, what.clone())),
             _ => None,
         })
         .collect()
@@ -131,7 +131,7 @@ fn other_fields_and_kinds_are_kept_raw() {
         change(r#""statuses":[{"id":"wamid.S","status":"teleported","timestamp":"1"}]"#),
         change(r#""user_actions":[{"action_type":"landing_page_view"}]"#),
     ]));
-    let unsupported = |what: &str| (KeptReason::Unsupported, what.to_owned());
+    let unsupported = |what: &str| (QuarantineReason::Unsupported, what.to_owned());
     assert_eq!(kept_of(&events), [unsupported("teleports"), unsupported("status"), unsupported("user_actions")]);
     let Content::Unknown(content) = &events.iter().find_map(message).unwrap().content else { panic!("{events:?}") };
     assert_eq!(content.kind, "hologram");
@@ -180,7 +180,7 @@ fn a_thousand_messages_beside_a_thousand_cards_stay_small() {
     let kept: usize = events
         .iter()
         .map(|event| match event {
-            InboundEvent { said: Said::Message(_, message), raw } => {
+            InboundEvent { said: InboundEventKind::Message(_, message), raw } => {
                 assert!(message.contact.profile_name.is_some());
                 raw.len()
             }
@@ -200,7 +200,7 @@ fn a_list_that_is_none_is_kept() {
         r#""messages":"x","statuses":[{"id":"wamid.S","status":"sent","timestamp":"1"}]"#.to_owned(),
     ] {
         let events = read(&body(&[change(&value)]));
-        assert_eq!(kept_of(&events), [(KeptReason::Malformed, "messages".to_owned())], "{events:?}");
+        assert_eq!(kept_of(&events), [(QuarantineReason::Malformed, "messages".to_owned())], "{events:?}");
         assert_eq!(events.len(), 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Names of lists and feeds.
 
-use crate::domain::event::KeptReason;
-use crate::domain::ids::{OutboundId, PhoneNumberId, TenantId};
+use crate::domain::event::QuarantineReason;
+use crate::domain::ids::{NumberId, OutboundId, TenantId};
 
 /// Partitions of the due list: a single one would be a hot key at a few hundred sends per second.
 pub(in crate::storage) const DUE_SHARDS: u64 = 4;
@@ -17,7 +17,7 @@ pub(in crate::storage) fn due(shard: u64) -> String {
 }
 
 /// Bulk lane of a number.
-pub(in crate::storage) fn line(number: &PhoneNumberId) -> String {
+pub(in crate::storage) fn line(number: &NumberId) -> String {
     format!("LINE#{number}")
 }
 
@@ -28,7 +28,7 @@ pub(in crate::storage) const TOKENS: &str = "TOKENS";
 pub(in crate::storage) const LINES: &str = "LINES";
 
 /// List of the running broadcasts of a number.
-pub(in crate::storage) fn running(number: &PhoneNumberId) -> String {
+pub(in crate::storage) fn running(number: &NumberId) -> String {
     format!("RUNNING#{number}")
 }
 
@@ -43,13 +43,13 @@ pub(in crate::storage) fn due_shard(id: OutboundId) -> u64 {
 }
 
 /// List of quarantined items.
-pub(in crate::storage) fn kept_list(reason: KeptReason) -> String {
-    format!("KEPT#{}", reason.as_str())
+pub(in crate::storage) fn kept_list(reason: QuarantineReason) -> String {
+    format!("QUARANTINE#{}", reason.as_str())
 }
 
 /// Feed of the items quarantined for a number.
-pub(in crate::storage) fn kept_feed(number: &PhoneNumberId) -> String {
-    format!("KEPT#{number}")
+pub(in crate::storage) fn kept_feed(number: &NumberId) -> String {
+    format!("QUARANTINE#{number}")
 }
 
 /// List of erasures in progress, ordered by the time each is due.

@@ -7,17 +7,17 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use crate::clock::at_millis;
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, TenantId, Wamid};
+use crate::domain::ids::{ConversationId, MessageId, OutboundId, ProviderMessageId, TenantId};
 use crate::storage::StorageError;
 use crate::storage::table::keys::{Key, conversation_partition, inbox};
 
 /// Prefix of the sort keys of messages that we sent, with the prefix of their ids.
-pub(in crate::storage) const OUR_MESSAGES: &str = "MSG#msg_";
+pub(in crate::storage) const OUR_MESSAGES: &str = "OUT#msg_";
 /// Prefix of the sort keys of messages that others wrote; the time and the wamid follow.
-pub(in crate::storage) const THEIR_MESSAGES: &str = "OTHERS#";
+pub(in crate::storage) const THEIR_MESSAGES: &str = "IN#";
 
-const MESSAGE_PREFIX: &str = "MSG#";
-const SAID_PREFIX: &str = "SAID#";
+const MESSAGE_PREFIX: &str = "OUT#";
+const SAID_PREFIX: &str = "ANNOTATION#";
 /// Characters of a ULID that encode its time.
 const TIME_LEN: usize = 10;
 /// Sorts after every continuation of a key.
@@ -30,22 +30,22 @@ pub(in crate::storage) fn ours(conversation: &ConversationId, id: OutboundId) ->
 
 /// Key of a message that somebody else wrote at this time. Redeliveries carry the same timestamp, hence the same key.
 /// History synced from a phone may not; such a message is stored twice and merged on read.
-pub(in crate::storage) fn theirs(conversation: &ConversationId, at: Timestamp, wamid: &Wamid) -> Key {
+pub(in crate::storage) fn theirs(conversation: &ConversationId, at: Timestamp, wamid: &ProviderMessageId) -> Key {
     Key::new(conversation_partition(conversation), &format!("{}#{}", theirs_before(at), wamid.as_str()))
 }
 
 /// Key of the annotations of a message, whether ours or not, stored or not.
-pub(in crate::storage) fn said(conversation: &ConversationId, wamid: &Wamid) -> Key {
+pub(in crate::storage) fn said(conversation: &ConversationId, wamid: &ProviderMessageId) -> Key {
     Key::new(conversation_partition(conversation), &format!("{SAID_PREFIX}{}", wamid.as_str()))
 }
 
 /// Whether `sk` is the message that somebody else wrote under this wamid.
-pub(in crate::storage) fn is_theirs(sk: &str, wamid: &Wamid) -> bool {
+pub(in crate::storage) fn is_theirs(sk: &str, wamid: &ProviderMessageId) -> bool {
     sk.strip_prefix(THEIR_MESSAGES).and_then(|rest| rest.get(TIME_LEN + 1..)) == Some(wamid.as_str())
 }
 
 /// Whether `sk` is the annotations item of this message.
-pub(in crate::storage) fn is_said_of(sk: &str, wamid: &Wamid) -> bool {
+pub(in crate::storage) fn is_said_of(sk: &str, wamid: &ProviderMessageId) -> bool {
     sk.strip_prefix(SAID_PREFIX) == Some(wamid.as_str())
 }
 
@@ -81,7 +81,7 @@ fn parse_ours(sk: &str) -> Option<(MessageId, Timestamp)> {
 
 fn parse_theirs(sk: &str) -> Option<(MessageId, Timestamp)> {
     let (time, wamid) = sk.strip_prefix(THEIR_MESSAGES)?.split_at_checked(TIME_LEN)?;
-    let wamid = Wamid::parse(wamid.strip_prefix('#')?).ok()?;
+    let wamid = ProviderMessageId::parse(wamid.strip_prefix('#')?).ok()?;
     Some((MessageId::Inbound(wamid), parse_time(time)?))
 }
 

@@ -20,7 +20,7 @@ const ACCESS_DENIED: &str = "AccessDeniedException";
 
 /// The AWS calls that this function may make.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct AwsGateway {
     aws: Direct,
     config: Config,
     metrics: Metrics,
@@ -28,7 +28,7 @@ pub(crate) struct Door {
 
 /// A call failed, or its response was not understood.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DoorError {
+pub(crate) enum AwsGatewayError {
     #[error(transparent)]
     Aws(#[from] DirectError),
     #[error("AWS returned an unexpected response")]
@@ -101,25 +101,25 @@ struct GetQueueAttributes<'a> {
     attribute_names: [&'a str; 1],
 }
 
-impl Door {
+impl AwsGateway {
     pub(crate) fn new(aws: Direct, config: &Config, metrics: Metrics) -> Self {
         Self { aws, config: config.clone(), metrics }
     }
 
     /// Opens the connection to the queue with the cheapest call.
-    pub(crate) async fn touch(&self) -> Result<(), DoorError> {
+    pub(crate) async fn touch(&self) -> Result<(), AwsGatewayError> {
         let ask = GetQueueAttributes { queue_url: &self.config.inbound_queue_url, attribute_names: ["QueueArn"] };
         self.aws.call(Service::Sqs, "AmazonSQS.GetQueueAttributes", json(&ask)?, None).await?;
         Ok(())
     }
 
     /// Returns a Meta app with decrypted secrets.
-    pub(crate) async fn app(&self, id: &MetaAppId) -> Result<Option<MetaApp>, DoorError> {
+    pub(crate) async fn app(&self, id: &MetaAppId) -> Result<Option<MetaApp>, AwsGatewayError> {
         let (pk, sk) = meta_app_key(id);
         let key = Key { pk: Text { text: &pk }, sk: Text { text: &sk } };
         let ask = GetItem { table_name: &self.config.table, key, consistent_read: true };
         let answer = self.aws.call(Service::DynamoDb, "DynamoDB_20120810.GetItem", json(&ask)?, None).await?;
-        let got: GotItem = serde_json::from_slice(&answer).map_err(|_| DoorError::Answer)?;
+        let got: GotItem = serde_json::from_slice(&answer).map_err(|_| AwsGatewayError::Answer)?;
         let Some(sealed) = got.item.and_then(|item| item.sealed) else { return Ok(None) };
         let context = Context::MetaApp(id.clone()).pairs();
         let ask = Decrypt { key_id: &self.config.key_id, ciphertext_blob: &sealed.base64, encryption_context: context };
@@ -127,15 +127,15 @@ impl Door {
         if answer == Err(DirectError::Refused(ACCESS_DENIED.to_owned())) {
             self.metrics.count("kms_denied", "operation", 1);
         }
-        let opened: Decrypted = serde_json::from_slice(&answer?).map_err(|_| DoorError::Answer)?;
+        let opened: Decrypted = serde_json::from_slice(&answer?).map_err(|_| AwsGatewayError::Answer)?;
         let base64 = Zeroizing::new(opened.plaintext);
-        let bytes = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| DoorError::Answer)?);
-        let text = std::str::from_utf8(&bytes).map_err(|_| DoorError::Answer)?;
-        read_app(id, &Secret::new(text.to_owned())).map(Some).map_err(|_| DoorError::Answer)
+        let bytes = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| AwsGatewayError::Answer)?);
+        let text = std::str::from_utf8(&bytes).map_err(|_| AwsGatewayError::Answer)?;
+        read_app(id, &Secret::new(text.to_owned())).map(Some).map_err(|_| AwsGatewayError::Answer)
     }
 
     /// Sends a job to the inbound queue. Message groups make the queue fair: a busy group does not delay the others.
-    pub(crate) async fn enqueue(&self, job: &str, group: &str, trace: Option<&str>) -> Result<(), DoorError> {
+    pub(crate) async fn enqueue(&self, job: &str, group: &str, trace: Option<&str>) -> Result<(), AwsGatewayError> {
         let url = &self.config.inbound_queue_url;
         let ask = SendMessage { queue_url: url, message_body: job, message_group_id: group };
         self.aws.call(Service::Sqs, "AmazonSQS.SendMessage", json(&ask)?, trace).await?;
@@ -143,13 +143,13 @@ impl Door {
     }
 
     /// Stores a body that is too large for the queue and returns its key.
-    pub(crate) async fn keep(&self, body: Bytes) -> Result<String, DoorError> {
+    pub(crate) async fn keep(&self, body: Bytes) -> Result<String, AwsGatewayError> {
         let key = content_key("large", &body);
         self.aws.put_object(&self.config.bucket, &key, body).await?;
         Ok(key)
     }
 }
 
-fn json(ask: &impl Serialize) -> Result<String, DoorError> {
-    serde_json::to_string(ask).map_err(|_| DoorError::Answer)
+fn json(ask: &impl Serialize) -> Result<String, AwsGatewayError> {
+    serde_json::to_string(ask).map_err(|_| AwsGatewayError::Answer)
 }

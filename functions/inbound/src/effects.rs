@@ -6,14 +6,14 @@ use serde_json::Value;
 use shared::clock::Timestamp;
 use shared::domain::accounts::usage::UsageNote;
 use shared::domain::event::StatusUpdate;
-use shared::domain::ids::{OutboundId, PhoneNumberId};
+use shared::domain::ids::{NumberId, OutboundId};
 use shared::storage::{Activity, StorageError};
 
 use crate::Deps;
 
 /// Collected effects of one invocation.
 #[derive(Debug, Default)]
-pub(crate) struct Books(Mutex<Notes>);
+pub(crate) struct BatchEffects(Mutex<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
@@ -25,20 +25,20 @@ struct Notes {
 
 /// The effects from the view of one record.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Notebook<'a> {
-    pub(crate) books: &'a Books,
+pub(crate) struct RecordEffects<'a> {
+    pub(crate) books: &'a BatchEffects,
     /// Whether the record is a replay, whose effects were counted in an earlier batch.
     pub(crate) counted_before: bool,
 }
 
-impl Notebook<'_> {
+impl RecordEffects<'_> {
     fn open(&self) -> MutexGuard<'_, Notes> {
         self.books.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn note_usage(
         &self,
-        number: &PhoneNumberId,
+        number: &NumberId,
         message: OutboundId,
         update: &StatusUpdate,
         received_at: Timestamp,
@@ -53,7 +53,7 @@ impl Notebook<'_> {
     }
 }
 
-impl Books {
+impl BatchEffects {
     /// Writes all effects. No record may be acknowledged before.
     pub(crate) async fn close(&self, deps: &Deps) -> Result<(), StorageError> {
         let notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
@@ -66,7 +66,7 @@ impl Books {
 }
 
 /// Returns the usage facts of a status update.
-pub(crate) fn note_of(number: &PhoneNumberId, message: OutboundId, update: &StatusUpdate) -> UsageNote {
+pub(crate) fn note_of(number: &NumberId, message: OutboundId, update: &StatusUpdate) -> UsageNote {
     let facts: Option<Value> = update.pricing.as_deref().and_then(|json| serde_json::from_str(json).ok());
     let fact = |key: &str| facts.as_ref().and_then(|facts| facts.get(key));
     let word = |key: &str| fact(key).and_then(Value::as_str).map(str::to_owned);
