@@ -89,10 +89,10 @@ async fn a_token_that_was_moved_to_another_row_sends_nothing() {
     crate::onboarding::connect(&app).await;
     let table = &app.stack.operator.table;
     let ours = WabaId::parse(crate::harness::WABA).unwrap();
-    let theirs = table.token_record(&WabaId::parse(crate::onboarding::ACCOUNT).unwrap()).await.unwrap().unwrap();
+    let theirs = table.token_get_record(&WabaId::parse(crate::onboarding::ACCOUNT).unwrap()).await.unwrap().unwrap();
     // Simulates an attacker with write access to the table, who replaces our token by another account's.
     let stolen = (&theirs.sealed, None);
-    table.put_graph_token(TenantId::parse(&app.seed.tenant_id).unwrap(), &ours, stolen, app.clock.now()).await.unwrap();
+    table.graph_token_put(TenantId::parse(&app.seed.tenant_id).unwrap(), &ours, stolen, app.clock.now()).await.unwrap();
     app.customer_writes("hello");
     app.drain().await;
     app.send("hi", None).await;

@@ -134,8 +134,8 @@ async fn a_run_that_believes_an_old_list_waits_all_the_same() {
     // Simulates a list entry that is due already, although the erasure must still wait.
     let id = shared::domain::ids::ErasureId::parse(begun["id"].as_str().unwrap()).unwrap();
     let tenant = shared::domain::ids::TenantId::parse(&app.seed.tenant_id).unwrap();
-    let known = app.stack.operator.table.erasure(tenant, id).await.unwrap().unwrap();
-    app.stack.operator.table.note_erasure(&known, app.clock.now()).await.unwrap();
+    let known = app.stack.operator.table.contact_erasure_get(tenant, id).await.unwrap().unwrap();
+    app.stack.operator.table.contact_erasure_record(&known, app.clock.now()).await.unwrap();
     Box::pin(app.functions.offboard()).await.unwrap();
     assert_eq!(erasure(&app, &begun).await["erased"], 0);
     app.advance(16 * 60);

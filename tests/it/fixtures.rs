@@ -17,7 +17,7 @@ async fn every_fixture_becomes_its_facts() {
             .table_items()
             .await
             .into_iter()
-            .filter(|item| item["sk"]["S"] == "KEPT" && item["feed"]["S"] != format!("KEPT#{NUMBER}"))
+            .filter(|item| item["sk"]["S"] == "QUARANTINE" && item["feed"]["S"] != format!("QUARANTINE#{NUMBER}"))
             .map(|item| format!("{}: {}", item["reason"]["S"].as_str().unwrap(), item["what"]["S"].as_str().unwrap()))
             .collect();
         if !kept_elsewhere.is_empty() {

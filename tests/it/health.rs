@@ -173,8 +173,8 @@ async fn the_throughput_that_meta_names_is_the_pace_of_the_number() {
         app.advance(60);
         change(&app, |account| account.numbers[0].throughput = Some(level.to_owned()));
         look(&app).await;
-        let known = app.stack.operator.table.number(&number).await.unwrap().unwrap();
-        let standing = app.stack.operator.table.standing(&known).await.unwrap();
+        let known = app.stack.operator.table.number_get(&number).await.unwrap().unwrap();
+        let standing = app.stack.operator.table.number_status_get(&known).await.unwrap();
         assert_eq!(known.rate(&standing), rate);
     }
     let shown = app.api("GET", &format!("/v1/numbers/{NEW}"), None).await.json();

@@ -71,7 +71,7 @@ async fn a_key_that_ended_or_was_taken_back_is_refused_within_a_minute() {
     let (id, key) = (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
     assert!(works(&key).await);
     // Another function instance caches the key for at most a minute.
-    app.stack.operator.table.revoke_api_key(&id, app.clock.now()).await.unwrap();
+    app.stack.operator.table.api_key_revoke(&id, app.clock.now()).await.unwrap();
     app.advance(60);
     assert!(!works(&key).await, "taken back");
     let made = app.api("POST", "/v1/keys", Some(json!({"scopes": ["read"]}))).await.json();

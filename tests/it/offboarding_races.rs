@@ -138,7 +138,7 @@ async fn who_signs_up_while_the_account_is_erased_is_connected_afterwards_and_st
     says(&app, LEAVER, NEW, "hello to the next");
     Box::pin(app.drain()).await;
     Box::pin(hours(&app, 2)).await;
-    let known = app.stack.operator.table.account(&waba(ACCOUNT)).await.unwrap().unwrap();
+    let known = app.stack.operator.table.account_get(&waba(ACCOUNT)).await.unwrap().unwrap();
     assert_eq!(known.tenant, next);
     assert!(items(&app).await.iter().any(|text| text.contains("hello to the next")));
 }
@@ -161,7 +161,7 @@ async fn two_offboardings_of_one_account_take_turns() {
     assert!(of_the_stayer(&app, &other).await == before);
     Box::pin(joins(&app)).await;
     Box::pin(hours(&app, 2)).await;
-    assert!(app.stack.operator.table.account(&waba(ACCOUNT)).await.unwrap().is_some());
+    assert!(app.stack.operator.table.account_get(&waba(ACCOUNT)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn whoever_asks_for_deletion_after_removing_the_app_is_heard_and_who_signe
     app.advance(60);
     callback(&app, "deletion", &app.seed.app_secret, app.clock.now().as_second()).await;
     Box::pin(hours(&app, 2)).await;
-    assert!(app.stack.operator.table.account(&waba(ACCOUNT)).await.unwrap().is_some());
+    assert!(app.stack.operator.table.account_get(&waba(ACCOUNT)).await.unwrap().is_some());
 }
 
 #[tokio::test]

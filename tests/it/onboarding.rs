@@ -200,7 +200,7 @@ async fn of_a_hundred_who_want_the_same_account_one_gets_it() {
         }
         assert_eq!((owners.len(), refused), (1, 9));
         let number = shared::domain::ids::NumberId::parse(NEW).unwrap();
-        assert_eq!(app.stack.operator.table.number(&number).await.unwrap().unwrap().tenant, owners[0]);
+        assert_eq!(app.stack.operator.table.number_get(&number).await.unwrap().unwrap().tenant, owners[0]);
         // A used code is refused.
         let stranger = start(&app).await;
         let replayed = post(&app, &stranger, json!({"code": rivals[0].1, "event": finished()})).await.json();
@@ -303,7 +303,8 @@ async fn nobody_takes_over_another_tenants_account() {
     let code = app.meta.popup(grant(&[ACCOUNT]));
     post(&app, &started, json!({"code": code, "event": finished()})).await;
     settle(&app).await;
-    let before = app.stack.operator.table.number(&shared::domain::ids::NumberId::parse(NEW).unwrap()).await.unwrap();
+    let before =
+        app.stack.operator.table.number_get(&shared::domain::ids::NumberId::parse(NEW).unwrap()).await.unwrap();
     let rival = app.stack.operator.create_tenant("Rival").await.unwrap();
     let key =
         app.stack.operator.create_key(Some(rival), &[shared::domain::accounts::tenant::Scope::Manage]).await.unwrap();
@@ -319,7 +320,7 @@ async fn nobody_takes_over_another_tenants_account() {
     settle(&app).await;
     let answer = post(&app, &theirs, json!({"code": code, "event": finished()})).await.json();
     assert_eq!(states(&answer), ["exchange done", "prove done", "account failed"], "{answer}");
-    assert_eq!(app.stack.operator.table.number(&before.clone().unwrap().id).await.unwrap(), before);
+    assert_eq!(app.stack.operator.table.number_get(&before.clone().unwrap().id).await.unwrap(), before);
     let seen = app.api("GET", &format!("/v1/onboardings/{}", theirs["id"].as_str().unwrap()), None).await;
     assert_eq!(seen.status, StatusCode::NOT_FOUND);
 }

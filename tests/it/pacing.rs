@@ -193,7 +193,7 @@ async fn sixty_four_at_once_get_sixty_four_different_slots() {
     let app = App::start().await;
     let number = NumberId::parse(NUMBER).unwrap();
     let (now, interval) = (app.clock.now(), pacing::interval_micros(80, 100));
-    let ask = || app.stack.operator.table.reserve(&number, 1, interval, SignedDuration::from_secs(5), now);
+    let ask = || app.stack.operator.table.pace_reserve(&number, 1, interval, SignedDuration::from_secs(5), now);
     let mut slots = Vec::new();
     for _ in 0..16 {
         for reserved in futures_util::future::join_all((0..4).map(|_| ask())).await {
@@ -214,7 +214,7 @@ async fn a_pair_may_burst_and_then_one_each_six_seconds() {
     let (mut granted, mut at_once) = (0, 0);
     for ask in 0..100 {
         app.clock.advance(SignedDuration::from_millis(130));
-        if let Reserved::At(_) = app.stack.operator.table.reserve_pair(&pair, app.clock.now()).await.unwrap() {
+        if let Reserved::At(_) = app.stack.operator.table.pair_reserve(&pair, app.clock.now()).await.unwrap() {
             granted += 1;
             at_once += i32::from(ask == granted - 1);
         }
@@ -235,11 +235,11 @@ async fn too_fast_pauses_the_number_and_lowers_its_rate_for_a_while() {
         app.drain().await;
         app.advance(7);
     }
-    let pace = app.stack.operator.table.pace(&number).await.unwrap();
+    let pace = app.stack.operator.table.pace_get(&number).await.unwrap();
     assert_eq!(pace.part(app.clock.now()), 80, "{pace:?}");
     app.recover().await;
     assert_eq!(app.only_status().await, "read");
-    assert_eq!(app.stack.operator.table.pace(&number).await.unwrap().part(app.clock.now()), 100);
+    assert_eq!(app.stack.operator.table.pace_get(&number).await.unwrap().part(app.clock.now()), 100);
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn a_burst_that_was_too_fast_lowers_the_rate_once() {
             app.drain().await;
             app.advance(1);
         }
-        app.stack.operator.table.pace(&number).await.unwrap().part(app.clock.now())
+        app.stack.operator.table.pace_get(&number).await.unwrap().part(app.clock.now())
     };
     assert_eq!(part_after(8).await, 80, "what was under way says nothing of the new rate");
     assert_eq!(part_after(8).await, 64, "what is refused later does");

@@ -16,7 +16,7 @@ const SYSTEM_USER: &str = "900100200300802";
 /// Changes the signup settings of the seeded app.
 pub(crate) async fn settings(app: &App, change: impl FnOnce(&mut SignupSettings)) {
     let id = MetaAppId::parse("sandbox").unwrap();
-    let mut settings = app.stack.operator.table.signup_settings(&id).await.unwrap().unwrap();
+    let mut settings = app.stack.operator.table.signup_settings_get(&id).await.unwrap().unwrap();
     change(&mut settings);
     let token = Secret::new("EAAsystemusertoken".to_owned());
     app.stack.operator.put_signup(&id, &settings, Some(&token)).await.unwrap();

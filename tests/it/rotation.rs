@@ -186,7 +186,7 @@ async fn an_app_secret_is_replaced_and_no_message_is_lost_for_its_tokens_old_pro
     let app = App::start().await;
     let operator = app.stack.operator.clone();
     let number = NumberId::parse(NUMBER).unwrap();
-    let number = operator.table.number(&number).await.unwrap().unwrap();
+    let number = operator.table.number_get(&number).await.unwrap().unwrap();
     let id = MetaAppId::parse(APP).unwrap();
     let token = Secret::new(app.seed.access_token.clone());
     operator.put_number(&number, &token, Some(&id)).await.unwrap();
@@ -321,7 +321,7 @@ async fn the_key_of_the_callback_data_is_replaced_and_no_status_is_missed() {
 async fn an_access_token_is_replaced_and_no_send_is_refused() {
     let both = with_customers().await;
     let id = NumberId::parse(NUMBER).unwrap();
-    let number = both.0.stack.operator.table.number(&id).await.unwrap().unwrap();
+    let number = both.0.stack.operator.table.number_get(&id).await.unwrap().unwrap();
     let old = both.0.seed.access_token.clone();
     let fresh = format!("{old}-fresh");
     both.0.meta.put_token(&fresh, seeded_account());
@@ -396,7 +396,7 @@ async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
     let old = partner().tokens;
     let id = MetaAppId::parse(APP).unwrap();
     let operator = &both.0.stack.operator;
-    let settings = operator.table.signup_settings(&id).await.unwrap().unwrap();
+    let settings = operator.table.signup_settings_get(&id).await.unwrap().unwrap();
     let store = async |token: &str| operator.put_signup(&id, &settings, Some(&Secret::new(token.to_owned()))).await;
     let good = |tokens: Vec<String>| both.0.meta.put_partner(Partner { tokens, ..partner() });
     let connected = |ended: &[Value]| ended.iter().filter(|one| one["status"] == "connected").count();

@@ -228,7 +228,7 @@ async fn after_twenty_five_hours_without_meta_nothing_stale_is_sent() {
     // The number is paused for longer than messages are valid.
     let number = shared::domain::ids::NumberId::parse(NUMBER).unwrap();
     let outage = app.clock.now().checked_add(jiff::SignedDuration::from_hours(25)).unwrap();
-    app.stack.operator.table.pause(&number, outage, "outage").await.unwrap();
+    app.stack.operator.table.pace_pause(&number, outage, "outage").await.unwrap();
     for _ in 0..60 {
         nowhere.poll_release().await;
         while nowhere.poll_outbound().await > 0 {}

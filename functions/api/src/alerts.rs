@@ -74,7 +74,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<AlertJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.alerts(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.alert_list(tenant, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(AlertJson::new).collect(), next_cursor: page.next }))
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn acknowledge(
 ) -> Result<Json<AlertJson>, Problem> {
     let hash = id.strip_prefix("alr_").filter(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let hash = hash.ok_or_else(Problem::not_found)?;
-    let seen = deps.table.acknowledge(tenant, hash, deps.clock.now()).await?.ok_or_else(Problem::not_found)?;
+    let seen = deps.table.alert_acknowledge(tenant, hash, deps.clock.now()).await?.ok_or_else(Problem::not_found)?;
     deps.access.note(tenant, &key, "alert.acknowledged", &id).await?;
     Ok(Json(AlertJson::new(seen)))
 }

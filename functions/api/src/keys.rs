@@ -120,7 +120,7 @@ pub(crate) async fn create_tenant(
     let name = named("name", request.name, NAME_MAX)?;
     let now = deps.clock.now();
     let id = TenantId::generate(now)?;
-    deps.table.put_tenant(id, &name, now).await?;
+    deps.table.tenant_put(id, &name, now).await?;
     deps.access.note(Some(id), &key, "tenant.created", &id.to_string()).await?;
     let tenant = Tenant { id, name, created_at: now, closing_at: None };
     Ok((StatusCode::CREATED, Json(TenantJson::new(tenant))))
@@ -142,7 +142,7 @@ pub(crate) async fn tenants(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<TenantJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.tenants(limit, cursor.as_deref()).await?;
+    let page = deps.table.tenant_list(limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(TenantJson::new).collect(), next_cursor: page.next }))
 }
 
@@ -161,7 +161,7 @@ pub(crate) async fn tenant(
     _: Operator,
     Id(id): Id<TenantId>,
 ) -> Result<Json<TenantJson>, Problem> {
-    let known = deps.table.tenant(id).await?;
+    let known = deps.table.tenant_get(id).await?;
     Ok(Json(TenantJson::new(known.ok_or_else(Problem::not_found)?)))
 }
 
@@ -186,7 +186,7 @@ pub(crate) async fn create(
         (Some(tenant), None) => tenant,
         (None, Some(id)) => {
             let id = TenantId::parse(&id).map_err(|_| Problem::invalid("tenant_id", "must be a tenant id"))?;
-            let known = deps.table.tenant(id).await?;
+            let known = deps.table.tenant_get(id).await?;
             let open = known.filter(|known| known.closing_at.is_none());
             open.ok_or_else(|| Problem::invalid("tenant_id", "must be a tenant that is not being offboarded"))?.id
         }
@@ -220,7 +220,7 @@ pub(crate) async fn create(
         requests_per_second: rate,
         last_used_at: None,
     };
-    deps.table.put_api_key(&record).await?;
+    deps.table.api_key_put(&record).await?;
     deps.access.note(Some(tenant), &maker, "key.created", &record.id).await?;
     let shown = key.reveal().expose().to_owned();
     Ok((StatusCode::CREATED, Json(KeyJson::new(record, Some(shown)))))
@@ -242,7 +242,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<KeyJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.api_keys(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.api_key_list(tenant, limit, cursor.as_deref()).await?;
     let ours = page.items.into_iter().filter(|key| key.tenant == tenant);
     Ok(Json(List { data: ours.map(|key| KeyJson::new(key, None)).collect(), next_cursor: page.next }))
 }
@@ -262,10 +262,10 @@ pub(crate) async fn revoke(
     TenantOrOperator { tenant, key, .. }: TenantOrOperator<Manage>,
     Id(id): Id<String>,
 ) -> Result<StatusCode, Problem> {
-    let known = deps.table.api_key(&id).await?;
+    let known = deps.table.api_key_get(&id).await?;
     // An operator may revoke any key.
     let known = known.filter(|key| tenant.is_none() || key.tenant == tenant).ok_or_else(Problem::not_found)?;
-    deps.table.revoke_api_key(&known.id, deps.clock.now()).await?;
+    deps.table.api_key_revoke(&known.id, deps.clock.now()).await?;
     deps.access.forget(&known.id);
     deps.access.note(known.tenant, &key, "key.revoked", &known.id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -287,7 +287,7 @@ pub(crate) async fn audit(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<AuditJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.audit(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.audit_list(tenant, limit, cursor.as_deref()).await?;
     let shown = |entry: AuditEntry| AuditJson {
         at: Moment(entry.at),
         key_id: entry.key,

@@ -75,7 +75,7 @@ pub(crate) async fn upload(
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
     let stored_at = deps.files.put(&format!("media/{tenant}"), body).await?;
     let media = StoredMedia { id, tenant, media_type, size, stored_at, created_at: now };
-    deps.table.put_media(&media).await?;
+    deps.table.media_put(&media).await?;
     Ok((StatusCode::CREATED, Json(FileJson::new(&deps, &media).await?)))
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn get(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<MediaId>,
 ) -> Result<Json<FileJson>, Problem> {
-    let found = deps.table.media(id, None, deps.clock.now()).await?;
+    let found = deps.table.media_get(id, None, deps.clock.now()).await?;
     let (media, _) = found.filter(|(media, _)| media.tenant == tenant).ok_or_else(Problem::not_found)?;
     Ok(Json(FileJson::new(&deps, &media).await?))
 }

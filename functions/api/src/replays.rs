@@ -73,7 +73,7 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, Json<ReplayJson>), Problem> {
     let job = job(&deps, tenant, &request).await?;
     let progress = ReplayProgress { tenant, period: job.period(), read: 0, queued: 0, done_at: None };
-    deps.table.put_replay(job.id, &progress).await?;
+    deps.table.replay_put(job.id, &progress).await?;
     let text = job.encode().map_err(|_| Problem::unavailable())?;
     deps.inbound.send(text, ReplayJob::GROUP).await?;
     deps.access.note(tenant, &key, "replay.started", &job.id.to_string()).await?;
@@ -118,7 +118,7 @@ async fn number(deps: &Deps, tenant: Option<TenantId>, id: &str) -> Result<Numbe
     const UNKNOWN: &str = "must be the id of one of your numbers";
     let id = NumberId::parse(id).map_err(|_| Problem::invalid("number_id", UNKNOWN))?;
     let Some(tenant) = tenant else { return Ok(id) };
-    let known = deps.table.number(&id).await?;
+    let known = deps.table.number_get(&id).await?;
     known.filter(|number| number.tenant == tenant).ok_or_else(|| Problem::invalid("number_id", UNKNOWN))?;
     Ok(id)
 }
@@ -145,7 +145,7 @@ pub(crate) async fn get(
     TenantOrOperator { tenant, .. }: TenantOrOperator<Manage>,
     Id(id): Id<ReplayId>,
 ) -> Result<Json<ReplayJson>, Problem> {
-    let progress = deps.table.replay(id).await?;
+    let progress = deps.table.replay_get(id).await?;
     let progress = progress.filter(|progress| tenant.is_none() || progress.tenant == tenant);
     Ok(Json(ReplayJson::new(id, &progress.ok_or_else(Problem::not_found)?)))
 }

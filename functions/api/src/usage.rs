@@ -110,7 +110,7 @@ pub(crate) async fn get(
             vec![deps.cached_number(tenant, &id).await?.ok_or_else(unknown)?.id]
         }
         None => {
-            let page = deps.table.numbers(tenant, NUMBERS, None).await?;
+            let page = deps.table.number_list(tenant, NUMBERS, None).await?;
             if page.next.is_some() {
                 return Err(too_much());
             }
@@ -119,7 +119,7 @@ pub(crate) async fn get(
     };
     let (from, until) = days(query.from.as_deref(), query.until.as_deref(), day_of(deps.clock.now()))?;
     let mut report = UsageReportJson { data: Vec::new(), total: UsageCountsJson::default() };
-    let counted = deps.table.usage_of_days(&numbers, from, until).await?;
+    let counted = deps.table.usage_list(&numbers, from, until).await?;
     for (day, number, usage) in counted.ok_or_else(too_much)? {
         let counts = UsageCountsJson::new(&usage);
         report.total.add(counts);

@@ -30,20 +30,20 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
         return Ok(Disposition::Nowhere(reason, change.aspect.as_str().to_owned()));
     }
     if let (Aspect::Partner, "added", Subject::Waba(account)) = (change.aspect, change.word.as_str(), &change.subject)
-        && deps.table.account(account).await?.is_none_or(|known| !known.has_token)
+        && deps.table.account_get(account).await?.is_none_or(|known| !known.has_token)
     {
         begin_hosted(deps, app, (tenant, account), &change).await?;
     }
     if let (Some(tenant), Aspect::Partner, "removed") = (tenant, change.aspect, change.word.as_str()) {
         begin_offboarding(deps, tenant, &change).await?;
     }
-    deps.table.put_state(&change).await?;
-    deps.table.note_template(&change).await?;
+    deps.table.state_put(&change).await?;
+    deps.table.template_put_state(&change).await?;
     if let Subject::Template(account, _) = &change.subject {
         // The template's text may have changed, so the templates are fetched again within minutes.
-        deps.table.visit_now(account, change.at).await?;
+        deps.table.token_check_now(account, change.at).await?;
     }
-    deps.table.put_alert(tenant, &change).await?;
+    deps.table.alert_put(tenant, &change).await?;
     deps.metrics.count("account_event", change.aspect.as_str(), 1);
     if let Some(alert) = change.alert {
         deps.metrics.count("account_alert", alert.severity.as_str(), 1);
@@ -56,13 +56,13 @@ async fn located(deps: &Deps, change: StateChange) -> Result<(StateChange, Optio
     let tenant = match &change.subject {
         Subject::Number(id) => known_number(deps, Some(id)).await?.map(|number| number.tenant),
         Subject::NumberNamed(waba, digits) => {
-            let tenant = deps.table.account_tenant(waba).await?;
-            if let Some(id) = deps.table.account_number(waba, digits).await? {
+            let tenant = deps.table.account_get_tenant(waba).await?;
+            if let Some(id) = deps.table.account_get_number(waba, digits).await? {
                 return Ok((StateChange { subject: Subject::Number(id), ..change }, tenant));
             }
             tenant
         }
-        Subject::Waba(waba) | Subject::Template(waba, _) => deps.table.account_tenant(waba).await?,
+        Subject::Waba(waba) | Subject::Template(waba, _) => deps.table.account_get_tenant(waba).await?,
         Subject::Portfolio(_) => None,
     };
     Ok((change, tenant))
@@ -76,7 +76,7 @@ async fn begin_hosted(
     (owner, account): (Option<TenantId>, &WabaId),
     change: &StateChange,
 ) -> Result<(), NotStored> {
-    let settings = deps.table.signup_settings(app).await?;
+    let settings = deps.table.signup_settings_get(app).await?;
     let Some(tenant) = settings.and_then(|settings| settings.hosted_for) else { return Ok(()) };
     if owner.is_some_and(|owner| owner != tenant) {
         return Ok(());
@@ -99,7 +99,7 @@ async fn begin_hosted(
         steps: Vec::new(),
     };
     // The empty state hash matches nothing: without a signup page, no request may finish this onboarding.
-    deps.table.put_onboarding(&onboarding, "", None).await?;
+    deps.table.onboarding_put(&onboarding, "", None).await?;
     let job = OnboardingJob { id }.encode().map_err(|_| NotStored::BadJob)?;
     Ok(deps.onboarding.send(job, &id.to_string()).await?)
 }
@@ -110,9 +110,9 @@ async fn has_left(deps: &Deps, change: &StateChange) -> Result<bool, NotStored> 
         && matches!(change.word.as_str(), "added" | "installed" | "to_be_proved");
     Ok(match &change.subject {
         _ if returns => false,
-        Subject::Number(number) => deps.table.is_number_gone(number).await?,
+        Subject::Number(number) => deps.table.number_is_gone(number).await?,
         Subject::Waba(account) | Subject::Template(account, _) | Subject::NumberNamed(account, _) => {
-            deps.table.is_account_gone(account).await?
+            deps.table.account_is_gone(account).await?
         }
         Subject::Portfolio(_) => false,
     })
@@ -125,7 +125,7 @@ async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) 
         Subject::Waba(account) => account.clone(),
         Subject::Number(number) => {
             let Some(known) = known_number(deps, Some(number)).await? else { return Ok(()) };
-            if deps.table.numbers_of(&known.waba).await?.len() > 1 {
+            if deps.table.account_list_numbers(&known.waba).await?.len() > 1 {
                 return Ok(());
             }
             known.waba
@@ -133,7 +133,7 @@ async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) 
         _ => return Ok(()),
     };
     // A late report older than the current connection concerns an earlier connection.
-    let known = deps.table.account(&account).await?;
+    let known = deps.table.account_get(&account).await?;
     if known.is_none_or(|known| known.connected_at > change.at) {
         return Ok(());
     }
@@ -143,5 +143,5 @@ async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) 
         Why::Disconnected,
         (change.at, KEPT_FOR_RETURN),
     );
-    Ok(deps.table.put_offboarding(&offboarding).await?)
+    Ok(deps.table.offboarding_put(&offboarding).await?)
 }

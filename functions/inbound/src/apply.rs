@@ -80,7 +80,7 @@ pub(crate) async fn apply(
             }
             None => match &number {
                 // Late events of a removed number are dropped, because its data was erased.
-                Some(number) if deps.table.is_number_gone(number).await? => {
+                Some(number) if deps.table.number_is_gone(number).await? => {
                     deps.metrics.count("gone", said.what(), 1);
                     Ok(Disposition::Stored)
                 }
@@ -102,7 +102,7 @@ pub(crate) async fn apply(
         Err(error) => return Err(error),
     };
     keep(deps, &kept, number.as_ref(), received_at).await?;
-    Ok(Some(Table::kept_id(&kept.raw)))
+    Ok(Some(Table::quarantine_id(&kept.raw)))
 }
 
 /// Returns the kind under which a receipt is recorded, for the health of a number.
@@ -127,7 +127,7 @@ async fn note_seen(
     let Some(kind) = kind else { return Ok(()) };
     let hour = hour_of(received_at);
     let note = async {
-        deps.table.note_seen(&number.id, hour, kind).await?;
+        deps.table.health_put_receipt(&number.id, hour, kind).await?;
         Ok::<_, StorageError>(Some(()))
     };
     deps.seen.get(&(number.id.clone(), kind, hour), note).await?;
@@ -138,7 +138,7 @@ async fn note_seen(
 /// moment and no event for it may be missed.
 pub(crate) async fn known_number(deps: &Deps, id: Option<&NumberId>) -> Result<Option<Number>, StorageError> {
     let Some(id) = id else { return Ok(None) };
-    let known = deps.numbers.get(id, deps.table.number(id)).await?;
+    let known = deps.numbers.get(id, deps.table.number_get(id)).await?;
     if known.is_none() {
         deps.numbers.forget(id);
     }
@@ -161,7 +161,7 @@ async fn of_number(
             deps.contacts.forget(&(number.tenant, card.aliases()));
             let contact = contact_of(deps, number, (card, &[]), amendment.at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
-            let stored = deps.table.amend(&conversation, &amendment, number.keeps_until(received_at)).await?;
+            let stored = deps.table.annotation_put(&conversation, &amendment, number.keeps_until(received_at)).await?;
             count(deps, stored == Stored::New, amendment.change.kind());
         }
         InboundEventKind::Status(_, update) => apply_status((deps, books), number, &update, received_at).await?,
@@ -178,13 +178,13 @@ async fn of_number(
             note(deps, number, &conversation, &caller, &noted).await?;
         }
         InboundEventKind::History(thread) => store_history((deps, books), number, *thread, received_at).await?,
-        InboundEventKind::HistoryProgress(_, chunk) => deps.table.put_history_progress(&number.id, chunk).await?,
+        InboundEventKind::HistoryProgress(_, chunk) => deps.table.history_put_progress(&number.id, chunk).await?,
         InboundEventKind::AddressBook(_, card, entry, at) => {
             // The phone's owner typed the number, so its spelling may vary.
             let typed = Vouched::Typed;
-            let known = deps.table.resolve_contact(number.tenant, (&card, &[]), typed, at, received_at).await?;
+            let known = deps.table.contact_resolve(number.tenant, (&card, &[]), typed, at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), known.contact);
-            let noted = deps.table.note_address_book(number.tenant, &conversation, &card, &entry, at).await;
+            let noted = deps.table.conversation_put_address_book(number.tenant, &conversation, &card, &entry, at).await;
             noted
                 .map_err(|error| if error == StorageError::Erased { NotStored::ContactErased } else { error.into() })?;
             deps.metrics.count("address_book", "entry", 1);
@@ -192,7 +192,7 @@ async fn of_number(
         InboundEventKind::Preference(_, card, preference, at) => {
             deps.contacts.forget(&(number.tenant, card.aliases()));
             let contact = contact_of(deps, number, (&card, &[]), at, received_at).await?;
-            deps.table.put_preference(contact, &number.waba, &preference, at).await?;
+            deps.table.preference_put(contact, &number.waba, &preference, at).await?;
             deps.metrics.count("preference", "stored", 1);
         }
         InboundEventKind::State(_) | InboundEventKind::Quarantined(..) => {}
@@ -220,7 +220,7 @@ async fn resolved(
     received_at: Timestamp,
 ) -> Result<Resolved, StorageError> {
     let by = Vouched::ByProvider;
-    let resolve = deps.table.resolve_contact(number.tenant, (card, linked), by, said_at, received_at);
+    let resolve = deps.table.contact_resolve(number.tenant, (card, linked), by, said_at, received_at);
     if !linked.is_empty() {
         return resolve.await;
     }
@@ -238,7 +238,7 @@ async fn note(
     card: &ContactIdentity,
     noted: &ConversationUpdate<'_>,
 ) -> Result<(), NotStored> {
-    still_there(deps, number, card, deps.table.note(number.tenant, conversation, card, noted).await)
+    still_there(deps, number, card, deps.table.conversation_touch(number.tenant, conversation, card, noted).await)
 }
 
 fn still_there(
@@ -275,7 +275,7 @@ async fn store_message(
     let opens = live && origin.is_inbound() && message.content.opens_window();
     let card = as_now_known(message);
     let opened_by = opens.then_some(&card);
-    let put = deps.table.put_message(&conversation, message, opened_by, (received_at, keep_until)).await?;
+    let put = deps.table.inbound_message_put(&conversation, message, opened_by, (received_at, keep_until)).await?;
     // Recorded for a repetition too, because the first processing may have stopped at this point.
     let id = MessageId::Inbound(message.id.clone());
     let referred = live && origin.is_inbound() && message.context.referral.is_some();
@@ -289,7 +289,7 @@ async fn store_message(
     // Skips the conversation write only if the message never expires (otherwise the last-inbound time is lost with it)
     // and has no ad referral to record.
     if opens && keep_until.is_none() && !referred {
-        let known = deps.table.note_opened(number.tenant, &conversation, &card, &noted).await;
+        let known = deps.table.conversation_touch_opened(number.tenant, &conversation, &card, &noted).await;
         still_there(deps, number, &card, known)?;
     } else {
         note(deps, number, &conversation, &card, &noted).await?;
@@ -313,8 +313,8 @@ async fn note_activity(
     let activity = Activity { tenant: number.tenant, at, conversation: conversation.clone(), keep_until };
     if !books.counted_before {
         books.note_activity(activity);
-    } else if !deps.table.shows(&activity).await? {
-        deps.table.note_activity(vec![activity]).await?;
+    } else if !deps.table.inbox_shows(&activity).await? {
+        deps.table.inbox_put(vec![activity]).await?;
     }
     Ok(())
 }
@@ -331,7 +331,7 @@ async fn answered(
     let Some(quoted) = &message.context.quotes else { return Ok(()) };
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     let ours = message.context.quoted_author.as_deref().map(digits) == Some(digits(&number.display_phone_number));
-    if ours && deps.table.settle_answered(conversation, quoted, message.at, now).await? {
+    if ours && deps.table.message_settle_answered(conversation, quoted, message.at, now).await? {
         deps.metrics.count("unknown_resolved", "reply", 1);
     }
     Ok(())
@@ -363,7 +363,7 @@ async fn store_history(
     let put = |message: InboundMessage| {
         let conversation = &conversation;
         async move {
-            let put = deps.table.put_message(conversation, &message, None, kept).await?;
+            let put = deps.table.inbound_message_put(conversation, &message, None, kept).await?;
             count(deps, put == Stored::New, "history");
             Ok::<_, StorageError>(message)
         }
@@ -415,15 +415,15 @@ async fn apply_status(
     };
     if books.counted_before {
         // A replayed status counts only if it is not stored yet, so it is counted before it is stored.
-        let known = deps.table.intent(&data.conversation, data.message).await?;
+        let known = deps.table.intent_get(&data.conversation, data.message).await?;
         if known.is_some_and(|(_, facts)| facts.times.at(update.status).is_none()) {
-            deps.table.note_usage(vec![note_of(&number.id, data.message, update)], received_at).await?;
+            deps.table.usage_put(vec![note_of(&number.id, data.message, update)], received_at).await?;
         }
     }
-    let applied = deps.table.apply_status(&data.conversation, data.message, data.attempt, update).await?;
+    let applied = deps.table.status_put(&data.conversation, data.message, data.attempt, update).await?;
     let counts = applied != Applied::NoMessage;
     if let (true, Some(until)) = (counts, update.entry_point_until) {
-        deps.table.note_entry_point(number.tenant, &data.conversation, until).await?;
+        deps.table.conversation_put_entry_point(number.tenant, &data.conversation, until).await?;
     }
     match applied {
         Applied::New { settled_doubt, duplicate_send, lied, template } => {
@@ -441,13 +441,13 @@ async fn apply_status(
             if lied {
                 let why = ProviderError::ours("distrusted", "a status arrived for an attempt that Meta had refused");
                 let distrust = Consequence::Distrust;
-                deps.table.follow(number, contact, None, &why, distrust, received_at).await?;
+                deps.table.consequence_put(number, contact, None, &why, distrust, received_at).await?;
             }
             // A late refusal has the same consequences for future messages as an immediate one.
             if let Some(error) = &update.error
                 && let Some(consequence) = error::consequence(error.code)
             {
-                deps.table.follow(number, contact, template.as_ref(), error, consequence, received_at).await?;
+                deps.table.consequence_put(number, contact, template.as_ref(), error, consequence, received_at).await?;
             }
         }
         Applied::Repeated => deps.metrics.count("status_repeated", update.status.as_str(), 1),
@@ -462,7 +462,7 @@ async fn apply_status(
 
 async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotStored> {
     const NAME: SystemSecretName = SystemSecretName::CallbackMac;
-    let stored = async { Ok::<_, NotStored>(deps.table.system_secret(NAME).await?) };
+    let stored = async { Ok::<_, NotStored>(deps.table.system_secret_get(NAME).await?) };
     let known = deps.vault.remembered(&deps.callback_mac, NAME, stored).await?;
     known.ok_or(NotStored::NoCallbackMac)
 }
@@ -479,7 +479,7 @@ pub(crate) async fn keep(
     } else {
         None
     };
-    deps.table.keep(kept, number, stored_at.as_deref(), received_at).await?;
+    deps.table.quarantine_put(kept, number, stored_at.as_deref(), received_at).await?;
     let metric = match kept.reason {
         QuarantineReason::Malformed | QuarantineReason::TooOld => "inbound_quarantined",
         QuarantineReason::Unsupported => "inbound_unsupported",

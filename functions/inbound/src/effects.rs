@@ -57,9 +57,9 @@ impl BatchEffects {
     /// Writes all effects. No record may be acknowledged before.
     pub(crate) async fn close(&self, deps: &Deps) -> Result<(), StorageError> {
         let notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        deps.table.note_activity(notes.activity).await?;
+        deps.table.inbox_put(notes.activity).await?;
         match notes.since {
-            Some(since) => deps.table.note_usage(notes.usage, since).await,
+            Some(since) => deps.table.usage_put(notes.usage, since).await,
             None => Ok(()),
         }
     }

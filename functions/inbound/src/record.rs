@@ -125,7 +125,7 @@ async fn merge(
         }
     }
     if let (Some(kept), false) = (&job.kept, kept_again || !failures.is_empty())
-        && let Err(error) = deps.table.forget_kept(kept).await
+        && let Err(error) = deps.table.quarantine_delete(kept).await
     {
         failures.push(error.into());
     }

@@ -36,7 +36,7 @@ pub(crate) async fn run(deps: &Deps, mut job: ReplayJob, deadline: Timestamp) ->
     let done_at = done.then(|| deps.clock.now());
     let progress =
         ReplayProgress { tenant: job.tenant, period: job.period(), read: job.read, queued: job.queued, done_at };
-    if let Err(error) = deps.table.put_replay(job.id, &progress).await {
+    if let Err(error) = deps.table.replay_put(job.id, &progress).await {
         tracing::error!(event = "replay.not_noted", replay = %job.id, %error);
         return Outcome::Failed;
     }
@@ -133,7 +133,7 @@ async fn of_tenant(deps: &Deps, job: &ReplayJob, said: &InboundEventKind) -> Res
     let owner = match said {
         InboundEventKind::State(change) => match &change.subject {
             Subject::Waba(waba) | Subject::Template(waba, _) | Subject::NumberNamed(waba, _) => {
-                deps.table.account_tenant(waba).await?
+                deps.table.account_get_tenant(waba).await?
             }
             Subject::Number(_) | Subject::Portfolio(_) => None,
         },
@@ -147,7 +147,7 @@ async fn of_tenant(deps: &Deps, job: &ReplayJob, said: &InboundEventKind) -> Res
 async fn quarantine_step(deps: &Deps, job: &mut ReplayJob) -> Result<bool, NotStored> {
     let place = usize::try_from(job.at.0).unwrap_or(usize::MAX);
     let Some(reason) = QuarantineReason::ALL.get(place) else { return Ok(false) };
-    let page = deps.table.kept(*reason, PAGE, job.at.1.as_deref()).await?;
+    let page = deps.table.quarantine_list(*reason, PAGE, job.at.1.as_deref()).await?;
     for kept in page.items {
         job.read += 1;
         kept_item(deps, job, kept).await?;

@@ -15,7 +15,7 @@ use crate::Deps;
 impl Deps {
     /// Decrypts the token of the tenant's account.
     pub(crate) async fn token_of(&self, tenant: TenantId, account: &WabaId) -> Result<AccessToken, Problem> {
-        let Some(record) = self.table.token_record(account).await?.filter(|record| record.tenant == tenant) else {
+        let Some(record) = self.table.token_get_record(account).await?.filter(|record| record.tenant == tenant) else {
             self.access.account_of(tenant, account).await?;
             let problem = Problem::conflict("no_token", "The account has no token.");
             return Err(problem.remedy("Connect the account again."));

@@ -67,7 +67,7 @@ pub(crate) async fn put(
     Id(id): Id<MetaAppId>,
     JsonBody(request): JsonBody<AppRequest>,
 ) -> Result<Json<AppJson>, Problem> {
-    let known = deps.table.signup_settings(&id).await?;
+    let known = deps.table.signup_settings_get(&id).await?;
     let settings = match (request.client_id, request.config_id) {
         (Some(client_id), Some(config_id)) => {
             Some(SignupSettings { client_id, config_id, ..known.clone().unwrap_or_default() })
@@ -84,9 +84,9 @@ pub(crate) async fn put(
         verify_tokens: secrets("verify_token", request.verify_token, request.previous_verify_token)?,
     };
     let sealed = deps.vault.seal_app(&app).await?;
-    deps.table.put_meta_app(&id, &sealed).await?;
+    deps.table.meta_app_put(&id, &sealed).await?;
     if let Some(settings) = &settings {
-        deps.table.put_signup_settings(&id, settings).await?;
+        deps.table.signup_settings_put(&id, settings).await?;
     }
     deps.access.note(None, &key, "app.stored", id.as_str()).await?;
     Ok(Json(AppJson::new(&id, settings.or(known))))
@@ -107,8 +107,8 @@ pub(crate) async fn get(
     _: Operator,
     Id(id): Id<MetaAppId>,
 ) -> Result<Json<AppJson>, Problem> {
-    deps.table.meta_app(&id).await?.ok_or_else(Problem::not_found)?;
-    let settings = deps.table.signup_settings(&id).await?;
+    deps.table.meta_app_get(&id).await?.ok_or_else(Problem::not_found)?;
+    let settings = deps.table.signup_settings_get(&id).await?;
     Ok(Json(AppJson::new(&id, settings)))
 }
 

@@ -126,12 +126,12 @@ pub(crate) async fn get(
     let token = deps.token_of(tenant, &id).await?;
     let (from, until) = days(query.from.as_deref(), query.until.as_deref(), day_of(deps.clock.now()))?;
     let mut numbers = BTreeMap::new();
-    for number in deps.table.numbers_of(&id).await? {
-        let known = deps.table.number(&number).await?.filter(|known| known.tenant == tenant && known.waba == id);
+    for number in deps.table.account_list_numbers(&id).await? {
+        let known = deps.table.number_get(&number).await?.filter(|known| known.tenant == tenant && known.waba == id);
         numbers.extend(known.map(|known| (digits(&known.display_phone_number), number)));
     }
     let ids: Vec<NumberId> = numbers.values().cloned().collect();
-    let counted = deps.table.usage_of_days(&ids, from, until).await?;
+    let counted = deps.table.usage_list(&ids, from, until).await?;
     let counted =
         counted.ok_or_else(|| Problem::invalid("from", "must be later: one report cannot cover this much"))?;
     let span = (midnight(from).as_second(), midnight(until.tomorrow().unwrap_or(until)).as_second());

@@ -59,7 +59,7 @@ impl Deps {
             .ok_or_else(|| Problem::conflict("not_reachable", "The contact has neither phone number nor user id."))?;
         self.graph.block(&token, &number.id, &user, block).await.map_err(refused)?;
         for contact in std::iter::once(conversation.id.contact()).chain(conversation.also) {
-            self.table.note_blocked(contact, &number, block).await?;
+            self.table.contact_put_blocked(contact, &number, block).await?;
         }
         let action = if block { "contact.blocked" } else { "contact.unblocked" };
         self.access.note(Some(tenant), &key, action, &id.to_string()).await?;

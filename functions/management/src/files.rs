@@ -54,7 +54,7 @@ pub(crate) async fn get(
 ) -> Result<Json<FileJson>, Problem> {
     let now = deps.clock.now();
     let number = deps.access.number_of(tenant, &number).await?;
-    let file = match deps.table.file(&number.id, &id, now).await? {
+    let file = match deps.table.file_get(&number.id, &id, now).await? {
         Some(file) => file,
         None => copied(&deps, tenant, &number, &id, now).await?,
     };
@@ -85,6 +85,6 @@ async fn copied(
     let stored_at = StoredFile::place(tenant, &number.id, id);
     deps.files.put_at(&stored_at, bytes).await?;
     let file = StoredFile { mime_type: at_meta.mime_type, size, stored_at };
-    deps.table.put_file(number, id, &file, now).await?;
+    deps.table.file_put(number, id, &file, now).await?;
     Ok(file)
 }

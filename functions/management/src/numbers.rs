@@ -163,7 +163,7 @@ pub(crate) async fn webhook(
 
 impl Deps {
     async fn app(&self, name: &MetaAppId) -> Result<Option<(MetaApp, SignupSettings)>, Problem> {
-        let Some((sealed, settings)) = self.table.signup_app(name).await? else { return Ok(None) };
+        let Some((sealed, settings)) = self.table.signup_app_get(name).await? else { return Ok(None) };
         Ok(Some((self.vault.open_app(name, &sealed).await?, settings)))
     }
 
@@ -204,12 +204,12 @@ impl Deps {
 
     /// Assigns account and number to the tenant, unless another tenant owns them.
     async fn take(&self, number: &Number, token: &AccessToken, app: &MetaAppId) -> Result<(), Problem> {
-        if let Some(hindrance) = self.table.hindrance(number).await? {
+        if let Some(hindrance) = self.table.account_check_connectable(number).await? {
             return Err(hindered(hindrance));
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let sealed = self.vault.seal_token(token, &context).await?;
-        self.table.connect(number, (&sealed, Some(app)), self.clock.now()).await?.map_err(hindered)
+        self.table.account_connect(number, (&sealed, Some(app)), self.clock.now()).await?.map_err(hindered)
     }
 }
 

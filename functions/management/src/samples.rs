@@ -75,7 +75,7 @@ impl Deps {
     ) -> Result<String, Problem> {
         let account = self.access.account_of(tenant, account).await?;
         let app = match account.app {
-            Some(app) => self.table.signup_settings(&app).await?.map(|settings| settings.client_id),
+            Some(app) => self.table.signup_settings_get(&app).await?.map(|settings| settings.client_id),
             None => None,
         };
         let app = app.ok_or_else(app_not_known)?;

@@ -166,13 +166,15 @@ pub(crate) async fn accounts(
     Caller { tenant, .. }: Caller<Read>,
 ) -> Result<Json<List<AccountJson>>, Problem> {
     let mut data = Vec::new();
-    for id in deps.table.accounts_of_tenant(tenant).await? {
-        let Some(account) = deps.table.account(&id).await?.filter(|account| account.tenant == tenant) else { continue };
+    for id in deps.table.tenant_list_accounts(tenant).await? {
+        let Some(account) = deps.table.account_get(&id).await?.filter(|account| account.tenant == tenant) else {
+            continue;
+        };
         data.push(AccountJson {
             app: account.app.map(|app| app.to_string()),
             connected_at: Moment(account.connected_at),
             connected: account.has_token,
-            templates_fetched_at: deps.table.templates_fetched_at(&id).await?.map(Moment),
+            templates_fetched_at: deps.table.template_get_fetched_at(&id).await?.map(Moment),
             id: id.to_string(),
         });
     }
@@ -199,7 +201,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<TemplatesQuery>,
 ) -> Result<Json<List<MirroredTemplateJson>>, Problem> {
     deps.access.account_of(tenant, &id).await?;
-    let page = deps.table.templates(&id, limit(query.limit)?, query.cursor.as_deref()).await?;
+    let page = deps.table.template_list(&id, limit(query.limit)?, query.cursor.as_deref()).await?;
     let is = |wanted: &Option<String>, known: Option<&str>| {
         wanted.as_deref().is_none_or(|wanted| known.is_some_and(|known| known.eq_ignore_ascii_case(wanted)))
     };
@@ -251,7 +253,7 @@ pub(crate) async fn refresh(
     let token = deps.token_of(tenant, &id).await?;
     let began = deps.clock.now();
     let listed = deps.graph.templates(&token, &id).await.map_err(refused)?;
-    deps.table.put_templates(&id, &listed, began).await?;
+    deps.table.template_put_all(&id, &listed, began).await?;
     deps.access.note(Some(tenant), &key, "templates.refreshed", id.as_str()).await?;
     Ok(Json(RefreshedJson { templates: listed.len(), fetched_at: Moment(began) }))
 }
@@ -302,7 +304,7 @@ pub(crate) async fn create(
         components: request.components.to_string(),
     };
     let template = TemplateKey { name: listed.name.clone(), language: listed.language.clone() };
-    deps.table.put_template(&id, &listed, began).await?;
+    deps.table.template_put(&id, &listed, began).await?;
     deps.access.note(Some(tenant), &key, "template.created", &format!("{id}/{template}")).await?;
     Ok((StatusCode::CREATED, Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?))))
 }
@@ -349,7 +351,7 @@ pub(crate) async fn edit(
     let began = began(&deps);
     deps.graph.edit_template(&token, &meta_id, &Value::Object(change)).await.map_err(refused)?;
     let edited = edited(known, request.components, asked, meta_id);
-    deps.table.put_template(&id, &edited, began).await?;
+    deps.table.template_put(&id, &edited, began).await?;
     deps.access.note(Some(tenant), &key, "template.edited", &format!("{id}/{template}")).await?;
     Ok(Json(MirroredTemplateJson::new(deps.template_of(tenant, &id, &template).await?)))
 }
@@ -376,7 +378,7 @@ pub(crate) async fn delete(
     let token = deps.token_of(tenant, &id).await?;
     let meta_id = known.id.ok_or_else(not_fetched)?;
     deps.graph.delete_template(&token, &id, (&meta_id, &known.name)).await.map_err(refused)?;
-    deps.table.delete_template(&id, &template.name, &template.language, deps.clock.now()).await?;
+    deps.table.template_delete(&id, &template.name, &template.language, deps.clock.now()).await?;
     deps.access.note(Some(tenant), &key, "template.deleted", &format!("{id}/{template}")).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -420,7 +422,7 @@ impl Deps {
         key: &TemplateKey,
     ) -> Result<TemplateRecord, Problem> {
         self.access.account_of(tenant, account).await?;
-        let known = self.table.template(account, &key.name, &key.language).await?;
+        let known = self.table.template_get(account, &key.name, &key.language).await?;
         known.filter(|known| known.status.as_deref() != Some("DELETED")).ok_or_else(Problem::not_found)
     }
 }

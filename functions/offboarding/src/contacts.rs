@@ -14,10 +14,10 @@ const KEPT_PAGE: u16 = 100;
 /// Continues the due erasures. A failing one does not stop the others.
 pub(crate) async fn run(deps: &Deps, now: Timestamp, deadline: Timestamp) -> Result<(), LeavingError> {
     let mut trouble = None;
-    for erasure in deps.table.erasures_due(now, RUN_MAX).await? {
+    for erasure in deps.table.contact_erasure_list_due(now, RUN_MAX).await? {
         if let Err(error) = go_on(deps, erasure.clone(), now, deadline).await {
             tracing::error!(event = "erasure.stuck", erasure_id = %erasure.id, %error);
-            deps.table.note_erasure(&erasure, after(now, AGAIN)).await?;
+            deps.table.contact_erasure_record(&erasure, after(now, AGAIN)).await?;
             trouble = Some(error);
         }
     }
@@ -34,47 +34,47 @@ async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Time
         return Ok(());
     }
     // Rescheduled first, so that an erasure longer than an invocation does not block the others.
-    deps.table.note_erasure(&erasure, after(now, AGAIN)).await?;
-    let numbers = deps.table.all_numbers(erasure.tenant).await?;
-    let ids = Table::conversations_of(&erasure, &numbers);
+    deps.table.contact_erasure_record(&erasure, after(now, AGAIN)).await?;
+    let numbers = deps.table.number_list_all(erasure.tenant).await?;
+    let ids = Table::contact_list_conversations(&erasure, &numbers);
     if erasure.closed_at.is_none() {
         // The API crashed before the conversations were closed.
-        deps.table.begin_erasure(&erasure).await?;
-        deps.table.close_conversations(&erasure, &numbers).await?;
+        deps.table.contact_erasure_begin(&erasure).await?;
+        deps.table.contact_close_conversations(&erasure, &numbers).await?;
         erasure.closed_at = Some(now);
-        return Ok(deps.table.note_erasure(&erasure, after(now, SETTLES_IN)).await?);
+        return Ok(deps.table.contact_erasure_record(&erasure, after(now, SETTLES_IN)).await?);
     }
     let mut names = Vec::new();
     for id in &ids {
-        names.extend(deps.table.names_of(id).await?);
+        names.extend(deps.table.contact_list_names(id).await?);
     }
     for number in numbers.iter().filter(|_| !names.is_empty()) {
         let (erased, whole) = kept(deps, number, &names, deadline).await?;
         erasure.erased += erased;
         if !whole {
-            return Ok(deps.table.note_erasure(&erasure, now).await?);
+            return Ok(deps.table.contact_erasure_record(&erasure, now).await?);
         }
     }
     for id in &ids {
         loop {
             if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
-                return Ok(deps.table.note_erasure(&erasure, now).await?);
+                return Ok(deps.table.contact_erasure_record(&erasure, now).await?);
             }
-            let page = deps.table.left_of(id).await?;
+            let page = deps.table.contact_list_left(id).await?;
             for object in &page.objects {
                 archive::delete(deps, object).await?;
             }
-            erasure.erased += deps.table.erase_left(&erasure, &page).await?;
+            erasure.erased += deps.table.contact_erase_left(&erasure, &page).await?;
             if !page.more {
                 break;
             }
         }
     }
     for contact in &erasure.contacts {
-        erasure.erased += deps.table.erase_contact(*contact, now).await?;
+        erasure.erased += deps.table.contact_erase(*contact, now).await?;
     }
     erasure.done_at = Some(now);
-    deps.table.note_erasure(&erasure, now).await?;
+    deps.table.contact_erasure_record(&erasure, now).await?;
     tracing::info!(event = "erasure.done", erasure_id = %erasure.id, items = erasure.erased);
     deps.metrics.count("erasure", "done", 1);
     Ok(())
@@ -93,7 +93,7 @@ async fn kept(
         if deadline.duration_since(deps.clock.now()) < PAGE_NEEDS {
             return Ok((erased, false));
         }
-        let page = deps.table.kept_for(&number.id, KEPT_PAGE, cursor.as_deref()).await?;
+        let page = deps.table.quarantine_list_of_number(&number.id, KEPT_PAGE, cursor.as_deref()).await?;
         for item in page.items {
             let raw = match (&item.raw, &item.stored_at) {
                 (Some(raw), _) => raw.clone(),
@@ -104,7 +104,7 @@ async fn kept(
                 if let Some(object) = &item.stored_at {
                     archive::delete(deps, object).await?;
                 }
-                deps.table.forget_kept(&item.id).await?;
+                deps.table.quarantine_delete(&item.id).await?;
                 erased += 1;
             }
         }

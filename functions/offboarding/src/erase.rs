@@ -23,12 +23,12 @@ pub(crate) async fn erase(
         }
         // Numbers connected since sending was stopped are removed too.
         gather(deps, &mut offboarding).await?;
-        if !deps.table.mark_gone(&offboarding, now).await? {
+        if !deps.table.account_mark_gone(&offboarding, now).await? {
             return Ok(Ended::GoesOn(settled(now)));
         }
         // The business may have reconnected during the marking.
         let back = match &offboarding.number {
-            Some(number) if deps.table.is_connected_since(number, offboarding.started_at).await? => {
+            Some(number) if deps.table.account_is_connected_since(number, offboarding.started_at).await? => {
                 Some("The number was connected again in time.")
             }
             Some(_) => None,
@@ -38,13 +38,13 @@ pub(crate) async fn erase(
             return Ok(Ended::Cancelled(why));
         }
         offboarding.marked_at = Some(now);
-        deps.table.note_leaving(&offboarding).await?;
+        deps.table.offboarding_put_note(&offboarding).await?;
         return Ok(Ended::GoesOn(settled(now)));
     };
     if now < settled(marked_at) {
         return Ok(Ended::GoesOn(settled(marked_at)));
     }
-    if !deps.table.erases(&offboarding).await? {
+    if !deps.table.account_is_erased_by(&offboarding).await? {
         return Ok(Ended::Cancelled("The data was erased, and the business connected again."));
     }
     Ok(if walk(deps, &mut offboarding, deadline, true).await? { Ended::Done } else { Ended::GoesOn(deps.clock.now()) })
@@ -57,18 +57,18 @@ pub(crate) async fn prove(
     deadline: Timestamp,
 ) -> Result<Ended, LeavingError> {
     // If the marks were released before, the confirmation was complete and only its record was lost.
-    if deps.table.erases(&offboarding).await? {
+    if deps.table.account_is_erased_by(&offboarding).await? {
         if !walk(deps, &mut offboarding, deadline, false).await? {
             return Ok(Ended::GoesOn(deps.clock.now()));
         }
         if offboarding.found > 0 {
             // A late writer had not seen the marks yet. This walk erased its data, and one more walk must confirm.
             offboarding.found = 0;
-            deps.table.note_leaving(&offboarding).await?;
+            deps.table.offboarding_put_note(&offboarding).await?;
             return Ok(Ended::GoesOn(settled(now)));
         }
     }
-    deps.table.release_gone(&offboarding).await?;
+    deps.table.account_release_gone(&offboarding).await?;
     Ok(Ended::Done)
 }
 
@@ -96,11 +96,11 @@ async fn walk(
                 (found, next.map(|next| format!("{IN_BUCKET}{next}")))
             }
             None => {
-                let walked = deps.table.walk(&leavers, offboarding.cursor.as_deref()).await?;
+                let walked = deps.table.erasure_walk(&leavers, offboarding.cursor.as_deref()).await?;
                 for object in &walked.objects {
                     archive::delete(deps, object).await?;
                 }
-                deps.table.erase(&walked, &leavers, deps.clock.now()).await?;
+                deps.table.erasure_erase_found(&walked, &leavers, deps.clock.now()).await?;
                 // After the table, the walk continues at the start of the bucket.
                 (walked.found, Some(walked.next.unwrap_or_else(|| IN_BUCKET.to_owned())))
             }
@@ -108,7 +108,7 @@ async fn walk(
         offboarding.cursor = next;
         offboarding.erased += found;
         offboarding.found += if erasing { 0 } else { found };
-        deps.table.note_leaving(offboarding).await?;
+        deps.table.offboarding_put_note(offboarding).await?;
         if offboarding.cursor.is_none() {
             return Ok(true);
         }
@@ -120,7 +120,7 @@ async fn staying(deps: &Deps, offboarding: &Offboarding) -> Result<Vec<shared::d
     let (mut staying, mut cursor) = (Vec::new(), None);
     let Some(tenant) = offboarding.tenant.filter(|_| !offboarding.whole) else { return Ok(staying) };
     loop {
-        let page = deps.table.numbers(tenant, NUMBERS_PAGE, cursor.as_deref()).await?;
+        let page = deps.table.number_list(tenant, NUMBERS_PAGE, cursor.as_deref()).await?;
         let others = page.items.into_iter().filter(|number| number.tenant == tenant);
         staying.extend(others.map(|number| number.id).filter(|id| !offboarding.numbers.contains(id)));
         cursor = page.next;

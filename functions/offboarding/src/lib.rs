@@ -153,22 +153,22 @@ pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
     let now = deps.clock.now();
     let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
-    if !deps.table.take_lease(JOB, &holder, after(LEASE), now).await? {
+    if !deps.table.lease_take(JOB, &holder, after(LEASE), now).await? {
         return Ok(());
     }
     let mut trouble = None;
-    for id in deps.table.offboardings_due(now, RUN_MAX).await? {
+    for id in deps.table.offboarding_list_due(now, RUN_MAX).await? {
         // Boxed, as its steps are: together the futures are large, and a thread's stack may be small.
         if let Err(error) = Box::pin(go_on(deps, id, deadline)).await {
             tracing::error!(event = "offboarding.stuck", offboarding_id = %id, %error);
-            deps.table.postpone_offboarding(id, after(AGAIN)).await?;
+            deps.table.offboarding_postpone(id, after(AGAIN)).await?;
             trouble = Some(error);
         }
     }
     if let Err(error) = Box::pin(contacts::run(deps, now, deadline)).await {
         trouble = Some(error);
     }
-    deps.table.give_back(JOB, &holder).await?;
+    deps.table.pace_give_back(JOB, &holder).await?;
     deps.metrics.count("heartbeat", "offboarding", 1);
     trouble.map_or(Ok(()), Err)
 }
@@ -177,7 +177,7 @@ pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
 async fn go_on(deps: &Deps, id: OffboardingId, deadline: Timestamp) -> Result<(), LeavingError> {
     loop {
         // Read for each step, because the previous one changed the offboarding.
-        let Some(offboarding) = deps.table.offboarding(id).await? else { return Ok(()) };
+        let Some(offboarding) = deps.table.offboarding_get(id).await? else { return Ok(()) };
         let Some(step) = offboarding.next_step() else { return Ok(()) };
         let now = deps.clock.now();
         let ended = match step {
@@ -226,15 +226,15 @@ async fn record(
             StepRecord { code, cause: Some(cause), action: Some(action.to_owned()), ..plain(StepState::Failed) }
         }
         Ended::GoesOn(at) => {
-            deps.table.postpone_offboarding(offboarding.id, at).await?;
+            deps.table.offboarding_postpone(offboarding.id, at).await?;
             return Ok(false);
         }
         Ended::Cancelled(why) => {
-            deps.table.unmark_gone(offboarding).await?;
+            deps.table.account_unmark_gone(offboarding).await?;
             if let Some(number) = &offboarding.number {
-                deps.table.undo_removal(number).await?;
+                deps.table.number_undo_removal(number).await?;
             }
-            deps.table.cancel_offboarding(offboarding.id, why).await?;
+            deps.table.offboarding_cancel(offboarding.id, why).await?;
             return Ok(false);
         }
     };
@@ -256,13 +256,13 @@ async fn record(
         if let (Some(tenant), Some(account)) = (offboarding.tenant, &offboarding.number_of) {
             without_numbers(deps, tenant, account, offboarding.started_at).await?;
         }
-        deps.table.end_offboarding(offboarding, &record).await?;
+        deps.table.offboarding_end(offboarding, &record).await?;
         return Ok(false);
     }
-    deps.table.record_leaving(offboarding.id, step, &record).await?;
+    deps.table.offboarding_record_step(offboarding.id, step, &record).await?;
     if record.state == StepState::Running {
         let again = now.checked_add(AGAIN).unwrap_or(Timestamp::MAX);
-        deps.table.postpone_offboarding(offboarding.id, again).await?;
+        deps.table.offboarding_postpone(offboarding.id, again).await?;
     }
     Ok(record.state != StepState::Running)
 }
@@ -274,18 +274,18 @@ async fn without_numbers(
     account: &WabaId,
     started_at: Timestamp,
 ) -> Result<(), LeavingError> {
-    for number in deps.table.numbers_of(account).await? {
-        let known = deps.table.number(&number).await?;
+    for number in deps.table.account_list_numbers(account).await? {
+        let known = deps.table.number_get(&number).await?;
         if known.is_some_and(|known| known.tenant == tenant && known.waba == *account) {
             return Ok(());
         }
     }
-    if deps.table.account(account).await?.is_some_and(|known| known.tenant == tenant) {
+    if deps.table.account_get(account).await?.is_some_and(|known| known.tenant == tenant) {
         let when = (started_at, SignedDuration::ZERO);
         let id = OffboardingId::of_report(account, started_at);
-        deps.table.stop_account(account, started_at).await?;
+        deps.table.account_stop(account, started_at).await?;
         deps.table
-            .put_offboarding(&Offboarding::of_account(id, (tenant, account.clone()), Why::Requested, when))
+            .offboarding_put(&Offboarding::of_account(id, (tenant, account.clone()), Why::Requested, when))
             .await?;
     }
     Ok(())
@@ -298,14 +298,14 @@ pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<O
         return Ok(None);
     }
     if let Some(number) = &offboarding.number {
-        if deps.table.is_connected_since(number, offboarding.started_at).await? {
+        if deps.table.account_is_connected_since(number, offboarding.started_at).await? {
             return Ok(Some("The number was connected again in time."));
         }
-        let known = deps.table.number(number).await?.filter(|known| Some(known.tenant) == offboarding.tenant);
+        let known = deps.table.number_get(number).await?.filter(|known| Some(known.tenant) == offboarding.tenant);
         return Ok(known.is_none().then_some("Another offboarding removed the number."));
     }
     for account in &offboarding.accounts {
-        let known = deps.table.account(account).await?;
+        let known = deps.table.account_get(account).await?;
         match known {
             Some(known) if Some(known.tenant) == offboarding.tenant => {
                 if known.connected_at > offboarding.started_at {
@@ -321,8 +321,8 @@ pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<O
 /// Stops sending, and for a whole tenant prevents new connections.
 async fn stop(deps: &Deps, mut offboarding: Offboarding, now: Timestamp) -> Result<Ended, LeavingError> {
     if let (true, Some(tenant)) = (offboarding.whole, offboarding.tenant) {
-        deps.table.close_tenant(tenant, now).await?;
-        deps.table.revoke_keys_of(tenant, now).await?;
+        deps.table.tenant_close(tenant, now).await?;
+        deps.table.api_key_revoke_all(tenant, now).await?;
     }
     gather(deps, &mut offboarding).await?;
     Ok(Ended::Done)
@@ -333,21 +333,21 @@ async fn stop(deps: &Deps, mut offboarding: Offboarding, now: Timestamp) -> Resu
 pub(crate) async fn gather(deps: &Deps, offboarding: &mut Offboarding) -> Result<(), LeavingError> {
     let mut accounts = offboarding.accounts.clone();
     if let (true, Some(tenant)) = (offboarding.whole, offboarding.tenant) {
-        accounts = deps.table.accounts_of_tenant(tenant).await?;
+        accounts = deps.table.tenant_list_accounts(tenant).await?;
     }
     // The result of an earlier attempt may be outdated.
     offboarding.accounts.clear();
     offboarding.numbers = offboarding.number.iter().cloned().collect();
     offboarding.businesses.clear();
     for account in accounts {
-        let Some(known) = deps.table.account(&account).await? else { continue };
+        let Some(known) = deps.table.account_get(&account).await? else { continue };
         if Some(known.tenant) != offboarding.tenant {
             continue;
         }
-        deps.table.stop_account(&account, offboarding.started_at).await?;
-        for number in deps.table.numbers_of(&account).await? {
+        deps.table.account_stop(&account, offboarding.started_at).await?;
+        for number in deps.table.account_list_numbers(&account).await? {
             // A number that moved belongs to its new account.
-            if deps.table.account_of_number(&number).await?.as_ref() == Some(&account) {
+            if deps.table.number_get_account(&number).await?.as_ref() == Some(&account) {
                 offboarding.numbers.push(number);
             }
         }
@@ -361,7 +361,7 @@ pub(crate) async fn gather(deps: &Deps, offboarding: &mut Offboarding) -> Result
         }
     }
     offboarding.businesses = leaving;
-    Ok(deps.table.settle_leaving(offboarding).await?)
+    Ok(deps.table.offboarding_settle(offboarding).await?)
 }
 
 /// Raises an alert for the operator about a step that failed at Meta. The tenant may be gone already.
@@ -382,5 +382,5 @@ async fn tell(deps: &Deps, offboarding: &Offboarding, step: Leaving, now: Timest
         timed: true,
         alert: Some(alert),
     };
-    Ok(deps.table.put_alert(None, &change).await?)
+    Ok(deps.table.alert_put(None, &change).await?)
 }

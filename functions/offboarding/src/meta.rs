@@ -22,7 +22,7 @@ pub(crate) async fn unsubscribe(deps: &Deps, offboarding: &Offboarding) -> Resul
     }
     let mut worst: Option<Ended> = None;
     for account in &offboarding.accounts {
-        let Some(record) = deps.table.token_record(account).await? else { continue };
+        let Some(record) = deps.table.token_get_record(account).await? else { continue };
         let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
         let token = deps.vault.open_token(&record.sealed, &context).await?;
         if let Err(failure) = deps.graph.unsubscribe(&token, account).await
@@ -38,9 +38,11 @@ pub(crate) async fn unsubscribe(deps: &Deps, offboarding: &Offboarding) -> Resul
 pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
     let (mut worst, mut revoked, mut asked): (Option<Ended>, _, _) = (None, 0, HashSet::new());
     for account in &offboarding.accounts {
-        let Some(known) = deps.table.account(account).await? else { continue };
+        let Some(known) = deps.table.account_get(account).await? else { continue };
         let (Some(business), Some(app)) = (known.business, known.app) else { continue };
-        let Some(line) = deps.table.signup_settings(&app).await?.and_then(|settings| settings.credit) else { continue };
+        let Some(line) = deps.table.signup_settings_get(&app).await?.and_then(|settings| settings.credit) else {
+            continue;
+        };
         if !asked.insert(business.clone()) || shares_more(deps, offboarding, &business).await? {
             continue;
         }
@@ -68,7 +70,7 @@ async fn credit_of(
 ) -> Result<Result<usize, Ended>, LeavingError> {
     const BY_HAND: &str =
         "Revoke the share of the credit line in Meta's Business settings. Until then you pay for the business.";
-    let Some(sealed) = deps.table.system_token(app).await? else {
+    let Some(sealed) = deps.table.system_token_get(app).await? else {
         let cause = format!("No token of our own system user is stored to revoke the credit of business {business}.");
         return Ok(Err(Ended::Failed { code: None, cause, action: BY_HAND }));
     };
@@ -97,13 +99,13 @@ async fn credit_of(
 pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<Ended, LeavingError> {
     let mut worst: Option<Ended> = None;
     for account in &offboarding.accounts {
-        let Some(record) = deps.table.token_record(account).await? else { continue };
+        let Some(record) = deps.table.token_get_record(account).await? else { continue };
         let refused = match offboarding.why {
             Why::Disconnected => None,
             Why::Requested | Why::DeletionRequested => revoke_at_meta(deps, offboarding, account, &record).await?,
         };
         match refused {
-            None => deps.table.forget_token(account, &record).await?,
+            None => deps.table.graph_token_delete(account, &record).await?,
             Some(refused) => worst = Some(refused.with(worst)),
         }
     }
@@ -113,8 +115,8 @@ pub(crate) async fn revoke(deps: &Deps, offboarding: &Offboarding) -> Result<End
 /// Deletes the tokens that Meta did not revoke.
 pub(crate) async fn forget_tokens(deps: &Deps, offboarding: &Offboarding) -> Result<(), LeavingError> {
     for account in &offboarding.accounts {
-        if let Some(record) = deps.table.token_record(account).await? {
-            deps.table.forget_token(account, &record).await?;
+        if let Some(record) = deps.table.token_get_record(account).await? {
+            deps.table.graph_token_delete(account, &record).await?;
         }
     }
     Ok(())
@@ -144,9 +146,9 @@ async fn revoke_at_meta(
 
 /// Whether the business shares another account with us that stays connected.
 pub(crate) async fn shares_more(deps: &Deps, offboarding: &Offboarding, business: &str) -> Result<bool, LeavingError> {
-    for other in deps.table.accounts_of(business).await? {
+    for other in deps.table.account_list_of_tenant(business).await? {
         // An account with its own offboarding is already stopped and does not stay.
-        let stays = deps.table.account(&other).await?.is_some_and(|known| known.has_token);
+        let stays = deps.table.account_get(&other).await?.is_some_and(|known| known.has_token);
         if stays && !offboarding.accounts.contains(&other) && !is_leaving(deps, &other).await? {
             return Ok(true);
         }
@@ -156,13 +158,13 @@ pub(crate) async fn shares_more(deps: &Deps, offboarding: &Offboarding, business
 
 /// Whether the account's state marks it as removed.
 async fn is_leaving(deps: &Deps, account: &WabaId) -> Result<bool, LeavingError> {
-    let states = deps.table.account_states(account).await?;
+    let states = deps.table.account_list_states(account).await?;
     Ok(states.iter().any(|state| state.aspect == Aspect::Partner.as_str() && state.word == "removed"))
 }
 
 async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<(MetaApp, SignupSettings)>, LeavingError> {
     let Some(id) = &record.app else { return Ok(None) };
-    let Some((sealed, settings)) = deps.table.signup_app(id).await? else { return Ok(None) };
+    let Some((sealed, settings)) = deps.table.signup_app_get(id).await? else { return Ok(None) };
     Ok(Some((deps.vault.open_app(id, &sealed).await?, settings)))
 }
 

@@ -24,13 +24,13 @@ pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option
     }
     if !onboarding.is_through(Step::Exchange) {
         // An account that the same tenant removed earlier may return.
-        let known = deps.table.account(account).await?;
+        let known = deps.table.account_get(account).await?;
         if known.is_some_and(|known| known.has_token || known.tenant != onboarding.tenant) {
-            deps.table.end_onboarding(onboarding.id, "the account was connected by another signup").await?;
+            deps.table.onboarding_end(onboarding.id, "the account was connected by another signup").await?;
             return Ok(Some(None));
         }
-        if deps.table.is_claimed(account, now).await? {
-            deps.table.end_onboarding(onboarding.id, "another signup for the account is in progress").await?;
+        if deps.table.account_is_claimed(account, now).await? {
+            deps.table.onboarding_end(onboarding.id, "another signup for the account is in progress").await?;
             return Ok(Some(None));
         }
         if let Some(failure) = fetch(deps, onboarding, business).await? {
@@ -56,7 +56,7 @@ async fn fetch(deps: &Deps, onboarding: &Onboarding, business: &str) -> Result<O
     let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: onboarding.id };
     let sealed = deps.vault.seal_token(&token, &context).await?;
     let done = StepRecord::new(StepState::Done, deps.clock.now(), 1);
-    deps.table.put_onboarding_token(onboarding.id, &sealed, &done).await?;
+    deps.table.onboarding_put_token(onboarding.id, &sealed, &done).await?;
     Ok(None)
 }
 
@@ -67,7 +67,7 @@ const NO_APP: Ended = Ended::Failed {
 };
 
 async fn prove(deps: &Deps, onboarding: &Onboarding, account: &WabaId) -> Result<Ended, NotRecorded> {
-    let Some((_, keyed)) = deps.table.onboarding(onboarding.id).await? else { return Ok(NO_APP) };
+    let Some((_, keyed)) = deps.table.onboarding_get(onboarding.id).await? else { return Ok(NO_APP) };
     let (Some(sealed), Some((settings, app))) = (keyed.token, app(deps, onboarding).await?) else { return Ok(NO_APP) };
     let Some(secret) = app.app_secrets.first() else { return Ok(NO_APP) };
     let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: onboarding.id };
@@ -77,7 +77,7 @@ async fn prove(deps: &Deps, onboarding: &Onboarding, account: &WabaId) -> Result
         Err(failure) => return Ok(ended(Step::Prove, &failure)),
     };
     if let Some(user) = &facts.user {
-        deps.table.note_signer(onboarding.id, user).await?;
+        deps.table.signer_add_account(onboarding.id, user).await?;
     }
     Ok(match facts.check(&settings.client_id, Some(account)) {
         Ok(()) => Ended::Done,
@@ -91,6 +91,6 @@ async fn prove(deps: &Deps, onboarding: &Onboarding, account: &WabaId) -> Result
 type App = (shared::domain::accounts::app::SignupSettings, shared::domain::accounts::app::MetaApp);
 
 async fn app(deps: &Deps, onboarding: &Onboarding) -> Result<Option<App>, NotRecorded> {
-    let Some((sealed, settings)) = deps.table.signup_app(&onboarding.app).await? else { return Ok(None) };
+    let Some((sealed, settings)) = deps.table.signup_app_get(&onboarding.app).await? else { return Ok(None) };
     Ok(Some((settings, deps.vault.open_app(&onboarding.app, &sealed).await?)))
 }

@@ -127,7 +127,7 @@ async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
 
 /// Runs the remaining steps in order. Returns `Some` with a delay if the job must continue later.
 async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, NotRecorded> {
-    let Some((first, _)) = deps.table.onboarding(id).await? else { return Ok(None) };
+    let Some((first, _)) = deps.table.onboarding_get(id).await? else { return Ok(None) };
     if first.hosted_by.is_some()
         && !first.is_through(Step::Prove)
         && let Some(stop) = hosted::begin(deps, &first).await?
@@ -137,7 +137,7 @@ async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, N
     let mut opened = None;
     for step in Step::ALL.iter().copied().filter(|step| *step > Step::Prove) {
         // Read for each step, because the previous one may have changed the onboarding.
-        let Some((onboarding, keyed)) = deps.table.onboarding(id).await? else { return Ok(None) };
+        let Some((onboarding, keyed)) = deps.table.onboarding_get(id).await? else { return Ok(None) };
         if onboarding.is_through(step) {
             continue;
         }
@@ -215,6 +215,6 @@ async fn record(
         step = step.as_str(),
         state = record.state.as_str()
     );
-    deps.table.record_step(onboarding.id, step, &record).await?;
+    deps.table.onboarding_record_step(onboarding.id, step, &record).await?;
     Ok(stop)
 }

@@ -19,12 +19,12 @@ const NOT_ATTACHED: Ended = Ended::Later {
 
 /// Returns the signup settings of the onboarding's app.
 pub(crate) async fn settings(deps: &Deps, onboarding: &Onboarding) -> Result<SignupSettings, NotRecorded> {
-    Ok(deps.table.signup_settings(&onboarding.app).await?.unwrap_or_default())
+    Ok(deps.table.signup_settings_get(&onboarding.app).await?.unwrap_or_default())
 }
 
 /// Returns the token of our own system user, if one is stored.
 pub(crate) async fn system_token(deps: &Deps, onboarding: &Onboarding) -> Result<Option<AccessToken>, NotRecorded> {
-    let Some(sealed) = deps.table.system_token(&onboarding.app).await? else { return Ok(None) };
+    let Some(sealed) = deps.table.system_token_get(&onboarding.app).await? else { return Ok(None) };
     Ok(Some(deps.vault.open_token(&sealed, &Context::SystemToken(onboarding.app.clone())).await?))
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn override_callback(
     account: &WabaId,
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
-    let known = deps.table.signup_app(&onboarding.app).await?;
+    let known = deps.table.signup_app_get(&onboarding.app).await?;
     let Some((sealed, url)) = known.and_then(|(sealed, settings)| Some((sealed, settings.override_url?))) else {
         return Ok(Ended::Skipped("Not needed: the account's webhooks go to the app's callback URL."));
     };
@@ -61,7 +61,7 @@ pub(crate) async fn credit(
         let action = "Store it in META_SYSTEM_TOKEN with `operator signup`, and retry the step.";
         return Ok(failed("The app has a credit line, but no stored token of our own system user.", action));
     };
-    let known = deps.table.token_record(account).await?;
+    let known = deps.table.token_get_record(account).await?;
     let Some(business) = known.and_then(|known| known.business) else {
         let action = "Let the business go through the signup again, and check that it shares its account.";
         return Ok(failed("Meta does not show which business owns the account.", action));
@@ -80,7 +80,7 @@ pub(crate) async fn credit(
         Ok(false) => {
             let now = deps.clock.now();
             // Already requested but not attached yet. It is requested again only after Meta had time to show it.
-            if let Some(asked) = deps.table.take_credit_share(account, now).await? {
+            if let Some(asked) = deps.table.account_take_credit_share(account, now).await? {
                 return Ok(not_attached(asked, now));
             }
             if let Err(failure) = deps.graph.share_credit(&system, &line, account).await {

@@ -110,20 +110,20 @@ async fn take_account(
         fallback: None,
         settings: Settings::default(),
     };
-    if let Some(hindrance) = deps.table.hindrance(&number).await? {
+    if let Some(hindrance) = deps.table.account_check_connectable(&number).await? {
         return Ok(hindered(hindrance));
     }
     let context = Context::GraphToken { tenant: onboarding.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(token, &context).await?;
     let stored = (&sealed, Some(&onboarding.app));
-    if let Err(hindrance) = deps.table.connect(&number, stored, deps.clock.now()).await? {
+    if let Err(hindrance) = deps.table.account_connect(&number, stored, deps.clock.now()).await? {
         return Ok(hindered(hindrance));
     }
     if let Some(business) = business.or_else(|| onboarding.hosted_by.clone()) {
-        deps.table.note_business(account, &business).await?;
+        deps.table.account_put_business(account, &business).await?;
     }
-    deps.table.put_signer(onboarding.id, &onboarding.app, account).await?;
-    deps.table.settle_number(onboarding.id, &id).await?;
+    deps.table.signer_put(onboarding.id, &onboarding.app, account).await?;
+    deps.table.onboarding_settle_number(onboarding.id, &id).await?;
     Ok(Ended::Done)
 }
 
@@ -182,7 +182,7 @@ async fn register(
     }
     let pin = pin(deps, onboarding, number).await?;
     // Counted before the call, because a call without an answer may have had effect.
-    if deps.table.take_registration(number, deps.clock.now()).await?.is_some() {
+    if deps.table.pin_take_registration(number, deps.clock.now()).await?.is_some() {
         return Ok(failed(
             "The number was registered five times within 72 hours; Meta allows ten.",
             "Wait 72 hours, then retry the step.",
@@ -201,7 +201,7 @@ async fn sync(
     number: &NumberId,
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
-    let known = deps.table.number(number).await?;
+    let known = deps.table.number_get(number).await?;
     if known.is_none_or(|known| !known.coexistence) {
         // Meta shows the usual popup for an unknown configuration instead of refusing it
         // (`docs/meta/onboarding.md#section-0`).
@@ -226,17 +226,17 @@ async fn sync(
 /// Returns the number's PIN, which is random, stored encrypted before its first use, and the same in every attempt.
 async fn pin(deps: &Deps, onboarding: &Onboarding, number: &NumberId) -> Result<Secret, NotRecorded> {
     let context = Context::Pin { tenant: onboarding.tenant, number: number.clone() };
-    if let Some(sealed) = deps.table.pin(number).await? {
+    if let Some(sealed) = deps.table.pin_get(number).await? {
         return Ok(deps.vault.open(&sealed, &context).await?);
     }
     let drawn = u32::from_be_bytes(random::bytes::<4>()?) % PINS;
     let pin = Secret::new(format!("{drawn:06}"));
     let sealed = deps.vault.seal(&pin, &context).await?;
-    if deps.table.put_pin_once(number, &sealed).await? == Stored::New {
+    if deps.table.pin_put_once(number, &sealed).await? == Stored::New {
         return Ok(pin);
     }
     // Another worker stored a PIN first; that one is valid.
-    match deps.table.pin(number).await? {
+    match deps.table.pin_get(number).await? {
         Some(sealed) => Ok(deps.vault.open(&sealed, &context).await?),
         None => Ok(pin),
     }

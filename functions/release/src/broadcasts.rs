@@ -32,7 +32,7 @@ pub(crate) async fn chunk(
     now: Timestamp,
 ) -> Result<bool, NotReleased> {
     if state.looked_at.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY) {
-        state.running = deps.table.running(&number.id).await?;
+        state.running = deps.table.broadcast_list_running(&number.id).await?;
         state.looked_at = Some(now);
     }
     if state.running.is_empty() {
@@ -48,7 +48,7 @@ pub(crate) async fn chunk(
                 // The broadcast was paused for longer than recipients are stored. It must not block the others.
                 tracing::error!(event = "release.recipients_gone", broadcast_id = %broadcast.id);
                 deps.metrics.count("broadcast_ended", "recipients_gone", 1);
-                deps.table.steer(&broadcast, BroadcastState::Cancelled).await?;
+                deps.table.broadcast_set_state(&broadcast, BroadcastState::Cancelled).await?;
                 state.running.remove(state.turn);
                 return Ok(true);
             }
@@ -76,7 +76,7 @@ pub(crate) async fn chunk(
         enqueue(deps, number, &work, interval, now).await?;
     }
     // Written after enqueuing. After a crash in between, recipients are enqueued twice but receive one message.
-    deps.table.advance(&broadcast, released).await?;
+    deps.table.broadcast_advance(&broadcast, released).await?;
     state.running[state.turn].released = released;
     if released >= broadcast.recipients.count {
         state.running.remove(state.turn);

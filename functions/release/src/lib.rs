@@ -136,11 +136,11 @@ async fn release(deps: &Deps, job: &ReleaseJob, deadline: Timestamp) -> Result<(
     let lease = format!("release.{}", job.number);
     let now = deps.clock.now();
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
-    if !deps.table.take_lease(&lease, &holder, after(now, LEASE), now).await? {
+    if !deps.table.lease_take(&lease, &holder, after(now, LEASE), now).await? {
         return Ok(());
     }
     let end = run(deps, job, (&lease, &holder), deadline).await;
-    deps.table.give_back(&lease, &holder).await?;
+    deps.table.pace_give_back(&lease, &holder).await?;
     if let End::GoOn(delay) = end? {
         deps.release.send_release(job, delay).await?;
     }
@@ -158,15 +158,15 @@ async fn run(
     loop {
         let now = deps.clock.now();
         if now.duration_since(renewed_at) >= RENEW {
-            if !deps.table.take_lease(lease, holder, after(now, LEASE), now).await? {
+            if !deps.table.lease_take(lease, holder, after(now, LEASE), now).await? {
                 return Ok(End::Over);
             }
             renewed_at = now;
         }
-        let Some(number) = deps.numbers.get(&job.number, deps.table.number(&job.number)).await? else {
+        let Some(number) = deps.numbers.get(&job.number, deps.table.number_get(&job.number)).await? else {
             return Ok(End::Over);
         };
-        let pace = deps.table.pace(&number.id).await?;
+        let pace = deps.table.pace_get(&number.id).await?;
         let Some(opened_at) = pace.opened_at else { return Ok(End::Over) };
         if let Some(until) = pace.stopped_until(now) {
             return Ok(End::GoOn(until.duration_since(now).as_secs() + 1));
@@ -197,7 +197,7 @@ async fn chunk(
     broadcasts: &mut Broadcasts,
     now: Timestamp,
 ) -> Result<bool, NotReleased> {
-    let fetch = async { deps.table.standing(number).await.map(Some) };
+    let fetch = async { deps.table.number_status_get(number).await.map(Some) };
     let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
     let interval = pacing::interval_micros(number.rate(&standing), pace.part(now));
     let most = usize::try_from(pacing::chunk(interval)).unwrap_or(1);
@@ -220,7 +220,7 @@ async fn enqueue(
     now: Timestamp,
 ) -> Result<(), NotReleased> {
     let count = i64::try_from(work.len()).unwrap_or(i64::MAX);
-    if let Reserved::Busy(_) = deps.table.reserve(&number.id, count, interval, pacing::CHUNK * 10, now).await? {
+    if let Reserved::Busy(_) = deps.table.pace_reserve(&number.id, count, interval, pacing::CHUNK * 10, now).await? {
         deps.metrics.count("release", "crowded", 1);
     }
     deps.outbound.send_work(work, now).await?;
@@ -233,7 +233,7 @@ async fn nothing_left(deps: &Deps, number: &Number, opened_at: Timestamp, now: T
     if now.duration_since(opened_at) < INDEX_LAG {
         return Ok(End::GoOn(LOOK_AGAIN));
     }
-    deps.table.close_line(&number.id, opened_at).await?;
+    deps.table.bulk_lane_close(&number.id, opened_at).await?;
     Ok(End::Over)
 }
 

@@ -16,13 +16,13 @@ pub(crate) async fn take(
     most: usize,
     now: Timestamp,
 ) -> Result<Vec<OutboundWork>, NotReleased> {
-    let waiting = deps.table.line(&number.id, u16::try_from(most).unwrap_or(u16::MAX)).await?;
+    let waiting = deps.table.bulk_lane_list(&number.id, u16::try_from(most).unwrap_or(u16::MAX)).await?;
     // Concurrent but in order: one by one, the chunk of a fast number would take longer than its slots.
     let leaving: Vec<_> = waiting
         .into_iter()
         .map(|due| async move {
             // The index may still show messages that have left the lane.
-            let left = deps.table.leave_line(&number.id, &due, now).await?;
+            let left = deps.table.bulk_lane_leave(&number.id, &due, now).await?;
             let job = SendJob { conversation: due.conversation, message: due.message };
             Ok::<_, NotReleased>(left.then_some(OutboundWork::Send(job)))
         })

@@ -57,12 +57,12 @@ pub(crate) async fn step(
         NextStep::Done => Ok(Next::Finished),
         NextStep::WaitUntil(at) => Ok(Next::NotBefore(at)),
         NextStep::Expire => {
-            deps.table.end(&intent.conversation, intent.id, &Ending::Expired, now).await?;
+            deps.table.message_end(&intent.conversation, intent.id, &Ending::Expired, now).await?;
             deps.metrics.count("expired", "send_before", 1);
             Ok(Next::Finished)
         }
         NextStep::Doubt(claim) => {
-            if deps.table.doubt(intent, claim, &ProviderError::worker_died(), now).await? {
+            if deps.table.message_mark_unknown(intent, claim, &ProviderError::worker_died(), now).await? {
                 deps.metrics.count("send_unknown", "worker_died", 1);
             }
             Ok(Next::Finished)
@@ -71,23 +71,23 @@ pub(crate) async fn step(
             Ok(ready) => send(deps, intent, facts, &ready, Store::Known, deadline).await,
             Err(NotNow::Refused(error)) => {
                 deps.metrics.count("send_refused_by_us", &reason_of(&error), 1);
-                deps.table.end(&intent.conversation, intent.id, &Ending::Refused(error), now).await?;
+                deps.table.message_end(&intent.conversation, intent.id, &Ending::Refused(error), now).await?;
                 Ok(Next::Finished)
             }
             Err(NotNow::Cancelled) => {
-                deps.table.end(&intent.conversation, intent.id, &Ending::Cancelled, now).await?;
+                deps.table.message_end(&intent.conversation, intent.id, &Ending::Cancelled, now).await?;
                 Ok(Next::Finished)
             }
             Err(NotNow::Wait(at)) if intent.broadcast.is_none() => {
                 // Never later than `send_before`.
                 let at = at.min(intent.send_before);
-                deps.table.postpone(intent, at).await?;
+                deps.table.message_postpone(intent, at).await?;
                 Ok(Next::NotBefore(at))
             }
             Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
                 // Moves to the due list: in the queue, the message would block those behind it and be received
                 // repeatedly.
-                deps.table.postpone(intent, at.min(intent.send_before)).await?;
+                deps.table.message_postpone(intent, at.min(intent.send_before)).await?;
                 Ok(Next::Finished)
             }
         },
@@ -99,8 +99,8 @@ pub(crate) async fn step(
 async fn ready_at_last(deps: &Deps, intent: &Intent, facts: &SendFacts) -> Result<Result<Ready, NotNow>, StorageError> {
     // Broadcast messages do not appear in the inbox.
     let first = facts.claim.is_none() && intent.broadcast.is_none();
-    if first && !deps.table.shows_activity(&intent.conversation, intent.accepted_at()).await? {
-        deps.table.note_sent(intent).await?;
+    if first && !deps.table.conversation_shows_activity(&intent.conversation, intent.accepted_at()).await? {
+        deps.table.conversation_touch_sent(intent).await?;
     }
     ready(deps, intent).await
 }
@@ -136,7 +136,7 @@ pub(crate) async fn ready(deps: &Deps, intent: &Intent) -> Result<Result<Ready, 
             if matches!(not_ready, NotReady::Vault(_) | NotReady::Waiting(_)) {
                 // The token or key is missing for every message of the number, so the number is paused, including its
                 // bulk lane.
-                deps.table.pause(&number.id, later, "not_ready").await?;
+                deps.table.pace_pause(&number.id, later, "not_ready").await?;
                 deps.paces.forget(&number.id);
             }
             return Ok(Err(NotNow::Wait(later)));
@@ -197,7 +197,7 @@ async fn watched(deps: &Deps, number: &NumberId, token: &AccessToken, body: Vec<
     }
     deps.metrics.count("breaker", "silence", 1);
     let suspect = async {
-        if let Err(error) = deps.table.suspect(number, deps.clock.now()).await {
+        if let Err(error) = deps.table.pace_suspect(number, deps.clock.now()).await {
             tracing::warn!(event = "send.not_suspected", %error);
         }
         deps.paces.forget(number);
@@ -218,13 +218,13 @@ async fn claim_surely(
 ) -> Result<Claimed, StorageError> {
     let instead = ready.instead.as_ref().map(|template| template.name.as_str());
     let claimed = match store {
-        Store::Known => deps.table.claim(intent, claim, instead, now).await,
-        Store::New => deps.table.claim_new(intent, claim, now).await,
+        Store::Known => deps.table.message_claim(intent, claim, instead, now).await,
+        Store::New => deps.table.message_claim_new(intent, claim, now).await,
     };
     match claimed {
         Ok(claimed) => Ok(claimed),
         Err(error) => {
-            let facts = deps.table.intent(&intent.conversation, intent.id).await?.map(|(_, facts)| facts);
+            let facts = deps.table.intent_get(&intent.conversation, intent.id).await?.map(|(_, facts)| facts);
             match facts.and_then(|facts| facts.claim) {
                 Some(standing) if standing.id == claim.id => Ok(Claimed::Won),
                 _ => Err(error),

@@ -29,7 +29,7 @@ pub(crate) async fn at_meta(
 async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: MediaId) -> Result<String, NotReady> {
     let gone = || NotReady::Refused(ProviderError::ours("file_gone", "the file is no longer stored: upload it again"));
     let now = deps.clock.now();
-    let found = deps.table.media(id, Some(&number.id), now).await?;
+    let found = deps.table.media_get(id, Some(&number.id), now).await?;
     let (media, known) = found.filter(|(media, _)| media.tenant == number.tenant).ok_or_else(gone)?;
     if let Some(known) = known {
         deps.metrics.count("media", "reused", 1);
@@ -42,7 +42,7 @@ async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: Media
     };
     match deps.graph.upload(token, &number.id, media.media_type.wire(), bytes.to_vec()).await {
         Ok(meta_id) => {
-            deps.table.put_meta_id(id, &number.id, &meta_id, now).await?;
+            deps.table.media_put_meta_id(id, &number.id, &meta_id, now).await?;
             deps.metrics.count("media", "uploaded", 1);
             Ok(meta_id)
         }

@@ -66,20 +66,20 @@ pub(crate) async fn rules(deps: &Deps, number: &Number, intent: &Intent) -> Resu
 }
 
 async fn verdict(deps: &Deps, number: &Number, intent: &Intent, says: &Outgoing) -> Result<Verdict, StorageError> {
-    let fetch = async { deps.table.standing(number).await.map(Some) };
+    let fetch = async { deps.table.number_status_get(number).await.map(Some) };
     let standing = deps.standings.get(&number.id, fetch).await?.unwrap_or_default();
     let template = match says {
         Outgoing::Template(template) => known_template(deps, number, template).await?,
         _ => TemplateFacts::default(),
     };
     let class = class_of(says, intent);
-    let facts: Facts = deps.table.facts(number, &intent.conversation, class, standing, template).await?;
+    let facts: Facts = deps.table.policy_get_facts(number, &intent.conversation, class, standing, template).await?;
     Ok(decide(&facts, class, deps.clock.now()))
 }
 
 async fn known_template(deps: &Deps, number: &Number, template: &Template) -> Result<TemplateFacts, StorageError> {
     let key = (number.waba.clone(), template.name.clone(), template.language.code.clone());
-    let fetch = async { deps.table.template_facts(&key.0, &key.1, &key.2).await.map(|(facts, _)| Some(facts)) };
+    let fetch = async { deps.table.template_get_facts(&key.0, &key.1, &key.2).await.map(|(facts, _)| Some(facts)) };
     Ok(deps.templates.get(&key, fetch).await?.unwrap_or_default())
 }
 
@@ -91,13 +91,13 @@ fn refusal(reason: Reason) -> ProviderError {
 /// one call at a time.
 pub(crate) async fn pace(deps: &Deps, number: &Number) -> Result<Result<Pace, Timestamp>, StorageError> {
     let now = deps.clock.now();
-    let fetch = async { deps.table.pace(&number.id).await.map(Some) };
+    let fetch = async { deps.table.pace_get(&number.id).await.map(Some) };
     let pace = deps.paces.get(&number.id, fetch).await?.unwrap_or_default();
     if let Some(until) = pace.stopped_until(now) {
         return Ok(Err(until.min(later(now, LOOK_AGAIN))));
     }
     if pace.suspect_until.is_some() {
-        let ours = deps.table.probe(&number.id, now).await?;
+        let ours = deps.table.pace_probe(&number.id, now).await?;
         deps.paces.forget(&number.id);
         if !ours {
             return Ok(Err(later(now, shared::storage::SUSPECT_FOR)));
@@ -112,7 +112,7 @@ pub(crate) async fn pair(deps: &Deps, intent: &Intent) -> Result<Option<Timestam
     if intent.broadcast.is_some() {
         return Ok(None);
     }
-    Ok(match deps.table.reserve_pair(&intent.conversation, deps.clock.now()).await? {
+    Ok(match deps.table.pair_reserve(&intent.conversation, deps.clock.now()).await? {
         Reserved::At(_) => None,
         Reserved::Busy(until) => Some(until),
     })
@@ -128,7 +128,7 @@ const PAUSED_WAIT: SignedDuration = SignedDuration::from_mins(10);
 /// Returns the effect of the broadcast's state on its message, or `None` if it may be sent.
 pub(crate) async fn broadcast(deps: &Deps, intent: &Intent) -> Result<Option<NotNow>, StorageError> {
     let Some(id) = intent.broadcast else { return Ok(None) };
-    let known = deps.broadcasts.get(&id, deps.table.broadcast(id)).await?;
+    let known = deps.broadcasts.get(&id, deps.table.broadcast_get(id)).await?;
     Ok(match known.map(|broadcast| broadcast.state) {
         Some(BroadcastState::Cancelled) => Some(NotNow::Cancelled),
         Some(BroadcastState::Paused) => Some(NotNow::Postpone(later(deps.clock.now(), PAUSED_WAIT))),

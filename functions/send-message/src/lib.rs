@@ -147,7 +147,7 @@ enum Next {
 
 async fn process(deps: &Deps, record: SqsMessage, deadline: Timestamp) -> Outcome {
     let result = match OutboundWork::decode(record.body.as_deref().unwrap_or_default()) {
-        Ok(OutboundWork::Send(job)) => match deps.table.intent(&job.conversation, job.message).await {
+        Ok(OutboundWork::Send(job)) => match deps.table.intent_get(&job.conversation, job.message).await {
             Ok(Some((intent, facts))) => attempt::step(deps, &intent, &facts, deadline).await,
             Ok(None) => Ok(not_stored(deps, &record)),
             Err(error) => Err(error),
@@ -208,6 +208,6 @@ async fn come_back(deps: &Deps, record: &SqsMessage, at: Timestamp) {
 /// Returns the number of a conversation, if it still belongs to the tenant.
 async fn number_of(deps: &Deps, intent: &Intent) -> Result<Option<Number>, StorageError> {
     let id = intent.conversation.number();
-    let number = deps.numbers.get(id, deps.table.number(id)).await?;
+    let number = deps.numbers.get(id, deps.table.number_get(id)).await?;
     Ok(number.filter(|number| number.tenant == intent.tenant))
 }

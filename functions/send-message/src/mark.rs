@@ -20,7 +20,7 @@ pub(crate) async fn mark(deps: &Deps, job: &MarkJob) -> Result<Next, StorageErro
     let now = deps.clock.now();
     let waited = now.duration_since(job.asked_at);
     let id = job.conversation.number();
-    let Some(number) = deps.numbers.get(id, deps.table.number(id)).await? else { return Ok(Next::Finished) };
+    let Some(number) = deps.numbers.get(id, deps.table.number_get(id)).await? else { return Ok(Next::Finished) };
     let typing = job.typing && waited < TYPING_FOR;
     let (Ok(token), Ok(body)) = (prepare::token(deps, &number).await, message::mark_read(&job.message, typing)) else {
         return Ok(again(now, waited));

@@ -58,7 +58,7 @@ impl Prepared {
 
 pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<AccessToken>, NotReady> {
     let fetch = async {
-        let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(None) };
+        let Some(sealed) = deps.table.graph_token_get(&number.waba).await? else { return Ok(None) };
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         Ok::<_, NotReady>(Some(Arc::new(deps.vault.open_token(&sealed, &context).await?)))
     };
@@ -67,7 +67,7 @@ pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<AccessToke
 
 async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotReady> {
     const NAME: SystemSecretName = SystemSecretName::CallbackMac;
-    let stored = async { Ok::<_, NotReady>(deps.table.system_secret(NAME).await?) };
+    let stored = async { Ok::<_, NotReady>(deps.table.system_secret_get(NAME).await?) };
     let known = deps.vault.remembered(&deps.callback_mac, NAME, stored).await?;
     known.ok_or(NotReady::Waiting("`operator init` was never run"))
 }

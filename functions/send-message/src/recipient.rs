@@ -21,10 +21,10 @@ pub(crate) async fn send(
     deadline: Timestamp,
 ) -> Result<Next, StorageError> {
     let now = deps.clock.now();
-    let fetch = deps.table.broadcast(job.broadcast);
+    let fetch = deps.table.broadcast_get(job.broadcast);
     let Some(broadcast) = deps.broadcasts.get(&job.broadcast, fetch).await? else { return Ok(Next::Finished) };
     let intent = intent(deps, &broadcast, job, now).await?;
-    if !first && let Some((intent, facts)) = deps.table.intent(&intent.conversation, intent.id).await? {
+    if !first && let Some((intent, facts)) = deps.table.intent_get(&intent.conversation, intent.id).await? {
         return attempt::step(deps, &intent, &facts, deadline).await;
     }
     let stored = if now >= broadcast.send_before {
@@ -42,12 +42,12 @@ pub(crate) async fn send(
             }
             Err(NotNow::Cancelled) => {
                 let why = ProviderError::ours("cancelled", "the broadcast was cancelled before this message was sent");
-                deps.table.put_refused(&intent, &why, SendState::Cancelled).await?
+                deps.table.message_put_refused(&intent, &why, SendState::Cancelled).await?
             }
             Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
                 // Moves to the due list, because in the queue it would be received too often.
                 let waiting = Intent { not_before: at.min(intent.send_before), ..intent };
-                deps.table.put_waiting(&waiting).await?
+                deps.table.message_put_waiting(&waiting).await?
             }
         }
     };
@@ -66,7 +66,7 @@ async fn refuse(
     state: SendState,
     (metric, reason): (&'static str, &str),
 ) -> Result<Claimed, StorageError> {
-    let stored = deps.table.put_refused(intent, why, state).await?;
+    let stored = deps.table.message_put_refused(intent, why, state).await?;
     if stored == Claimed::Won {
         deps.metrics.count(metric, reason, 1);
     }
@@ -82,8 +82,8 @@ async fn intent(
     let to = Recipient::Phone(job.recipient.to.clone());
     // Resolved as of acceptance: a contact erased since then receives nothing, and no message is sent twice.
     let (card, accepted_at) = (to.card(), broadcast.created_at);
-    let known = deps.table.resolve_contact(broadcast.tenant, (&card, &[]), Vouched::Typed, accepted_at, now).await?;
-    let number = deps.numbers.get(&broadcast.number, deps.table.number(&broadcast.number)).await?;
+    let known = deps.table.contact_resolve(broadcast.tenant, (&card, &[]), Vouched::Typed, accepted_at, now).await?;
+    let number = deps.numbers.get(&broadcast.number, deps.table.number_get(&broadcast.number)).await?;
     Ok(Intent {
         id: OutboundId::of_recipient(broadcast.id, job.place),
         conversation: ConversationId::new(broadcast.number.clone(), known.contact),

@@ -101,12 +101,12 @@ async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult)
         // Debug level, because the stored message has the result, and a log line would add 1 % to its cost.
         tracing::debug!(event = "send.result", message_id = %intent.id, attempt = claim.attempt, outcome);
     }
-    let mut written = deps.table.record(intent, claim, result).await;
+    let mut written = deps.table.attempt_record(intent, claim, result).await;
     for _ in 1..RECORD_TRIES {
         if written.is_ok() {
             break;
         }
-        written = deps.table.record(intent, claim, result).await;
+        written = deps.table.attempt_record(intent, claim, result).await;
     }
     match written {
         Ok(Recorded::DuplicateSend) => {
@@ -153,7 +153,7 @@ async fn follow(
     let (number, now) = (&ready.number, deps.clock.now());
     if let SendOutcome::Doubtful(_, false) = outcome {
         deps.metrics.count("breaker", "doubt", 1);
-        deps.table.count_doubt(&number.id, now).await?;
+        deps.table.pace_count_unknown(&number.id, now).await?;
         deps.paces.forget(&number.id);
         return Ok(());
     }
@@ -163,12 +163,12 @@ async fn follow(
     };
     let answered = error.is_none_or(ProviderError::is_the_providers);
     if answered && suspect {
-        deps.table.answered(&number.id).await?;
+        deps.table.pace_record_answer(&number.id).await?;
         deps.paces.forget(&number.id);
     }
     if error.is_some_and(|error| error.title == THROTTLED) {
         let until = now.checked_add(EDGE_PAUSE).unwrap_or(Timestamp::MAX);
-        deps.table.pause(&number.id, until, THROTTLED).await?;
+        deps.table.pace_pause(&number.id, until, THROTTLED).await?;
         deps.metrics.count("number_paused", THROTTLED, 1);
         deps.paces.forget(&number.id);
     }
@@ -176,7 +176,7 @@ async fn follow(
     if error.is_stale_proof() {
         // `token-refresh`, which may decrypt app secrets, reseals the token within minutes.
         deps.tokens.forget(&number.waba);
-        deps.table.visit_token_again(&number.waba, now).await?;
+        deps.table.token_check_later(&number.waba, now).await?;
     }
     if error::is_token_error(error.code) {
         deps.tokens.forget(&number.waba);
@@ -190,7 +190,7 @@ async fn follow(
         deps.metrics.count("number_paused", &error.code.to_string(), 1);
     }
     let contact = intent.conversation.contact();
-    deps.table.follow(number, contact, template, error, consequence, now).await?;
+    deps.table.consequence_put(number, contact, template, error, consequence, now).await?;
     deps.paces.forget(&number.id);
     deps.standings.forget(&number.id);
     if let Some(template) = template {

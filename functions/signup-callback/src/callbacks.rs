@@ -32,9 +32,9 @@ type Body = Result<Form<SignedForm>, FormRejection>;
 /// Handles the removal of the app by a user: schedules an immediate check of the tokens that the user granted.
 pub(crate) async fn deauthorize(State(deps): State<Arc<Deps>>, name: Name, body: Body) -> Result<Response, Problem> {
     let (app, request) = proved(&deps, name, body).await?;
-    let accounts = deps.table.accounts_of_signer(&app, &request.user).await;
+    let accounts = deps.table.signer_list_accounts(&app, &request.user).await;
     for account in accounts.map_err(|error| unavailable("table", &error))? {
-        let due = deps.table.visit_token_again(&account, deps.clock.now()).await;
+        let due = deps.table.token_check_later(&account, deps.clock.now()).await;
         due.map_err(|error| unavailable("table", &error))?;
     }
     deps.metrics.count("signup_callback", "deauthorized", 1);
@@ -53,21 +53,21 @@ pub(crate) async fn deletion(
     let now = deps.clock.now();
     let code = OffboardingId::generate(now).map_err(|error| storage(error.into()))?;
     let mut offboardings = Vec::new();
-    for account in deps.table.accounts_of_signer(&app, &request.user).await.map_err(storage)? {
+    for account in deps.table.signer_list_accounts(&app, &request.user).await.map_err(storage)? {
         // Includes a business that removed the app earlier; its data is still stored in case it returns.
-        let Some(known) = deps.table.account(&account).await.map_err(storage)? else { continue };
+        let Some(known) = deps.table.account_get(&account).await.map_err(storage)? else { continue };
         // Skips an account that another user connected since, or the same user after the request was issued.
         if known.signer.as_deref() != Some(&request.user) || known.connected_at > request.issued_at {
             continue;
         }
-        deps.table.stop_account(&account, now).await.map_err(storage)?;
+        deps.table.account_stop(&account, now).await.map_err(storage)?;
         let id = OffboardingId::of_deletion(&account, request.issued_at);
         let when = (now, SignedDuration::ZERO);
         let offboarding = Offboarding::of_account(id, (known.tenant, account), Why::DeletionRequested, when);
-        deps.table.put_offboarding(&offboarding).await.map_err(storage)?;
+        deps.table.offboarding_put(&offboarding).await.map_err(storage)?;
         offboardings.push(id);
     }
-    deps.table.put_deletion(code, &offboardings, now).await.map_err(storage)?;
+    deps.table.deletion_put(code, &offboardings, now).await.map_err(storage)?;
     deps.metrics.count("signup_callback", "deletion_asked", 1);
     let base = deps.public_url.clone().unwrap_or_else(|| base_url(&headers));
     let url = format!("{base}/deletions/{code}");
@@ -78,12 +78,12 @@ pub(crate) async fn deletion(
 pub(crate) async fn deletion_status(State(deps): State<Arc<Deps>>, code: Name) -> Result<Response, Problem> {
     let code = code.ok().and_then(|Path(code)| OffboardingId::parse(&code).ok()).ok_or_else(Problem::not_found)?;
     let storage = |error: StorageError| unavailable("table", &error);
-    let known = deps.table.deletion(code).await.map_err(storage)?;
+    let known = deps.table.deletion_get(code).await.map_err(storage)?;
     let (asked_at, offboardings) = known.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
     let (mut left, mut back) = (0, 0);
     for id in &offboardings {
-        match deps.table.offboarding(*id).await.map_err(storage)?.map(|one| one.departure(now)) {
+        match deps.table.offboarding_get(*id).await.map_err(storage)?.map(|one| one.departure(now)) {
             Some(Departure::Done | Departure::DoneWithFailures) | None => {}
             Some(Departure::Cancelled) => back += 1,
             Some(Departure::Running | Departure::Waiting) => left += 1,

@@ -61,7 +61,7 @@ pub(crate) async fn exchange(
     };
     let (app, settings) = app(deps, &onboarding.app).await?;
     let Some(secret) = app.app_secrets.first() else { return Err(Problem::unavailable()) };
-    let begun = deps.table.begin_exchange(onboarding.id, &hash, instead, now).await;
+    let begun = deps.table.onboarding_begin_exchange(onboarding.id, &hash, instead, now).await;
     if begun.map_err(|error| unavailable("table", &error))? == Begun::Another {
         let title = "Another request is finishing this signup.";
         return Err(Problem::conflict("exchange_in_progress", title).remedy("Read the onboarding in a few seconds."));
@@ -75,13 +75,16 @@ pub(crate) async fn exchange(
             let context = Context::OnboardingToken { tenant: onboarding.tenant, onboarding: onboarding.id };
             let sealed = deps.vault.seal_token(&token, &context).await.map_err(|error| unavailable("vault", &error))?;
             let done = StepRecord::new(StepState::Done, now, 1);
-            let stored = deps.table.put_onboarding_token(onboarding.id, &sealed, &done).await;
+            let stored = deps.table.onboarding_put_token(onboarding.id, &sealed, &done).await;
             stored.map_err(|error| unavailable("table", &error))?;
             deps.metrics.count("onboarding", "exchanged", 1);
             Ok(true)
         }
         Exchange::NotReached(error) => {
-            deps.table.free_code(onboarding.id, &hash).await.map_err(|error| unavailable("table", &error))?;
+            deps.table
+                .onboarding_free_code(onboarding.id, &hash)
+                .await
+                .map_err(|error| unavailable("table", &error))?;
             tracing::warn!(event = "signup.meta_not_reached", title = %error.title);
             let title = "Meta could not be reached.";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "meta_not_reached", title)
@@ -117,13 +120,13 @@ async fn record(deps: &Deps, onboarding: &Onboarding, error: &ProviderError, now
         action: Some(if provider { rule.action } else { "Let the business go through the signup again." }.to_owned()),
         ..StepRecord::new(StepState::Failed, now, 1)
     };
-    let recorded = deps.table.record_step(onboarding.id, Step::Exchange, &failed).await;
+    let recorded = deps.table.onboarding_record_step(onboarding.id, Step::Exchange, &failed).await;
     recorded.map_err(|error| unavailable("table", &error))
 }
 
 /// Loads the app with its secrets and its signup settings.
 pub(crate) async fn app(deps: &Deps, id: &MetaAppId) -> Result<(MetaApp, SignupSettings), Problem> {
-    let known = deps.table.signup_app(id).await.map_err(|error| unavailable("table", &error))?;
+    let known = deps.table.signup_app_get(id).await.map_err(|error| unavailable("table", &error))?;
     let (sealed, settings) = known.ok_or_else(Problem::not_found)?;
     let app = deps.vault.open_app(id, &sealed).await.map_err(|error| unavailable("vault", &error))?;
     Ok((app, settings))

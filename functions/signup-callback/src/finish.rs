@@ -122,12 +122,12 @@ pub(crate) async fn finish(
         let Some(end @ (PopupEnd::Cancelled(_) | PopupEnd::Reported(..))) = end else {
             return Err(Problem::invalid("code", "or `access_token` is required for a finished popup"));
         };
-        deps.table.note_popup_end(id, &end).await.map_err(|error| unavailable("table", &error))?;
+        deps.table.onboarding_put_popup_end(id, &end).await.map_err(|error| unavailable("table", &error))?;
         deps.metrics.count("onboarding", "cancelled", 1);
         return answer(&deps, id, now).await;
     };
     if let Some(end) = end.filter(|_| !begun) {
-        deps.table.note_popup_end(id, &end).await.map_err(|error| unavailable("table", &error))?;
+        deps.table.onboarding_put_popup_end(id, &end).await.map_err(|error| unavailable("table", &error))?;
     }
     if exchange::exchange(&deps, &onboarding, &keyed, &given, now).await? && prove::prove(&deps, id, now).await? {
         let job = OnboardingJob { id }.encode().map_err(|error| unavailable("job", &error))?;
@@ -151,7 +151,7 @@ fn given(code: Option<String>, token: Option<String>) -> Result<Option<Given>, P
 
 /// Returns the onboarding if `state` matches. A wrong id and a wrong state are answered alike.
 async fn find(deps: &Deps, id: OnboardingId, state: &str) -> Result<(Onboarding, Keyed), Problem> {
-    let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
+    let known = deps.table.onboarding_get(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, keyed) = known.ok_or_else(Problem::not_found)?;
     let hash = hex::encode(Sha256::digest(state.as_bytes()));
     if bool::from(hash.as_bytes().ct_eq(keyed.state_hash.as_bytes())) {
@@ -189,7 +189,7 @@ fn popup_end(request: &Request) -> Result<Option<PopupEnd>, Problem> {
 
 /// Responds with the onboarding's current progress.
 pub(crate) async fn answer(deps: &Deps, id: OnboardingId, now: Timestamp) -> Result<Response, Problem> {
-    let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
+    let known = deps.table.onboarding_get(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, _) = known.ok_or_else(Problem::not_found)?;
     let progress = onboarding.progress(now);
     let status = if progress == Progress::Running { StatusCode::ACCEPTED } else { StatusCode::OK };

@@ -55,8 +55,9 @@ fn foreign(public_url: Option<&str>, headers: &HeaderMap) -> Option<String> {
 
 async fn is_named(deps: &Deps, path: Option<Path<String>>, origin: &str) -> Result<bool, Problem> {
     let id = path.and_then(|Path(id)| OnboardingId::parse(&id).ok()).ok_or_else(Problem::not_found)?;
-    let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
+    let known = deps.table.onboarding_get(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, _) = known.ok_or_else(Problem::not_found)?;
-    let settings = deps.table.signup_settings(&onboarding.app).await.map_err(|error| unavailable("table", &error))?;
+    let settings =
+        deps.table.signup_settings_get(&onboarding.app).await.map_err(|error| unavailable("table", &error))?;
     Ok(settings.is_some_and(|settings| settings.origins.iter().any(|known| known == origin)))
 }

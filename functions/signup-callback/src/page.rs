@@ -76,7 +76,7 @@ pub(crate) async fn open(
     let body = body.map_err(|_| Problem::invalid("body", "must be at most 64 KiB"))?;
     let request: OpenRequest =
         serde_json::from_slice(&body).map_err(|error| Problem::invalid("body", &error.to_string()))?;
-    let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
+    let known = deps.table.onboarding_get(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, keyed) = known.ok_or_else(Problem::not_found)?;
     let hash = hex::encode(Sha256::digest(request.link.as_bytes()));
     let ours = keyed.link_hash.is_some_and(|link| bool::from(hash.as_bytes().ct_eq(link.as_bytes())));
@@ -92,12 +92,13 @@ pub(crate) async fn open(
         let title = "This link has expired.";
         return Err(Problem::new(StatusCode::GONE, "onboarding_expired", title).remedy("Ask for a new link."));
     }
-    let settings = deps.table.signup_settings(&onboarding.app).await.map_err(|error| unavailable("table", &error))?;
+    let settings =
+        deps.table.signup_settings_get(&onboarding.app).await.map_err(|error| unavailable("table", &error))?;
     let settings = settings.ok_or_else(Problem::not_found)?;
     let state = random_secret().map_err(|error| unavailable("randomness", &error))?;
     let hash = hex::encode(Sha256::digest(state.expose().as_bytes()));
     let valid_until = now.checked_add(STATE_FOR).unwrap_or(Timestamp::MAX);
-    let renewed = deps.table.renew_state(id, &hash, valid_until).await;
+    let renewed = deps.table.onboarding_renew_state(id, &hash, valid_until).await;
     renewed.map_err(|error| unavailable("table", &error))?;
     let popup = json!({"app_id": settings.client_id, "config_id": settings.config_id,
         "graph_version": deps.graph_version, "extras": signup::extras(&settings)});

@@ -16,7 +16,7 @@ use crate::{Deps, unavailable};
 
 /// Checks the token, unless that is done already. Returns `true` if the next steps can run.
 pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Result<bool, Problem> {
-    let known = deps.table.onboarding(id).await.map_err(|error| unavailable("table", &error))?;
+    let known = deps.table.onboarding_get(id).await.map_err(|error| unavailable("table", &error))?;
     let (onboarding, keyed) = known.ok_or_else(Problem::not_found)?;
     if onboarding.is_through(Step::Prove) {
         return Ok(onboarding.account.is_some());
@@ -31,7 +31,7 @@ pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Resu
         Err(outcome) => return failed(deps, &onboarding, &outcome, now).await,
     };
     if let Some(user) = &facts.user {
-        deps.table.note_signer(id, user).await.map_err(|error| unavailable("table", &error))?;
+        deps.table.signer_add_account(id, user).await.map_err(|error| unavailable("table", &error))?;
     }
     let found = match facts.check(&settings.client_id, onboarding.account.as_ref()) {
         Ok(()) => reached(deps, &onboarding, &facts, &token).await,
@@ -50,8 +50,8 @@ pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Resu
         }
     };
     let about: Vec<&WabaId> = account.iter().chain(&candidates).collect();
-    deps.table.claim_accounts(&about, now).await.map_err(|error| unavailable("table", &error))?;
-    let settled = deps.table.settle_account(id, account.as_ref(), &candidates).await;
+    deps.table.account_claim_all(&about, now).await.map_err(|error| unavailable("table", &error))?;
+    let settled = deps.table.onboarding_settle_account(id, account.as_ref(), &candidates).await;
     settled.map_err(|error| unavailable("table", &error))?;
     record(deps, id, StepState::Done, now, None, None, None).await?;
     Ok(account.is_some())
@@ -129,5 +129,5 @@ async fn record(
     action: Option<&'static str>,
 ) -> Result<(), Problem> {
     let record = StepRecord { code, cause, action: action.map(str::to_owned), ..StepRecord::new(state, now, 1) };
-    deps.table.record_step(id, Step::Prove, &record).await.map_err(|error| unavailable("table", &error))
+    deps.table.onboarding_record_step(id, Step::Prove, &record).await.map_err(|error| unavailable("table", &error))
 }

@@ -51,7 +51,7 @@ pub(crate) async fn look(
 ) -> Result<Look, StorageError> {
     let (Recipient::Phone(to), Some(claim)) = (&intent.to, facts.claim) else { return Ok(Look::Nothing) };
     let number = intent.conversation.number();
-    let Some(known) = deps.table.number(number).await?.filter(|known| known.tenant == intent.tenant) else {
+    let Some(known) = deps.table.number_get(number).await?.filter(|known| known.tenant == intent.tenant) else {
         return Ok(Look::Nothing);
     };
     if !lists.contains_key(number) {
@@ -71,7 +71,7 @@ pub(crate) async fn look(
     if at_that_time.is_empty() {
         return Ok(Look::Nothing);
     }
-    if deps.table.settle_listed(&intent.conversation, intent.id, &at_that_time, now).await? {
+    if deps.table.message_settle_listed(&intent.conversation, intent.id, &at_that_time, now).await? {
         deps.metrics.count("unknown_resolved", "history", 1);
         return Ok(Look::Settled);
     }
@@ -80,7 +80,7 @@ pub(crate) async fn look(
 
 /// Returns the number's list, or `None` if Meta does not answer now.
 async fn list(deps: &Deps, history: &History, number: &Number) -> Result<Option<Vec<Listed>>, StorageError> {
-    let Some(sealed) = deps.table.graph_token(&number.waba).await? else { return Ok(None) };
+    let Some(sealed) = deps.table.graph_token_get(&number.waba).await? else { return Ok(None) };
     let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
     let token = match history.vault.open_token(&sealed, &context).await {
         Ok(token) => token,

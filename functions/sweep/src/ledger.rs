@@ -31,7 +31,7 @@ const TENANTS: u16 = 100;
 pub(crate) async fn check(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), StorageError> {
     let checked = check_once(deps, holder, now).await;
     if checked.is_err() {
-        deps.table.give_back(JOB, holder).await?;
+        deps.table.pace_give_back(JOB, holder).await?;
     }
     checked
 }
@@ -39,18 +39,18 @@ pub(crate) async fn check(deps: &Deps, holder: &str, now: Timestamp) -> Result<(
 async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), StorageError> {
     let slot = now.as_millisecond().div_euclid(SLOT_MILLIS);
     let begins = at_millis(slot * SLOT_MILLIS);
-    if !deps.table.take_lease(JOB, holder, after(begins, SLOT), now).await? {
+    if !deps.table.lease_take(JOB, holder, after(begins, SLOT), now).await? {
         return Ok(());
     }
     let mut open = still_stranded(deps, now).await?;
     let (mut cursor, mut checked) = (None, 0_usize);
     loop {
-        let page = deps.table.tenants(TENANTS, cursor.as_deref()).await?;
+        let page = deps.table.tenant_list(TENANTS, cursor.as_deref()).await?;
         for tenant in page.items {
             for age in AGES {
                 let from = begins.checked_sub(age).unwrap_or(Timestamp::MIN);
                 let slot = (from, after(from, SLOT));
-                let (entries, is_cut) = deps.table.accepted_between(tenant.id, slot, ENTRIES_MAX).await?;
+                let (entries, is_cut) = deps.table.ledger_list_accepted(tenant.id, slot, ENTRIES_MAX).await?;
                 checked += entries.len();
                 if is_cut {
                     tracing::warn!(event = "ledger.cut", entries = ENTRIES_MAX);
@@ -59,7 +59,9 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
                     if is_stranded(deps, &entry, now).await? && open.insert(entry.intent.id) {
                         tracing::error!(event = "ledger.stranded", message_id = %entry.intent.id);
                         if open.len() <= REMEMBERED_MAX {
-                            deps.table.note_stranded(&entry.intent.conversation, entry.intent.id, true).await?;
+                            deps.table
+                                .ledger_record_stranded(&entry.intent.conversation, entry.intent.id, true)
+                                .await?;
                         }
                     }
                 }
@@ -79,7 +81,7 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
 /// Returns the known stranded messages that are still not settled. They are reported until they are.
 async fn still_stranded(deps: &Deps, now: Timestamp) -> Result<BTreeSet<OutboundId>, StorageError> {
     let mut open = BTreeSet::new();
-    for known in deps.table.stranded().await? {
+    for known in deps.table.ledger_list_stranded().await? {
         let is_open = match &known.entry {
             Some(entry) => is_stranded(deps, entry, now).await?,
             None => false,
@@ -87,7 +89,7 @@ async fn still_stranded(deps: &Deps, now: Timestamp) -> Result<BTreeSet<Outbound
         if is_open {
             open.insert(known.message);
         } else {
-            deps.table.note_stranded(&known.conversation, known.message, false).await?;
+            deps.table.ledger_record_stranded(&known.conversation, known.message, false).await?;
         }
     }
     Ok(open)
@@ -100,7 +102,7 @@ async fn is_stranded(deps: &Deps, entry: &LedgerEntry, now: Timestamp) -> Result
     if !looks_stranded(intent, facts, *is_listed, now) {
         return Ok(false);
     }
-    let pace: Pace = deps.table.pace(intent.conversation.number()).await?;
+    let pace: Pace = deps.table.pace_get(intent.conversation.number()).await?;
     let waits = [pace.paused_until, pace.suspect_until].into_iter().flatten().any(|until| until > now);
-    Ok(!waits && !deps.table.waits_behind(&intent.conversation, intent.id).await?)
+    Ok(!waits && !deps.table.ledger_is_waiting_behind(&intent.conversation, intent.id).await?)
 }

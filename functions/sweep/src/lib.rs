@@ -138,13 +138,13 @@ pub enum SweepError {
 /// The last error, after all other repairs were tried.
 pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
-    if !deps.table.take_lease(JOB, &holder, after(now, LEASE), now).await? {
+    if !deps.table.lease_take(JOB, &holder, after(now, LEASE), now).await? {
         deps.metrics.count("sweep_skipped", "leased", 1);
         return Ok(());
     }
     let mut trouble = None;
     // If a releaser holds the number's lease, the extra job ends at once.
-    for number in deps.table.open_lines(LINES).await? {
+    for number in deps.table.bulk_lane_list_open(LINES).await? {
         deps.release.send_release(&ReleaseJob { number }, 0).await?;
     }
     if let Err(error) = revive(deps, now).await {
@@ -152,11 +152,11 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
         trouble = Some(error);
     }
     let mut known = Known::default();
-    for due in deps.table.due(now, PER_SHARD).await? {
+    for due in deps.table.due_list(now, PER_SHARD).await? {
         if let Err(error) = repair(deps, &due, &mut known, now).await {
             tracing::error!(event = "sweep.not_repaired", message_id = %due.message, %error);
             // Moved to the end of the due list, so that failing intents do not block the others.
-            deps.table.look_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
+            deps.table.due_check_again(&due, after(now, AFTER_PUTTING_BACK)).await?;
             trouble = Some(error);
         }
     }
@@ -165,7 +165,7 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
         tracing::error!(event = "ledger.not_checked", %error);
         trouble = Some(error.into());
     }
-    deps.table.give_back(JOB, &holder).await?;
+    deps.table.pace_give_back(JOB, &holder).await?;
     deps.metrics.count("heartbeat", "sweep", 1);
     trouble.map_or(Ok(()), Err)
 }
@@ -183,27 +183,27 @@ impl Known {
         if let Some(trust) = self.trusted.get(number) {
             return Ok(*trust);
         }
-        let trust = !deps.table.pace(number).await?.distrusted;
+        let trust = !deps.table.pace_get(number).await?.distrusted;
         self.trusted.insert(number.clone(), trust);
         Ok(trust)
     }
 }
 
 async fn repair(deps: &Deps, due: &Due, known: &mut Known, now: Timestamp) -> Result<(), SweepError> {
-    let Some((intent, facts)) = deps.table.intent(&due.conversation, due.message).await? else { return Ok(()) };
+    let Some((intent, facts)) = deps.table.intent_get(&due.conversation, due.message).await? else { return Ok(()) };
     let stranded_at = after(intent.not_before, WAKE_UP_WITHIN);
     match facts.next_step(now, intent.not_before, intent.send_before) {
         // Its job has only just become due; a second one would be harmless but useless.
-        NextStep::Claim if now < stranded_at => deps.table.look_again(due, stranded_at).await?,
+        NextStep::Claim if now < stranded_at => deps.table.due_check_again(due, stranded_at).await?,
         NextStep::Claim => put_back(deps, due, now).await?,
         NextStep::Expire => {
-            deps.table.end(&due.conversation, due.message, &Ending::Expired, now).await?;
+            deps.table.message_end(&due.conversation, due.message, &Ending::Expired, now).await?;
             deps.metrics.count("expired", "send_before", 1);
         }
-        NextStep::WaitUntil(at) => deps.table.look_again(due, at).await?,
+        NextStep::WaitUntil(at) => deps.table.due_check_again(due, at).await?,
         NextStep::Doubt(claim) => {
             // The message stays on the due list until the period for a status report ends.
-            if deps.table.doubt(&intent, claim, &ProviderError::worker_died(), now).await? {
+            if deps.table.message_mark_unknown(&intent, claim, &ProviderError::worker_died(), now).await? {
                 deps.metrics.count("sweep_repaired", "claim", 1);
             }
         }
@@ -217,7 +217,7 @@ async fn repair(deps: &Deps, due: &Due, known: &mut Known, now: Timestamp) -> Re
 /// Enqueues the message again.
 async fn put_back(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), SweepError> {
     wake(deps, due, now).await?;
-    deps.table.look_again(due, after(now, AFTER_PUTTING_BACK)).await?;
+    deps.table.due_check_again(due, after(now, AFTER_PUTTING_BACK)).await?;
     deps.metrics.count("sweep_repaired", "queued", 1);
     Ok(())
 }
@@ -236,7 +236,7 @@ async fn revive(deps: &Deps, now: Timestamp) -> Result<(), SweepError> {
                 continue;
             };
             if let OutboundWork::Send(job) = &work
-                && let Err(StorageError::Corrupt(what)) = deps.table.intent(&job.conversation, job.message).await
+                && let Err(StorageError::Corrupt(what)) = deps.table.intent_get(&job.conversation, job.message).await
             {
                 tracing::error!(event = "sweep.dead_letter_damaged", message_id = %job.message, what);
                 deps.metrics.count("dead_letter_left", "damaged", 1);
@@ -264,7 +264,7 @@ async fn settle(
     known: &mut Known,
     now: Timestamp,
 ) -> Result<(), SweepError> {
-    let end = async |ending: Ending| deps.table.end(&due.conversation, due.message, &ending, now).await;
+    let end = async |ending: Ending| deps.table.message_end(&due.conversation, due.message, &ending, now).await;
     let step = facts.after_doubt(intent, known.trusts(deps, intent.conversation.number()).await?, now);
     let mut asked_again = None;
     if let Some(history) = &deps.history
@@ -274,7 +274,7 @@ async fn settle(
             Look::Settled => return Ok(()),
             // No resend while Meta's list may still show that the message was sent.
             Look::NoAnswer if step == AfterDoubt::TryAgain => {
-                return Ok(deps.table.look_again(due, after(now, HISTORY_AGAIN)).await?);
+                return Ok(deps.table.due_check_again(due, after(now, HISTORY_AGAIN)).await?);
             }
             Look::NoAnswer => asked_again = Some(after(now, HISTORY_AGAIN)),
             Look::Nothing => asked_again = Some(after(now, HISTORY_EVERY)),
@@ -286,7 +286,7 @@ async fn settle(
             deps.metrics.count("unknown_old", "waits", u64::from(age >= OLD_DOUBT));
             // Checked at least every `OLD_DOUBT`, so that the metric stays visible while the outcome is unknown.
             let tell = after(now, if age < OLD_DOUBT { OLD_DOUBT - age } else { OLD_DOUBT });
-            deps.table.look_again(due, asked_again.unwrap_or(until).min(until).min(tell)).await?;
+            deps.table.due_check_again(due, asked_again.unwrap_or(until).min(until).min(tell)).await?;
         }
         AfterDoubt::TryAgain => {
             let why = if facts.soft { "soft" } else { "resend_once" };
@@ -305,7 +305,7 @@ async fn settle(
             deps.metrics.count("unknown_for_review", "a day", 1);
             deps.metrics.count("unknown_old", "review", 1);
         }
-        AfterDoubt::Settled => deps.table.leave_due_list(due).await?,
+        AfterDoubt::Settled => deps.table.due_leave(due).await?,
     }
     Ok(())
 }

@@ -115,20 +115,20 @@ pub async fn visit_now(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<
 pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), RefreshError> {
     let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
-    if !deps.table.take_lease(JOB, &holder, after(LEASE), now).await? {
+    if !deps.table.lease_take(JOB, &holder, after(LEASE), now).await? {
         return Ok(());
     }
     let mut trouble = None;
-    for account in deps.table.tokens_due(now, VISITS).await? {
+    for account in deps.table.token_list_due(now, VISITS).await? {
         // Boxed, because a thread's stack may be small.
         if let Err(error) = Box::pin(visit::visit(deps, &account, now)).await {
             tracing::error!(event = "token_refresh.not_visited", %error);
             deps.metrics.count("token_refresh", "failed", 1);
-            deps.table.visit_token_again(&account, after(AGAIN)).await?;
+            deps.table.token_check_later(&account, after(AGAIN)).await?;
             trouble = Some(error);
         }
     }
-    deps.table.give_back(JOB, &holder).await?;
+    deps.table.pace_give_back(JOB, &holder).await?;
     deps.metrics.count("heartbeat", "token-refresh", 1);
     trouble.map_or(Ok(()), Err)
 }

@@ -32,7 +32,7 @@ pub(crate) struct App {
 /// Fetches the account's templates. If Meta does not answer, the stored ones stay until the next day.
 async fn templates(deps: &Deps, account: &WabaId, token: &AccessToken, now: Timestamp) -> Result<(), RefreshError> {
     match deps.graph.templates(token, account).await {
-        Ok(listed) => deps.table.put_templates(account, &listed, now).await?,
+        Ok(listed) => deps.table.template_put_all(account, &listed, now).await?,
         Err(failure) => {
             let error = failure.error();
             tracing::warn!(event = "token_refresh.templates_not_fetched", code = error.code, title = %error.title);
@@ -50,7 +50,7 @@ pub(crate) async fn look(
     (token, facts): (&AccessToken, Option<&TokenFacts>),
     now: Timestamp,
 ) -> Result<(), RefreshError> {
-    let connected = deps.table.numbers_of(account).await?;
+    let connected = deps.table.account_list_numbers(account).await?;
     if connected.is_empty() {
         return Ok(());
     }
@@ -75,7 +75,7 @@ pub(crate) async fn look(
             },
             Err(failure) => findings.push(Finding::unknown(HealthCheck::Registration, said(failure))),
         }
-        deps.table.put_findings(&id, &findings, now).await?;
+        deps.table.health_put_checks(&id, &findings, now).await?;
     }
     Box::pin(templates(deps, account, token, now)).await?;
     Ok(())
@@ -85,8 +85,8 @@ pub(crate) async fn look(
 pub(crate) async fn dead(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
     let finding =
         [Finding::new(HealthCheck::Token, false, "Meta reports that the token is invalid or lacks a permission")];
-    for id in deps.table.numbers_of(account).await? {
-        deps.table.put_findings(&id, &finding, now).await?;
+    for id in deps.table.account_list_numbers(account).await? {
+        deps.table.health_put_checks(&id, &finding, now).await?;
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ async fn note_limits(deps: &Deps, id: &NumberId, number: &AccountNumber, now: Ti
             timed: true,
             alert: None,
         };
-        deps.table.put_state(&change).await?;
+        deps.table.state_put(&change).await?;
     }
     Ok(())
 }

@@ -22,19 +22,19 @@ const SPREAD: SignedDuration = SignedDuration::from_hours(2);
 const NO_ANSWER: SignedDuration = SignedDuration::from_hours(1);
 
 pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
-    let Some(record) = deps.table.token_record(account).await? else { return Ok(()) };
+    let Some(record) = deps.table.token_get_record(account).await? else { return Ok(()) };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let token = deps.vault.open_token(&record.sealed, &context).await?;
     // A token stored by hand cannot be checked, because its app is unknown.
     let Some(app) = app(deps, &record).await? else {
         look::look(deps, None, account, (&token, None), now).await?;
-        return Ok(deps.table.visit_token_again(account, next(account, now)).await?);
+        return Ok(deps.table.token_check_later(account, next(account, now)).await?);
     };
     let (secret, facts) = match worth(deps, &app, &token).await {
         Ok(answer) => answer,
         Err(outcome) => {
             log(&outcome, "debug");
-            return Ok(deps.table.visit_token_again(account, after(now, NO_ANSWER)).await?);
+            return Ok(deps.table.token_check_later(account, after(now, NO_ANSWER)).await?);
         }
     };
     if facts.check(&app.settings.client_id, Some(account)).is_err() {
@@ -42,13 +42,13 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
         deps.metrics.now_at("token_days_left", 0);
         tell(deps, &record, account, "withdrawn", DEAD, now).await?;
         look::dead(deps, account, now).await?;
-        return Ok(deps.table.note_token(account, record.version, &facts, next(account, now)).await?);
+        return Ok(deps.table.token_put_end(account, record.version, &facts, next(account, now)).await?);
     }
     let (token, record) = with_proof(deps, (account, record), token, &secret, now).await?;
-    let states = deps.table.account_states(account).await?;
+    let states = deps.table.account_list_states(account).await?;
     if states.iter().any(|state| state.aspect == Aspect::Token.as_str() && state.word == "withdrawn") {
         // The token was invalid for a while, or only seemed so.
-        deps.table.put_state(&token_state(account, "proved", now)).await?;
+        deps.table.state_put(&token_state(account, "proved", now)).await?;
     }
     let renewed =
         if facts.ends_soon(now) { renew(deps, (&app, &secret), (account, &record), &token, now).await? } else { None };
@@ -63,7 +63,7 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
     look::look(deps, Some(&app), account, (&token, Some(&facts)), now).await?;
     // A token that expires soon is tried again within an hour, not the next day.
     let again = if facts.ends_soon(now) { after(now, NO_ANSWER) } else { next(account, now) };
-    Ok(deps.table.note_token(account, version, &facts, again).await?)
+    Ok(deps.table.token_put_end(account, version, &facts, again).await?)
 }
 
 /// Asks Meta for the token's facts (`debug_token`) with each app secret. While a secret is being replaced, either of
@@ -95,9 +95,9 @@ async fn with_proof(
     let token = AccessToken { proof: Some(proof), ..token };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(&token, &context).await?;
-    deps.table.replace_graph_token(account, &record, &sealed, now).await?;
+    deps.table.graph_token_replace(account, &record, &sealed, now).await?;
     deps.metrics.count("token_refresh", "proof_renewed", 1);
-    let record = deps.table.token_record(account).await?.unwrap_or(record);
+    let record = deps.table.token_get_record(account).await?.unwrap_or(record);
     Ok((token, record))
 }
 
@@ -135,7 +135,7 @@ async fn renew(
     let Some((fresh, facts)) = fresh else { return Ok(None) };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(&fresh, &context).await?;
-    let version = deps.table.replace_graph_token(account, record, &sealed, now).await?;
+    let version = deps.table.graph_token_replace(account, record, &sealed, now).await?;
     deps.metrics.count("token_refresh", "renewed", u64::from(version.is_some()));
     // If another process replaced the token meanwhile, these facts match no stored token.
     Ok(Some((facts, version.unwrap_or(record.version))))
@@ -150,7 +150,7 @@ async fn another(
     now: Timestamp,
 ) -> Result<Option<(AccessToken, TokenFacts)>, RefreshError> {
     let Some(business) = &record.business else { return Ok(None) };
-    let Some(sealed) = deps.table.system_token(&app.meta.id).await? else { return Ok(None) };
+    let Some(sealed) = deps.table.system_token_get(&app.meta.id).await? else { return Ok(None) };
     let system = deps.vault.open_token(&sealed, &Context::SystemToken(app.meta.id.clone())).await?;
     match deps.graph.business_token(secret, &system, business, false).await {
         Ok(fresh) => Ok(proved(deps, (app, secret), account, fresh, now).await),
@@ -187,7 +187,7 @@ async fn proved(
 /// Returns the app of a token with its secrets, or `None` for a token stored by hand.
 async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<App>, RefreshError> {
     let Some(id) = &record.app else { return Ok(None) };
-    let Some((sealed, settings)) = deps.table.signup_app(id).await? else { return Ok(None) };
+    let Some((sealed, settings)) = deps.table.signup_app_get(id).await? else { return Ok(None) };
     let meta = deps.vault.open_app(id, &sealed).await?;
     Ok(Some(App { meta, settings }))
 }
@@ -215,8 +215,8 @@ async fn tell(
     now: Timestamp,
 ) -> Result<(), RefreshError> {
     let change = StateChange { alert: Some(alert), ..token_state(account, word, now) };
-    deps.table.put_state(&change).await?;
-    Ok(deps.table.put_alert(Some(record.tenant), &change).await?)
+    deps.table.state_put(&change).await?;
+    Ok(deps.table.alert_put(Some(record.tenant), &change).await?)
 }
 
 /// Returns the time of the next daily check, at a time specific to the account.

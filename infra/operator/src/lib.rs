@@ -99,9 +99,9 @@ impl Operator {
     /// When AWS does not answer.
     pub async fn init(&self) -> Result<(), OperatorError> {
         for name in SystemSecretName::ALL {
-            if self.table.system_secret(name).await?.is_none() {
+            if self.table.system_secret_get(name).await?.is_none() {
                 let sealed = self.vault.seal_own(name, &random_secret()?).await?;
-                self.table.put_system_secret_once(name, &sealed).await?;
+                self.table.system_secret_put_once(name, &sealed).await?;
             }
         }
         Ok(())
@@ -113,12 +113,12 @@ impl Operator {
     /// # Errors
     /// Before [`Operator::init`], while an earlier secret is still accepted, or when AWS does not answer.
     pub async fn rotate(&self, name: SystemSecretName) -> Result<u32, OperatorError> {
-        let known = self.table.system_secret(name).await?.ok_or(OperatorError::NotInitialised)?;
+        let known = self.table.system_secret_get(name).await?.ok_or(OperatorError::NotInitialised)?;
         if known.previous.is_some() {
             return Err(OperatorError::StillAccepted(known.version - 1));
         }
         let fresh = self.vault.seal_own(name, &random_secret()?).await?;
-        if !self.table.replace_system_secret(name, &known, &fresh).await? {
+        if !self.table.system_secret_replace(name, &known, &fresh).await? {
             return Err(OperatorError::Raced);
         }
         Ok(known.version + 1)
@@ -129,7 +129,7 @@ impl Operator {
     /// # Errors
     /// When AWS does not answer.
     pub async fn drop_previous(&self, name: SystemSecretName) -> Result<(), OperatorError> {
-        Ok(self.table.drop_previous_secret(name).await?)
+        Ok(self.table.system_secret_drop_previous(name).await?)
     }
 
     /// Creates a tenant and returns its id.
@@ -139,7 +139,7 @@ impl Operator {
     pub async fn create_tenant(&self, name: &str) -> Result<TenantId, OperatorError> {
         let now = self.clock.now();
         let id = TenantId::generate(now)?;
-        self.table.put_tenant(id, name, now).await?;
+        self.table.tenant_put(id, name, now).await?;
         Ok(id)
     }
 
@@ -166,12 +166,12 @@ impl Operator {
     /// When the tenant does not exist, before [`Operator::init`], or when AWS does not answer.
     pub async fn create_key(&self, tenant: Option<TenantId>, scopes: &[Scope]) -> Result<Secret, OperatorError> {
         if let Some(tenant) = tenant
-            && !self.table.has_tenant(tenant).await?
+            && !self.table.tenant_exists(tenant).await?
         {
             return Err(OperatorError::NoTenant(tenant));
         }
         let name = SystemSecretName::ApiKeyPepper;
-        let stored = self.table.system_secret(name).await?.ok_or(OperatorError::NotInitialised)?;
+        let stored = self.table.system_secret_get(name).await?.ok_or(OperatorError::NotInitialised)?;
         let peppers = self.vault.open_own(name, &stored).await?;
         let (version, pepper) = peppers.current();
         let now = self.clock.now();
@@ -189,7 +189,7 @@ impl Operator {
             requests_per_second: KEY_RATE_MAX,
             last_used_at: None,
         };
-        self.table.put_api_key(&record).await?;
+        self.table.api_key_put(&record).await?;
         Ok(key.reveal())
     }
 
@@ -199,7 +199,7 @@ impl Operator {
     /// When AWS does not answer.
     pub async fn put_app(&self, app: &MetaApp) -> Result<(), OperatorError> {
         let sealed = self.vault.seal_app(app).await?;
-        self.table.put_meta_app(&app.id, &sealed).await?;
+        self.table.meta_app_put(&app.id, &sealed).await?;
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl Operator {
     /// # Errors
     /// When AWS does not answer.
     pub async fn app(&self, id: &MetaAppId) -> Result<Option<MetaApp>, OperatorError> {
-        let Some(sealed) = self.table.meta_app(id).await? else { return Ok(None) };
+        let Some(sealed) = self.table.meta_app_get(id).await? else { return Ok(None) };
         Ok(Some(self.vault.open_app(id, &sealed).await?))
     }
 
@@ -222,14 +222,14 @@ impl Operator {
         settings: &SignupSettings,
         system_token: Option<&Secret>,
     ) -> Result<(), OperatorError> {
-        if self.table.meta_app(app).await?.is_none() {
+        if self.table.meta_app_get(app).await?.is_none() {
             return Err(OperatorError::NoApp(app.clone()));
         }
-        self.table.put_signup_settings(app, settings).await?;
+        self.table.signup_settings_put(app, settings).await?;
         let Some(token) = system_token else { return Ok(()) };
         let token = self.with_proof(app, token).await?;
         let sealed = self.vault.seal_token(&token, &Context::SystemToken(app.clone())).await?;
-        self.table.put_system_token(app, &sealed).await?;
+        self.table.system_token_put(app, &sealed).await?;
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl Operator {
         token: &Secret,
         app: Option<&MetaAppId>,
     ) -> Result<(), OperatorError> {
-        if !self.table.has_tenant(number.tenant).await? {
+        if !self.table.tenant_exists(number.tenant).await? {
             return Err(OperatorError::NoTenant(number.tenant));
         }
         let hindered = |hindrance| match hindrance {
@@ -256,7 +256,7 @@ impl Operator {
             ConnectError::AccountTaken => OperatorError::AccountTaken(number.waba.clone()),
             ConnectError::NumberTaken => OperatorError::NumberTaken(number.id.clone()),
         };
-        if let Some(hindrance) = self.table.hindrance(number).await? {
+        if let Some(hindrance) = self.table.account_check_connectable(number).await? {
             return Err(hindered(hindrance));
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
@@ -265,11 +265,11 @@ impl Operator {
             None => AccessToken::unproved(token.clone()),
         };
         let sealed = self.vault.seal_token(&token, &context).await?;
-        self.table.connect(number, (&sealed, app), self.clock.now()).await?.map_err(hindered)
+        self.table.account_connect(number, (&sealed, app), self.clock.now()).await?.map_err(hindered)
     }
 
     async fn with_proof(&self, app: &MetaAppId, token: &Secret) -> Result<AccessToken, OperatorError> {
-        let sealed = self.table.meta_app(app).await?.ok_or_else(|| OperatorError::NoApp(app.clone()))?;
+        let sealed = self.table.meta_app_get(app).await?.ok_or_else(|| OperatorError::NoApp(app.clone()))?;
         let secrets = self.vault.open_app(app, &sealed).await?.app_secrets;
         let proof = secrets.first().map(|secret| appsecret_proof(secret, token));
         Ok(AccessToken { value: token.clone(), proof })
@@ -284,11 +284,11 @@ impl Operator {
     pub async fn pause_broadcasts(&self) -> Result<Vec<Broadcast>, OperatorError> {
         let (mut paused, mut cursor) = (Vec::new(), None);
         loop {
-            let page = self.table.tenants(TENANTS_PAGE, cursor.as_deref()).await?;
+            let page = self.table.tenant_list(TENANTS_PAGE, cursor.as_deref()).await?;
             for tenant in page.items {
-                for number in self.table.all_numbers(tenant.id).await? {
-                    for broadcast in self.table.running(&number.id).await? {
-                        if self.table.steer(&broadcast, BroadcastState::Paused).await? == Stored::New {
+                for number in self.table.number_list_all(tenant.id).await? {
+                    for broadcast in self.table.broadcast_list_running(&number.id).await? {
+                        if self.table.broadcast_set_state(&broadcast, BroadcastState::Paused).await? == Stored::New {
                             paused.push(broadcast);
                         }
                     }
@@ -307,7 +307,7 @@ impl Operator {
     /// When AWS does not answer.
     pub async fn start_replay(&self, inbound: &Queue, job: &ReplayJob) -> Result<(), OperatorError> {
         let progress = ReplayProgress { tenant: job.tenant, period: job.period(), read: 0, queued: 0, done_at: None };
-        self.table.put_replay(job.id, &progress).await?;
+        self.table.replay_put(job.id, &progress).await?;
         let text = job.encode().map_err(|_| OperatorError::BadJob)?;
         Ok(inbound.send(text, ReplayJob::GROUP).await?)
     }
@@ -317,6 +317,6 @@ impl Operator {
     /// # Errors
     /// When the table does not answer.
     pub async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, OperatorError> {
-        Ok(self.table.replay(id).await?)
+        Ok(self.table.replay_get(id).await?)
     }
 }

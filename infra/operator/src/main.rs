@@ -319,13 +319,13 @@ async fn run(command: Command) -> Result<String, Box<dyn std::error::Error>> {
             Ok(number.id.to_string())
         }
         Command::Doctor { number } => {
-            let number = operator.table.number(&NumberId::parse(&number)?).await?;
+            let number = operator.table.number_get(&NumberId::parse(&number)?).await?;
             let number = number.ok_or("the number is not connected")?;
             let config = token_refresh::Config::from_env()?;
             let deps = token_refresh::Deps::new(&aws, &config, Metrics::in_memory("operator"))?;
             let now = operator.clock.now();
             token_refresh::visit_now(&deps, &number.waba, now).await?;
-            Ok(report(&operator.table.health(&number, now).await?))
+            Ok(report(&operator.table.health_get(&number, now).await?))
         }
         Command::PauseBroadcasts => {
             let paused = operator.pause_broadcasts().await?;

@@ -73,7 +73,7 @@ impl Access {
     /// When AWS does not answer, or before `operator init`.
     pub async fn pepper(&self) -> Result<Arc<Keyring>, Problem> {
         const NAME: SystemSecretName = SystemSecretName::ApiKeyPepper;
-        let stored = async { Ok::<_, Problem>(self.table.system_secret(NAME).await?) };
+        let stored = async { Ok::<_, Problem>(self.table.system_secret_get(NAME).await?) };
         let known = self.vault.remembered(&self.pepper, NAME, stored).await?;
         known.ok_or_else(|| {
             tracing::error!(event = "api.not_initialised", remedy = "run `operator init`");
@@ -97,7 +97,7 @@ impl Access {
         }
         let (version, pepper) = peppers.current();
         if version != record.pepper {
-            self.table.rehash_api_key(record, &hash(key, pepper), version).await?;
+            self.table.api_key_rehash(record, &hash(key, pepper), version).await?;
             self.keys.forget(&record.id);
         }
         Ok(true)
@@ -109,7 +109,7 @@ impl Access {
     /// When DynamoDB does not answer.
     pub async fn note(&self, tenant: Option<TenantId>, key: &str, action: &str, subject: &str) -> Result<(), Problem> {
         let (key, action, subject) = (key.to_owned(), action.to_owned(), subject.to_owned());
-        Ok(self.table.put_audit(tenant, &AuditEntry { at: self.clock.now(), key, action, subject }).await?)
+        Ok(self.table.audit_put(tenant, &AuditEntry { at: self.clock.now(), key, action, subject }).await?)
     }
 
     async fn known(&self, headers: &HeaderMap, now: Timestamp) -> Result<ApiKeyRecord, Problem> {
@@ -119,7 +119,7 @@ impl Access {
         let key =
             bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, key)| ApiKey::parse(key));
         let Some(key) = key else { return Err(self.refused("malformed")) };
-        let record = self.keys.get(&key.id, self.table.api_key(&key.id)).await?;
+        let record = self.keys.get(&key.id, self.table.api_key_get(&key.id)).await?;
         let Some(record) = record else { return Err(self.refused("unknown")) };
         if !self.proves(&key, &record).await? {
             return Err(self.refused("secret"));

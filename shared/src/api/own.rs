@@ -13,7 +13,7 @@ impl Access {
     /// # Errors
     /// 404 if the tenant has no such number.
     pub async fn number_of(&self, tenant: TenantId, id: &NumberId) -> Result<Number, Problem> {
-        let number = self.table().number(id).await?;
+        let number = self.table().number_get(id).await?;
         self.theirs("number", number, |number| number.tenant == tenant)
     }
 
@@ -22,10 +22,10 @@ impl Access {
     /// # Errors
     /// 404 if the tenant has no such conversation.
     pub async fn conversation_of(&self, tenant: TenantId, id: &ConversationId) -> Result<Conversation, Problem> {
-        if let Some(conversation) = self.table().conversation(tenant, id).await? {
+        if let Some(conversation) = self.table().conversation_get(tenant, id).await? {
             return Ok(conversation);
         }
-        let number = self.table().number(id.number()).await?;
+        let number = self.table().number_get(id.number()).await?;
         Err(self.not_theirs("conversation", number.is_some_and(|number| number.tenant != tenant)))
     }
 
@@ -47,7 +47,7 @@ impl Access {
     /// # Errors
     /// 404 if the tenant has no such account.
     pub async fn account_of(&self, tenant: TenantId, id: &WabaId) -> Result<AccountRecord, Problem> {
-        let account = self.table().account(id).await?;
+        let account = self.table().account_get(id).await?;
         self.theirs("account", account, |account| account.tenant == tenant)
     }
 }

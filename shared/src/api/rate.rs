@@ -51,10 +51,10 @@ impl Rates {
             return Ok(RateStatus { rate, left, wait: None });
         }
         let batch = (rate / BATCHES_A_SECOND).max(1);
-        let mut taken = table.take_requests(&key.id, batch, rate, now).await?;
+        let mut taken = table.api_key_take_requests(&key.id, batch, rate, now).await?;
         let mut count = batch;
         if batch > 1 && matches!(taken, RequestsTaken::Wait(_)) {
-            (taken, count) = (table.take_requests(&key.id, 1, rate, now).await?, 1);
+            (taken, count) = (table.api_key_take_requests(&key.id, 1, rate, now).await?, 1);
         }
         Ok(match taken {
             RequestsTaken::Taken { left: in_table } => {

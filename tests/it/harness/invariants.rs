@@ -58,7 +58,7 @@ impl App {
     pub(crate) async fn facts(&self, conversation: &str, message: &str) -> Option<SendFacts> {
         let conversation = ConversationId::parse(conversation).unwrap();
         let message = OutboundId::parse(message).unwrap();
-        let found = self.stack.operator.table.intent(&conversation, message).await.unwrap();
+        let found = self.stack.operator.table.intent_get(&conversation, message).await.unwrap();
         found.map(|(_, facts)| facts)
     }
 }

@@ -115,7 +115,7 @@ pub(crate) async fn create(
     let now = deps.clock.now();
     // A repetition returns the first response, even if the rules refuse the broadcast by now.
     if let Some(idempotency) = &idempotency {
-        let earlier = deps.table.earlier_broadcast(tenant, idempotency, now).await;
+        let earlier = deps.table.broadcast_by_idempotency_key(tenant, idempotency, now).await;
         if let Some(earlier) = earlier? {
             return answer(&deps, earlier, None, true).await;
         }
@@ -162,8 +162,8 @@ pub(crate) async fn create(
     let puts = stream::iter(0..all.len().div_ceil(RECIPIENTS_A_CHUNK)).map(put).buffer_unordered(BATCH_CONCURRENCY);
     puts.try_collect::<Vec<()>>().await?;
     // Opens the lane before the broadcast is stored, so that a stored broadcast is released even after a crash.
-    let opened = deps.table.open_line(&number.id, now).await?;
-    let accepted = deps.table.put_broadcast(&broadcast, idempotency.as_ref(), now).await?;
+    let opened = deps.table.bulk_lane_open(&number.id, now).await?;
+    let accepted = deps.table.broadcast_put(&broadcast, idempotency.as_ref(), now).await?;
     if opened {
         ask_for_release(&deps, &number.id).await;
     }
@@ -179,7 +179,7 @@ async fn answer(
     match (accepted, new) {
         (Accepted::New, Some(new)) => Ok(accepted_response(BroadcastJson::new(new), false, keyed)),
         (Accepted::Replayed(earlier), _) => {
-            let known = deps.table.broadcast(earlier).await?;
+            let known = deps.table.broadcast_get(earlier).await?;
             let known = known.ok_or_else(Problem::unavailable)?;
             Ok(accepted_response(BroadcastJson::new(&known), true, keyed))
         }
@@ -299,7 +299,7 @@ fn of_recipient(problem: Problem, place: usize) -> Problem {
 
 /// Checks the rules that apply to all recipients. Each customer's preferences are checked just before sending.
 async fn allowed(deps: &Deps, number: &Number, broadcast: &Broadcast, known: Known) -> Result<(), Problem> {
-    let standing = deps.table.standing(number).await?;
+    let standing = deps.table.number_status_get(number).await?;
     known.check_flows(&standing)?;
     let facts = Facts { standing, template: known.facts, ..Facts::default() };
     match decide(&facts, MessageClass::Template(broadcast.category), deps.clock.now()) {

@@ -75,7 +75,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<BroadcastJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.broadcasts(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.broadcast_list(tenant, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.iter().map(BroadcastJson::new).collect(), next_cursor: page.next }))
 }
 
@@ -171,16 +171,16 @@ async fn steer(
     to: BroadcastState,
 ) -> Result<Json<BroadcastJson>, Problem> {
     let broadcast = find(deps, tenant, id).await?;
-    let steered = deps.table.steer(&broadcast, to).await?;
+    let steered = deps.table.broadcast_set_state(&broadcast, to).await?;
     if steered == Stored::Known && broadcast.state != to {
         let title = "The broadcast has ended.";
         return Err(Problem::conflict("broadcast_ended", title));
     }
-    if to == BroadcastState::Running && deps.table.open_line(&broadcast.number, deps.clock.now()).await? {
+    if to == BroadcastState::Running && deps.table.bulk_lane_open(&broadcast.number, deps.clock.now()).await? {
         ask_for_release(deps, &broadcast.number).await;
     }
     deps.access.note(Some(tenant), key, &format!("broadcast.{}", to.as_str()), &broadcast.id.to_string()).await?;
-    let now = deps.table.broadcast(broadcast.id).await?;
+    let now = deps.table.broadcast_get(broadcast.id).await?;
     Ok(Json(BroadcastJson::new(&now.unwrap_or(broadcast))))
 }
 
@@ -225,7 +225,7 @@ pub(crate) async fn recipients(
     };
     let here = all.into_iter().enumerate().skip(from % RECIPIENTS_A_CHUNK).take(usize::from(limit));
     let here: Vec<_> = here.map(|(place, one)| (page * RECIPIENTS_A_CHUNK + place, one.to)).collect();
-    let found = deps.table.recipient_messages(&broadcast, &here).await?;
+    let found = deps.table.broadcast_list_messages(&broadcast, &here).await?;
     let next = from + here.len();
     let data = here
         .into_iter()
@@ -262,6 +262,6 @@ fn result(broadcast: &Broadcast, place: usize, to: &str, message: Option<StoredM
 }
 
 async fn find(deps: &Deps, tenant: TenantId, id: BroadcastId) -> Result<Broadcast, Problem> {
-    let found = deps.table.broadcast(id).await?;
+    let found = deps.table.broadcast_get(id).await?;
     found.filter(|broadcast| broadcast.tenant == tenant).ok_or_else(Problem::not_found)
 }

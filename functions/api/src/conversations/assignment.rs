@@ -105,7 +105,7 @@ pub(crate) async fn change(
         }
         desk.labels = labels.into_iter().map(|label| named("labels", label, LABEL_MAX)).collect::<Result<_, _>>()?;
     }
-    if !deps.table.put_desk(tenant, &id, &desk, now).await? {
+    if !deps.table.assignment_put(tenant, &id, &desk, now).await? {
         return Err(Expected::changed());
     }
     deps.access.note(Some(tenant), &key, "conversation.changed", &id.to_string()).await?;
@@ -136,7 +136,7 @@ pub(crate) async fn create_note(
     }
     let author = request.author.map(|author| named("author", author, ASSIGNEE_MAX)).transpose()?;
     let note = Note { id: NoteId::generate(deps.clock.now())?, text: request.text, author, key };
-    deps.table.put_note(&conversation.id, &note).await?;
+    deps.table.note_put(&conversation.id, &note).await?;
     Ok((StatusCode::CREATED, Json(NoteJson::new(note))))
 }
 
@@ -156,7 +156,7 @@ pub(crate) async fn notes(
     Id(id): Id<ConversationId>,
 ) -> Result<Json<List<NoteJson>>, Problem> {
     deps.access.conversation_of(tenant, &id).await?;
-    let notes = deps.table.notes(&id).await?;
+    let notes = deps.table.note_list(&id).await?;
     Ok(Json(List { data: notes.into_iter().map(NoteJson::new).collect(), next_cursor: None }))
 }
 
@@ -176,7 +176,7 @@ pub(crate) async fn delete_note(
     Ids(id, note): Ids<ConversationId, NoteId>,
 ) -> Result<StatusCode, Problem> {
     deps.access.conversation_of(tenant, &id).await?;
-    if !deps.table.delete_note(&id, note).await? {
+    if !deps.table.note_delete(&id, note).await? {
         return Err(Problem::not_found());
     }
     deps.access.note(Some(tenant), &key, "note.deleted", &note.to_string()).await?;

@@ -68,7 +68,7 @@ pub(crate) async fn get(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ContactId>,
 ) -> Result<Json<CardJson>, Problem> {
-    let person = deps.table.contact_card(tenant, id).await?.ok_or_else(Problem::not_found)?;
+    let person = deps.table.contact_get(tenant, id).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
     let conversations = person.conversations.into_iter().map(|one| ConversationJson::new(one, now)).collect();
     Ok(Json(CardJson { contact: ContactJson::new(person.whole), conversations }))
@@ -92,15 +92,15 @@ pub(crate) async fn erase(
     Caller { tenant, key, .. }: Caller<Manage>,
     Id(id): Id<ContactId>,
 ) -> Result<(StatusCode, Json<ErasureJson>), Problem> {
-    deps.table.contact_card(tenant, id).await?.ok_or_else(Problem::not_found)?;
+    deps.table.contact_get(tenant, id).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
-    let contacts = deps.table.same_person(id).await?;
+    let contacts = deps.table.contact_list_same_person(id).await?;
     let id = ErasureId::generate(now)?;
     let mut erasure = Erasure { id, tenant, contacts, asked_at: now, closed_at: None, erased: 0, done_at: None };
-    deps.table.begin_erasure(&erasure).await?;
-    deps.table.close_conversations(&erasure, &deps.table.all_numbers(tenant).await?).await?;
+    deps.table.contact_erasure_begin(&erasure).await?;
+    deps.table.contact_close_conversations(&erasure, &deps.table.number_list_all(tenant).await?).await?;
     erasure.closed_at = Some(now);
-    deps.table.note_erasure(&erasure, settled(now, SETTLES_IN)).await?;
+    deps.table.contact_erasure_record(&erasure, settled(now, SETTLES_IN)).await?;
     deps.access.note(Some(tenant), &key, "contact.erased", &erasure.id.to_string()).await?;
     deps.metrics.count("erasure", "started", 1);
     Ok((StatusCode::ACCEPTED, Json(ErasureJson::new(&erasure))))
@@ -125,7 +125,7 @@ pub(crate) async fn erasure(
     Caller { tenant, .. }: Caller<Read>,
     Id(id): Id<ErasureId>,
 ) -> Result<Json<ErasureJson>, Problem> {
-    let erasure = deps.table.erasure(tenant, id).await?.ok_or_else(Problem::not_found)?;
+    let erasure = deps.table.contact_erasure_get(tenant, id).await?.ok_or_else(Problem::not_found)?;
     Ok(Json(ErasureJson::new(&erasure)))
 }
 
@@ -145,7 +145,7 @@ pub(crate) async fn erasures(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<ErasureJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.erasures(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.contact_erasure_list(tenant, limit, cursor.as_deref()).await?;
     let ours = page.items.into_iter().filter(|one| one.tenant == tenant);
     Ok(Json(List { data: ours.map(|one| ErasureJson::new(&one)).collect(), next_cursor: page.next }))
 }

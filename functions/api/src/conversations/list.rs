@@ -80,8 +80,8 @@ pub(crate) async fn list(
     };
     let (now, cursor) = (deps.clock.now(), query.cursor.as_deref());
     let page = match query.search {
-        Some(search) => deps.table.search(tenant, &search, &wanted, now, limit, cursor).await?,
-        None => deps.table.conversations(tenant, &wanted, now, limit, cursor).await?,
+        Some(search) => deps.table.conversation_search(tenant, &search, &wanted, now, limit, cursor).await?,
+        None => deps.table.conversation_list(tenant, &wanted, now, limit, cursor).await?,
     };
     Ok(Json(List {
         data: page.items.into_iter().map(|conversation| ConversationJson::new(conversation, now)).collect(),
@@ -140,7 +140,7 @@ pub(crate) async fn detail(deps: &Deps, conversation: Conversation) -> Result<Sh
     let etag = [(header::ETAG, etag(conversation.desk.revision))];
     let mut preferences = Vec::new();
     for contact in std::iter::once(conversation.id.contact()).chain(conversation.also.iter().copied()) {
-        let wishes = deps.table.preferences(contact, &number.waba).await?;
+        let wishes = deps.table.preference_list(contact, &number.waba).await?;
         preferences.extend(wishes.into_iter().map(|(preference, at)| PreferenceJson {
             category: preference.category,
             value: preference.value,

@@ -49,7 +49,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<MergeJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.merges(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.merge_list(tenant, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(MergeJson::new).collect(), next_cursor: page.next }))
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn undo(
     Caller { tenant, key, .. }: Caller<Manage>,
     Ids(one, other): Ids<ContactId, ContactId>,
 ) -> Result<StatusCode, Problem> {
-    if deps.table.undo_merge(tenant, one, other, deps.clock.now()).await? == Stored::Known {
+    if deps.table.merge_undo(tenant, one, other, deps.clock.now()).await? == Stored::Known {
         return Err(Problem::not_found());
     }
     deps.access.note(Some(tenant), &key, "merge.undone", &format!("{one}/{other}")).await?;

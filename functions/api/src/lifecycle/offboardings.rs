@@ -105,16 +105,16 @@ pub(crate) async fn start(
         (Some(tenant), Some(account), None) => {
             let account =
                 WabaId::parse(&account).map_err(|_| Problem::invalid("waba_id", "must be an account id of Meta"))?;
-            let owner = deps.table.account_tenant(&account).await?;
+            let owner = deps.table.account_get_tenant(&account).await?;
             if owner != Some(tenant) {
                 return Err(Problem::not_found());
             }
-            deps.table.stop_account(&account, now).await?;
+            deps.table.account_stop(&account, now).await?;
             Offboarding::of_account(id, (tenant, account), Why::Requested, when)
         }
         (None, None, Some(tenant)) => {
             let tenant = TenantId::parse(&tenant).map_err(|_| Problem::invalid("tenant_id", "must be a tenant id"))?;
-            let known = deps.table.has_tenant(tenant).await?;
+            let known = deps.table.tenant_exists(tenant).await?;
             if !known {
                 return Err(Problem::not_found());
             }
@@ -123,7 +123,7 @@ pub(crate) async fn start(
         (Some(_), ..) => return Err(Problem::invalid("waba_id", "is required, as the only id in the request")),
         (None, ..) => return Err(Problem::invalid("tenant_id", "is required for operators, as the only id")),
     };
-    deps.table.put_offboarding(&offboarding).await?;
+    deps.table.offboarding_put(&offboarding).await?;
     deps.access.note(tenant, &key, "offboarding.started", &id.to_string()).await?;
     deps.metrics.count("offboarding", "started", 1);
     Ok((StatusCode::ACCEPTED, Json(OffboardingJson::new(offboarding, now))))
@@ -155,24 +155,24 @@ pub(crate) async fn remove(
     let now = deps.clock.now();
     let id = OffboardingId::generate(now)?;
     let mut others = 0;
-    for other in deps.table.numbers_of(&number.waba).await?.into_iter().filter(|other| *other != number.id) {
-        let known = deps.table.number(&other).await?;
+    for other in deps.table.account_list_numbers(&number.waba).await?.into_iter().filter(|other| *other != number.id) {
+        let known = deps.table.number_get(&other).await?;
         others += usize::from(known.is_some_and(|known| known.tenant == tenant && known.waba == number.waba));
     }
     let offboarding = if others > 0 {
         let inactive = Inactive { since: now, reason: Some(BEING_REMOVED.to_owned()) };
         let settings = Settings { inactive: Some(inactive), ..number.settings.clone() };
-        if !deps.table.put_settings(&number, &settings).await? {
+        if !deps.table.number_put_settings(&number, &settings).await? {
             return Err(Expected::changed());
         }
         deps.numbers.forget(&number.id);
         Offboarding::of_number(id, &number, now)
     } else {
-        deps.table.stop_account(&number.waba, now).await?;
+        deps.table.account_stop(&number.waba, now).await?;
         Offboarding::of_account(id, (tenant, number.waba.clone()), Why::Requested, (now, SignedDuration::ZERO))
     };
     deps.standings.forget(&number.id);
-    deps.table.put_offboarding(&offboarding).await?;
+    deps.table.offboarding_put(&offboarding).await?;
     deps.access.note(Some(tenant), &key, "number.removed", number.id.as_str()).await?;
     deps.metrics.count("offboarding", "started", 1);
     Ok((StatusCode::ACCEPTED, Json(OffboardingJson::new(offboarding, now))))
@@ -193,7 +193,7 @@ pub(crate) async fn get(
     TenantOrOperator { tenant, .. }: TenantOrOperator<Read>,
     Id(id): Id<OffboardingId>,
 ) -> Result<Json<OffboardingJson>, Problem> {
-    let known = deps.table.offboarding(id).await?;
+    let known = deps.table.offboarding_get(id).await?;
     let known = known.filter(|one| tenant.is_none() || one.tenant == tenant).ok_or_else(Problem::not_found)?;
     Ok(Json(OffboardingJson::new(known, deps.clock.now())))
 }
@@ -214,7 +214,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<OffboardingJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.offboardings(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.offboarding_list(tenant, limit, cursor.as_deref()).await?;
     let now = deps.clock.now();
     let ours = page.items.into_iter().filter(|one| one.tenant == Some(tenant));
     Ok(Json(List { data: ours.map(|one| OffboardingJson::new(one, now)).collect(), next_cursor: page.next }))

@@ -138,7 +138,7 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, Json<StartedJson>), Problem> {
     let unknown = || Problem::invalid("app", "must be the name of a Meta app that is configured for signups");
     let app = MetaAppId::parse(&request.app).map_err(|_| unknown())?;
-    let settings = deps.table.signup_settings(&app).await?;
+    let settings = deps.table.signup_settings_get(&app).await?;
     let settings = settings.ok_or_else(unknown)?;
     let now = deps.clock.now();
     let id = OnboardingId::generate(now)?;
@@ -169,7 +169,7 @@ pub(crate) async fn start(
     };
     let hash = |secret: &Secret| hex::encode(Sha256::digest(secret.expose().as_bytes()));
     let link_hash = link.as_ref().map(|(secret, _)| hash(secret));
-    deps.table.put_onboarding(&onboarding, &hash(&state), link_hash.as_deref()).await?;
+    deps.table.onboarding_put(&onboarding, &hash(&state), link_hash.as_deref()).await?;
     deps.access.note(Some(tenant), &key, "onboarding.started", &id.to_string()).await?;
     deps.metrics.count("onboarding", "started", 1);
     let started = StartedJson {
@@ -207,7 +207,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<OnboardingJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.onboardings(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.onboarding_list(tenant, limit, cursor.as_deref()).await?;
     let now = deps.clock.now();
     let shown = page.items.into_iter().filter(|one| one.tenant == tenant).map(|one| OnboardingJson::new(one, now));
     Ok(Json(List { data: shown.collect(), next_cursor: page.next }))
@@ -291,13 +291,13 @@ pub(crate) async fn choose(
         (Some(account), None) if onboarding.progress(deps.clock.now()) == Progress::NeedsChoice => {
             let chosen = WabaId::parse(&account).ok().filter(|id| onboarding.candidates.contains(id));
             let chosen = chosen.ok_or_else(|| Problem::invalid("waba_id", "must be one of the candidates"))?;
-            deps.table.settle_account(onboarding.id, Some(&chosen), &[]).await?;
+            deps.table.onboarding_settle_account(onboarding.id, Some(&chosen), &[]).await?;
         }
         // The step asks Meta whether the number belongs to the account.
         (None, Some(number)) if account_failed => {
             let rule = |_| Problem::invalid("phone_number_id", "must be a phone number id of Meta");
             let number = NumberId::parse(&number).map_err(rule)?;
-            deps.table.settle_number(onboarding.id, &number).await?;
+            deps.table.onboarding_settle_number(onboarding.id, &number).await?;
             try_again(&deps, onboarding.id, Step::Account).await?;
         }
         (Some(_), None) | (None, Some(_)) => {
@@ -312,18 +312,18 @@ pub(crate) async fn choose(
 
 async fn try_again(deps: &Deps, id: OnboardingId, step: Step) -> Result<(), Problem> {
     let again = StepRecord::new(StepState::Running, deps.clock.now(), 0);
-    Ok(deps.table.record_step(id, step, &again).await?)
+    Ok(deps.table.onboarding_record_step(id, step, &again).await?)
 }
 
 async fn go_on(deps: &Deps, id: OnboardingId) -> Result<(StatusCode, Json<OnboardingJson>), Problem> {
     let job = OnboardingJob { id }.encode().map_err(|_| Problem::unavailable())?;
     deps.onboarding.send(job, &id.to_string()).await?;
-    let known = deps.table.onboarding(id).await?;
+    let known = deps.table.onboarding_get(id).await?;
     let (onboarding, _) = known.ok_or_else(Problem::not_found)?;
     Ok((StatusCode::ACCEPTED, Json(OnboardingJson::new(onboarding, deps.clock.now()))))
 }
 
 async fn find(deps: &Deps, tenant: TenantId, id: OnboardingId) -> Result<Onboarding, Problem> {
-    let known = deps.table.onboarding(id).await?;
+    let known = deps.table.onboarding_get(id).await?;
     known.map(|(onboarding, _)| onboarding).filter(|one| one.tenant == tenant).ok_or_else(Problem::not_found)
 }

@@ -35,7 +35,7 @@ pub(crate) async fn put(
     let number = deps.access.number_of(tenant, &id).await?;
     // The whole body is the template, so field names have no `template.` prefix.
     let template = template(&deps, &number, request).await.map_err(|problem| problem.without_parent("template"))?;
-    deps.table.put_fallback(&number, Some(&template)).await?;
+    deps.table.number_put_fallback(&number, Some(&template)).await?;
     deps.numbers.forget(&number.id);
     deps.access.note(Some(tenant), &key, "number.fallback_set", &id.to_string()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -65,7 +65,7 @@ pub(crate) async fn delete(
     Id(id): Id<NumberId>,
 ) -> Result<StatusCode, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    deps.table.put_fallback(&number, None).await?;
+    deps.table.number_put_fallback(&number, None).await?;
     deps.numbers.forget(&number.id);
     deps.access.note(Some(tenant), &key, "number.fallback_removed", &id.to_string()).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -36,7 +36,7 @@ pub(crate) async fn get(
         MessageId::Outbound(id) => shown(&deps, &find(&deps, tenant, &conversation, id).await?.0).await,
         MessageId::Inbound(wamid) => {
             deps.access.conversation_of(tenant, &conversation).await?;
-            let found = deps.table.foreign_message(&conversation, &wamid).await?;
+            let found = deps.table.inbound_message_get(&conversation, &wamid).await?;
             found.map(|message| Json(MessageJson::new(message))).ok_or_else(Problem::not_found)
         }
     }
@@ -58,7 +58,7 @@ pub(crate) async fn cancel(
     Ids(conversation, id): Ids<ConversationId, OutboundId>,
 ) -> Result<Json<MessageJson>, Problem> {
     let (intent, facts) = find(&deps, tenant, &conversation, id).await?;
-    let ended = deps.table.end(&conversation, id, &Ending::Cancelled, deps.clock.now()).await?;
+    let ended = deps.table.message_end(&conversation, id, &Ending::Cancelled, deps.clock.now()).await?;
     if !ended && facts.state != SendState::Cancelled {
         let title = "The message is no longer waiting to be sent.";
         return Err(Problem::conflict("not_queued", title).remedy("Read the message to see its state."));
@@ -98,7 +98,7 @@ pub(crate) async fn settle(
         "not_sent" => Ending::GivenUp(ProviderError::settled()),
         _ => return Err(Problem::invalid("outcome", "must be sent or not_sent")),
     };
-    if !deps.table.end(&conversation, id, &ending, deps.clock.now()).await? {
+    if !deps.table.message_end(&conversation, id, &ending, deps.clock.now()).await? {
         let title = "The outcome of this message is known.";
         return Err(Problem::conflict("not_in_doubt", title).remedy("Read the message to see its state."));
     }
@@ -114,11 +114,11 @@ async fn find(
     conversation: &ConversationId,
     id: OutboundId,
 ) -> Result<(Intent, SendFacts), Problem> {
-    let found = deps.table.intent(conversation, id).await?;
+    let found = deps.table.intent_get(conversation, id).await?;
     found.filter(|(intent, _)| intent.tenant == tenant).ok_or_else(Problem::not_found)
 }
 
 async fn shown(deps: &Deps, intent: &Intent) -> Result<Json<MessageJson>, Problem> {
-    let found = deps.table.message(&intent.conversation, intent.id).await?;
+    let found = deps.table.message_get(&intent.conversation, intent.id).await?;
     found.map(|message| Json(MessageJson::of_ours(message, intent))).ok_or_else(Problem::not_found)
 }

@@ -60,7 +60,7 @@ pub(crate) async fn list(
         Some(OrderQuery::Oldest) => Order::Oldest,
         Some(OrderQuery::Newest) | None => Order::Newest,
     };
-    let page = deps.table.messages(&id, order, limit, query.cursor.as_deref()).await?;
+    let page = deps.table.message_list(&id, order, limit, query.cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(MessageJson::new).collect(), next_cursor: page.next }))
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn export(
     deps.access.conversation_of(tenant, &id).await?;
     let (mut lines, mut cursor) = (String::new(), query.cursor);
     loop {
-        let page = deps.table.messages(&id, Order::Oldest, EXPORT_PAGE, cursor.as_deref()).await?;
+        let page = deps.table.message_list(&id, Order::Oldest, EXPORT_PAGE, cursor.as_deref()).await?;
         for message in page.items {
             lines.push_str(&serde_json::to_string(&MessageJson::new(message)).map_err(|_| Problem::unavailable())?);
             lines.push('\n');

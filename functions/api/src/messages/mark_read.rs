@@ -64,13 +64,13 @@ pub(crate) async fn read(
             return Err(Problem::invalid("message_id", "is required unless `at_meta` is false"));
         }
         if let Some(until) = conversation.last_inbound_at {
-            deps.table.note_read(tenant, &id, until).await?;
+            deps.table.conversation_mark_read(tenant, &id, until).await?;
         }
         return Ok(StatusCode::ACCEPTED);
     };
     let theirs = || Problem::violates("message_id", "must be a customer's message in this conversation", 131_009);
     let wamid = ProviderMessageId::parse(&message).map_err(|_| theirs())?;
-    let message = deps.table.foreign_message(&id, &wamid).await?.ok_or_else(theirs)?;
+    let message = deps.table.inbound_message_get(&id, &wamid).await?.ok_or_else(theirs)?;
     if !matches!(message.direction, Direction::Inbound(_)) {
         return Err(theirs());
     }
@@ -78,7 +78,7 @@ pub(crate) async fn read(
     if at_meta && now.duration_since(message.at) > MARKED_WITHIN {
         return Err(Problem::violates("message_id", "must be the wamid of a message of the last 30 days", 131_009));
     }
-    deps.table.note_read(tenant, &id, message.at).await?;
+    deps.table.conversation_mark_read(tenant, &id, message.at).await?;
     if at_meta {
         let job = MarkJob { conversation: id, message: wamid, typing: request.typing, asked_at: now };
         deps.outbound.send_work(&[OutboundWork::Mark(job)], now).await?;

@@ -81,7 +81,7 @@ pub(crate) async fn options(
     let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
     let facts = gather(&deps, &number, &id, MessageClass::FreeForm, TemplateFacts::default()).await?;
-    let pace = deps.table.pace(&number.id).await?;
+    let pace = deps.table.pace_get(&number.id).await?;
     let template = |category| OptionJson::new(decide(&facts, MessageClass::Template(Some(category)), now), None);
     Ok(Json(SendOptionsJson {
         free_form: OptionJson::new(
@@ -109,7 +109,7 @@ async fn gather(
     template: TemplateFacts,
 ) -> Result<Facts, StorageError> {
     let standing = deps.standing(number).await?;
-    deps.table.facts(number, conversation, class, standing, template).await
+    deps.table.policy_get_facts(number, conversation, class, standing, template).await
 }
 
 /// Refuses a message that cannot be sent before `send_before`. A message that is blocked only until then is accepted

@@ -74,16 +74,16 @@ pub(crate) async fn send(
     let now = deps.clock.now();
     // A repetition returns the first response, even if the rules refuse the message by now.
     let earlier = match &idempotency {
-        Some(idempotency) => deps.table.earlier_message(tenant, idempotency, now).await,
+        Some(idempotency) => deps.table.message_by_idempotency_key(tenant, idempotency, now).await,
         None => Ok(None),
     };
     let mut begun = match earlier? {
         None => None,
         Some(earlier) => {
             let begun = made(&deps, earlier)?;
-            let stands = deps.table.intent(&begun.1, begun.0).await?.is_some();
+            let stands = deps.table.intent_get(&begun.1, begun.0).await?.is_some();
             // A repetition for a contact erased since then sends nothing.
-            if stands || deps.table.is_erased(begun.1.contact()).await? {
+            if stands || deps.table.contact_is_erased(begun.1.contact()).await? {
                 return Ok(accepted_response(AcceptedJson::new(begun.0, &begun.1), true, true));
             }
             Some(begun)
@@ -98,7 +98,7 @@ pub(crate) async fn send(
     admit(&deps, &number, &intent.conversation, &intent.body, intent.category, intent.send_before).await?;
     let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await?;
     if let (None, Some(idempotency)) = (&begun, &idempotency) {
-        let remembered = deps.table.remember_message(&intent, idempotency, dead, now).await;
+        let remembered = deps.table.message_remember(&intent, idempotency, dead, now).await;
         begun = match remembered? {
             Accepted::New => None,
             other => Some(made(&deps, other)?),
@@ -130,7 +130,7 @@ async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Resu
     let mut opened = false;
     let waits = match lane {
         Lane::Bulk => {
-            let open = deps.table.open_line(intent.conversation.number(), now).await;
+            let open = deps.table.bulk_lane_open(intent.conversation.number(), now).await;
             opened = open?;
             Handoff::InLine
         }
@@ -145,8 +145,8 @@ async fn store(deps: &Deps, intent: &Intent, lane: Lane, now: Timestamp) -> Resu
             }
         }
     };
-    deps.table.accept(intent, waits).await?;
-    if let Err(error) = deps.table.note_sent(intent).await {
+    deps.table.message_accept(intent, waits).await?;
+    if let Err(error) = deps.table.conversation_touch_sent(intent).await {
         // `send-message` updates the conversation later.
         tracing::error!(event = "api.conversation_not_noted", message_id = %intent.id, %error);
     }
@@ -223,7 +223,7 @@ async fn in_conversation(
 ) -> Result<(Number, ConversationId, Recipient), Problem> {
     const UNKNOWN: &str = "must be one of your conversations";
     let id = ConversationId::parse(id).map_err(|_| Problem::invalid("conversation_id", UNKNOWN))?;
-    let known = deps.table.conversation(tenant, &id).await?;
+    let known = deps.table.conversation_get(tenant, &id).await?;
     let known = known.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
     let number =
         deps.cached_number(tenant, id.number()).await?.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
@@ -243,7 +243,7 @@ async fn to_customer(
     let number = own_number(deps, tenant, from).await?;
     let phone = PhoneNumber::parse(to).map_err(|rule| Problem::invalid("to", &rule.to_string()))?;
     let to = Recipient::Phone(phone);
-    let known = deps.table.resolve_contact(tenant, (&to.card(), &[]), Vouched::Typed, now, now).await?;
+    let known = deps.table.contact_resolve(tenant, (&to.card(), &[]), Vouched::Typed, now, now).await?;
     Ok((number.clone(), ConversationId::new(number.id, known.contact), to))
 }
 
@@ -264,7 +264,7 @@ pub(crate) async fn files(deps: &Deps, tenant: TenantId, body: &mut Outgoing) ->
         }
         let unknown = || Problem::violates(&file.field, "must be an id returned by POST /v1/media", MEDIA);
         let id = MediaId::parse(file.id).map_err(|_| unknown())?;
-        let found = deps.table.media(id, None, deps.clock.now()).await?;
+        let found = deps.table.media_get(id, None, deps.clock.now()).await?;
         let (media, _) = found.filter(|(media, _)| media.tenant == tenant).ok_or_else(unknown)?;
         if !media.media_type.fits(file.kind) {
             let rule = format!("must be a file usable as {}: this one is {}", file.kind, media.media_type.mime());
@@ -290,11 +290,11 @@ async fn lane(
         return Ok(Lane::Bulk);
     }
     let standing = deps.standing(number).await?;
-    let pace = deps.paces.get(&number.id, async { deps.table.pace(&number.id).await.map(Some) }).await?;
+    let pace = deps.paces.get(&number.id, async { deps.table.pace_get(&number.id).await.map(Some) }).await?;
     let interval = pacing::interval_micros(number.rate(&standing), pace.unwrap_or_default().part(now));
     let answer = !matches!(intent.body, Outgoing::Template(_));
     let patience = if answer { ANSWER_WAIT_MAX } else { LIVE_WAIT_MAX };
-    match deps.table.reserve(&number.id, 1, interval, patience, now).await? {
+    match deps.table.pace_reserve(&number.id, 1, interval, patience, now).await? {
         Reserved::At(slot) => {
             let due = slot.checked_sub(LIVE_BURST).unwrap_or(slot);
             if due > now {

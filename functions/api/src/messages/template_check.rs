@@ -50,9 +50,9 @@ impl Known {
 /// Looks up a template. An unknown template is refused only if the account's templates were fetched before.
 pub(crate) async fn look_up(deps: &Deps, number: &Number, template: &Template) -> Result<Known, Problem> {
     let (name, language) = (&template.name, &template.language.code);
-    let (facts, record) = deps.table.template_facts(&number.waba, name, language).await?;
+    let (facts, record) = deps.table.template_get_facts(&number.waba, name, language).await?;
     let exists = record.as_ref().is_some_and(|record| record.status.as_deref() != Some("DELETED"));
-    if !exists && deps.table.templates_fetched_at(&number.waba).await?.is_some() {
+    if !exists && deps.table.template_get_fetched_at(&number.waba).await?.is_some() {
         let rule = format!("must be a template of the account: there is no {name} in {language}");
         return Err(Problem::violates("template.name", &rule, UNKNOWN)
             .remedy("If it is new, fetch the templates: POST /v1/accounts/{id}/templates/refresh."));

@@ -11,13 +11,13 @@ use crate::Deps;
 impl Deps {
     /// Returns the tenant's number, up to `CACHE_FOR` old. For frequent requests.
     pub(crate) async fn cached_number(&self, tenant: TenantId, id: &NumberId) -> Result<Option<Number>, Problem> {
-        let number = self.numbers.get(id, self.table.number(id)).await?;
+        let number = self.numbers.get(id, self.table.number_get(id)).await?;
         Ok(number.filter(|number| number.tenant == tenant))
     }
 
     /// Returns the states that may stop the number from sending, up to `STANDING_CACHE_FOR` old.
     pub(crate) async fn standing(&self, number: &Number) -> Result<NumberStatus, StorageError> {
-        let fetch = async { self.table.standing(number).await.map(Some) };
+        let fetch = async { self.table.number_status_get(number).await.map(Some) };
         Ok(self.standings.get(&number.id, fetch).await?.unwrap_or_default())
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn get(
     Id(id): Id<NumberId>,
 ) -> Result<Json<HealthJson>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    let health = deps.table.health(&number, deps.clock.now()).await?;
+    let health = deps.table.health_get(&number, deps.clock.now()).await?;
     Ok(Json(HealthJson::new(health)))
 }
 
@@ -88,8 +88,8 @@ pub(crate) async fn look(
 ) -> Result<(StatusCode, Json<HealthJson>), Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let now = deps.clock.now();
-    deps.table.visit_now(&number.waba, now).await?;
+    deps.table.token_check_now(&number.waba, now).await?;
     deps.access.note(Some(tenant), &key, "number.health_asked", &id.to_string()).await?;
-    let health = deps.table.health(&number, now).await?;
+    let health = deps.table.health_get(&number, now).await?;
     Ok((StatusCode::ACCEPTED, Json(HealthJson::new(health))))
 }

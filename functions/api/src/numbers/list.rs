@@ -145,7 +145,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<NumberJson>>, Problem> {
     let (limit, cursor) = query.read()?;
-    let page = deps.table.numbers(tenant, limit, cursor.as_deref()).await?;
+    let page = deps.table.number_list(tenant, limit, cursor.as_deref()).await?;
     let data = page.items.iter().filter(|number| number.tenant == tenant).map(NumberJson::new).collect();
     Ok(Json(List { data, next_cursor: page.next }))
 }
@@ -166,9 +166,9 @@ pub(crate) async fn get(
     Id(id): Id<NumberId>,
 ) -> Result<([(HeaderName, String); 1], Json<NumberDetailJson>), Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    let states = deps.table.number_states(&number.id).await?;
-    let account_states = deps.table.account_states(&number.waba).await?;
-    let history = deps.table.history(&number.id).await?;
+    let states = deps.table.number_list_states(&number.id).await?;
+    let account_states = deps.table.account_list_states(&number.waba).await?;
+    let history = deps.table.history_get(&number.id).await?;
     let phase = |one: HistoryPhase| PhaseJson { phase: one.phase, progress: one.progress, chunks: one.chunks };
     Ok((
         [(header::ETAG, etag(number.settings.revision))],
@@ -221,9 +221,9 @@ pub(crate) async fn conversation(
         }
         _ => return Err(Problem::invalid("phone", "or `user_id` is required, but not both")),
     };
-    let contact = deps.table.find_contact(number.tenant, &card).await?;
+    let contact = deps.table.contact_find(number.tenant, &card).await?;
     let id = ConversationId::new(number.id.clone(), contact.ok_or_else(Problem::not_found)?);
-    let known = deps.table.conversation(number.tenant, &id).await?;
+    let known = deps.table.conversation_get(number.tenant, &id).await?;
     let conversation = known.unwrap_or_else(|| Conversation::silent(id, number.tenant));
     detail(&deps, conversation).await
 }
@@ -244,7 +244,7 @@ pub(crate) async fn templates(
     Id(id): Id<NumberId>,
 ) -> Result<Json<List<TemplateStatesJson>>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    let states = deps.table.template_states(&number.waba).await?;
+    let states = deps.table.template_list_states(&number.waba).await?;
     let mut templates: BTreeMap<String, Vec<StateJson>> = BTreeMap::new();
     for (id, state) in states {
         templates.entry(id).or_default().push(StateJson::new(state));
@@ -271,6 +271,6 @@ pub(crate) async fn kept(
 ) -> Result<Json<List<KeptJson>>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let (limit, cursor) = query.read()?;
-    let page = deps.table.kept_for(&number.id, limit, cursor.as_deref()).await?;
+    let page = deps.table.quarantine_list_of_number(&number.id, limit, cursor.as_deref()).await?;
     Ok(Json(List { data: page.items.into_iter().map(KeptJson::new).collect(), next_cursor: page.next }))
 }

@@ -190,7 +190,7 @@ impl Deps {
         (tenant, key, action): (TenantId, &str, &str),
     ) -> Result<Shown, Problem> {
         expected.meets(number.settings.revision)?;
-        if !self.table.put_settings(number, settings).await? {
+        if !self.table.number_put_settings(number, settings).await? {
             return Err(Expected::changed());
         }
         self.numbers.forget(&number.id);

@@ -73,7 +73,7 @@ impl Seed {
             return Ok(seed);
         }
         let number = NumberId::parse(NUMBER).map_err(|error| error.to_string())?;
-        if stack.operator.table.number(&number).await.is_ok_and(|known| known.is_some()) {
+        if stack.operator.table.number_get(&number).await.is_ok_and(|known| known.is_some()) {
             return Err("the state folder has tables but no sandbox.json: remove the folder to start afresh".to_owned());
         }
         let seed = Self::plant(stack).await.map_err(|error| format!("the sandbox cannot be seeded: {error}"))?;
@@ -97,7 +97,7 @@ impl Seed {
         operator.put_app(&app).await?;
         let settings =
             SignupSettings { client_id: CLIENT.to_owned(), config_id: CONFIG.to_owned(), ..SignupSettings::default() };
-        operator.table.put_signup_settings(&app.id, &settings).await?;
+        operator.table.signup_settings_put(&app.id, &settings).await?;
         let number = Number {
             id: NumberId::parse(NUMBER)?,
             tenant,

@@ -24,17 +24,17 @@ pub enum ConnectError {
 }
 
 impl Table {
-    /// Returns the reason why a number cannot be connected now, before a token is sealed for it. [`Table::connect`]
+    /// Returns the reason why a number cannot be connected now, before a token is sealed for it. [`Table::account_connect`]
     /// checks the owner of the account. 3 read units.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn hindrance(&self, number: &Number) -> Result<Option<ConnectError>, StorageError> {
+    pub async fn account_check_connectable(&self, number: &Number) -> Result<Option<ConnectError>, StorageError> {
         let known = self.read(&keys::number(&number.id)).await?.unwrap_or_default();
-        if known.0.contains_key("erased_by") || self.is_being_erased(&number.waba).await? {
+        if known.0.contains_key("erased_by") || self.account_is_being_erased(&number.waba).await? {
             return Ok(Some(ConnectError::BeingErased));
         }
-        if self.is_closing(number.tenant).await? {
+        if self.tenant_is_closing(number.tenant).await? {
             return Ok(Some(ConnectError::TenantLeaves));
         }
         let tenant = number.tenant.to_string();
@@ -46,7 +46,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_connected_since(&self, number: &NumberId, since: Timestamp) -> Result<bool, StorageError> {
+    pub async fn account_is_connected_since(&self, number: &NumberId, since: Timestamp) -> Result<bool, StorageError> {
         Ok(self.read(&keys::number(number)).await?.is_some_and(|item| item.time("connected_at") > Some(since)))
     }
 
@@ -54,7 +54,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn undo_removal(&self, number: &NumberId) -> Result<(), StorageError> {
+    pub async fn number_undo_removal(&self, number: &NumberId) -> Result<(), StorageError> {
         let back = self.update(keys::number(number)).remove(&["inactive_since", "inactive_reason"]);
         back.when("#inactive_reason = :removed").value("removed", text(BEING_REMOVED)).run().await?;
         Ok(())
@@ -65,13 +65,13 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn connect(
+    pub async fn account_connect(
         &self,
         number: &Number,
         token: (&Sealed, Option<&MetaAppId>),
         now: Timestamp,
     ) -> Result<Result<(), ConnectError>, StorageError> {
-        if self.put_graph_token(number.tenant, &number.waba, token, now).await? == Stored::Known {
+        if self.graph_token_put(number.tenant, &number.waba, token, now).await? == Stored::Known {
             return Ok(Err(ConnectError::AccountTaken));
         }
         Ok(match self.put_number(number, now).await? {

@@ -28,7 +28,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_findings(
+    pub async fn health_put_checks(
         &self,
         number: &NumberId,
         findings: &[Finding],
@@ -47,7 +47,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_seen(&self, number: &NumberId, hour: Timestamp, kind: Seen) -> Result<(), StorageError> {
+    pub async fn health_put_receipt(&self, number: &NumberId, hour: Timestamp, kind: Seen) -> Result<(), StorageError> {
         self.merge(&keys::health(number), &[], &[Fact::moment(attribute(kind), hour)]).await?;
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn health(&self, number: &Number, now: Timestamp) -> Result<Health, StorageError> {
+    pub async fn health_get(&self, number: &Number, now: Timestamp) -> Result<Health, StorageError> {
         let item = self.read(&keys::health(&number.id)).await?.unwrap_or_default();
         let looked_at = item.time("looked_at");
         let stale = looked_at.is_none_or(|at| now.duration_since(at) > LOOK_GOOD_FOR);
@@ -82,7 +82,7 @@ impl Table {
     }
 
     async fn sending(&self, number: &Number, now: Timestamp) -> Result<Finding, StorageError> {
-        let standing = self.standing(number).await?;
+        let standing = self.number_status_get(number).await?;
         let template = MessageClass::Template(Some(Category::Utility));
         Ok(match policy::hindrance(&standing, template, now) {
             None => Finding::new(HealthCheck::Sending, true, "nothing stops it"),

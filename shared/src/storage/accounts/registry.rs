@@ -30,7 +30,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_meta_app(&self, id: &MetaAppId, sealed: &Sealed) -> Result<(), StorageError> {
+    pub async fn meta_app_put(&self, id: &MetaAppId, sealed: &Sealed) -> Result<(), StorageError> {
         self.update(keys::meta_app(id)).set("sealed", blob(sealed)).run().await?;
         Ok(())
     }
@@ -39,7 +39,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn meta_app(&self, id: &MetaAppId) -> Result<Option<Sealed>, StorageError> {
+    pub async fn meta_app_get(&self, id: &MetaAppId) -> Result<Option<Sealed>, StorageError> {
         self.sealed(&keys::meta_app(id)).await
     }
 
@@ -47,7 +47,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_system_secret_once(
+    pub async fn system_secret_put_once(
         &self,
         name: SystemSecretName,
         sealed: &Sealed,
@@ -63,7 +63,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn system_secret(&self, name: SystemSecretName) -> Result<Option<SystemSecret>, StorageError> {
+    pub async fn system_secret_get(&self, name: SystemSecretName) -> Result<Option<SystemSecret>, StorageError> {
         let item = self.read(&keys::system_secret(name.as_str())).await?.filter(|item| item.0.contains_key("sealed"));
         let read = |item: Item| {
             let previous = item.0.contains_key("previous").then(|| item.bytes("previous").map(Sealed::from_bytes));
@@ -82,7 +82,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn replace_system_secret(
+    pub async fn system_secret_replace(
         &self,
         name: SystemSecretName,
         known: &SystemSecret,
@@ -99,7 +99,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn drop_previous_secret(&self, name: SystemSecretName) -> Result<(), StorageError> {
+    pub async fn system_secret_drop_previous(&self, name: SystemSecretName) -> Result<(), StorageError> {
         self.update(keys::system_secret(name.as_str())).remove(&["previous"]).run().await?;
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn account_number(&self, waba: &WabaId, digits: &str) -> Result<Option<NumberId>, StorageError> {
+    pub async fn account_get_number(&self, waba: &WabaId, digits: &str) -> Result<Option<NumberId>, StorageError> {
         let item = self.read(&keys::account_number(waba, digits)).await?;
         item.map(|item| item.parsed("number", NumberId::parse)).transpose()
     }
@@ -149,7 +149,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn account_tenant(&self, waba: &WabaId) -> Result<Option<TenantId>, StorageError> {
+    pub async fn account_get_tenant(&self, waba: &WabaId) -> Result<Option<TenantId>, StorageError> {
         let item = self.read(&keys::graph_token(waba)).await?;
         item.map(|item| item.parsed("tenant", TenantId::parse)).transpose()
     }
@@ -158,7 +158,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn numbers(
+    pub async fn number_list(
         &self,
         tenant: TenantId,
         limit: u16,
@@ -177,7 +177,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn number(&self, id: &NumberId) -> Result<Option<Number>, StorageError> {
+    pub async fn number_get(&self, id: &NumberId) -> Result<Option<Number>, StorageError> {
         let item = self.read(&keys::number(id)).await?.filter(|item| !is_gone(item));
         item.map(|item| read_number(id, &item)).transpose()
     }
@@ -186,7 +186,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn numbers_of(&self, account: &WabaId) -> Result<Vec<NumberId>, StorageError> {
+    pub async fn account_list_numbers(&self, account: &WabaId) -> Result<Vec<NumberId>, StorageError> {
         let items = self.partition(&keys::account_partition(account), "NUMBER#").await?;
         items.iter().map(|item| item.parsed("number", NumberId::parse)).collect()
     }
@@ -195,7 +195,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn account_of_number(&self, id: &NumberId) -> Result<Option<WabaId>, StorageError> {
+    pub async fn number_get_account(&self, id: &NumberId) -> Result<Option<WabaId>, StorageError> {
         let item = self.read(&keys::number(id)).await?;
         item.map_or(Ok(None), |item| item.parsed_optional("waba", WabaId::parse))
     }
@@ -204,7 +204,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn accounts_of_tenant(&self, tenant: TenantId) -> Result<Vec<WabaId>, StorageError> {
+    pub async fn tenant_list_accounts(&self, tenant: TenantId) -> Result<Vec<WabaId>, StorageError> {
         let item = self.read(&keys::tenant_accounts(tenant)).await?.unwrap_or_default();
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
     }
@@ -213,7 +213,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_number_gone(&self, id: &NumberId) -> Result<bool, StorageError> {
+    pub async fn number_is_gone(&self, id: &NumberId) -> Result<bool, StorageError> {
         Ok(self.read(&keys::number(id)).await?.is_some_and(|item| is_gone(&item)))
     }
 
@@ -221,7 +221,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_account_gone(&self, id: &WabaId) -> Result<bool, StorageError> {
+    pub async fn account_is_gone(&self, id: &WabaId) -> Result<bool, StorageError> {
         Ok(self.read(&keys::gone_account(id)).await?.is_some())
     }
 
@@ -232,7 +232,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_graph_token(
+    pub async fn graph_token_put(
         &self,
         tenant: TenantId,
         waba: &WabaId,
@@ -266,7 +266,7 @@ impl Table {
         }
         // An earlier withdrawal no longer counts, even if it is reported only later. The states of an erased account
         // are gone, so they are written in any case.
-        let erased = self.is_account_gone(waba).await?;
+        let erased = self.account_is_gone(waba).await?;
         for (aspect, word) in
             [(Aspect::Token, "replaced"), (Aspect::Partner, "added"), (Aspect::PartnerApp, "installed")]
         {
@@ -283,7 +283,7 @@ impl Table {
                     timed: true,
                     alert: None,
                 };
-                self.put_state(&renewed).await?;
+                self.state_put(&renewed).await?;
             }
         }
         Ok(Stored::New)
@@ -293,7 +293,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn graph_token(&self, waba: &WabaId) -> Result<Option<Sealed>, StorageError> {
+    pub async fn graph_token_get(&self, waba: &WabaId) -> Result<Option<Sealed>, StorageError> {
         self.sealed(&keys::graph_token(waba)).await
     }
 

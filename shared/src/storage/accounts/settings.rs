@@ -11,7 +11,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_settings(&self, of: &Number, settings: &Settings) -> Result<bool, StorageError> {
+    pub async fn number_put_settings(&self, of: &Number, settings: &Settings) -> Result<bool, StorageError> {
         let revision = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
         let inactive = settings.inactive.as_ref();
         let update = self

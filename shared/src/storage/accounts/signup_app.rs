@@ -14,7 +14,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_signup_settings(&self, id: &MetaAppId, settings: &SignupSettings) -> Result<(), StorageError> {
+    pub async fn signup_settings_put(&self, id: &MetaAppId, settings: &SignupSettings) -> Result<(), StorageError> {
         let SignupSettings { client_id, config_id, feature_type, override_url, origins, hosted_for, credit } = settings;
         let (line, currency, user) = match credit {
             Some(CreditLine { id, currency, system_user }) => (Some(id), Some(currency), Some(system_user)),
@@ -43,7 +43,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_system_token(&self, id: &MetaAppId, sealed: &Sealed) -> Result<(), StorageError> {
+    pub async fn system_token_put(&self, id: &MetaAppId, sealed: &Sealed) -> Result<(), StorageError> {
         self.update(keys::meta_app(id)).set("system_token", blob(sealed)).run().await?;
         Ok(())
     }
@@ -52,7 +52,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn system_token(&self, id: &MetaAppId) -> Result<Option<Sealed>, StorageError> {
+    pub async fn system_token_get(&self, id: &MetaAppId) -> Result<Option<Sealed>, StorageError> {
         let item = self.read(&keys::meta_app(id)).await?.filter(|item| item.0.contains_key("system_token"));
         item.map(|item| item.bytes("system_token").map(Sealed::from_bytes)).transpose()
     }
@@ -61,7 +61,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn signup_settings(&self, id: &MetaAppId) -> Result<Option<SignupSettings>, StorageError> {
+    pub async fn signup_settings_get(&self, id: &MetaAppId) -> Result<Option<SignupSettings>, StorageError> {
         self.read(&keys::meta_app(id)).await?.map_or(Ok(None), |item| settings(&item))
     }
 
@@ -70,7 +70,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn signup_app(&self, id: &MetaAppId) -> Result<Option<(Sealed, SignupSettings)>, StorageError> {
+    pub async fn signup_app_get(&self, id: &MetaAppId) -> Result<Option<(Sealed, SignupSettings)>, StorageError> {
         let Some(item) = self.read(&keys::meta_app(id)).await? else { return Ok(None) };
         let Some(settings) = settings(&item)? else { return Ok(None) };
         Ok(Some((Sealed::from_bytes(item.bytes("sealed")?), settings)))

@@ -39,7 +39,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_state(&self, change: &StateChange) -> Result<(), StorageError> {
+    pub async fn state_put(&self, change: &StateChange) -> Result<(), StorageError> {
         let wire = StateWire {
             word: change.word.clone(),
             until: change.until.map(Timestamp::as_millisecond),
@@ -60,7 +60,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_alert(&self, tenant: Option<TenantId>, change: &StateChange) -> Result<(), StorageError> {
+    pub async fn alert_put(&self, tenant: Option<TenantId>, change: &StateChange) -> Result<(), StorageError> {
         let Some(alert) = change.alert else { return Ok(()) };
         let (kind, id) = change.subject.name();
         let aspect = change.aspect.as_str();
@@ -94,7 +94,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn alerts(
+    pub async fn alert_list(
         &self,
         tenant: Option<TenantId>,
         limit: u16,
@@ -109,7 +109,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn acknowledge(
+    pub async fn alert_acknowledge(
         &self,
         tenant: Option<TenantId>,
         id: &str,
@@ -130,7 +130,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn number_states(&self, id: &NumberId) -> Result<Vec<StoredState>, StorageError> {
+    pub async fn number_list_states(&self, id: &NumberId) -> Result<Vec<StoredState>, StorageError> {
         let items = self.partition(&keys::number_partition(id), keys::STATE_PREFIX).await?;
         items.iter().map(read_state).collect()
     }
@@ -139,7 +139,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn account_states(&self, id: &WabaId) -> Result<Vec<StoredState>, StorageError> {
+    pub async fn account_list_states(&self, id: &WabaId) -> Result<Vec<StoredState>, StorageError> {
         let items = self.partition(&keys::account_partition(id), keys::STATE_PREFIX).await?;
         items.iter().map(read_state).collect()
     }
@@ -148,7 +148,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn template_states(&self, id: &WabaId) -> Result<Vec<(String, StoredState)>, StorageError> {
+    pub async fn template_list_states(&self, id: &WabaId) -> Result<Vec<(String, StoredState)>, StorageError> {
         let items = self.partition(&keys::account_partition(id), keys::TEMPLATE_PREFIX).await?;
         items.iter().map(|item| Ok((item.required("template")?.to_owned(), read_state(item)?))).collect()
     }
@@ -157,7 +157,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_history_progress(&self, number_id: &NumberId, chunk: HistoryChunk) -> Result<(), StorageError> {
+    pub async fn history_put_progress(&self, number_id: &NumberId, chunk: HistoryChunk) -> Result<(), StorageError> {
         let key = keys::history(number_id, chunk.phase);
         self.update(key.clone())
             .set_once("phase", number(chunk.phase))
@@ -172,7 +172,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn history(&self, number_id: &NumberId) -> Result<Vec<HistoryPhase>, StorageError> {
+    pub async fn history_get(&self, number_id: &NumberId) -> Result<Vec<HistoryPhase>, StorageError> {
         let items = self.partition(&keys::number_partition(number_id), keys::HISTORY_PREFIX).await?;
         let read = |item: &Item| {
             let mut chunks: Vec<i64> = item.set("chunks").iter().filter_map(|chunk| chunk.parse().ok()).collect();

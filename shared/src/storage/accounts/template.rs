@@ -22,7 +22,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn put_templates(
+    pub async fn template_put_all(
         &self,
         account: &WabaId,
         listed: &[ListedTemplate],
@@ -32,7 +32,7 @@ impl Table {
         let as_known = |template: &ListedTemplate| known.iter().map(read).any(|record| is_as_listed(&record, template));
         let mut puts = Vec::new();
         for template in listed.iter().filter(|template| !as_known(template)) {
-            puts.push(self.put_template(account, template, began));
+            puts.push(self.template_put(account, template, began));
         }
         stream::iter(puts).buffer_unordered(BATCH_CONCURRENCY).try_collect::<Vec<()>>().await?;
         for known in known {
@@ -40,7 +40,7 @@ impl Table {
             let is_listed = listed.iter().any(|one| one.name == name && one.language == language);
             let newer = known.time("status_at").is_some_and(|at| at >= began);
             if !is_listed && !newer && known.text("status") != Some(DELETED) {
-                self.delete_template(account, name, language, began).await?;
+                self.template_delete(account, name, language, began).await?;
             }
         }
         let mirror = self.update(keys::mirror(account)).set("fetched_at", time(began));
@@ -52,7 +52,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_template(
+    pub async fn template_put(
         &self,
         account: &WabaId,
         template: &ListedTemplate,
@@ -81,7 +81,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn delete_template(
+    pub async fn template_delete(
         &self,
         account: &WabaId,
         name: &str,
@@ -97,7 +97,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn templates_fetched_at(&self, account: &WabaId) -> Result<Option<Timestamp>, StorageError> {
+    pub async fn template_get_fetched_at(&self, account: &WabaId) -> Result<Option<Timestamp>, StorageError> {
         Ok(self.read(&keys::mirror(account)).await?.and_then(|item| item.time("fetched_at")))
     }
 
@@ -105,7 +105,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn template(
+    pub async fn template_get(
         &self,
         account: &WabaId,
         name: &str,
@@ -119,7 +119,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn templates(
+    pub async fn template_list(
         &self,
         account: &WabaId,
         limit: u16,

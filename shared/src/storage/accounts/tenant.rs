@@ -34,7 +34,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_tenant(&self, id: TenantId, name: &str, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn tenant_put(&self, id: TenantId, name: &str, now: Timestamp) -> Result<(), StorageError> {
         let update = self.update(keys::tenant(id)).set("name", text(name)).set_once("created_at", time(now));
         update.set_once("list", text(keys::TENANTS)).set_once("list_at", time(now)).run().await?;
         Ok(())
@@ -44,7 +44,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn close_tenant(&self, id: TenantId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn tenant_close(&self, id: TenantId, now: Timestamp) -> Result<(), StorageError> {
         let closed = self.update(keys::tenant(id)).set_once("closing_at", time(now));
         closed.when("attribute_exists(#pk)").run().await?;
         Ok(())
@@ -54,7 +54,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_closing(&self, id: TenantId) -> Result<bool, StorageError> {
+    pub async fn tenant_is_closing(&self, id: TenantId) -> Result<bool, StorageError> {
         Ok(self.read(&keys::tenant(id)).await?.is_none_or(|item| item.0.contains_key("closing_at")))
     }
 
@@ -62,7 +62,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn has_tenant(&self, id: TenantId) -> Result<bool, StorageError> {
+    pub async fn tenant_exists(&self, id: TenantId) -> Result<bool, StorageError> {
         Ok(self.read(&keys::tenant(id)).await?.is_some())
     }
 
@@ -70,7 +70,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_api_key(&self, key: &ApiKeyRecord) -> Result<(), StorageError> {
+    pub async fn api_key_put(&self, key: &ApiKeyRecord) -> Result<(), StorageError> {
         let scopes = key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
         self.update(keys::api_key(&key.id))
             .set("hash", text(&key.hash))
@@ -93,7 +93,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn rehash_api_key(&self, known: &ApiKeyRecord, hash: &str, pepper: u32) -> Result<(), StorageError> {
+    pub async fn api_key_rehash(&self, known: &ApiKeyRecord, hash: &str, pepper: u32) -> Result<(), StorageError> {
         let update =
             self.update(keys::api_key(&known.id)).set("hash", text(hash)).set("pepper", number(i64::from(pepper)));
         update.when("#hash = :known").value("known", text(&known.hash)).run().await?;
@@ -104,7 +104,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, StorageError> {
+    pub async fn api_key_get(&self, id: &str) -> Result<Option<ApiKeyRecord>, StorageError> {
         self.read(&keys::api_key(id)).await?.map(|item| read_key(&item)).transpose()
     }
 
@@ -112,7 +112,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn api_keys(
+    pub async fn api_key_list(
         &self,
         tenant: Option<TenantId>,
         limit: u16,
@@ -127,7 +127,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_requests(
+    pub async fn api_key_take_requests(
         &self,
         id: &str,
         count: u32,
@@ -161,7 +161,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn api_key_revoke(&self, id: &str, now: Timestamp) -> Result<(), StorageError> {
         let revoked = self.update(keys::api_key(id)).set_once("revoked_at", time(now));
         revoked.when("attribute_exists(#pk)").run().await?;
         Ok(())
@@ -171,12 +171,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn revoke_keys_of(&self, tenant: TenantId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn api_key_revoke_all(&self, tenant: TenantId, now: Timestamp) -> Result<(), StorageError> {
         let mut cursor = None;
         loop {
-            let page = self.api_keys(Some(tenant), KEYS_PAGE, cursor.as_deref()).await?;
+            let page = self.api_key_list(Some(tenant), KEYS_PAGE, cursor.as_deref()).await?;
             for key in page.items {
-                self.revoke_api_key(&key.id, now).await?;
+                self.api_key_revoke(&key.id, now).await?;
             }
             cursor = page.next;
             if cursor.is_none() {
@@ -189,7 +189,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StorageError> {
+    pub async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>, StorageError> {
         self.read(&keys::tenant(id)).await?.map(|item| read_tenant(&item)).transpose()
     }
 
@@ -197,7 +197,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn tenants(&self, limit: u16, cursor: Option<&str>) -> Result<Page<Tenant>, StorageError> {
+    pub async fn tenant_list(&self, limit: u16, cursor: Option<&str>) -> Result<Page<Tenant>, StorageError> {
         let accepts = |pk: &str, sk: &str| pk.starts_with("TENANT#") && sk == "TENANT";
         self.list(LIST, keys::TENANTS, limit, cursor, accepts, read_tenant).await
     }
@@ -206,7 +206,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, or there is no randomness for an id.
-    pub async fn put_audit(&self, tenant: Option<TenantId>, entry: &AuditEntry) -> Result<(), StorageError> {
+    pub async fn audit_put(&self, tenant: Option<TenantId>, entry: &AuditEntry) -> Result<(), StorageError> {
         let id = crate::random::ulid(entry.at)?.to_string();
         let kept_until = entry.at.checked_add(AUDIT_KEPT_FOR).unwrap_or(Timestamp::MAX);
         self.update(keys::audit(&id))
@@ -226,7 +226,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn audit(
+    pub async fn audit_list(
         &self,
         tenant: Option<TenantId>,
         limit: u16,

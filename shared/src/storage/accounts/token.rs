@@ -51,7 +51,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn tokens_due(&self, now: Timestamp, limit: u16) -> Result<Vec<WabaId>, StorageError> {
+    pub async fn token_list_due(&self, now: Timestamp, limit: u16) -> Result<Vec<WabaId>, StorageError> {
         let found = self.oldest(LIST, keys::TOKENS, now, limit).await?;
         found.iter().map(|item| keys::parse_account(item.required("pk")?)).collect()
     }
@@ -60,7 +60,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn token_record(&self, account: &WabaId) -> Result<Option<TokenRecord>, StorageError> {
+    pub async fn token_get_record(&self, account: &WabaId) -> Result<Option<TokenRecord>, StorageError> {
         let known = self.read(&keys::graph_token(account)).await?;
         let Some(item) = known.filter(|item| item.0.contains_key("sealed")) else { return Ok(None) };
         Ok(Some(TokenRecord {
@@ -76,7 +76,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn account(&self, account: &WabaId) -> Result<Option<AccountRecord>, StorageError> {
+    pub async fn account_get(&self, account: &WabaId) -> Result<Option<AccountRecord>, StorageError> {
         let Some(item) = self.read(&keys::graph_token(account)).await? else { return Ok(None) };
         Ok(Some(AccountRecord {
             tenant: item.parsed("tenant", TenantId::parse)?,
@@ -94,7 +94,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn forget_token(&self, account: &WabaId, known: &TokenRecord) -> Result<(), StorageError> {
+    pub async fn graph_token_delete(&self, account: &WabaId, known: &TokenRecord) -> Result<(), StorageError> {
         let forgotten = self.update(keys::graph_token(account)).remove(&["sealed", "previous", "list", "list_at"]);
         forgotten.when("#version = :known").value("known", number(known.version)).run().await?;
         Ok(())
@@ -104,7 +104,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_business(&self, account: &WabaId, business: &str) -> Result<(), StorageError> {
+    pub async fn account_put_business(&self, account: &WabaId, business: &str) -> Result<(), StorageError> {
         self.update(keys::business(business)).add("accounts", account.to_string()).run().await?;
         let noted = self.update(keys::graph_token(account)).set("business", text(business));
         noted.when("attribute_exists(#pk)").run().await?;
@@ -115,7 +115,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn accounts_of(&self, business: &str) -> Result<Vec<WabaId>, StorageError> {
+    pub async fn account_list_of_tenant(&self, business: &str) -> Result<Vec<WabaId>, StorageError> {
         let item = self.read(&keys::business(business)).await?.unwrap_or_default();
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
     }
@@ -125,7 +125,11 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_credit_share(&self, account: &WabaId, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
+    pub async fn account_take_credit_share(
+        &self,
+        account: &WabaId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StorageError> {
         let long_ago = now.checked_sub(CREDIT_TAKES).unwrap_or(Timestamp::MIN);
         let taken =
             self.update(keys::graph_token(account)).set("credit_at", time(now)).value("long_ago", time(long_ago));
@@ -141,7 +145,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn replace_graph_token(
+    pub async fn graph_token_replace(
         &self,
         account: &WabaId,
         old: &TokenRecord,
@@ -165,7 +169,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn visit_now(&self, account: &WabaId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn token_check_now(&self, account: &WabaId, now: Timestamp) -> Result<(), StorageError> {
         let update = self.update(keys::graph_token(account)).set("list", text(keys::TOKENS)).set("list_at", time(now));
         update.when("attribute_exists(#sealed)").run().await?;
         Ok(())
@@ -175,7 +179,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_token(
+    pub async fn token_put_end(
         &self,
         account: &WabaId,
         version: i64,
@@ -192,7 +196,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn visit_token_again(&self, account: &WabaId, next: Timestamp) -> Result<(), StorageError> {
+    pub async fn token_check_later(&self, account: &WabaId, next: Timestamp) -> Result<(), StorageError> {
         let update = self.update(keys::graph_token(account)).set("list", text(keys::TOKENS)).set("list_at", time(next));
         update.when("attribute_exists(#list)").run().await?;
         Ok(())

@@ -55,7 +55,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_usage(&self, notes: Vec<UsageNote>, received_at: Timestamp) -> Result<(), StorageError> {
+    pub async fn usage_put(&self, notes: Vec<UsageNote>, received_at: Timestamp) -> Result<(), StorageError> {
         let mut groups: BTreeMap<(NumberId, Timestamp), Vec<UsageNote>> = BTreeMap::new();
         for note in notes {
             let hour = crate::storage::hour_of(note.message.made_at());
@@ -82,7 +82,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an entry is damaged.
-    pub async fn usage_of_days(
+    pub async fn usage_list(
         &self,
         numbers: &[NumberId],
         from: Date,

@@ -21,7 +21,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_desk(
+    pub async fn assignment_put(
         &self,
         tenant: TenantId,
         id: &ConversationId,
@@ -52,7 +52,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_read(&self, tenant: TenantId, id: &ConversationId, until: Timestamp) -> Result<(), StorageError> {
+    pub async fn conversation_mark_read(
+        &self,
+        tenant: TenantId,
+        id: &ConversationId,
+        until: Timestamp,
+    ) -> Result<(), StorageError> {
         let owner = [("tenant", text(tenant.to_string()))];
         self.merge(&keys::conversation(id), &owner, &[Fact::moment("read_until", until)]).await?;
         Ok(())
@@ -62,7 +67,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_note(&self, id: &ConversationId, note: &Note) -> Result<(), StorageError> {
+    pub async fn note_put(&self, id: &ConversationId, note: &Note) -> Result<(), StorageError> {
         let put = self.update(keys::note(id, note.id)).set("text", text(&note.text)).set("key", text(&note.key));
         put.set_once_if("author", note.author.as_ref().map(text)).run().await?;
         Ok(())
@@ -72,7 +77,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn notes(&self, id: &ConversationId) -> Result<Vec<Note>, StorageError> {
+    pub async fn note_list(&self, id: &ConversationId) -> Result<Vec<Note>, StorageError> {
         let mut notes = Vec::new();
         for part in self.parts(id).await? {
             let query = self
@@ -103,7 +108,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn delete_note(&self, id: &ConversationId, note: NoteId) -> Result<bool, StorageError> {
+    pub async fn note_delete(&self, id: &ConversationId, note: NoteId) -> Result<bool, StorageError> {
         for part in self.parts(id).await? {
             if self.delete(&keys::note(&part, note)).await? {
                 return Ok(true);

@@ -86,7 +86,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer, the card has no alias ([`StorageError::Refused`]), or the contact was erased
     /// after `said_at` ([`StorageError::Erased`]).
-    pub async fn resolve_contact(
+    pub async fn contact_resolve(
         &self,
         tenant: TenantId,
         (card, linked): (&ContactIdentity, &[ContactIdentity]),
@@ -147,7 +147,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn find_contact(
+    pub async fn contact_find(
         &self,
         tenant: TenantId,
         card: &ContactIdentity,
@@ -206,7 +206,7 @@ impl Table {
         if let Some(other) = self.spelled_otherwise(tenant, alias, Vouched::Typed).await?
             && other != contact_of_alias
         {
-            self.undo_merge(tenant, contact_of_alias, other, now).await?;
+            self.merge_undo(tenant, contact_of_alias, other, now).await?;
         }
         Ok(())
     }
@@ -274,11 +274,11 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn same_person(&self, contact: ContactId) -> Result<Vec<ContactId>, StorageError> {
+    pub async fn contact_list_same_person(&self, contact: ContactId) -> Result<Vec<ContactId>, StorageError> {
         Ok(self.group(contact).await?.0)
     }
 
-    /// Same as [`Table::same_person`], but `None` for a contact that is being erased.
+    /// Same as [`Table::contact_list_same_person`], but `None` for a contact that is being erased.
     pub(in crate::storage) async fn person(&self, contact: ContactId) -> Result<Option<Vec<ContactId>>, StorageError> {
         let (group, erased) = self.group(contact).await?;
         Ok((!erased).then_some(group))
@@ -330,7 +330,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
-    pub async fn merges(
+    pub async fn merge_list(
         &self,
         tenant: TenantId,
         limit: u16,
@@ -344,7 +344,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn undo_merge(
+    pub async fn merge_undo(
         &self,
         tenant: TenantId,
         one: ContactId,
@@ -369,7 +369,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_preference(
+    pub async fn preference_put(
         &self,
         contact: ContactId,
         waba: &WabaId,
@@ -388,7 +388,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn preferences(
+    pub async fn preference_list(
         &self,
         contact: ContactId,
         waba: &WabaId,

@@ -56,7 +56,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer. [`StorageError::Erased`] if the contact is being erased: the message belongs to a
     /// new contact.
-    pub async fn note(
+    pub async fn conversation_touch(
         &self,
         tenant: TenantId,
         id: &ConversationId,
@@ -99,8 +99,8 @@ impl Table {
     /// or a name is new.
     ///
     /// # Errors
-    /// As [`Table::note`].
-    pub async fn note_opened(
+    /// As [`Table::conversation_touch`].
+    pub async fn conversation_touch_opened(
         &self,
         tenant: TenantId,
         id: &ConversationId,
@@ -131,14 +131,14 @@ impl Table {
             }
             self.merge(&keys::conversation(id), &owner(tenant), &latest).await?;
         }
-        self.note(tenant, id, card, noted).await
+        self.conversation_touch(tenant, id, card, noted).await
     }
 
     /// Records a message that we send. 1 WRU.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_sent(&self, intent: &Intent) -> Result<(), StorageError> {
+    pub async fn conversation_touch_sent(&self, intent: &Intent) -> Result<(), StorageError> {
         let message = MessageId::Outbound(intent.id);
         // At the epoch: names that the caller entered are replaced by any that the provider reports.
         let told_at = Some(Timestamp::UNIX_EPOCH);
@@ -147,7 +147,7 @@ impl Table {
             told_at,
             ..ConversationUpdate::default()
         };
-        self.note(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await
+        self.conversation_touch(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await
     }
 
     /// Returns whether a conversation shows activity at `at` or later. The read is eventually consistent, so `false`
@@ -155,7 +155,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn shows_activity(&self, id: &ConversationId, at: Timestamp) -> Result<bool, StorageError> {
+    pub async fn conversation_shows_activity(&self, id: &ConversationId, at: Timestamp) -> Result<bool, StorageError> {
         let key = keys::conversation(id).attributes();
         let get = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(false);
         let answer = get.send().await.map_err(|error| crate::storage::unavailable("GetItem", &error))?;
@@ -166,7 +166,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_entry_point(
+    pub async fn conversation_put_entry_point(
         &self,
         tenant: TenantId,
         id: &ConversationId,
@@ -181,7 +181,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_address_book(
+    pub async fn conversation_put_address_book(
         &self,
         tenant: TenantId,
         id: &ConversationId,
@@ -206,7 +206,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn conversation(
+    pub async fn conversation_get(
         &self,
         tenant: TenantId,
         id: &ConversationId,
@@ -214,7 +214,7 @@ impl Table {
         self.conversation_of(tenant, id, &self.parts(id).await?).await
     }
 
-    /// Same as [`Table::conversation`], with the person's conversations given as `parts`.
+    /// Same as [`Table::conversation_get`], with the person's conversations given as `parts`.
     pub(in crate::storage) async fn conversation_of(
         &self,
         tenant: TenantId,

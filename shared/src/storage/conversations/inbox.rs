@@ -121,7 +121,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_activity(&self, activity: Vec<Activity>) -> Result<(), StorageError> {
+    pub async fn inbox_put(&self, activity: Vec<Activity>) -> Result<(), StorageError> {
         // Entries that expire on different days do not share an item.
         let mut groups: BTreeMap<(TenantId, i64, Option<i64>), BTreeSet<String>> = BTreeMap::new();
         for one in activity {
@@ -147,7 +147,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn shows(&self, activity: &Activity) -> Result<bool, StorageError> {
+    pub async fn inbox_shows(&self, activity: &Activity) -> Result<bool, StorageError> {
         let wanted = entry(activity.at, &activity.conversation);
         let span = keys::time(at_millis(together(activity.at)));
         let items = self.partition(&keys::inbox(activity.tenant), &span).await?;
@@ -186,7 +186,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
-    pub async fn conversations(
+    pub async fn conversation_list(
         &self,
         tenant: TenantId,
         wanted: &ConversationFilter,

@@ -112,7 +112,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_message(
+    pub async fn inbound_message_put(
         &self,
         conversation: &ConversationId,
         message: &InboundMessage,
@@ -155,7 +155,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn message(
+    pub async fn message_get(
         &self,
         conversation: &ConversationId,
         id: OutboundId,
@@ -172,7 +172,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn foreign_message(
+    pub async fn inbound_message_get(
         &self,
         conversation: &ConversationId,
         wamid: &ProviderMessageId,
@@ -217,7 +217,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn amend(
+    pub async fn annotation_put(
         &self,
         conversation: &ConversationId,
         amendment: &Amendment,

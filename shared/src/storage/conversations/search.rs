@@ -65,7 +65,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn search(
+    pub async fn conversation_search(
         &self,
         tenant: TenantId,
         asked: &str,
@@ -88,7 +88,7 @@ impl Table {
                 seen += entries.len();
                 for sk in &entries {
                     let (word, id) = keys::parse_name(sk)?;
-                    let Some(found) = self.conversation(tenant, &id).await? else { continue };
+                    let Some(found) = self.conversation_get(tenant, &id).await? else { continue };
                     let known = words_of(&found);
                     // Several entries may lead to one conversation: only the first that the contact still has shows it.
                     let first = known.iter().find(|word| asked.is_begun_by(word)).is_some_and(|first| first == word);

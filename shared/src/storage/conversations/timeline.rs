@@ -78,7 +78,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn messages(
+    pub async fn message_list(
         &self,
         conversation: &ConversationId,
         order: Order,

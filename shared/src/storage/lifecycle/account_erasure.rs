@@ -39,7 +39,7 @@ pub struct Walked {
     pub objects: Vec<String>,
     /// Where the walk continues; `None` at the end.
     pub next: Option<String>,
-    /// Items to be erased by [`Table::erase`].
+    /// Items to be erased by [`Table::erasure_erase_found`].
     items: Vec<(keys::Key, How)>,
 }
 
@@ -208,7 +208,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn mark_gone(&self, offboarding: &Offboarding, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn account_mark_gone(&self, offboarding: &Offboarding, now: Timestamp) -> Result<bool, StorageError> {
         let until = expiry(now.checked_add(TOMBSTONE_FOR).unwrap_or(Timestamp::MAX));
         for account in &offboarding.accounts {
             let gone = self.update(keys::gone_account(account));
@@ -236,7 +236,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn erases(&self, offboarding: &Offboarding) -> Result<bool, StorageError> {
+    pub async fn account_is_erased_by(&self, offboarding: &Offboarding) -> Result<bool, StorageError> {
         let accounts = offboarding.accounts.iter().map(keys::gone_account);
         for key in accounts.chain(offboarding.number.iter().map(keys::number)) {
             let item = self.read(&key).await?.unwrap_or_default();
@@ -251,7 +251,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn release_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+    pub async fn account_release_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
         let ours = text(offboarding.id.to_string());
         let accounts = offboarding.accounts.iter().map(keys::gone_account);
         for key in accounts.chain(offboarding.numbers.iter().map(keys::number)) {
@@ -265,21 +265,21 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn unmark_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+    pub async fn account_unmark_gone(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
         let ours = text(offboarding.id.to_string());
         for number in &offboarding.numbers {
             let back = self.update(keys::number(number)).remove(&["gone_at", "erased_by"]);
             let still = "#erased_by = :ours AND attribute_exists(#tenant)";
             back.when(still).value("ours", ours.clone()).run().await?;
         }
-        self.release_gone(offboarding).await
+        self.account_release_gone(offboarding).await
     }
 
     /// Returns whether an account is being erased. It cannot be connected until that has ended.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_being_erased(&self, account: &WabaId) -> Result<bool, StorageError> {
+    pub async fn account_is_being_erased(&self, account: &WabaId) -> Result<bool, StorageError> {
         Ok(self.read(&keys::gone_account(account)).await?.is_some_and(|item| item.0.contains_key("erased_by")))
     }
 
@@ -287,7 +287,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn walk(&self, leavers: &ErasureScope, cursor: Option<&str>) -> Result<Walked, StorageError> {
+    pub async fn erasure_walk(&self, leavers: &ErasureScope, cursor: Option<&str>) -> Result<Walked, StorageError> {
         let start = cursor.map(|cursor| {
             let (pk, sk) = cursor.split_once('\n').unwrap_or((cursor, ""));
             keys::Key { pk: pk.to_owned(), sk: sk.to_owned() }.attributes()
@@ -319,7 +319,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn erase(&self, walked: &Walked, leavers: &ErasureScope, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn erasure_erase_found(
+        &self,
+        walked: &Walked,
+        leavers: &ErasureScope,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
         // Collected first: a stream over a closure that borrows is not `Send`.
         let mut erased = Vec::with_capacity(walked.items.len());
         for (key, how) in &walked.items {

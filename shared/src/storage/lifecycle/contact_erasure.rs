@@ -94,10 +94,10 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn all_numbers(&self, tenant: TenantId) -> Result<Vec<Number>, StorageError> {
+    pub async fn number_list_all(&self, tenant: TenantId) -> Result<Vec<Number>, StorageError> {
         let (mut numbers, mut cursor) = (Vec::new(), None);
         loop {
-            let page = self.numbers(tenant, NUMBERS_PAGE, cursor.as_deref()).await?;
+            let page = self.number_list(tenant, NUMBERS_PAGE, cursor.as_deref()).await?;
             numbers.extend(page.items.into_iter().filter(|number| number.tenant == tenant));
             cursor = page.next;
             if cursor.is_none() {
@@ -111,9 +111,9 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn contact_card(&self, tenant: TenantId, contact: ContactId) -> Result<Option<Person>, StorageError> {
+    pub async fn contact_get(&self, tenant: TenantId, contact: ContactId) -> Result<Option<Person>, StorageError> {
         let Some(group) = self.person(contact).await? else { return Ok(None) };
-        let numbers: Vec<NumberId> = self.all_numbers(tenant).await?.into_iter().map(|one| one.id).collect();
+        let numbers: Vec<NumberId> = self.number_list_all(tenant).await?.into_iter().map(|one| one.id).collect();
         let of = |number: &NumberId| {
             group.iter().map(|contact| ConversationId::new(number.clone(), *contact)).collect::<Vec<_>>()
         };
@@ -128,7 +128,7 @@ impl Table {
         if conversations.is_empty() {
             // A conversation that only a broadcast has written to has no item before the customer answers.
             for id in numbers.iter().flat_map(of) {
-                conversations.extend(self.conversation(tenant, &id).await?);
+                conversations.extend(self.conversation_get(tenant, &id).await?);
             }
             let whole = conversations.first().cloned();
             return Ok(whole.map(|whole| Person { whole, conversations }));
@@ -146,7 +146,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn begin_erasure(&self, erasure: &Erasure) -> Result<(), StorageError> {
+    pub async fn contact_erasure_begin(&self, erasure: &Erasure) -> Result<(), StorageError> {
         let (tenant, now) = (text(erasure.tenant.to_string()), erasure.asked_at);
         let contacts = erasure.contacts.iter().map(ToString::to_string).collect();
         self.update(keys::erasure(erasure.id))
@@ -171,16 +171,16 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn close_conversations(&self, erasure: &Erasure, numbers: &[Number]) -> Result<(), StorageError> {
+    pub async fn contact_close_conversations(&self, erasure: &Erasure, numbers: &[Number]) -> Result<(), StorageError> {
         // Collected first: a stream over a closure that borrows is not `Send`.
-        let ids: Vec<ConversationId> = Self::conversations_of(erasure, numbers);
+        let ids: Vec<ConversationId> = Self::contact_list_conversations(erasure, numbers);
         let closed: Vec<_> = ids.iter().map(|id| self.close_conversation(erasure, id)).collect();
         stream::iter(closed).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
     }
 
     /// Returns all conversations that a contact may have on these numbers.
     #[must_use]
-    pub fn conversations_of(erasure: &Erasure, numbers: &[Number]) -> Vec<ConversationId> {
+    pub fn contact_list_conversations(erasure: &Erasure, numbers: &[Number]) -> Vec<ConversationId> {
         let on = |number: &Number| {
             erasure.contacts.iter().map(|contact| ConversationId::new(number.id.clone(), *contact)).collect::<Vec<_>>()
         };
@@ -209,7 +209,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn names_of(&self, id: &ConversationId) -> Result<Vec<String>, StorageError> {
+    pub async fn contact_list_names(&self, id: &ConversationId) -> Result<Vec<String>, StorageError> {
         let items = [self.read(&keys::conversation(id)).await?, self.first_of_ours(id).await?];
         let mut names = BTreeSet::new();
         for item in items.into_iter().flatten() {
@@ -240,7 +240,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn erasures_due(&self, now: Timestamp, limit: u16) -> Result<Vec<Erasure>, StorageError> {
+    pub async fn contact_erasure_list_due(&self, now: Timestamp, limit: u16) -> Result<Vec<Erasure>, StorageError> {
         let found = self.oldest(LIST, keys::ERASURES, now, limit).await?;
         self.read_all(&crate::storage::table::page::keys_of(&found)?).await?.iter().map(read).collect()
     }
@@ -249,7 +249,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn erasure(&self, tenant: TenantId, id: ErasureId) -> Result<Option<Erasure>, StorageError> {
+    pub async fn contact_erasure_get(&self, tenant: TenantId, id: ErasureId) -> Result<Option<Erasure>, StorageError> {
         let erasure = self.read(&keys::erasure(id)).await?.map(|item| read(&item)).transpose()?;
         Ok(erasure.filter(|erasure| erasure.tenant == tenant))
     }
@@ -258,7 +258,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
-    pub async fn erasures(
+    pub async fn contact_erasure_list(
         &self,
         tenant: TenantId,
         limit: u16,
@@ -273,7 +273,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn left_of(&self, id: &ConversationId) -> Result<Leftover, StorageError> {
+    pub async fn contact_list_left(&self, id: &ConversationId) -> Result<Leftover, StorageError> {
         let query = self
             .client
             .query()
@@ -296,7 +296,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn erase_left(&self, erasure: &Erasure, page: &Leftover) -> Result<u64, StorageError> {
+    pub async fn contact_erase_left(&self, erasure: &Erasure, page: &Leftover) -> Result<u64, StorageError> {
         let mut traces = Traces::default();
         for item in &page.items {
             let found = Traces::of(item)?;
@@ -326,7 +326,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn erase_contact(&self, contact: ContactId, now: Timestamp) -> Result<u64, StorageError> {
+    pub async fn contact_erase(&self, contact: ContactId, now: Timestamp) -> Result<u64, StorageError> {
         let items = self.partition(&keys::contact_partition(contact), "").await?;
         let items: Vec<Item> = items.into_iter().filter(|item| !item.0.contains_key("expires_at")).collect();
         let mut going = Vec::new();
@@ -353,7 +353,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_erased(&self, contact: ContactId) -> Result<bool, StorageError> {
+    pub async fn contact_is_erased(&self, contact: ContactId) -> Result<bool, StorageError> {
         Ok(self.person(contact).await?.is_none())
     }
 
@@ -361,7 +361,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_erasure(&self, erasure: &Erasure, again_at: Timestamp) -> Result<(), StorageError> {
+    pub async fn contact_erasure_record(&self, erasure: &Erasure, again_at: Timestamp) -> Result<(), StorageError> {
         let count = number(i64::try_from(erasure.erased).unwrap_or(i64::MAX));
         let update = self.update(keys::erasure(erasure.id)).set("erased", count);
         let update = update.put("closed_at", erasure.closed_at.map(time));

@@ -34,7 +34,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_offboarding(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+    pub async fn offboarding_put(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
         let tenant = offboarding.tenant.map(|tenant| tenant.to_string());
         let kept_until = offboarding.started_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
         self.update(keys::offboarding(offboarding.id))
@@ -61,7 +61,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn offboarding(&self, id: OffboardingId) -> Result<Option<Offboarding>, StorageError> {
+    pub async fn offboarding_get(&self, id: OffboardingId) -> Result<Option<Offboarding>, StorageError> {
         self.read(&keys::offboarding(id)).await?.map(|item| read(&item)).transpose()
     }
 
@@ -69,7 +69,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn offboardings(
+    pub async fn offboarding_list(
         &self,
         tenant: TenantId,
         limit: u16,
@@ -83,7 +83,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn offboardings_due(&self, now: Timestamp, limit: u16) -> Result<Vec<OffboardingId>, StorageError> {
+    pub async fn offboarding_list_due(&self, now: Timestamp, limit: u16) -> Result<Vec<OffboardingId>, StorageError> {
         let found = self.oldest(LIST, keys::OFFBOARDINGS, now, limit).await?;
         let id = |item: &Item| item.parsed("pk", |pk| OffboardingId::parse(pk.trim_start_matches("OFFBOARDING#")));
         found.iter().map(id).collect()
@@ -93,7 +93,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn postpone_offboarding(&self, id: OffboardingId, until: Timestamp) -> Result<(), StorageError> {
+    pub async fn offboarding_postpone(&self, id: OffboardingId, until: Timestamp) -> Result<(), StorageError> {
         let update = self.update(keys::offboarding(id)).set("list_at", time(until));
         update.when("attribute_exists(#list)").run().await?;
         Ok(())
@@ -103,7 +103,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn record_leaving(
+    pub async fn offboarding_record_step(
         &self,
         id: OffboardingId,
         step: Leaving,
@@ -117,7 +117,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn settle_leaving(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+    pub async fn offboarding_settle(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
         let sets = [
             ("accounts", offboarding.accounts.iter().map(ToString::to_string).collect::<Vec<_>>()),
             ("numbers", offboarding.numbers.iter().map(ToString::to_string).collect()),
@@ -135,7 +135,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_leaving(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
+    pub async fn offboarding_put_note(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
         self.update(keys::offboarding(offboarding.id))
             .set("erased", count(offboarding.erased))
             .set("found", count(offboarding.found))
@@ -150,7 +150,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn cancel_offboarding(&self, id: OffboardingId, why: &str) -> Result<(), StorageError> {
+    pub async fn offboarding_cancel(&self, id: OffboardingId, why: &str) -> Result<(), StorageError> {
         self.update(keys::offboarding(id)).set("cancelled", text(why)).remove(&LOOKED_UP).run().await?;
         Ok(())
     }
@@ -159,7 +159,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end_offboarding(&self, offboarding: &Offboarding, proof: &StepRecord) -> Result<(), StorageError> {
+    pub async fn offboarding_end(&self, offboarding: &Offboarding, proof: &StepRecord) -> Result<(), StorageError> {
         let update = self.update(keys::offboarding(offboarding.id)).remove(&LOOKED_UP);
         let update = if offboarding.whole { update.remove(&["tenant", "feed", "feed_at", "accounts"]) } else { update };
         with_step(update, Leaving::Prove.as_str(), proof)?.run().await?;
@@ -170,7 +170,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn stop_account(&self, account: &WabaId, since: Timestamp) -> Result<(), StorageError> {
+    pub async fn account_stop(&self, account: &WabaId, since: Timestamp) -> Result<(), StorageError> {
         let stopped = StateChange {
             subject: Subject::Waba(account.clone()),
             aspect: Aspect::Partner,
@@ -182,7 +182,7 @@ impl Table {
             timed: true,
             alert: None,
         };
-        self.put_state(&stopped).await
+        self.state_put(&stopped).await
     }
 
     /// Records a request of a user to delete their data, under the code with which the user may ask for its result. 1
@@ -190,7 +190,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_deletion(
+    pub async fn deletion_put(
         &self,
         code: OffboardingId,
         offboardings: &[OffboardingId],
@@ -210,7 +210,10 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn deletion(&self, code: OffboardingId) -> Result<Option<(Timestamp, Vec<OffboardingId>)>, StorageError> {
+    pub async fn deletion_get(
+        &self,
+        code: OffboardingId,
+    ) -> Result<Option<(Timestamp, Vec<OffboardingId>)>, StorageError> {
         let Some(item) = self.read(&keys::deletion(code)).await? else { return Ok(None) };
         let ids = item.set("offboardings").iter().filter_map(|id| OffboardingId::parse(id).ok()).collect();
         Ok(Some((item.required_time("asked_at")?, ids)))

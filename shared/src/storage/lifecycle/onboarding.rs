@@ -57,7 +57,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_onboarding(
+    pub async fn onboarding_put(
         &self,
         onboarding: &Onboarding,
         state_hash: &str,
@@ -86,7 +86,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn onboarding(&self, id: OnboardingId) -> Result<Option<(Onboarding, Keyed)>, StorageError> {
+    pub async fn onboarding_get(&self, id: OnboardingId) -> Result<Option<(Onboarding, Keyed)>, StorageError> {
         self.read(&keys::onboarding(id)).await?.map(|item| read(id, &item)).transpose()
     }
 
@@ -94,7 +94,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_popup_end(&self, id: OnboardingId, end: &PopupEnd) -> Result<(), StorageError> {
+    pub async fn onboarding_put_popup_end(&self, id: OnboardingId, end: &PopupEnd) -> Result<(), StorageError> {
         let update = self.update(keys::onboarding(id));
         let update = match end {
             PopupEnd::Finished { shape, account, number } => update
@@ -119,7 +119,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn renew_state(
+    pub async fn onboarding_renew_state(
         &self,
         id: OnboardingId,
         state_hash: &str,
@@ -135,7 +135,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn begin_exchange(
+    pub async fn onboarding_begin_exchange(
         &self,
         id: OnboardingId,
         code_hash: &str,
@@ -157,7 +157,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn free_code(&self, id: OnboardingId, code_hash: &str) -> Result<(), StorageError> {
+    pub async fn onboarding_free_code(&self, id: OnboardingId, code_hash: &str) -> Result<(), StorageError> {
         let step = [state_name(Step::Exchange.as_str()), step_name(Step::Exchange.as_str())];
         let update = self.update(keys::onboarding(id)).remove(&["code_hash", "code_at", &step[0], &step[1]]);
         update.when("#code_hash = :ours AND attribute_not_exists(#token)").value("ours", text(code_hash)).run().await?;
@@ -168,7 +168,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_onboarding_token(
+    pub async fn onboarding_put_token(
         &self,
         id: OnboardingId,
         sealed: &Sealed,
@@ -184,7 +184,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn record_step(&self, id: OnboardingId, step: Step, record: &StepRecord) -> Result<(), StorageError> {
+    pub async fn onboarding_record_step(
+        &self,
+        id: OnboardingId,
+        step: Step,
+        record: &StepRecord,
+    ) -> Result<(), StorageError> {
         let state = state_name(step.as_str());
         let update = with_step(self.update(keys::onboarding(id)), step.as_str(), record)?
             .value("done", text(StepState::Done.as_str()))
@@ -200,7 +205,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn settle_account(
+    pub async fn onboarding_settle_account(
         &self,
         id: OnboardingId,
         account: Option<&WabaId>,
@@ -222,7 +227,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn settle_number(&self, id: OnboardingId, settled: &NumberId) -> Result<(), StorageError> {
+    pub async fn onboarding_settle_number(&self, id: OnboardingId, settled: &NumberId) -> Result<(), StorageError> {
         let update = self.update(keys::onboarding(id)).set("number", text(settled.as_str()));
         update.when("attribute_exists(#pk)").run().await?;
         Ok(())
@@ -232,7 +237,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end_onboarding(&self, id: OnboardingId, why: &str) -> Result<(), StorageError> {
+    pub async fn onboarding_end(&self, id: OnboardingId, why: &str) -> Result<(), StorageError> {
         self.update(keys::onboarding(id)).set("ended", text(why)).when("attribute_exists(#pk)").run().await?;
         Ok(())
     }
@@ -241,7 +246,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn claim_accounts(&self, accounts: &[&WabaId], now: Timestamp) -> Result<(), StorageError> {
+    pub async fn account_claim_all(&self, accounts: &[&WabaId], now: Timestamp) -> Result<(), StorageError> {
         let until = expiry(now.checked_add(CLAIMED_FOR).unwrap_or(Timestamp::MAX));
         for account in accounts {
             let claim = self.update(keys::claim(account)).set("at", time(now));
@@ -254,7 +259,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn is_claimed(&self, account: &WabaId, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn account_is_claimed(&self, account: &WabaId, now: Timestamp) -> Result<bool, StorageError> {
         let claim = self.read(&keys::claim(account)).await?;
         Ok(claim.and_then(|claim| claim.time("at")).is_some_and(|at| now.duration_since(at) < CLAIMED_FOR))
     }
@@ -263,7 +268,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_signer(&self, id: OnboardingId, user: &str) -> Result<(), StorageError> {
+    pub async fn signer_add_account(&self, id: OnboardingId, user: &str) -> Result<(), StorageError> {
         self.update(keys::onboarding(id)).set_once("signer", text(user)).when("attribute_exists(#pk)").run().await?;
         Ok(())
     }
@@ -272,7 +277,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_signer(&self, id: OnboardingId, app: &MetaAppId, account: &WabaId) -> Result<(), StorageError> {
+    pub async fn signer_put(&self, id: OnboardingId, app: &MetaAppId, account: &WabaId) -> Result<(), StorageError> {
         let item = self.read(&keys::onboarding(id)).await?.unwrap_or_default();
         if let Some(user) = item.text("signer") {
             self.update(keys::signer(app, user)).add("accounts", account.to_string()).run().await?;
@@ -286,7 +291,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn accounts_of_signer(&self, app: &MetaAppId, user: &str) -> Result<Vec<WabaId>, StorageError> {
+    pub async fn signer_list_accounts(&self, app: &MetaAppId, user: &str) -> Result<Vec<WabaId>, StorageError> {
         let item = self.read(&keys::signer(app, user)).await?.unwrap_or_default();
         Ok(item.set("accounts").iter().filter_map(|id| WabaId::parse(id).ok()).collect())
     }
@@ -295,7 +300,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
-    pub async fn onboardings(
+    pub async fn onboarding_list(
         &self,
         tenant: TenantId,
         limit: u16,
@@ -314,7 +319,11 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_registration(&self, id: &NumberId, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
+    pub async fn pin_take_registration(
+        &self,
+        id: &NumberId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StorageError> {
         let since = now.checked_sub(REGISTERS_WITHIN).unwrap_or(Timestamp::MIN);
         let again = self.update(keys::pin(id)).increase("registers").value("since", time(since));
         let again = again.value("most", number(i64::from(REGISTERS_MAX)));
@@ -338,7 +347,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_pin_once(&self, id: &NumberId, sealed: &Sealed) -> Result<Stored, StorageError> {
+    pub async fn pin_put_once(&self, id: &NumberId, sealed: &Sealed) -> Result<Stored, StorageError> {
         let written = self.update(keys::pin(id)).set_once("sealed", blob(sealed)).run().await?;
         let (Updated::Done(before) | Updated::Refused(before)) = written;
         Ok(if before.0.contains_key("sealed") { Stored::Known } else { Stored::New })
@@ -348,7 +357,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn pin(&self, id: &NumberId) -> Result<Option<Sealed>, StorageError> {
+    pub async fn pin_get(&self, id: &NumberId) -> Result<Option<Sealed>, StorageError> {
         let item = self.read(&keys::pin(id)).await?.filter(|item| item.0.contains_key("sealed"));
         item.map(|item| item.bytes("sealed").map(Sealed::from_bytes)).transpose()
     }

@@ -36,7 +36,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn keep(
+    pub async fn quarantine_put(
         &self,
         kept: &QuarantinedItem,
         number: Option<&NumberId>,
@@ -64,7 +64,7 @@ impl Table {
 
     /// Returns the id under which these bytes are quarantined.
     #[must_use]
-    pub fn kept_id(raw: &[u8]) -> String {
+    pub fn quarantine_id(raw: &[u8]) -> String {
         keys::digest(raw)
     }
 
@@ -72,7 +72,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
-    pub async fn kept(
+    pub async fn quarantine_list(
         &self,
         reason: QuarantineReason,
         limit: u16,
@@ -85,7 +85,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
-    pub async fn kept_for(
+    pub async fn quarantine_list_of_number(
         &self,
         number: &NumberId,
         limit: u16,
@@ -109,7 +109,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn forget_kept(&self, id: &str) -> Result<(), StorageError> {
+    pub async fn quarantine_delete(&self, id: &str) -> Result<(), StorageError> {
         let key = keys::kept_of(id);
         let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
         delete.send().await.map_err(|error| unavailable("DeleteItem", &error))?;

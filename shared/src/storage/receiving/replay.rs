@@ -27,7 +27,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_replay(&self, id: ReplayId, progress: &ReplayProgress) -> Result<(), StorageError> {
+    pub async fn replay_put(&self, id: ReplayId, progress: &ReplayProgress) -> Result<(), StorageError> {
         self.update(keys::replay(id))
             .set_once_if("tenant", progress.tenant.map(|tenant| text(tenant.to_string())))
             .set_once_if("from", progress.period.map(|(from, _)| time(from)))
@@ -44,7 +44,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StorageError> {
+    pub async fn replay_get(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StorageError> {
         let Some(item) = self.read(&keys::replay(id)).await? else { return Ok(None) };
         Ok(Some(ReplayProgress {
             tenant: item.parsed_optional("tenant", TenantId::parse)?,

@@ -82,7 +82,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer. The claim may or may not be stored; nothing was sent.
-    pub async fn claim(
+    pub async fn message_claim(
         &self,
         intent: &Intent,
         claim: Claim,
@@ -115,7 +115,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer. The claim may or may not be stored; nothing was sent.
-    pub async fn claim_new(&self, intent: &Intent, claim: Claim, now: Timestamp) -> Result<Claimed, StorageError> {
+    pub async fn message_claim_new(
+        &self,
+        intent: &Intent,
+        claim: Claim,
+        now: Timestamp,
+    ) -> Result<Claimed, StorageError> {
         let mut item = intent_item(intent)?;
         let attributes = [
             ("state", text(SendState::InFlight.as_str())),
@@ -133,7 +138,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_refused(
+    pub async fn message_put_refused(
         &self,
         intent: &Intent,
         why: &ProviderError,
@@ -157,7 +162,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_waiting(&self, intent: &Intent) -> Result<Claimed, StorageError> {
+    pub async fn message_put_waiting(&self, intent: &Intent) -> Result<Claimed, StorageError> {
         let mut item = intent_item(intent)?;
         let attributes = [
             ("state", text(SendState::Queued.as_str())),
@@ -196,7 +201,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn record(&self, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Recorded, StorageError> {
+    pub async fn attempt_record(
+        &self,
+        intent: &Intent,
+        claim: Claim,
+        result: &SendResult,
+    ) -> Result<Recorded, StorageError> {
         let update = self.update_intent(&intent.conversation, intent.id);
         let after = |at: Timestamp, wait| at.checked_add(wait).unwrap_or(Timestamp::MAX);
         let (update, overtaken) = match result {
@@ -239,7 +249,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn postpone(&self, intent: &Intent, not_before: Timestamp) -> Result<(), StorageError> {
+    pub async fn message_postpone(&self, intent: &Intent, not_before: Timestamp) -> Result<(), StorageError> {
         listed(self.update_intent(&intent.conversation, intent.id), intent.id, not_before)
             .set("not_before", time(not_before))
             .when("#state = :queued AND #not_before < :not_before")
@@ -254,7 +264,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end(
+    pub async fn message_end(
         &self,
         conversation: &ConversationId,
         message: OutboundId,

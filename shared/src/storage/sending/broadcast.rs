@@ -37,7 +37,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_broadcast(
+    pub async fn broadcast_put(
         &self,
         broadcast: &Broadcast,
         idempotency: Option<&Idempotency>,
@@ -56,7 +56,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn earlier_broadcast(
+    pub async fn broadcast_by_idempotency_key(
         &self,
         tenant: TenantId,
         idempotency: &Idempotency,
@@ -70,7 +70,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn broadcast(&self, id: BroadcastId) -> Result<Option<Broadcast>, StorageError> {
+    pub async fn broadcast_get(&self, id: BroadcastId) -> Result<Option<Broadcast>, StorageError> {
         self.read(&keys::broadcast(id)).await?.map(|item| read(&item)).transpose()
     }
 
@@ -78,7 +78,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor belongs to another list.
-    pub async fn broadcasts(
+    pub async fn broadcast_list(
         &self,
         tenant: TenantId,
         limit: u16,
@@ -92,7 +92,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn running(&self, number: &NumberId) -> Result<Vec<Broadcast>, StorageError> {
+    pub async fn broadcast_list_running(&self, number: &NumberId) -> Result<Vec<Broadcast>, StorageError> {
         let accepts = |_: &str, _: &str| true;
         let page = self.list(LIST, &keys::running(number), 100, None, accepts, read).await?;
         // The index may lag behind, so the item decides.
@@ -107,7 +107,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn advance(&self, broadcast: &Broadcast, released: usize) -> Result<(), StorageError> {
+    pub async fn broadcast_advance(&self, broadcast: &Broadcast, released: usize) -> Result<(), StorageError> {
         let update = self.update(keys::broadcast(broadcast.id)).set("released", count(released));
         update.when("#released < :released").run().await?;
         if released >= broadcast.recipients.count {
@@ -124,7 +124,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn recipient_messages(
+    pub async fn broadcast_list_messages(
         &self,
         broadcast: &Broadcast,
         recipients: &[(usize, PhoneNumber)],
@@ -171,7 +171,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn steer(&self, broadcast: &Broadcast, to: BroadcastState) -> Result<Stored, StorageError> {
+    pub async fn broadcast_set_state(&self, broadcast: &Broadcast, to: BroadcastState) -> Result<Stored, StorageError> {
         let update = self.update(keys::broadcast(broadcast.id)).set("state", text(to.as_str()));
         let update = match to {
             BroadcastState::Running => {

@@ -31,7 +31,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn due(&self, now: Timestamp, limit: u16) -> Result<Vec<Due>, StorageError> {
+    pub async fn due_list(&self, now: Timestamp, limit: u16) -> Result<Vec<Due>, StorageError> {
         let mut due = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
             due.extend(self.longest_waiting(&keys::due(shard), now, limit).await?);
@@ -43,7 +43,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn line(&self, number: &NumberId, limit: u16) -> Result<Vec<Due>, StorageError> {
+    pub async fn bulk_lane_list(&self, number: &NumberId, limit: u16) -> Result<Vec<Due>, StorageError> {
         self.longest_waiting(&keys::line(number), Timestamp::MAX, limit).await
     }
 
@@ -61,7 +61,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn leave_line(&self, number: &NumberId, due: &Due, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn bulk_lane_leave(&self, number: &NumberId, due: &Due, now: Timestamp) -> Result<bool, StorageError> {
         let leave = self
             .update_intent(&due.conversation, due.message)
             .set("list", text(keys::due(keys::due_shard(due.message))))
@@ -76,7 +76,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn look_again(&self, due: &Due, next: Timestamp) -> Result<(), StorageError> {
+    pub async fn due_check_again(&self, due: &Due, next: Timestamp) -> Result<(), StorageError> {
         self.update(keys::ours(&due.conversation, due.message))
             .set("list_at", time(next))
             .when("attribute_exists(#list)")
@@ -89,7 +89,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn leave_due_list(&self, due: &Due) -> Result<(), StorageError> {
+    pub async fn due_leave(&self, due: &Due) -> Result<(), StorageError> {
         self.update(keys::ours(&due.conversation, due.message))
             .remove(&["list", "list_at"])
             .when("attribute_exists(#list)")
@@ -103,7 +103,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn doubt(
+    pub async fn message_mark_unknown(
         &self,
         intent: &Intent,
         claim: Option<Claim>,

@@ -58,7 +58,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn settle_answered(
+    pub async fn message_settle_answered(
         &self,
         conversation: &ConversationId,
         quoted: &ProviderMessageId,
@@ -79,7 +79,7 @@ impl Table {
         if self.somebody_wrote(&parts, quoted).await? {
             return Ok(false);
         }
-        self.end(&doubt.0, doubt.1, &Ending::Proved(quoted.clone()), now).await
+        self.message_end(&doubt.0, doubt.1, &Ending::Proved(quoted.clone()), now).await
     }
 
     /// Settles the unknown outcome of `message` from the provider's list for its recipient at that time: ids, each with
@@ -90,7 +90,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn settle_listed(
+    pub async fn message_settle_listed(
         &self,
         conversation: &ConversationId,
         message: OutboundId,
@@ -111,7 +111,9 @@ impl Table {
         }
         let [(wamid, at)] = unknown[..] else { return Ok(false) };
         match only_one(&sent, DeliveryEvidence::Listed(at))? {
-            Some(doubt) if doubt.1 == message => self.end(&doubt.0, doubt.1, &Ending::Proved(wamid.clone()), now).await,
+            Some(doubt) if doubt.1 == message => {
+                self.message_end(&doubt.0, doubt.1, &Ending::Proved(wamid.clone()), now).await
+            }
             _ => Ok(false),
         }
     }

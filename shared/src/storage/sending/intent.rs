@@ -58,7 +58,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer. The intent may or may not be stored.
-    pub async fn accept(&self, intent: &Intent, waits: Handoff) -> Result<(), StorageError> {
+    pub async fn message_accept(&self, intent: &Intent, waits: Handoff) -> Result<(), StorageError> {
         self.put_fresh(queued_item(intent, waits)?).await
     }
 
@@ -68,7 +68,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn remember_message(
+    pub async fn message_remember(
         &self,
         intent: &Intent,
         idempotency: &Idempotency,
@@ -106,7 +106,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn earlier_message(
+    pub async fn message_by_idempotency_key(
         &self,
         tenant: TenantId,
         idempotency: &Idempotency,
@@ -182,7 +182,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn intent(
+    pub async fn intent_get(
         &self,
         conversation: &ConversationId,
         id: OutboundId,

@@ -8,7 +8,7 @@ use crate::storage::sending::intent::{read_facts, read_intent};
 use crate::storage::table::item::{Item, text, time};
 use crate::storage::{StorageError, Table, table::keys, unavailable};
 
-/// Earlier messages of ours that [`Table::waits_behind`] examines.
+/// Earlier messages of ours that [`Table::ledger_is_waiting_behind`] examines.
 const BEFORE: i32 = 25;
 
 /// Attribute with the set of stranded messages.
@@ -44,7 +44,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn accepted_between(
+    pub async fn ledger_list_accepted(
         &self,
         tenant: TenantId,
         (from, until): (Timestamp, Timestamp),
@@ -86,7 +86,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn stranded(&self) -> Result<Vec<Stranded>, StorageError> {
+    pub async fn ledger_list_stranded(&self) -> Result<Vec<Stranded>, StorageError> {
         let Some(item) = self.read(&keys::ledger()).await? else { return Ok(Vec::new()) };
         let mut open = Vec::new();
         for named in item.set(STRANDED) {
@@ -103,7 +103,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_stranded(
+    pub async fn ledger_record_stranded(
         &self,
         conversation: &ConversationId,
         message: OutboundId,
@@ -121,7 +121,11 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn waits_behind(&self, conversation: &ConversationId, id: OutboundId) -> Result<bool, StorageError> {
+    pub async fn ledger_is_waiting_behind(
+        &self,
+        conversation: &ConversationId,
+        id: OutboundId,
+    ) -> Result<bool, StorageError> {
         let own = keys::ours(conversation, id);
         let answer = self
             .client

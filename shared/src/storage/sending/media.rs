@@ -59,7 +59,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_file(
+    pub async fn file_put(
         &self,
         of: &Number,
         id: &MetaFileId,
@@ -100,7 +100,7 @@ impl Table {
     /// # Errors
     /// [`StorageError::Erased`] if the sender was erased; otherwise when DynamoDB does not answer or the item is
     /// damaged.
-    pub async fn file(
+    pub async fn file_get(
         &self,
         of: &NumberId,
         id: &MetaFileId,
@@ -123,7 +123,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_media(&self, media: &StoredMedia) -> Result<(), StorageError> {
+    pub async fn media_put(&self, media: &StoredMedia) -> Result<(), StorageError> {
         self.update(keys::media(media.id))
             .set("tenant", text(media.tenant.to_string()))
             .set("mime_type", text(media.media_type.mime()))
@@ -139,7 +139,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or the item is damaged.
-    pub async fn media(
+    pub async fn media_get(
         &self,
         id: MediaId,
         number: Option<&NumberId>,
@@ -163,7 +163,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_meta_id(
+    pub async fn media_put_meta_id(
         &self,
         id: MediaId,
         number: &NumberId,

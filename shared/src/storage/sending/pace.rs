@@ -39,7 +39,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn pace(&self, id: &NumberId) -> Result<Pace, StorageError> {
+    pub async fn pace_get(&self, id: &NumberId) -> Result<Pace, StorageError> {
         Ok(read_pace(&self.read(&keys::pace(id)).await?.unwrap_or_default()))
     }
 
@@ -48,7 +48,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn reserve(
+    pub async fn pace_reserve(
         &self,
         id: &NumberId,
         count: i64,
@@ -63,7 +63,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn reserve_pair(&self, id: &ConversationId, now: Timestamp) -> Result<Reserved, StorageError> {
+    pub async fn pair_reserve(&self, id: &ConversationId, now: Timestamp) -> Result<Reserved, StorageError> {
         let interval = i64::try_from(PAIR_INTERVAL.as_micros()).unwrap_or(i64::MAX);
         let kept_until = now.checked_add(PAIR_KEPT_FOR).unwrap_or(Timestamp::MAX);
         let burst = PAIR_INTERVAL * (PAIR_BURST - 1);
@@ -118,7 +118,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn pause(&self, id: &NumberId, until: Timestamp, why: &str) -> Result<(), StorageError> {
+    pub async fn pace_pause(&self, id: &NumberId, until: Timestamp, why: &str) -> Result<(), StorageError> {
         self.update(keys::pace(id))
             .set("paused_until", time(until))
             .set("pause_reason", text(why))
@@ -133,7 +133,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn slow_down(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn pace_slow_down(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         let ago = |wait: SignedDuration| time(now.checked_sub(wait).unwrap_or(Timestamp::MIN));
         let again = self.update(keys::pace(id)).increase("refusals");
         let again = again.when("#refused_since > :recently").value("recently", ago(BACK_OFF_WITHIN)).run().await?;
@@ -157,7 +157,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn suspect(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn pace_suspect(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         let until = now.checked_add(SUSPECT_FOR).unwrap_or(Timestamp::MAX);
         self.update(keys::pace(id)).set("suspect_until", time(until)).run().await?;
         Ok(())
@@ -167,10 +167,10 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn count_doubt(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn pace_count_unknown(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         let Updated::Done(before) = self.update(keys::pace(id)).increase("doubts").run().await? else { return Ok(()) };
         if before.number("doubts").unwrap_or(0) + 1 >= DOUBTS_IN_A_ROW {
-            self.suspect(id, now).await?;
+            self.pace_suspect(id, now).await?;
         }
         Ok(())
     }
@@ -179,7 +179,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn probe(&self, id: &NumberId, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn pace_probe(&self, id: &NumberId, now: Timestamp) -> Result<bool, StorageError> {
         let until = now.checked_add(SUSPECT_FOR).unwrap_or(Timestamp::MAX);
         let probe = self.update(keys::pace(id)).set("suspect_until", time(until));
         let probe = probe.when("#suspect_until <= :now").value("now", time(now));
@@ -190,7 +190,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn answered(&self, id: &NumberId) -> Result<(), StorageError> {
+    pub async fn pace_record_answer(&self, id: &NumberId) -> Result<(), StorageError> {
         self.update(keys::pace(id)).remove(&["suspect_until", "doubts"]).run().await?;
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn distrust(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
+    pub async fn pace_distrust(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
         self.update(keys::pace(id)).set_once("distrusted_at", time(now)).run().await?;
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn open_line(&self, id: &NumberId, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn bulk_lane_open(&self, id: &NumberId, now: Timestamp) -> Result<bool, StorageError> {
         let open = self.update(keys::pace(id)).set("list", text(keys::LINES)).set("list_at", time(now));
         let Updated::Done(before) = open.run().await? else { return Ok(false) };
         Ok(before.text("list").is_none())
@@ -220,7 +220,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn close_line(&self, id: &NumberId, seen: Timestamp) -> Result<(), StorageError> {
+    pub async fn bulk_lane_close(&self, id: &NumberId, seen: Timestamp) -> Result<(), StorageError> {
         let close = self.update(keys::pace(id)).remove(&["list", "list_at"]);
         close.when("#list_at <= :seen").value("seen", time(seen)).run().await?;
         Ok(())
@@ -230,7 +230,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or a key is damaged.
-    pub async fn open_lines(&self, limit: u16) -> Result<Vec<NumberId>, StorageError> {
+    pub async fn bulk_lane_list_open(&self, limit: u16) -> Result<Vec<NumberId>, StorageError> {
         let found = self.oldest(LIST, keys::LINES, Timestamp::MAX, limit).await?;
         found.iter().map(|item| keys::parse_pace(item.required("pk")?)).collect()
     }
@@ -239,7 +239,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_lease(
+    pub async fn lease_take(
         &self,
         job: &str,
         holder: &str,
@@ -255,7 +255,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer; the lease then ends when its time is over.
-    pub async fn give_back(&self, job: &str, holder: &str) -> Result<(), StorageError> {
+    pub async fn pace_give_back(&self, job: &str, holder: &str) -> Result<(), StorageError> {
         let lease = self.update(keys::lease(job)).remove(&["until"]);
         lease.when("#holder = :holder").value("holder", text(holder)).run().await?;
         Ok(())

@@ -35,14 +35,14 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
-    pub async fn standing(&self, number: &Number) -> Result<NumberStatus, StorageError> {
-        let fresh = self.number(&number.id).await?.filter(|fresh| fresh.tenant == number.tenant);
+    pub async fn number_status_get(&self, number: &Number) -> Result<NumberStatus, StorageError> {
+        let fresh = self.number_get(&number.id).await?.filter(|fresh| fresh.tenant == number.tenant);
         Ok(NumberStatus {
             connected: fresh.is_some(),
             active: fresh.as_ref().is_some_and(|fresh| fresh.settings.inactive.is_none()),
-            has_token: self.graph_token(&number.waba).await?.is_some(),
-            number: self.number_states(&number.id).await?,
-            account: self.account_states(&number.waba).await?,
+            has_token: self.graph_token_get(&number.waba).await?.is_some(),
+            number: self.number_list_states(&number.id).await?,
+            account: self.account_list_states(&number.waba).await?,
             has_fallback: fresh.is_some_and(|fresh| fresh.fallback.is_some()),
         })
     }
@@ -51,7 +51,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn template_facts(
+    pub async fn template_get_facts(
         &self,
         waba: &WabaId,
         name: &str,
@@ -73,7 +73,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged; [`StorageError::Erased`] if the contact is being erased.
-    pub async fn facts(
+    pub async fn policy_get_facts(
         &self,
         number: &Number,
         conversation: &ConversationId,
@@ -99,7 +99,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn follow(
+    pub async fn consequence_put(
         &self,
         number: &Number,
         contact: ContactId,
@@ -110,16 +110,16 @@ impl Table {
     ) -> Result<(), StorageError> {
         let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
         match consequence {
-            Consequence::Pause(wait) => self.pause(&number.id, after(wait), &error.code.to_string()).await,
+            Consequence::Pause(wait) => self.pace_pause(&number.id, after(wait), &error.code.to_string()).await,
             Consequence::SlowDown => {
-                self.pause(&number.id, after(SPEED_PAUSE), &error.code.to_string()).await?;
-                self.slow_down(&number.id, now).await
+                self.pace_pause(&number.id, after(SPEED_PAUSE), &error.code.to_string()).await?;
+                self.pace_slow_down(&number.id, now).await
             }
             Consequence::Stop(wait, title, remedy) => {
                 self.raise(number, error, STOPPED, Some(after(wait)), (title, remedy), now).await
             }
             Consequence::Reconnect(title, remedy) => {
-                self.pause(&number.id, after(RECONNECT_PAUSE), &error.code.to_string()).await?;
+                self.pace_pause(&number.id, after(RECONNECT_PAUSE), &error.code.to_string()).await?;
                 self.raise(number, error, "reconnect", None, (title, remedy), now).await
             }
             Consequence::Unknown => {
@@ -128,7 +128,7 @@ impl Table {
                 self.raise(number, error, "unknown_code", None, (title, remedy), now).await
             }
             Consequence::Distrust => {
-                self.distrust(&number.id, now).await?;
+                self.pace_distrust(&number.id, now).await?;
                 let title = "Meta sent a message that it had answered with \"something went wrong, try again\".";
                 let remedy = "Look for doubles. Such messages are no longer tried again by themselves on this number.";
                 self.raise(number, error, "distrusted", None, (title, remedy), now).await
@@ -137,7 +137,7 @@ impl Table {
             Consequence::OptedOut => {
                 let detail = Some("Meta refused marketing: the customer stopped it".to_owned());
                 let stop = Preference { category: MARKETING.to_owned(), value: "stop".to_owned(), detail };
-                self.put_preference(contact, &number.waba, &stop, now).await
+                self.preference_put(contact, &number.waba, &stop, now).await
             }
             Consequence::Block => {
                 let blocked = self.update(keys::restraint(contact, &number.waba));
@@ -155,7 +155,12 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_blocked(&self, contact: ContactId, number: &Number, blocked: bool) -> Result<(), StorageError> {
+    pub async fn contact_put_blocked(
+        &self,
+        contact: ContactId,
+        number: &Number,
+        blocked: bool,
+    ) -> Result<(), StorageError> {
         let restraint = self.update(keys::restraint(contact, &number.waba));
         let id = number.id.to_string();
         let restraint = match blocked {
@@ -189,8 +194,8 @@ impl Table {
             timed: false,
             alert: Some(Alert { severity: Severity::Critical, title, remedy }),
         };
-        self.put_state(&change).await?;
-        self.put_alert(Some(number.tenant), &change).await
+        self.state_put(&change).await?;
+        self.alert_put(Some(number.tenant), &change).await
     }
 
     /// Pauses marketing to a customer. Each further pause is twice as long.
@@ -238,7 +243,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn note_template(&self, change: &StateChange) -> Result<(), StorageError> {
+    pub async fn template_put_state(&self, change: &StateChange) -> Result<(), StorageError> {
         let Subject::Template(waba, _) = &change.subject else { return Ok(()) };
         let Ok(detail) = serde_json::from_str::<serde_json::Value>(&change.detail) else { return Ok(()) };
         let part = |key: &str| detail.get(key).and_then(serde_json::Value::as_str);
@@ -270,7 +275,11 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_fallback(&self, number: &Number, fallback: Option<&Template>) -> Result<bool, StorageError> {
+    pub async fn number_put_fallback(
+        &self,
+        number: &Number,
+        fallback: Option<&Template>,
+    ) -> Result<bool, StorageError> {
         let fallback = fallback.map(serde_json::to_string).transpose();
         let fallback = fallback.map_err(|_| StorageError::Refused("a template"))?;
         let update = self.update(keys::number(&number.id)).put("fallback", fallback.map(text));

@@ -38,7 +38,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn apply_status(
+    pub async fn status_put(
         &self,
         conversation: &ConversationId,
         message: OutboundId,
