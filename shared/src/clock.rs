@@ -74,7 +74,7 @@ impl Clock {
         }
     }
 
-    /// Handoff until `at`: the system clock by sleeping, a manual clock until it was advanced that far.
+    /// Waits until `at`: the system clock by sleeping, a manual clock until it was advanced that far.
     pub async fn reach(&self, at: Timestamp) {
         match &self.0 {
             Source::System => {
@@ -100,4 +100,10 @@ impl Clock {
 #[must_use]
 pub fn at_millis(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// Returns the moment `wait` after `at`; the last possible moment if there is none.
+#[must_use]
+pub fn after(at: Timestamp, wait: SignedDuration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

@@ -62,7 +62,7 @@ async fn inbound(sandbox: &Sandbox, http: &reqwest::Client) -> Vec<(&'static str
     ]
 }
 
-/// Handoff until the inbound function has stored this number of messages.
+/// Waits until the inbound function has stored this number of messages.
 async fn settle(sandbox: &Sandbox, messages: usize) {
     while sandbox.metrics().total("inbound_stored") < messages as u64 {
         tokio::time::sleep(POLL).await;

@@ -31,6 +31,7 @@ mod history;
 mod iam;
 mod idempotency;
 mod identity;
+mod imports;
 mod inbound;
 mod inbox;
 mod keys;

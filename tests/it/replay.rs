@@ -39,7 +39,7 @@ fn assert_same_table(after: &[Value], before: &[Value]) {
     }
 }
 
-/// Handoff for the end of a replay and returns the number of webhooks it queued.
+/// Waits for the end of a replay and returns the number of webhooks it queued.
 async fn queued(app: &App, answer: &Answer) -> i64 {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     app.drain().await;

@@ -26,36 +26,43 @@ struct Notes {
 /// The effects from the view of one record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordEffects<'a> {
-    pub(crate) books: &'a BatchEffects,
+    pub(crate) batch: &'a BatchEffects,
     /// Whether the record is a replay, whose effects were counted in an earlier batch.
     pub(crate) counted_before: bool,
 }
 
+/// Dependencies of this function, and the effects of the record in work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) deps: &'a Deps,
+    pub(crate) effects: RecordEffects<'a>,
+}
+
 impl RecordEffects<'_> {
-    fn open(&self) -> MutexGuard<'_, Notes> {
-        self.books.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.batch.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn note_usage(
+    pub(crate) fn add_usage(
         &self,
         number: &NumberId,
         message: OutboundId,
         update: &StatusUpdate,
         received_at: Timestamp,
     ) {
-        let mut notes = self.open();
-        notes.usage.push(note_of(number, message, update));
+        let mut notes = self.lock();
+        notes.usage.push(usage_of(number, message, update));
         notes.since = Some(notes.since.map_or(received_at, |first| first.min(received_at)));
     }
 
-    pub(crate) fn note_activity(&self, activity: Activity) {
-        self.open().activity.push(activity);
+    pub(crate) fn add_activity(&self, activity: Activity) {
+        self.lock().activity.push(activity);
     }
 }
 
 impl BatchEffects {
     /// Writes all effects. No record may be acknowledged before.
-    pub(crate) async fn close(&self, deps: &Deps) -> Result<(), StorageError> {
+    pub(crate) async fn write(&self, deps: &Deps) -> Result<(), StorageError> {
         let notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         deps.table.inbox_put(notes.activity).await?;
         match notes.since {
@@ -66,7 +73,7 @@ impl BatchEffects {
 }
 
 /// Returns the usage facts of a status update.
-pub(crate) fn note_of(number: &NumberId, message: OutboundId, update: &StatusUpdate) -> UsageNote {
+pub(crate) fn usage_of(number: &NumberId, message: OutboundId, update: &StatusUpdate) -> UsageNote {
     let facts: Option<Value> = update.pricing.as_deref().and_then(|json| serde_json::from_str(json).ok());
     let fact = |key: &str| facts.as_ref().and_then(|facts| facts.get(key));
     let word = |key: &str| fact(key).and_then(Value::as_str).map(str::to_owned);

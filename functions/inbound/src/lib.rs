@@ -3,11 +3,17 @@
 //! A batch is archived unchanged. Then each record is parsed leniently, and each of its items is merged into the table.
 //! A record is acknowledged only when all its items are stored. Processing a record again changes nothing.
 
-mod account;
-mod apply;
+mod archive;
+mod contacts;
+mod dispatch;
 mod effects;
+mod messages;
+mod outcome;
+mod quarantine;
 mod record;
 mod replay;
+mod states;
+mod statuses;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use effects::BatchEffects;
@@ -105,18 +111,18 @@ impl Deps {
 /// Work that cannot start well before it is redelivered, and finished work stays acknowledged.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let records = event.records.len();
-    let archived = record::archive(deps, &event).await;
+    let archived = archive::archive(deps, &event).await;
     let all: Vec<String> = event.records.iter().filter_map(|record| record.message_id.clone()).collect();
-    let books = &BatchEffects::default();
+    let effects = &BatchEffects::default();
     let mut response = run_standard(event, &deps.metrics, |record| async move {
         if !archived {
             return Outcome::Failed;
         }
         // Boxed, because a thread's stack may be small and up to `BATCH_CONCURRENCY` (10) of these futures run at once.
-        Box::pin(record::process(deps, books, record, deadline)).await
+        Box::pin(record::process(deps, effects, record, deadline)).await
     })
     .await;
-    if let Err(error) = Box::pin(books.close(deps)).await {
+    if let Err(error) = Box::pin(effects.write(deps)).await {
         // Effects cannot be attributed to single records, so the whole batch is redelivered; only the missing effects
         // change.
         tracing::error!(event = "inbound.not_noted", %error);

@@ -13,8 +13,9 @@ use shared::queue::{InboundJob, InboundWork, Outcome, Packed, Payload, ReplayJob
 use shared::storage::{ArchiveError, ReplayProgress, StoredQuarantinedItem};
 
 use crate::Deps;
-use crate::apply::{NotStored, known_number};
-use crate::record::{Unreadable, archive_folder, body};
+use crate::archive::{Unreadable, archive_folder, body};
+use crate::contacts::known_number;
+use crate::outcome::NotStored;
 
 /// Minimum time left for another step: an object of ten webhooks, or a page of quarantined items.
 const STEP_NEEDS: SignedDuration = SignedDuration::from_secs(20);

@@ -25,7 +25,7 @@ pub(crate) async fn run(deps: &Deps, now: Timestamp, deadline: Timestamp) -> Res
 }
 
 fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    shared::clock::after(now, wait)
 }
 
 async fn go_on(deps: &Deps, mut erasure: Erasure, now: Timestamp, deadline: Timestamp) -> Result<(), LeavingError> {

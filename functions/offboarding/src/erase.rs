@@ -73,7 +73,7 @@ pub(crate) async fn prove(
 }
 
 fn settled(since: Timestamp) -> Timestamp {
-    since.checked_add(SETTLES_IN).unwrap_or(Timestamp::MAX)
+    shared::clock::after(since, SETTLES_IN)
 }
 
 /// Walks through the table, then through the bucket, from the position of the last invocation. Returns `true` at the

@@ -151,7 +151,7 @@ impl Ended {
 /// The last error, after all others were tried.
 pub async fn run(deps: &Deps, deadline: Timestamp) -> Result<(), LeavingError> {
     let now = deps.clock.now();
-    let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+    let after = |wait| shared::clock::after(now, wait);
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
     if !deps.table.lease_take(JOB, &holder, after(LEASE), now).await? {
         return Ok(());
@@ -261,7 +261,7 @@ async fn record(
     }
     deps.table.offboarding_record_step(offboarding.id, step, &record).await?;
     if record.state == StepState::Running {
-        let again = now.checked_add(AGAIN).unwrap_or(Timestamp::MAX);
+        let again = shared::clock::after(now, AGAIN);
         deps.table.offboarding_postpone(offboarding.id, again).await?;
     }
     Ok(record.state != StepState::Running)

@@ -2,13 +2,13 @@
 //! that. Our own system user fetches the token (`docs/meta/onboarding.md#section-1-4`). If the business also used our
 //! popup, that signup takes precedence.
 
-use shared::clock::{SignedDuration, Timestamp};
+use shared::clock::SignedDuration;
 use shared::domain::ids::WabaId;
 use shared::domain::lifecycle::onboarding::{HOSTED_AFTER, Onboarding, Step, StepRecord, StepState};
 use shared::vault::Context;
 
+use crate::outcome::{Ended, ended, failed};
 use crate::partner::system_token;
-use crate::steps::{Ended, ended, failed};
 use crate::{Deps, NotRecorded, record};
 
 /// Fetches and checks the token. Returns `Some` if that is not finished, with the delay of the next attempt, if any.
@@ -18,7 +18,7 @@ pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option
         return Ok(Some(None));
     }
     let now = deps.clock.now();
-    let begins = onboarding.created_at.checked_add(HOSTED_AFTER).unwrap_or(Timestamp::MAX);
+    let begins = shared::clock::after(onboarding.created_at, HOSTED_AFTER);
     if now < begins {
         return Ok(Some(Some(begins.duration_since(now))));
     }

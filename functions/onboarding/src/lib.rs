@@ -3,6 +3,7 @@
 //! for a person.
 
 mod hosted;
+mod outcome;
 mod partner;
 mod steps;
 
@@ -20,7 +21,7 @@ use shared::storage::{StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::{Context, Vault, VaultError};
 
-use steps::Ended;
+use outcome::Ended;
 
 /// Attempts of a step that Meta does not answer, before it fails and a person must act. With the waits this takes a
 /// quarter of an hour to one and a half hours, depending on the error.
@@ -194,7 +195,7 @@ async fn record(
         Ended::Failed { code, cause, action } => {
             (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Some(None))
         }
-        Ended::Handoff { cause, wait } => {
+        Ended::Wait { cause, wait } => {
             let waiting =
                 StepRecord { tries: tries - 1, ..record(StepState::Running, None, Some(cause.to_owned()), None) };
             (waiting, Some(Some(wait)))

@@ -8,7 +8,7 @@ use shared::domain::lifecycle::onboarding::{CREDIT_TAKES, Onboarding, Step};
 use shared::provider::meta::graph::CallFailure;
 use shared::vault::Context;
 
-use crate::steps::{Ended, ended, failed};
+use crate::outcome::{Ended, ended, failed};
 use crate::{Deps, NotRecorded};
 
 const NOT_ATTACHED: Ended = Ended::Later {

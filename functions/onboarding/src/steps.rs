@@ -7,43 +7,19 @@ use shared::domain::ids::{NumberId, WabaId};
 use shared::domain::lifecycle::onboarding::{Onboarding, Shape, Step};
 use shared::provider::meta::accounts::AccountNumber;
 use shared::provider::meta::graph::CallFailure;
-use shared::provider::meta::signup_errors::{self, ASKED_BEFORE, Again};
+use shared::provider::meta::signup_errors::ASKED_BEFORE;
 use shared::random;
 use shared::secret::Secret;
 use shared::storage::{ConnectError, Stored};
 use shared::vault::Context;
 
+use crate::outcome::{Ended, ended, failed};
 use crate::{Deps, NotRecorded, partner};
 
 /// `featureType` of a popup for numbers that stay in the WhatsApp Business app (coexistence).
 const COEXISTENCE: &str = "whatsapp_business_app_onboarding";
 /// Number of possible PINs with six digits.
 const PINS: u32 = 1_000_000;
-
-/// Result of a step.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    Done,
-    /// The step was not needed.
-    Skipped(&'static str),
-    /// The step is retried automatically after `wait`.
-    Later {
-        code: Option<i64>,
-        cause: &'static str,
-        wait: SignedDuration,
-    },
-    /// Another process here must finish first. Does not count as an attempt.
-    Handoff {
-        cause: &'static str,
-        wait: SignedDuration,
-    },
-    /// A person must act.
-    Failed {
-        code: Option<i64>,
-        cause: &'static str,
-        action: &'static str,
-    },
-}
 
 pub(crate) async fn take(
     deps: &Deps,
@@ -131,7 +107,7 @@ fn hindered(hindrance: ConnectError) -> Ended {
     match hindrance {
         ConnectError::BeingErased => {
             let cause = "Old data of this account is still being erased after its removal.";
-            Ended::Handoff { cause, wait: SignedDuration::from_mins(5) }
+            Ended::Wait { cause, wait: SignedDuration::from_mins(5) }
         }
         ConnectError::TenantLeaves => failed("The tenant is being offboarded.", "No number can be connected for it."),
         ConnectError::AccountTaken | ConnectError::NumberTaken => {
@@ -271,19 +247,4 @@ async fn probe(
         })),
         Err(outcome) => Ok(Err(outcome)),
     }
-}
-
-/// Maps an error from Meta to the result of the step.
-pub(crate) fn ended(step: Step, outcome: &CallFailure) -> Ended {
-    let error = outcome.error();
-    let rule = signup_errors::meaning(step, error);
-    let code = error.is_the_providers().then_some(error.code);
-    match rule.again {
-        Again::After(wait) => Ended::Later { code, cause: rule.cause, wait },
-        Again::Never => Ended::Failed { code, cause: rule.cause, action: rule.action },
-    }
-}
-
-pub(crate) fn failed(cause: &'static str, action: &'static str) -> Ended {
-    Ended::Failed { code: None, cause, action }
 }

@@ -238,5 +238,5 @@ async fn nothing_left(deps: &Deps, number: &Number, opened_at: Timestamp, now: T
 }
 
 fn after(at: Timestamp, wait: SignedDuration) -> Timestamp {
-    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+    shared::clock::after(at, wait)
 }

@@ -1,49 +1,23 @@
 //! One attempt: decide from the facts, check the rules, prepare, claim, call Meta, record.
 
 use shared::clock::{SignedDuration, Timestamp};
-use shared::domain::accounts::number::Number;
 use shared::domain::accounts::token::AccessToken;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ClaimId, NumberId};
-use shared::domain::outgoing::{Outgoing, Template};
 use shared::domain::sending::outbound::{Claim, Intent, NextStep, SendFacts};
-use shared::domain::sending::pacing::Pace;
 use shared::limits::{CLAIM_LEASE, CLAIM_NEEDS};
 use shared::provider::meta::graph::SendOutcome;
 use shared::storage::{Claimed, Ending, StorageError};
 
-use crate::gate::{self, Gate};
-use crate::prepare::{NotReady, Prepared, prepare};
-use crate::{Deps, Next, number_of, settle};
-
-/// Wait of a message whose token, key or file is missing. Each check costs a receive.
-const NOT_READY_WAIT: SignedDuration = SignedDuration::from_mins(5);
+use crate::not_ready::{Held, Hold, Stop};
+use crate::readiness::{Readiness, Ready};
+use crate::{Deps, Next, readiness, settle};
 
 /// Whether the claimed message is already stored or is created by the claim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Store {
     Known,
     New,
-}
-
-/// A message that is ready to be claimed.
-pub(crate) struct Ready {
-    pub(crate) number: Number,
-    pub(crate) pace: Pace,
-    pub(crate) instead: Option<Template>,
-    pub(crate) prepared: Prepared,
-}
-
-/// Reason why a message is not claimed.
-pub(crate) enum NotNow {
-    /// The message and its conversation wait until this time.
-    Wait(Timestamp),
-    /// The message waits until this time; its conversation continues.
-    Postpone(Timestamp),
-    /// The broadcast of the message was cancelled.
-    Cancelled,
-    /// The message will never be sent.
-    Refused(ProviderError),
 }
 
 pub(crate) async fn step(
@@ -67,86 +41,47 @@ pub(crate) async fn step(
             }
             Ok(Next::Finished)
         }
-        NextStep::Claim => match ready_at_last(deps, intent, facts).await? {
-            Ok(ready) => send(deps, intent, facts, &ready, Store::Known, deadline).await,
-            Err(NotNow::Refused(error)) => {
-                deps.metrics.count("send_refused_by_us", &reason_of(&error), 1);
-                deps.table.message_end(&intent.conversation, intent.id, &Ending::Refused(error), now).await?;
-                Ok(Next::Finished)
+        NextStep::Claim => {
+            show_in_inbox(deps, intent, facts).await?;
+            match readiness::check(deps, intent).await? {
+                Readiness::Ready(ready) => send(deps, intent, facts, &ready, Store::Known, deadline).await,
+                Readiness::Hold(hold) => wait(deps, intent, &hold).await,
+                Readiness::Stop(stop) => {
+                    let ending = match stop {
+                        Stop::Cancelled => Ending::Cancelled,
+                        Stop::Refused(error) => {
+                            deps.metrics.count("send_refused_by_us", &reason_of(&error), 1);
+                            Ending::Refused(error)
+                        }
+                    };
+                    deps.table.message_end(&intent.conversation, intent.id, &ending, now).await?;
+                    Ok(Next::Finished)
+                }
             }
-            Err(NotNow::Cancelled) => {
-                deps.table.message_end(&intent.conversation, intent.id, &Ending::Cancelled, now).await?;
-                Ok(Next::Finished)
-            }
-            Err(NotNow::Wait(at)) if intent.broadcast.is_none() => {
-                // Never later than `send_before`.
-                let at = at.min(intent.send_before);
-                deps.table.message_postpone(intent, at).await?;
-                Ok(Next::NotBefore(at))
-            }
-            Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
-                // Moves to the due list: in the queue, the message would block those behind it and be received
-                // repeatedly.
-                deps.table.message_postpone(intent, at.min(intent.send_before)).await?;
-                Ok(Next::Finished)
-            }
-        },
+        }
     }
 }
 
-/// Repairs the inbox before the first attempt, because the API may have crashed before recording the activity. Then
-/// prepares the message.
-async fn ready_at_last(deps: &Deps, intent: &Intent, facts: &SendFacts) -> Result<Result<Ready, NotNow>, StorageError> {
+/// Puts a message on the due list, until it is stale at the latest.
+async fn wait(deps: &Deps, intent: &Intent, hold: &Hold) -> Result<Next, StorageError> {
+    let until = hold.until.min(intent.send_before);
+    deps.table.message_postpone(intent, until).await?;
+    match hold.of {
+        // The queue message stays too, hidden, so that the messages behind it wait and keep their order.
+        Held::Conversation if intent.broadcast.is_none() => Ok(Next::NotBefore(until)),
+        // In the queue, the message would block those behind it and be received repeatedly.
+        Held::Conversation | Held::Message => Ok(Next::Finished),
+    }
+}
+
+/// Repairs the inbox before the first attempt, because the API may have crashed before recording the activity.
+async fn show_in_inbox(deps: &Deps, intent: &Intent, facts: &SendFacts) -> Result<(), StorageError> {
     // Broadcast messages do not appear in the inbox.
     let first = facts.claim.is_none() && intent.broadcast.is_none();
     if first && !deps.table.conversation_shows_activity(&intent.conversation, intent.accepted_at()).await? {
         deps.table.conversation_touch_sent(intent).await?;
     }
-    ready(deps, intent).await
-}
-
-/// Runs all checks and prepares the request.
-pub(crate) async fn ready(deps: &Deps, intent: &Intent) -> Result<Result<Ready, NotNow>, StorageError> {
-    let Some(number) = number_of(deps, intent).await? else {
-        let gone = ProviderError::ours("number_gone", "the number is not connected any more");
-        return Ok(Err(NotNow::Refused(gone)));
-    };
-    if let Some(not_now) = gate::broadcast(deps, intent).await? {
-        return Ok(Err(not_now));
-    }
-    let instead = match gate::rules(deps, &number, intent).await? {
-        Gate::Open => None,
-        Gate::Instead(template) => Some(template),
-        Gate::Wait(at) => return Ok(Err(NotNow::Wait(at))),
-        Gate::Postpone(at) => return Ok(Err(NotNow::Postpone(at))),
-        Gate::Refused(error) => return Ok(Err(NotNow::Refused(error))),
-    };
-    let pace = match gate::pace(deps, &number).await? {
-        Ok(pace) => pace,
-        Err(until) => return Ok(Err(NotNow::Wait(until))),
-    };
-    let says = instead.clone().map(Outgoing::Template);
-    let prepared = match prepare(deps, &number, says.as_ref().unwrap_or(&intent.body)).await {
-        Ok(prepared) => prepared,
-        Err(NotReady::Storage(error)) => return Err(error),
-        Err(NotReady::Refused(error)) => return Ok(Err(NotNow::Refused(error))),
-        Err(not_ready) => {
-            tracing::warn!(event = "send.not_ready", message_id = %intent.id, reason = %not_ready);
-            let later = deps.clock.now().checked_add(NOT_READY_WAIT).unwrap_or(Timestamp::MAX);
-            if matches!(not_ready, NotReady::Vault(_) | NotReady::Waiting(_)) {
-                // The token or key is missing for every message of the number, so the number is paused, including its
-                // bulk lane.
-                deps.table.pace_pause(&number.id, later, "not_ready").await?;
-                deps.paces.forget(&number.id);
-            }
-            return Ok(Err(NotNow::Wait(later)));
-        }
-    };
-    // Last check, because it takes a slot.
-    Ok(match gate::pair(deps, intent).await? {
-        Some(until) => Err(NotNow::Wait(until)),
-        None => Ok(Ready { number, pace, instead, prepared }),
-    })
+    Ok(())
 }
 
 pub(crate) async fn send(
@@ -164,7 +99,7 @@ pub(crate) async fn send(
     }
     let claim = Claim {
         id: ClaimId::generate(now)?,
-        lease_until: now.checked_add(CLAIM_LEASE).unwrap_or(Timestamp::MAX),
+        lease_until: shared::clock::after(now, CLAIM_LEASE),
         attempt: facts.claim.map_or(0, |claim| claim.attempt) + 1,
     };
     let body = ready.prepared.body(intent, claim.attempt);

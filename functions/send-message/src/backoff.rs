@@ -13,7 +13,7 @@ pub(crate) fn next_try(now: Timestamp, attempt: u32, chance: u8) -> Timestamp {
     let wait = 4_u64.saturating_pow(attempt.saturating_sub(1)).min(LONGEST) * 1_000;
     let wait = wait + wait / 2 * u64::from(chance) / 255;
     let wait = SignedDuration::from_millis(i64::try_from(wait).unwrap_or(i64::MAX));
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    shared::clock::after(now, wait)
 }
 
 /// Whether a message fails after `unreached` consecutive attempts without reaching Meta.

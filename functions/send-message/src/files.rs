@@ -9,7 +9,7 @@ use shared::provider::meta::graph::CallFailure;
 use shared::storage::ArchiveError;
 
 use crate::Deps;
-use crate::prepare::NotReady;
+use crate::not_ready::Missing;
 
 /// Replaces our file ids by Meta's. Two workers may upload the same file at once, which costs one extra upload.
 pub(crate) async fn at_meta(
@@ -17,7 +17,7 @@ pub(crate) async fn at_meta(
     number: &Number,
     token: &AccessToken,
     says: &mut Outgoing,
-) -> Result<(), NotReady> {
+) -> Result<(), Missing> {
     for file in says.files() {
         if let Ok(ours) = MediaId::parse(file.id) {
             *file.id = id_at_meta(deps, number, token, ours).await?;
@@ -26,8 +26,8 @@ pub(crate) async fn at_meta(
     Ok(())
 }
 
-async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: MediaId) -> Result<String, NotReady> {
-    let gone = || NotReady::Refused(ProviderError::ours("file_gone", "the file is no longer stored: upload it again"));
+async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: MediaId) -> Result<String, Missing> {
+    let gone = || Missing::Refused(ProviderError::ours("file_gone", "the file is no longer stored: upload it again"));
     let now = deps.clock.now();
     let found = deps.table.media_get(id, Some(&number.id), now).await?;
     let (media, known) = found.filter(|(media, _)| media.tenant == number.tenant).ok_or_else(gone)?;
@@ -46,7 +46,7 @@ async fn id_at_meta(deps: &Deps, number: &Number, token: &AccessToken, id: Media
             deps.metrics.count("media", "uploaded", 1);
             Ok(meta_id)
         }
-        Err(CallFailure::TryLater(error)) => Err(NotReady::NotUploaded(error)),
-        Err(CallFailure::Refused(error)) => Err(NotReady::Refused(error)),
+        Err(CallFailure::TryLater(error)) => Err(Missing::NotUploaded(error)),
+        Err(CallFailure::Refused(error)) => Err(Missing::Refused(error)),
     }
 }

@@ -1,7 +1,7 @@
 //! Checks right before the claim, because a message may have waited: the rules again, the number's pause and suspicion,
 //! the customer's pace.
 
-use shared::clock::{SignedDuration, Timestamp};
+use shared::clock::{self, SignedDuration};
 use shared::domain::accounts::number::Number;
 use shared::domain::event::ProviderError;
 use shared::domain::outgoing::{Outgoing, Template};
@@ -12,25 +12,11 @@ use shared::domain::sending::policy::{Facts, MessageClass, Reason, TemplateFacts
 use shared::storage::{Reserved, StorageError};
 
 use crate::Deps;
-use crate::attempt::NotNow;
+use crate::not_ready::{NotReady, Stop};
 
 /// Interval between two checks of a state that only people can resolve. Each check costs a receive, and 100 are
 /// allowed.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
-
-/// Decision of the rules.
-pub(crate) enum Gate {
-    /// The message itself may be sent.
-    Open,
-    /// The number's fallback template is sent instead.
-    Instead(Template),
-    /// Nothing may be sent from this number before this time.
-    Wait(Timestamp),
-    /// This message must wait until this time; others may be sent.
-    Postpone(Timestamp),
-    /// The message must never be sent.
-    Refused(ProviderError),
-}
 
 /// Returns the class of a message for the rules.
 pub(crate) fn class_of(says: &Outgoing, intent: &Intent) -> MessageClass {
@@ -40,29 +26,29 @@ pub(crate) fn class_of(says: &Outgoing, intent: &Intent) -> MessageClass {
     }
 }
 
-/// Evaluates the rules.
-pub(crate) async fn rules(deps: &Deps, number: &Number, intent: &Intent) -> Result<Gate, StorageError> {
-    let now = deps.clock.now();
+/// Evaluates the rules; returns the number's fallback template if only a template may be sent.
+pub(crate) async fn rules(deps: &Deps, number: &Number, intent: &Intent) -> Result<Option<Template>, NotReady> {
+    let later = clock::after(deps.clock.now(), LOOK_AGAIN);
     let reason = match verdict(deps, number, intent, &intent.body).await? {
-        Verdict::Allowed => return Ok(Gate::Open),
+        Verdict::Allowed => return Ok(None),
         // A block that ends after `send_before` counts as permanent.
-        Verdict::Blocked(reason, Some(until)) if until >= intent.send_before => {
-            return Ok(Gate::Refused(refusal(reason)));
+        Verdict::Blocked(reason, Some(until)) if until >= intent.send_before => return Err(refusal(reason)),
+        Verdict::Blocked(Reason::CoolDown | Reason::TemplateStopped, Some(until)) => {
+            return Err(NotReady::message_until(until));
         }
-        Verdict::Blocked(Reason::CoolDown | Reason::TemplateStopped, Some(until)) => return Ok(Gate::Postpone(until)),
-        Verdict::Blocked(_, Some(until)) => return Ok(Gate::Wait(until.min(later(now, LOOK_AGAIN)))),
+        Verdict::Blocked(_, Some(until)) => return Err(NotReady::conversation_until(until.min(later))),
         Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, None) => {
-            return Ok(Gate::Wait(later(now, LOOK_AGAIN)));
+            return Err(NotReady::conversation_until(later));
         }
-        Verdict::Blocked(reason, None) => return Ok(Gate::Refused(refusal(reason))),
+        Verdict::Blocked(reason, None) => return Err(refusal(reason)),
         Verdict::TemplateOnly(reason) => reason,
     };
-    let Some(fallback) = number.fallback.clone() else { return Ok(Gate::Refused(refusal(reason))) };
+    let fallback = number.fallback.clone().ok_or_else(|| refusal(reason))?;
     let instead = Outgoing::Template(fallback.clone());
-    Ok(match verdict(deps, number, intent, &instead).await? {
-        Verdict::Allowed => Gate::Instead(fallback),
-        Verdict::Blocked(other, _) | Verdict::TemplateOnly(other) => Gate::Refused(refusal(other)),
-    })
+    match verdict(deps, number, intent, &instead).await? {
+        Verdict::Allowed => Ok(Some(fallback)),
+        Verdict::Blocked(other, _) | Verdict::TemplateOnly(other) => Err(refusal(other)),
+    }
 }
 
 async fn verdict(deps: &Deps, number: &Number, intent: &Intent, says: &Outgoing) -> Result<Verdict, StorageError> {
@@ -83,55 +69,50 @@ async fn known_template(deps: &Deps, number: &Number, template: &Template) -> Re
     Ok(deps.templates.get(&key, fetch).await?.unwrap_or_default())
 }
 
-fn refusal(reason: Reason) -> ProviderError {
-    ProviderError::ours(reason.as_str(), reason.remedy())
+fn refusal(reason: Reason) -> NotReady {
+    NotReady::refused(ProviderError::ours(reason.as_str(), reason.remedy()))
 }
 
-/// Returns the number's pace, or `Err` with the time before which nothing may be sent. A suspect number is probed by
-/// one call at a time.
-pub(crate) async fn pace(deps: &Deps, number: &Number) -> Result<Result<Pace, Timestamp>, StorageError> {
+/// Returns the number's pace. A suspect number is tried by one call at a time.
+pub(crate) async fn pace(deps: &Deps, number: &Number) -> Result<Pace, NotReady> {
     let now = deps.clock.now();
     let fetch = async { deps.table.pace_get(&number.id).await.map(Some) };
     let pace = deps.paces.get(&number.id, fetch).await?.unwrap_or_default();
     if let Some(until) = pace.stopped_until(now) {
-        return Ok(Err(until.min(later(now, LOOK_AGAIN))));
+        return Err(NotReady::conversation_until(until.min(clock::after(now, LOOK_AGAIN))));
     }
     if pace.suspect_until.is_some() {
         let ours = deps.table.pace_probe(&number.id, now).await?;
         deps.paces.forget(&number.id);
         if !ours {
-            return Ok(Err(later(now, shared::storage::SUSPECT_FOR)));
+            return Err(NotReady::conversation_until(clock::after(now, shared::storage::SUSPECT_FOR)));
         }
     }
-    Ok(Ok(pace))
+    Ok(pace)
 }
 
 /// Reserves a slot in the pace of number and customer. Not for broadcasts: one message per customer always fits the
 /// pair's burst.
-pub(crate) async fn pair(deps: &Deps, intent: &Intent) -> Result<Option<Timestamp>, StorageError> {
+pub(crate) async fn pair(deps: &Deps, intent: &Intent) -> Result<(), NotReady> {
     if intent.broadcast.is_some() {
-        return Ok(None);
+        return Ok(());
     }
-    Ok(match deps.table.pair_reserve(&intent.conversation, deps.clock.now()).await? {
-        Reserved::At(_) => None,
-        Reserved::Busy(until) => Some(until),
-    })
-}
-
-fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    match deps.table.pair_reserve(&intent.conversation, deps.clock.now()).await? {
+        Reserved::At(_) => Ok(()),
+        Reserved::Busy(until) => Err(NotReady::conversation_until(until)),
+    }
 }
 
 /// Interval between two checks of a paused broadcast.
 const PAUSED_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns the effect of the broadcast's state on its message, or `None` if it may be sent.
-pub(crate) async fn broadcast(deps: &Deps, intent: &Intent) -> Result<Option<NotNow>, StorageError> {
-    let Some(id) = intent.broadcast else { return Ok(None) };
+/// Checks the state of the message's broadcast.
+pub(crate) async fn broadcast(deps: &Deps, intent: &Intent) -> Result<(), NotReady> {
+    let Some(id) = intent.broadcast else { return Ok(()) };
     let known = deps.broadcasts.get(&id, deps.table.broadcast_get(id)).await?;
-    Ok(match known.map(|broadcast| broadcast.state) {
-        Some(BroadcastState::Cancelled) => Some(NotNow::Cancelled),
-        Some(BroadcastState::Paused) => Some(NotNow::Postpone(later(deps.clock.now(), PAUSED_WAIT))),
-        _ => None,
-    })
+    match known.map(|broadcast| broadcast.state) {
+        Some(BroadcastState::Cancelled) => Err(NotReady::Stop(Stop::Cancelled)),
+        Some(BroadcastState::Paused) => Err(NotReady::message_until(clock::after(deps.clock.now(), PAUSED_WAIT))),
+        Some(BroadcastState::Running | BroadcastState::Done) | None => Ok(()),
+    }
 }

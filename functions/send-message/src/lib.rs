@@ -9,7 +9,9 @@ mod backoff;
 mod files;
 mod gate;
 mod mark;
+mod not_ready;
 mod prepare;
+mod readiness;
 mod recipient;
 mod settle;
 
@@ -192,7 +194,7 @@ fn not_stored(deps: &Deps, record: &SqsMessage) -> Next {
         return Next::Finished;
     }
     let wait = waited.clamp(SignedDuration::from_secs(1), STORED_SOON);
-    Next::NotBefore(now.checked_add(wait).unwrap_or(Timestamp::MAX))
+    Next::NotBefore(shared::clock::after(now, wait))
 }
 
 /// Makes SQS redeliver the record at `at`. If that fails, it is redelivered after the visibility timeout.

@@ -39,9 +39,5 @@ pub(crate) async fn mark(deps: &Deps, job: &MarkJob) -> Result<Next, StorageErro
 }
 
 fn again(now: Timestamp, waited: SignedDuration) -> Next {
-    if waited > READ_FOR {
-        Next::Finished
-    } else {
-        Next::NotBefore(now.checked_add(TRY_AGAIN).unwrap_or(Timestamp::MAX))
-    }
+    if waited > READ_FOR { Next::Finished } else { Next::NotBefore(shared::clock::after(now, TRY_AGAIN)) }
 }

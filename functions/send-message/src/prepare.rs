@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use shared::domain::accounts::number::Number;
 use shared::domain::accounts::token::AccessToken;
-use shared::domain::event::ProviderError;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::outbound::Intent;
 use shared::keyring::{Keyring, SystemSecretName};
 use shared::provider::meta::callback_data::CallbackData;
 use shared::provider::meta::message;
-use shared::storage::{ArchiveError, StorageError};
-use shared::vault::{Context, VaultError};
+use shared::vault::Context;
 
+use crate::not_ready::Missing;
 use crate::{Deps, files};
 
 /// A message ready to be sent, except for the attempt number.
@@ -23,24 +22,7 @@ pub(crate) struct Prepared {
     says: Outgoing,
 }
 
-/// Reason why a message is not ready.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotReady {
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    #[error(transparent)]
-    File(#[from] ArchiveError),
-    #[error("{0}")]
-    Waiting(&'static str),
-    #[error("Meta does not accept the file at present")]
-    NotUploaded(ProviderError),
-    #[error("Meta refused the file")]
-    Refused(ProviderError),
-}
-
-pub(crate) async fn prepare(deps: &Deps, number: &Number, says: &Outgoing) -> Result<Prepared, NotReady> {
+pub(crate) async fn prepare(deps: &Deps, number: &Number, says: &Outgoing) -> Result<Prepared, Missing> {
     let token = token(deps, number).await?;
     let callback_mac = callback_mac(deps).await?;
     let mut says = says.clone();
@@ -56,18 +38,18 @@ impl Prepared {
     }
 }
 
-pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<AccessToken>, NotReady> {
+pub(crate) async fn token(deps: &Deps, number: &Number) -> Result<Arc<AccessToken>, Missing> {
     let fetch = async {
         let Some(sealed) = deps.table.graph_token_get(&number.waba).await? else { return Ok(None) };
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
-        Ok::<_, NotReady>(Some(Arc::new(deps.vault.open_token(&sealed, &context).await?)))
+        Ok::<_, Missing>(Some(Arc::new(deps.vault.open_token(&sealed, &context).await?)))
     };
-    deps.tokens.get(&number.waba, fetch).await?.ok_or(NotReady::Waiting("the account has no access token"))
+    deps.tokens.get(&number.waba, fetch).await?.ok_or(Missing::Waiting("the account has no access token"))
 }
 
-async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotReady> {
+async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, Missing> {
     const NAME: SystemSecretName = SystemSecretName::CallbackMac;
-    let stored = async { Ok::<_, NotReady>(deps.table.system_secret_get(NAME).await?) };
+    let stored = async { Ok::<_, Missing>(deps.table.system_secret_get(NAME).await?) };
     let known = deps.vault.remembered(&deps.callback_mac, NAME, stored).await?;
-    known.ok_or(NotReady::Waiting("`operator init` was never run"))
+    known.ok_or(Missing::Waiting("`operator init` was never run"))
 }

@@ -9,8 +9,10 @@ use shared::domain::sending::outbound::{Intent, Recipient, SendFacts, SendState}
 use shared::queue::RecipientJob;
 use shared::storage::{Claimed, StorageError, Vouched};
 
-use crate::attempt::{self, NotNow, Store, reason_of};
-use crate::{Deps, Next};
+use crate::attempt::{self, Store, reason_of};
+use crate::not_ready::Stop;
+use crate::readiness::Readiness;
+use crate::{Deps, Next, readiness};
 
 /// Sends the message of one recipient. On the `first` receive, the message is assumed to be new. If it exists already,
 /// the claim fails and the job is redelivered.
@@ -31,22 +33,22 @@ pub(crate) async fn send(
         let why = ProviderError::ours("expired", "`send_before` passed before its turn");
         refuse(deps, &intent, &why, SendState::Expired, ("expired", "broadcast")).await?
     } else {
-        match attempt::ready(deps, &intent).await? {
-            Ok(ready) => {
+        match readiness::check(deps, &intent).await? {
+            Readiness::Ready(ready) => {
                 let facts = SendFacts::of_new();
                 return attempt::send(deps, &intent, &facts, &ready, Store::New, deadline).await;
             }
-            Err(NotNow::Refused(why)) => {
+            Readiness::Stop(Stop::Refused(why)) => {
                 let reason = reason_of(&why);
                 refuse(deps, &intent, &why, SendState::Failed, ("send_refused_by_us", &reason)).await?
             }
-            Err(NotNow::Cancelled) => {
+            Readiness::Stop(Stop::Cancelled) => {
                 let why = ProviderError::ours("cancelled", "the broadcast was cancelled before this message was sent");
                 deps.table.message_put_refused(&intent, &why, SendState::Cancelled).await?
             }
-            Err(NotNow::Wait(at) | NotNow::Postpone(at)) => {
+            Readiness::Hold(hold) => {
                 // Moves to the due list, because in the queue it would be received too often.
-                let waiting = Intent { not_before: at.min(intent.send_before), ..intent };
+                let waiting = Intent { not_before: hold.until.min(intent.send_before), ..intent };
                 deps.table.message_put_waiting(&waiting).await?
             }
         }

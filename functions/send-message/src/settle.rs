@@ -10,7 +10,7 @@ use shared::provider::meta::graph::{SendOutcome, THROTTLED};
 use shared::random;
 use shared::storage::{Recorded, SendResult, StorageError};
 
-use crate::attempt::Ready;
+use crate::readiness::Ready;
 use crate::{Deps, Next, backoff};
 
 /// Attempts to record Meta's response. A lost response leaves a sent message with outcome unknown.
@@ -84,7 +84,7 @@ fn next_try(deps: &Deps, claim: Claim, error: &ProviderError) -> Timestamp {
             return backoff::next_try(now, claim.attempt, chance);
         }
     };
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    shared::clock::after(now, wait)
 }
 
 async fn record(deps: &Deps, intent: &Intent, claim: Claim, result: &SendResult) -> Result<Next, StorageError> {
@@ -167,7 +167,7 @@ async fn follow(
         deps.paces.forget(&number.id);
     }
     if error.is_some_and(|error| error.title == THROTTLED) {
-        let until = now.checked_add(EDGE_PAUSE).unwrap_or(Timestamp::MAX);
+        let until = shared::clock::after(now, EDGE_PAUSE);
         deps.table.pace_pause(&number.id, until, THROTTLED).await?;
         deps.metrics.count("number_paused", THROTTLED, 1);
         deps.paces.forget(&number.id);

@@ -12,7 +12,6 @@ use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use shared::clock::Timestamp;
 use shared::domain::ids::OnboardingId;
 use shared::domain::lifecycle::onboarding::STATE_FOR;
 use shared::http::Problem;
@@ -97,7 +96,7 @@ pub(crate) async fn open(
     let settings = settings.ok_or_else(Problem::not_found)?;
     let state = random_secret().map_err(|error| unavailable("randomness", &error))?;
     let hash = hex::encode(Sha256::digest(state.expose().as_bytes()));
-    let valid_until = now.checked_add(STATE_FOR).unwrap_or(Timestamp::MAX);
+    let valid_until = shared::clock::after(now, STATE_FOR);
     let renewed = deps.table.onboarding_renew_state(id, &hash, valid_until).await;
     renewed.map_err(|error| unavailable("table", &error))?;
     let popup = json!({"app_id": settings.client_id, "config_id": settings.config_id,

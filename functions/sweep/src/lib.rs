@@ -316,5 +316,5 @@ fn claimed_before(facts: &SendFacts, intent: &Intent, now: Timestamp) -> SignedD
 }
 
 fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    shared::clock::after(now, wait)
 }

@@ -113,7 +113,7 @@ pub async fn visit_now(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<
 /// # Errors
 /// The last error, after all other tokens were tried.
 pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), RefreshError> {
-    let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+    let after = |wait| shared::clock::after(now, wait);
     let holder = ClaimId::generate(now).map_err(StorageError::from)?.to_string();
     if !deps.table.lease_take(JOB, &holder, after(LEASE), now).await? {
         return Ok(());

@@ -226,7 +226,7 @@ fn next(account: &WabaId, now: Timestamp) -> Timestamp {
 }
 
 fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    shared::clock::after(now, wait)
 }
 
 /// Logs a failed call to Meta; `what` names the operation.

@@ -125,6 +125,7 @@ impl Stack {
             }
         }
         aws.kms().create_key(KEY)?;
+        aws.create_bucket(BUCKET)?;
         let queue = |fifo, visibility_seconds, dead_letters: Option<(&str, u32)>| QueueSettings {
             fifo,
             visibility_seconds,
@@ -337,13 +338,13 @@ impl Functions {
 
     /// As [`Functions::poll_inbound`], in an invocation that Lambda ends after `time_left`.
     pub async fn poll_inbound_before(&self, time_left: SignedDuration) -> usize {
-        let deadline = self.stack.clock.now().checked_add(time_left).unwrap_or(Timestamp::MAX);
+        let deadline = shared::clock::after(self.stack.clock.now(), time_left);
         self.poll(INBOUND, |event| inbound::handle(&self.inbound, event, deadline)).await
     }
 
     /// As [`Functions::poll_inbound`], with a batch of up to `records` records.
     pub async fn poll_inbound_up_to(&self, records: usize) -> usize {
-        let deadline = self.stack.clock.now().checked_add(INBOUND_TIMEOUT).unwrap_or(Timestamp::MAX);
+        let deadline = shared::clock::after(self.stack.clock.now(), INBOUND_TIMEOUT);
         self.poll_some(INBOUND, records, |event| inbound::handle(&self.inbound, event, deadline)).await
     }
 
@@ -354,7 +355,7 @@ impl Functions {
 
     /// As [`Functions::poll_outbound`], in an invocation that Lambda ends after `time_left`.
     pub async fn poll_outbound_before(&self, time_left: SignedDuration) -> usize {
-        let deadline = self.stack.clock.now().checked_add(time_left).unwrap_or(Timestamp::MAX);
+        let deadline = shared::clock::after(self.stack.clock.now(), time_left);
         self.poll(OUTBOUND, |event| send_message::handle(&self.send_message, event, deadline)).await
     }
 
@@ -366,7 +367,7 @@ impl Functions {
 
     /// As [`Functions::poll_release`], in an invocation that Lambda ends after `time_left`.
     pub async fn poll_release_before(&self, time_left: SignedDuration) -> usize {
-        let deadline = self.stack.clock.now().checked_add(time_left).unwrap_or(Timestamp::MAX);
+        let deadline = shared::clock::after(self.stack.clock.now(), time_left);
         self.poll_some(RELEASE, 1, |event| release::handle(&self.release, event, deadline)).await
     }
 
@@ -383,7 +384,7 @@ impl Functions {
     /// Gives the same outbound batch to several invocations at once, as SQS may. Returns the number of records.
     pub async fn poll_outbound_repeatedly(&self, invocations: usize) -> usize {
         let messages = self.stack.aws.sqs().receive(OUTBOUND, BATCH, None);
-        let deadline = self.stack.clock.now().checked_add(send_timeout()).unwrap_or(Timestamp::MAX);
+        let deadline = shared::clock::after(self.stack.clock.now(), send_timeout());
         let handles = (0..invocations).map(|_| send_message::handle(&self.send_message, event(&messages), deadline));
         for response in futures_util::future::join_all(handles).await {
             self.acknowledge(OUTBOUND, &messages, &response);
@@ -421,7 +422,7 @@ impl Functions {
     /// # Errors
     /// The function's error. The next run repeats the work.
     pub async fn offboard(&self) -> Result<(), String> {
-        let deadline = self.stack.clock.now().checked_add(OFFBOARDING_TIMEOUT).unwrap_or(Timestamp::MAX);
+        let deadline = shared::clock::after(self.stack.clock.now(), OFFBOARDING_TIMEOUT);
         offboarding::run(&self.offboarding, deadline).await.map_err(|error| error.to_string())
     }
 

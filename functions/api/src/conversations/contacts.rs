@@ -107,7 +107,7 @@ pub(crate) async fn erase(
 }
 
 fn settled(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    shared::clock::after(now, wait)
 }
 
 /// Returns the progress of an erasure.

@@ -143,11 +143,11 @@ pub(crate) async fn start(
     let now = deps.clock.now();
     let id = OnboardingId::generate(now)?;
     let state = random_secret()?;
-    let valid_until = now.checked_add(STATE_FOR).unwrap_or(Timestamp::MAX);
+    let valid_until = shared::clock::after(now, STATE_FOR);
     let link = match request.link_days {
         None => None,
         Some(days) if (1..=LINK_DAYS_MAX).contains(&days) => {
-            let until = now.checked_add(SignedDuration::from_hours(days * 24)).unwrap_or(Timestamp::MAX);
+            let until = shared::clock::after(now, SignedDuration::from_hours(days * 24));
             Some((random_secret()?, until))
         }
         Some(_) => return Err(Problem::invalid("link_days", &format!("must be 1 to {LINK_DAYS_MAX}"))),

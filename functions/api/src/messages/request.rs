@@ -196,7 +196,7 @@ impl Chosen {
         let lane = word("lane", options.lane.as_deref(), Lane::from_word, "must be live or bulk")?;
         let usual =
             if category == Some(Category::Authentication) { AUTHENTICATION_SEND_BEFORE } else { SEND_BEFORE_DEFAULT };
-        let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let after = |wait: SignedDuration| shared::clock::after(now, wait);
         let rule = "must be a time in the future, RFC 3339, at most 30 days ahead";
         let send_before = match &options.send_before {
             None => after(usual),

@@ -103,7 +103,7 @@ impl Faults {
         }
     }
 
-    /// Handoff for a crash. The waiting task then drops the running function.
+    /// Waits for a crash. The waiting task then drops the running function.
     pub async fn crashed(&self) {
         self.crashed.notified().await;
     }

@@ -100,7 +100,7 @@ impl EmbeddedAws {
         };
         Ok(Self {
             dynamodb,
-            s3: s3::service(&objects)?,
+            s3: s3::Buckets::below(objects),
             kms: Kms::open(folder.map(|folder| folder.join("kms.json")))?,
             sqs: Sqs::open(clock, folder.map(|folder| folder.join("sqs.json")))?,
             faults,
@@ -121,6 +121,14 @@ impl EmbeddedAws {
     #[must_use]
     pub fn kms(&self) -> &Kms {
         &self.kms
+    }
+
+    /// Creates a bucket unless it exists.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn create_bucket(&self, name: &str) -> Result<(), String> {
+        self.s3.create(name)
     }
 
     /// Starts counting DynamoDB's consumed capacity, from zero.

@@ -40,10 +40,17 @@ impl From<std::io::Error> for Refused {
     }
 }
 
-pub(super) fn service(folder: &Path) -> Result<Buckets, String> {
-    let bucket = folder.join(crate::stack::BUCKET);
-    std::fs::create_dir_all(&bucket).map_err(|error| format!("{} cannot be made: {error}", bucket.display()))?;
-    Ok(Buckets(folder.to_owned()))
+impl Buckets {
+    /// Keeps the buckets below `folder`.
+    pub(super) fn below(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    /// Creates a bucket unless it exists.
+    pub(super) fn create(&self, name: &str) -> Result<(), String> {
+        let bucket = self.0.join(name);
+        std::fs::create_dir_all(&bucket).map_err(|error| format!("{} cannot be made: {error}", bucket.display()))
+    }
 }
 
 pub(super) fn answer(buckets: &Buckets, request: &Request<Bytes>) -> Response<Bytes> {

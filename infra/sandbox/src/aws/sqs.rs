@@ -116,7 +116,7 @@ impl Sqs {
             .unwrap_or_default()
     }
 
-    /// Handoff until a message may have become receivable, for at most `patience`.
+    /// Waits until a message may have become receivable, for at most `patience`.
     pub async fn wait(&self, patience: Duration) {
         // After a timeout the caller looks again, exactly as after a notification.
         drop(tokio::time::timeout(patience, self.arrived.notified()).await);

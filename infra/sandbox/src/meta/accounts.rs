@@ -1,25 +1,20 @@
 //! The Graph API for accounts, numbers and tokens.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use super::Meta;
+use super::answer::{call, shown};
 use super::business::{BusinessAccount, BusinessNumber};
-use super::graph::error;
 use super::partner;
-use super::serve::DropConnection;
-use super::signup::Refusal;
-use super::state::{Meta, ScriptedFault};
-use crate::aws::faults::Verdict;
-
-pub(super) type Words = BTreeMap<String, String>;
+use super::request::{Words, bearer, reach, word};
 
 pub(super) fn account_routes(meta: Arc<Meta>) -> Router {
     Router::new()
@@ -33,57 +28,6 @@ pub(super) fn account_routes(meta: Arc<Meta>) -> Router {
         .route("/{version}/{number}/register", post(register))
         .route("/{version}/{number}/smb_app_data", post(sync))
         .with_state(meta)
-}
-
-/// Executes a call with the faults that are ordered for it.
-pub(super) async fn call(meta: &Meta, name: &str, effect: impl FnOnce() -> Response) -> Response {
-    let verdict = meta.faults.enter(&format!("Graph.{name}"));
-    let done = || {
-        let answer = effect();
-        if answer.status().is_success() {
-            meta.took_effect(name);
-        }
-        answer
-    };
-    match verdict {
-        Verdict::Proceed => {}
-        Verdict::Unavailable => return (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
-        Verdict::LostReply => {
-            done();
-            return DropConnection::response();
-        }
-        Verdict::CrashBefore => meta.faults.crash().await,
-        Verdict::CrashAfter => {
-            done();
-            meta.faults.crash().await;
-        }
-    }
-    match meta.next_call_fault(name) {
-        None => done(),
-        Some(ScriptedFault::Error { http, code, message }) => {
-            error(StatusCode::from_u16(http).unwrap_or(StatusCode::BAD_REQUEST), code, &message, "ordered by a fault")
-        }
-        Some(ScriptedFault::DropBefore) => DropConnection::response(),
-        Some(ScriptedFault::Html502) => (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
-        Some(_) => {
-            done();
-            DropConnection::response()
-        }
-    }
-}
-
-pub(super) fn shown(answer: Result<Value, Refusal>) -> Response {
-    match answer {
-        Ok(answer) => axum::Json(answer).into_response(),
-        Err((code, text)) => {
-            let status = if code == 190 { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
-            error(status, code, text, text)
-        }
-    }
-}
-
-pub(super) fn word<'a>(words: &'a Words, name: &str) -> &'a str {
-    words.get(name).map(String::as_str).unwrap_or_default()
 }
 
 async fn exchange(State(meta): State<Arc<Meta>>, Form(form): Form<Words>) -> Response {
@@ -100,20 +44,6 @@ async fn exchange(State(meta): State<Arc<Meta>>, Form(form): Form<Words>) -> Res
 async fn debug(State(meta): State<Arc<Meta>>, Query(query): Query<Words>) -> Response {
     let effect = || shown(meta.debug(word(&query, "access_token"), word(&query, "input_token")));
     call(&meta, "debug_token", effect).await
-}
-
-pub(super) fn bearer(headers: &HeaderMap) -> String {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.strip_prefix("Bearer ").unwrap_or_default().to_owned()
-}
-
-pub(super) fn reach(
-    meta: &Meta,
-    headers: &HeaderMap,
-    query: &Words,
-    account: &str,
-) -> Result<BusinessAccount, Refusal> {
-    meta.reach(&bearer(headers), query.get("appsecret_proof").map(String::as_str), account)
 }
 
 /// Answers `GET /{id}` for an account, a number, a file or a credit share.

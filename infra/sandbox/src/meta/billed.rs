@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::Meta;
 use super::payload;
-use super::state::Meta;
 
 const DAY: i64 = 86_400;
 /// Price of a charged message.

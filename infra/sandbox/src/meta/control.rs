@@ -16,7 +16,7 @@ use shared::http::Problem;
 
 use super::assets::MetaTemplate;
 use super::business::{BusinessAccount, PopupOrder};
-use super::state::{Meta, ScriptedFault, StatusOrder};
+use super::{Meta, ScriptedFault, StatusOrder};
 
 /// Maximum number of faults of one order.
 const REPEAT_MAX: usize = 10_000;

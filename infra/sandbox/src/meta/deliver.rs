@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::header;
 use shared::provider::meta::signature;
 
-use super::state::{Meta, PendingWebhook};
+use super::{Meta, PendingWebhook};
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -1,6 +1,8 @@
 //! Files sent by customers. The links to them expire after five minutes and require the number's token
 //! (`docs/meta/messages.md#section-9`).
 
+use axum::Router;
+use axum::routing::get;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,8 +16,9 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::graph::{authorised, error};
-use super::state::{Meta, State as World};
+use super::answer::error;
+use super::graph::authorised;
+use super::{Meta, State as World};
 
 /// Lifetime of a link to a file, in seconds (Meta).
 const LINK_SECONDS: i64 = 300;
@@ -103,8 +106,13 @@ pub(super) fn node(meta: &Meta, id: &str, headers: &HeaderMap, asked_for: Option
     .into_response()
 }
 
+/// Route of the files that messages carry.
+pub(super) fn file_routes(meta: Arc<Meta>) -> Router {
+    Router::new().route("/_files/{id}", get(download)).with_state(meta)
+}
+
 /// Answers the link: the file's content.
-pub(super) async fn download(
+async fn download(
     State(meta): State<Arc<Meta>>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,

@@ -13,11 +13,11 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
-use super::accounts::{Words, bearer};
+use super::answer::error;
 use super::contract;
+use super::request::{Words, bearer, is_proof};
 use super::serve::DropConnection;
-use super::signup::is_proof;
-use super::state::{After, Meta, MetaNumber, ScriptedFault};
+use super::{After, Meta, MetaNumber, ScriptedFault};
 use crate::aws::faults::Verdict;
 
 pub(super) fn graph_routes(meta: Arc<Meta>) -> Router {
@@ -25,7 +25,6 @@ pub(super) fn graph_routes(meta: Arc<Meta>) -> Router {
         .route("/{version}/{number}/messages", post(messages))
         .route("/{version}/{number}/media", post(upload))
         .route("/{version}/{number}/message_history", get(message_history))
-        .route("/_files/{id}", get(super::files::download))
         .layer(DefaultBodyLimit::disable())
         .with_state(meta)
 }
@@ -313,15 +312,4 @@ async fn message_history(
 
 fn text<'a>(body: &'a Value, key: &str) -> Option<&'a str> {
     body.get(key).and_then(Value::as_str)
-}
-
-pub(super) fn error(status: StatusCode, code: i64, title: &str, details: &str) -> Response {
-    let body = json!({"error": {
-        "message": format!("(#{code}) {title}"),
-        "type": "OAuthException",
-        "code": code,
-        "error_data": {"messaging_product": "whatsapp", "details": details},
-        "fbtrace_id": "ASandboxTrace",
-    }});
-    (status, axum::Json(body)).into_response()
 }

@@ -12,10 +12,10 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::accounts::{Words, call, reach, shown, word};
+use super::Meta;
+use super::answer::{call, shown};
 use super::assets::MetaTemplate;
-use super::signup::Refusal;
-use super::state::Meta;
+use super::request::{Refusal, Words, reach, word};
 
 /// Default number of templates per page (Meta: 25).
 const PAGE: usize = 25;
@@ -127,7 +127,7 @@ pub(super) async fn edit_template((State(meta), Path((_, id)), _, headers): Call
             return shown(take_upload(&meta, &id, &body));
         }
         let edited = || {
-            if super::accounts::bearer(&headers).is_empty() {
+            if super::request::bearer(&headers).is_empty() {
                 return Err((190, "Error validating access token."));
             }
             let asked = parsed(&body)?;

@@ -5,6 +5,7 @@
 //! described in `docs/sandbox.md`.
 
 mod accounts;
+mod answer;
 mod assets;
 mod billed;
 mod business;
@@ -17,6 +18,7 @@ mod kept;
 mod limits;
 mod partner;
 mod payload;
+mod request;
 mod serve;
 mod signup;
 mod state;
@@ -29,6 +31,7 @@ pub use partner::Partner;
 pub use payload::wamid;
 pub use serve::serve;
 
+use state::{After, State};
 pub use state::{Meta, MetaApp, MetaNumber, PendingWebhook, ScriptedFault, SentMessage, StatusOrder, Undelivered};
 
 /// Returns all routes of the simulated Meta.
@@ -37,5 +40,6 @@ pub fn routes(meta: std::sync::Arc<Meta>) -> axum::Router {
         .merge(accounts::account_routes(meta.clone()))
         .merge(partner::partner_routes(meta.clone()))
         .merge(kept::kept_routes(meta.clone()))
+        .merge(files::file_routes(meta.clone()))
         .merge(control_routes(meta))
 }

@@ -11,10 +11,11 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::accounts::{Words, bearer, call, shown, word};
+use super::Meta;
+use super::answer::{call, shown};
 use super::business::PopupOrder;
-use super::signup::{Refusal, is_proof};
-use super::state::Meta;
+use super::request::is_proof;
+use super::request::{Refusal, Words, bearer, word};
 
 /// The Solution Partner that owns the app.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
 
-use super::state::{MetaNumber, SentMessage};
+use super::{MetaNumber, SentMessage};
 
 /// Returns a message id in Meta's form: base 64 of a record that contains the customer's number.
 #[must_use]

@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::clock::SignedDuration;
-use shared::provider::meta::oauth::appsecret_proof;
-use shared::secret::Secret;
 use shared::vault::random_secret;
 
 use super::business::{BusinessAccount, PopupOrder};
 use super::partner::{Partner, Share};
-use super::state::{Meta, MetaNumber, ScriptedFault, State};
+use super::request::{Refusal, is_proof};
+use super::{Meta, MetaNumber, ScriptedFault};
 
 /// Lifetime of a code, which can be exchanged once.
 const CODE_FOR: SignedDuration = SignedDuration::from_secs(30);
@@ -61,9 +60,6 @@ pub(super) struct Businesses {
     #[serde(default)]
     pub(super) shares: BTreeMap<String, Share>,
 }
-
-/// A refusal by Meta: code and text.
-pub(super) type Refusal = (i64, &'static str);
 
 impl Meta {
     /// Adds an account with its numbers.
@@ -395,12 +391,4 @@ impl Meta {
 /// Returns the app-scoped id of the person who gave the order.
 fn signer(order: &PopupOrder) -> String {
     order.user.clone().unwrap_or_else(|| "900100200300002".to_owned())
-}
-
-/// Checks that `proof` is the `appsecret_proof` of the token.
-pub(super) fn is_proof(state: &State, token: &str, proof: Option<&str>) -> Result<(), Refusal> {
-    let secret = state.app.as_ref().map(|app| app.secret.clone()).unwrap_or_default();
-    let expected = appsecret_proof(&Secret::new(secret), &Secret::new(token.to_owned()));
-    let ours = proof == Some(expected.expose());
-    if ours { Ok(()) } else { Err((100, "API calls from the server require an appsecret_proof argument")) }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use shared::clock::{Clock, Timestamp};
+use shared::clock::Clock;
 use shared::domain::conversations::conversation::CUSTOMER_SERVICE_WINDOW;
 use shared::domain::sending::status::Status;
 use shared::provider::meta::signature;
@@ -374,7 +374,7 @@ impl Meta {
         let last = self.lock().windows.get(&format!("{number}/{customer}")).copied();
         last.is_some_and(|at| {
             let opened = shared::clock::at_millis(at);
-            self.clock.now() < opened.checked_add(CUSTOMER_SERVICE_WINDOW).unwrap_or(Timestamp::MAX)
+            self.clock.now() < shared::clock::after(opened, CUSTOMER_SERVICE_WINDOW)
         })
     }
 

@@ -83,7 +83,7 @@ impl Number {
     #[must_use]
     pub fn keeps_until(&self, now: Timestamp) -> Option<Timestamp> {
         let days = i64::from(self.settings.retention_days?);
-        Some(now.checked_add(jiff::SignedDuration::from_hours(days * 24)).unwrap_or(Timestamp::MAX))
+        Some(crate::clock::after(now, jiff::SignedDuration::from_hours(days * 24)))
     }
 
     /// Returns how many messages per second Meta accepts from the number, according to the latest reported states.

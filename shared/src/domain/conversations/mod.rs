@@ -4,5 +4,6 @@ pub mod assignment;
 pub mod contact;
 pub mod content;
 pub mod conversation;
+pub mod filter;
 pub mod message;
 pub mod phone;

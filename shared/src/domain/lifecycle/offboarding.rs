@@ -194,7 +194,7 @@ impl Offboarding {
             businesses: Vec::new(),
             why,
             started_at,
-            erase_at: started_at.checked_add(erase_after).unwrap_or(Timestamp::MAX),
+            erase_at: crate::clock::after(started_at, erase_after),
             marked_at: None,
             cursor: None,
             erased: 0,

@@ -122,7 +122,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingReaction {
-    /// ProviderMessageId of the message.
+    /// Id of the message at the provider.
     pub message_id: String,
     /// One emoji. An empty string removes the reaction.
     pub emoji: String,

@@ -332,7 +332,7 @@ impl SendFacts {
             return AfterDoubt::Settled;
         }
         let since = self.claim.map_or(intent.accepted_at(), |claim| claim.claimed_at());
-        let after = |wait| since.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let after = |wait| crate::clock::after(since, wait);
         let timely = |step| if now < after(EVIDENCE_WINDOW) { AfterDoubt::Wait(after(EVIDENCE_WINDOW)) } else { step };
         let retries = match intent.on_unknown {
             OnUnknown::Fail => 0,

@@ -49,7 +49,7 @@ impl Category {
     }
 }
 
-/// MessageClass of a message in the rules.
+/// Class of a message in the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageClass {
     /// Any message other than a template.

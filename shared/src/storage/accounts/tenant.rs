@@ -208,7 +208,7 @@ impl Table {
     /// When DynamoDB does not answer, or there is no randomness for an id.
     pub async fn audit_put(&self, tenant: Option<TenantId>, entry: &AuditEntry) -> Result<(), StorageError> {
         let id = crate::random::ulid(entry.at)?.to_string();
-        let kept_until = entry.at.checked_add(AUDIT_KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let kept_until = crate::clock::after(entry.at, AUDIT_KEPT_FOR);
         self.update(keys::audit(&id))
             .set("key", text(&entry.key))
             .set("action", text(&entry.action))

@@ -69,7 +69,7 @@ impl Table {
                 let json =
                     serde_json::to_string(&alike).map_err(|_| StorageError::Refused("notes that are no JSON"))?;
                 let key = keys::usage(&number, hour, received_at, &keys::digest(json.as_bytes()));
-                let kept_until = hour.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+                let kept_until = crate::clock::after(hour, KEPT_FOR);
                 let entry = self.update(key).set_once("notes", text(json));
                 entry.set_once("expires_at", expiry(kept_until)).run().await?;
             }

@@ -16,8 +16,8 @@ use crate::domain::ids::{ConversationId, MessageId, TenantId};
 use crate::domain::sending::outbound::Intent;
 use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::conversations::assignment;
-use crate::storage::conversations::message::{self, OPENS};
-use crate::storage::conversations::timeline::{Order, Whose};
+use crate::storage::conversations::message::{self, OPENS, Whose};
+use crate::storage::conversations::timeline::Order;
 use crate::storage::table::item::{Item, text};
 use crate::storage::table::merge::Fact;
 use crate::storage::{StorageError, Table, table::keys};
@@ -38,7 +38,7 @@ pub struct ConversationUpdate<'a> {
     /// When the customer called.
     pub called_at: Option<Timestamp>,
     /// Time for which the names of the card are valid.
-    pub told_at: Option<Timestamp>,
+    pub observed_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,10 +73,10 @@ impl Table {
             ("last_call_at", noted.called_at),
         ];
         facts.extend(moments.into_iter().filter_map(|(name, at)| Some(Fact::moment(name, at?))));
-        let told = noted.told_at.map(|at| told(card, at)).unwrap_or_default();
+        let told = noted.observed_at.map(|at| told(card, at)).unwrap_or_default();
         // Entered names only fill a gap, which most conversations do not have. They are written separately if there is
         // one.
-        let typed = noted.told_at == Some(Timestamp::UNIX_EPOCH) && !facts.is_empty();
+        let typed = noted.observed_at == Some(Timestamp::UNIX_EPOCH) && !facts.is_empty();
         if !typed {
             facts.extend(told.iter().cloned());
         }
@@ -109,7 +109,7 @@ impl Table {
     ) -> Result<(), StorageError> {
         let known = self.read(&keys::conversation(id)).await?.unwrap_or_default();
         still_there(&known)?;
-        let told = noted.told_at.map(|at| told(card, at)).unwrap_or_default();
+        let told = noted.observed_at.map(|at| told(card, at)).unwrap_or_default();
         let is_new = |fact: &Fact| !fact.is_said_by(&known);
         let opened_before = known.0.contains_key("last_inbound_at");
         if opened_before && !told.iter().chain(&known_as(card)).any(is_new) {
@@ -141,10 +141,10 @@ impl Table {
     pub async fn conversation_touch_sent(&self, intent: &Intent) -> Result<(), StorageError> {
         let message = MessageId::Outbound(intent.id);
         // At the epoch: names that the caller entered are replaced by any that the provider reports.
-        let told_at = Some(Timestamp::UNIX_EPOCH);
+        let observed_at = Some(Timestamp::UNIX_EPOCH);
         let noted = ConversationUpdate {
             message: Some((&message, intent.accepted_at())),
-            told_at,
+            observed_at,
             ..ConversationUpdate::default()
         };
         self.conversation_touch(intent.tenant, &intent.conversation, &intent.to.card(), &noted).await

@@ -12,8 +12,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::at_millis;
-use crate::domain::conversations::assignment::ConversationFilter;
 use crate::domain::conversations::conversation::Conversation;
+use crate::domain::conversations::filter::ConversationFilter;
 use crate::domain::ids::{ConversationId, MessageId, TenantId};
 use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::conversations::conversation::{Part, join};
@@ -340,8 +340,7 @@ impl<'a> Merged<'a> {
             let Some(cut) = cut else { break };
             if found.iter().filter(|(at, _)| together(*at) > cut).count() >= usize::from(at_least) {
                 found.retain(|(at, _)| together(*at) > cut);
-                self.theirs_next =
-                    Some(TheirsNext::Before(at_millis(cut).checked_add(TOGETHER).unwrap_or(Timestamp::MAX)));
+                self.theirs_next = Some(TheirsNext::Before(crate::clock::after(at_millis(cut), TOGETHER)));
                 break;
             }
             start = more;

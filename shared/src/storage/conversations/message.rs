@@ -14,7 +14,6 @@ use crate::domain::ids::{ConversationId, MessageId, OutboundId, ProviderMessageI
 use crate::domain::outgoing::Outgoing;
 use crate::domain::sending::outbound::SendFacts;
 use crate::limits::MESSAGE_AGE_MAX;
-use crate::storage::conversations::timeline::Whose;
 use crate::storage::sending::intent::read_facts;
 use crate::storage::table::item::{Item, expiry, number, text, time};
 use crate::storage::table::merge::Fact;
@@ -102,6 +101,38 @@ struct CardWire {
     username: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     group_id: Option<String>,
+}
+
+/// Author side of a list of messages. Within one millisecond, theirs come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::storage) enum Whose {
+    Theirs,
+    Ours,
+}
+
+impl Whose {
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Theirs => keys::THEIR_MESSAGES,
+            Self::Ours => keys::OUR_MESSAGES,
+        }
+    }
+
+    /// Returns a key that sorts before all messages of this millisecond and after all earlier ones.
+    pub(super) fn before(self, at: Timestamp) -> String {
+        match self {
+            Self::Theirs => keys::theirs_before(at),
+            Self::Ours => keys::ours_before(at),
+        }
+    }
+
+    /// Returns a key that sorts after all messages of this millisecond and before all later ones.
+    pub(super) fn behind(self, at: Timestamp) -> String {
+        match self {
+            Self::Theirs => keys::theirs_behind(at),
+            Self::Ours => keys::ours_behind(at),
+        }
+    }
 }
 
 impl Table {
@@ -240,7 +271,7 @@ impl Table {
             let is_known = !takes_back || self.amend_theirs(conversation, amendment, &fact).await?;
             // A message that is not stored yet may still arrive within this time, and expires that much later.
             let late = if is_known { SignedDuration::ZERO } else { MESSAGE_AGE_MAX };
-            let until = until.checked_add(late).unwrap_or(Timestamp::MAX);
+            let until = crate::clock::after(until, late);
             self.merge(&key, &[], &[Fact::Greatest { name: "expires_at", value: until.as_second() }]).await?;
         }
         Ok(if merged.changed { Stored::New } else { Stored::Known })

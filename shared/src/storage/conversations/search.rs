@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::domain::conversations::assignment::ConversationFilter;
 use crate::domain::conversations::conversation::Conversation;
+use crate::domain::conversations::filter::ConversationFilter;
 use crate::domain::ids::{ConversationId, TenantId};
 use crate::storage::table::item::{Item, text};
 use crate::storage::table::merge::Fact;

@@ -6,7 +6,7 @@ use std::cmp::{Ordering, Reverse};
 use jiff::Timestamp;
 
 use crate::domain::ids::{ConversationId, MessageId, ProviderMessageId};
-use crate::storage::conversations::message::{self, StoredMessage};
+use crate::storage::conversations::message::{self, StoredMessage, Whose};
 use crate::storage::table::item::{Item, text};
 use crate::storage::table::page::{self, Position};
 use crate::storage::{Page, StorageError, Table, table::keys, unavailable};
@@ -15,38 +15,6 @@ use crate::storage::{Page, StorageError, Table, table::keys, unavailable};
 const LOOKED_THROUGH_AT_ONCE: u16 = 4;
 /// Most messages read at once; the number doubles with each read until then.
 const LOOKED_THROUGH_AT_ONCE_MAX: u16 = 800;
-
-/// Author side of a list of messages. Within one millisecond, theirs come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::storage) enum Whose {
-    Theirs,
-    Ours,
-}
-
-impl Whose {
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Theirs => keys::THEIR_MESSAGES,
-            Self::Ours => keys::OUR_MESSAGES,
-        }
-    }
-
-    /// Returns a key that sorts before all messages of this millisecond and after all earlier ones.
-    fn before(self, at: Timestamp) -> String {
-        match self {
-            Self::Theirs => keys::theirs_before(at),
-            Self::Ours => keys::ours_before(at),
-        }
-    }
-
-    /// Returns a key that sorts after all messages of this millisecond and before all later ones.
-    fn behind(self, at: Timestamp) -> String {
-        match self {
-            Self::Theirs => keys::theirs_behind(at),
-            Self::Ours => keys::ours_behind(at),
-        }
-    }
-}
 
 /// Order of a conversation's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

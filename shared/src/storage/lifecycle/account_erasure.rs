@@ -209,7 +209,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn account_mark_gone(&self, offboarding: &Offboarding, now: Timestamp) -> Result<bool, StorageError> {
-        let until = expiry(now.checked_add(TOMBSTONE_FOR).unwrap_or(Timestamp::MAX));
+        let until = expiry(crate::clock::after(now, TOMBSTONE_FOR));
         for account in &offboarding.accounts {
             let gone = self.update(keys::gone_account(account));
             let gone = gone.set_once("gone_at", time(now)).set("expires_at", until.clone());
@@ -348,7 +348,7 @@ impl Table {
                 deleted.map_err(|error| unavailable("DeleteItem", &error))?;
             }
             How::Tombstone => {
-                let until = now.checked_add(TOMBSTONE_FOR).unwrap_or(Timestamp::MAX);
+                let until = crate::clock::after(now, TOMBSTONE_FOR);
                 let mut stone = key.attributes();
                 stone.insert("gone_at".to_owned(), time(now));
                 stone.insert("expires_at".to_owned(), expiry(until));

@@ -157,7 +157,7 @@ impl Table {
             .set_once("feed_at", time(now))
             .set_once("list", text(keys::ERASURES))
             .set_once("list_at", time(now))
-            .set_once("expires_at", expiry(now.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)))
+            .set_once("expires_at", expiry(crate::clock::after(now, KEPT_FOR)))
             .run()
             .await?;
         for contact in &erasure.contacts {
@@ -219,7 +219,7 @@ impl Table {
     }
 
     async fn take_names(&self, erasure: &Erasure, traces: &Traces) -> Result<(), StorageError> {
-        let until = expiry(erasure.asked_at.checked_add(SUPPRESSED_FOR).unwrap_or(Timestamp::MAX));
+        let until = expiry(crate::clock::after(erasure.asked_at, SUPPRESSED_FOR));
         for name in &traces.aliases {
             for contact in &erasure.contacts {
                 let nobodys = self
@@ -342,7 +342,7 @@ impl Table {
         }
         // The tombstone keeps a repeated request, with the Idempotency-Key of an erased message, from creating another
         // message.
-        let until = now.checked_add(SUPPRESSED_FOR).unwrap_or(Timestamp::MAX);
+        let until = crate::clock::after(now, SUPPRESSED_FOR);
         let stone = self.update(keys::contact(contact)).set("expires_at", expiry(until));
         stone.set_once("erased_at", time(now)).remove(&["tenant", "same_as", "apart_from"]).run().await?;
         Ok(u64::try_from(items.len()).unwrap_or(u64::MAX))

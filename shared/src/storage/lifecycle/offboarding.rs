@@ -36,7 +36,7 @@ impl Table {
     /// When DynamoDB does not answer.
     pub async fn offboarding_put(&self, offboarding: &Offboarding) -> Result<(), StorageError> {
         let tenant = offboarding.tenant.map(|tenant| tenant.to_string());
-        let kept_until = offboarding.started_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let kept_until = crate::clock::after(offboarding.started_at, KEPT_FOR);
         self.update(keys::offboarding(offboarding.id))
             .set("why", text(offboarding.why.as_str()))
             .set("started_at", time(offboarding.started_at))
@@ -198,7 +198,7 @@ impl Table {
     ) -> Result<(), StorageError> {
         self.update(keys::deletion(code))
             .set_once("asked_at", time(now))
-            .set_once("expires_at", expiry(now.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)))
+            .set_once("expires_at", expiry(crate::clock::after(now, KEPT_FOR)))
             .set_once_if("offboardings", texts(offboardings.iter().map(ToString::to_string).collect()))
             .run()
             .await?;

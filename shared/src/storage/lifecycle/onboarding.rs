@@ -63,7 +63,7 @@ impl Table {
         state_hash: &str,
         link_hash: Option<&str>,
     ) -> Result<(), StorageError> {
-        let kept_until = onboarding.created_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let kept_until = crate::clock::after(onboarding.created_at, KEPT_FOR);
         self.update(keys::onboarding(onboarding.id))
             .set_once("tenant", text(onboarding.tenant.to_string()))
             .set_once("app", text(onboarding.app.to_string()))
@@ -247,7 +247,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn account_claim_all(&self, accounts: &[&WabaId], now: Timestamp) -> Result<(), StorageError> {
-        let until = expiry(now.checked_add(CLAIMED_FOR).unwrap_or(Timestamp::MAX));
+        let until = expiry(crate::clock::after(now, CLAIMED_FOR));
         for account in accounts {
             let claim = self.update(keys::claim(account)).set("at", time(now));
             claim.set("expires_at", until.clone()).run().await?;
@@ -332,7 +332,7 @@ impl Table {
             Updated::Refused(known) => known,
         };
         if let Some(began) = known.time("registers_since").filter(|began| *began > since) {
-            return Ok(Some(began.checked_add(REGISTERS_WITHIN).unwrap_or(Timestamp::MAX)));
+            return Ok(Some(crate::clock::after(began, REGISTERS_WITHIN)));
         }
         let first = self.update(keys::pin(id)).set("registers", number(1)).set("registers_since", time(now));
         let first = first.when("attribute_not_exists(#registers_since) OR #registers_since <= :since");

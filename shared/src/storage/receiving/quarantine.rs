@@ -43,7 +43,7 @@ impl Table {
         stored_at: Option<&str>,
         received_at: Timestamp,
     ) -> Result<(), StorageError> {
-        let expires = received_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let expires = crate::clock::after(received_at, KEPT_FOR);
         let raw = (kept.raw.len() <= TABLE_RAW_MAX).then(|| AttributeValue::B(kept.raw.clone().into()));
         self.update(keys::kept(&kept.raw))
             .set_once("reason", text(kept.reason.as_str()))

@@ -208,7 +208,7 @@ impl Table {
         result: &SendResult,
     ) -> Result<Recorded, StorageError> {
         let update = self.update_intent(&intent.conversation, intent.id);
-        let after = |at: Timestamp, wait| at.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let after = |at: Timestamp, wait| crate::clock::after(at, wait);
         let (update, overtaken) = match result {
             SendResult::Sent(wamid, held) => {
                 let update = update

@@ -2,20 +2,17 @@
 //! intent enters it when it has to wait for long, when its outcome is unknown, or when its job could not be queued. It
 //! leaves the list when this is over. The index only suggests intents; the item decides.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{ConversationId, MessageId, NumberId, OutboundId};
 use crate::domain::sending::outbound::{Claim, EVIDENCE_WINDOW, Intent, SendState};
 use crate::storage::sending::attempt::with_error;
+use crate::storage::sending::intent::CHECK_ACCEPTED_AFTER;
 use crate::storage::table::item::{text, time};
 use crate::storage::table::page::LIST;
 use crate::storage::table::update::Updated;
 use crate::storage::{StorageError, Table, table::keys};
-
-/// Time after which an accepted message that was not sent is checked: its queue message may never have been written
-/// (`docs/reliability.md#h8`).
-pub(in crate::storage) const CHECK_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// An intent from the due list or a bulk lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +62,7 @@ impl Table {
         let leave = self
             .update_intent(&due.conversation, due.message)
             .set("list", text(keys::due(keys::due_shard(due.message))))
-            .set("list_at", time(now.checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX)))
+            .set("list_at", time(crate::clock::after(now, CHECK_ACCEPTED_AFTER)))
             .when("#list = :line")
             .value("line", text(keys::line(number)));
         Ok(matches!(leave.run().await?, Updated::Done(_)))

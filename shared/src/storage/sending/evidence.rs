@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, ProviderMessageId};
 use crate::domain::sending::outbound::{EVIDENCE_WINDOW, SendState};
-use crate::storage::conversations::timeline::Whose;
+use crate::storage::conversations::message::Whose;
 use crate::storage::sending::attempt::Ending;
 use crate::storage::sending::status::in_doubt;
 use crate::storage::table::item::Item;

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::event::ProviderError;
@@ -14,10 +14,12 @@ use crate::domain::sending::outbound::{Claim, Intent, OnUnknown, Recipient, Send
 use crate::domain::sending::policy::Category;
 use crate::domain::sending::status::{Status, StatusTimes};
 use crate::limits::IDEMPOTENCY_FOR;
-use crate::storage::sending::due::CHECK_ACCEPTED_AFTER;
 use crate::storage::table::item::{Item, expiry, number, text, time};
 use crate::storage::{StorageError, Table, table::keys, unavailable};
 
+/// Time after which an accepted message that was not sent is checked: its queue message may never have been written
+/// (`docs/reliability.md#h8`).
+pub(in crate::storage) const CHECK_ACCEPTED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// Tries of the accepting transaction while another one with the same key is in progress.
 const ACCEPT_TRIES: u32 = 8;
 
@@ -232,7 +234,7 @@ fn queued_item(intent: &Intent, waits: Handoff) -> Result<Item, StorageError> {
     let listed = match waits {
         Handoff::InQueue => None,
         Handoff::ForSweep => {
-            let at = intent.accepted_at().checked_add(CHECK_ACCEPTED_AFTER).unwrap_or(Timestamp::MAX);
+            let at = crate::clock::after(intent.accepted_at(), CHECK_ACCEPTED_AFTER);
             Some((keys::due(keys::due_shard(intent.id)), at))
         }
         Handoff::InLine => Some((keys::line(intent.conversation.number()), intent.accepted_at())),
@@ -281,7 +283,7 @@ pub(in crate::storage) fn intent_item(intent: &Intent) -> Result<Item, StorageEr
 }
 
 fn idempotency_item(tenant: TenantId, idempotency: &Idempotency, now: Timestamp) -> Item {
-    let valid_until = now.checked_add(IDEMPOTENCY_FOR).unwrap_or(Timestamp::MAX);
+    let valid_until = crate::clock::after(now, IDEMPOTENCY_FOR);
     let mut item = keys::idempotency(tenant, &idempotency.key).attributes();
     let attributes = [
         ("body_hash", text(&idempotency.body_hash)),

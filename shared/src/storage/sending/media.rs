@@ -66,7 +66,7 @@ impl Table {
         file: &StoredFile,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let copied = now.checked_add(COPY_FOR).unwrap_or(Timestamp::MAX);
+        let copied = crate::clock::after(now, COPY_FOR);
         let until = of.keeps_until(now).map_or(copied, |kept| kept.min(copied));
         self.update(keys::file(&of.id, id))
             .set("mime_type", text(&file.mime_type))
@@ -89,7 +89,7 @@ impl Table {
         id: &MetaFileId,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let until = expiry(now.checked_add(SUPPRESSED_FOR).unwrap_or(Timestamp::MAX));
+        let until = expiry(crate::clock::after(now, SUPPRESSED_FOR));
         let stone = self.update(keys::file(of, id)).set("gone_at", time(now)).set("expires_at", until);
         stone.remove(&["stored_at", "mime_type", "size"]).run().await?;
         Ok(())
@@ -172,7 +172,7 @@ impl Table {
     ) -> Result<(), StorageError> {
         self.update(keys::media(id))
             .set(&format!("meta_{number}"), text(meta_id))
-            .set(&format!("until_{number}"), time(now.checked_add(META_ID_FOR).unwrap_or(Timestamp::MAX)))
+            .set(&format!("until_{number}"), time(crate::clock::after(now, META_ID_FOR)))
             .run()
             .await?;
         Ok(())

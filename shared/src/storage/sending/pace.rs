@@ -65,7 +65,7 @@ impl Table {
     /// When DynamoDB does not answer.
     pub async fn pair_reserve(&self, id: &ConversationId, now: Timestamp) -> Result<Reserved, StorageError> {
         let interval = i64::try_from(PAIR_INTERVAL.as_micros()).unwrap_or(i64::MAX);
-        let kept_until = now.checked_add(PAIR_KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let kept_until = crate::clock::after(now, PAIR_KEPT_FOR);
         let burst = PAIR_INTERVAL * (PAIR_BURST - 1);
         self.gcra(&keys::pair(id), interval, (burst, SignedDuration::ZERO), now, Some(kept_until)).await
     }
@@ -158,7 +158,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn pace_suspect(&self, id: &NumberId, now: Timestamp) -> Result<(), StorageError> {
-        let until = now.checked_add(SUSPECT_FOR).unwrap_or(Timestamp::MAX);
+        let until = crate::clock::after(now, SUSPECT_FOR);
         self.update(keys::pace(id)).set("suspect_until", time(until)).run().await?;
         Ok(())
     }
@@ -180,7 +180,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn pace_probe(&self, id: &NumberId, now: Timestamp) -> Result<bool, StorageError> {
-        let until = now.checked_add(SUSPECT_FOR).unwrap_or(Timestamp::MAX);
+        let until = crate::clock::after(now, SUSPECT_FOR);
         let probe = self.update(keys::pace(id)).set("suspect_until", time(until));
         let probe = probe.when("#suspect_until <= :now").value("now", time(now));
         Ok(matches!(probe.run().await?, Updated::Done(_)))

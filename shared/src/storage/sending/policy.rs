@@ -108,7 +108,7 @@ impl Table {
         consequence: Consequence,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let after = |wait| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let after = |wait| crate::clock::after(now, wait);
         match consequence {
             Consequence::Pause(wait) => self.pace_pause(&number.id, after(wait), &error.code.to_string()).await,
             Consequence::SlowDown => {
@@ -210,7 +210,7 @@ impl Table {
         let before = self.read(&key).await?.unwrap_or_default();
         let count = before.number("cool_downs").unwrap_or(0).min(COOL_DOWNS_MAX);
         let wait = first.saturating_mul(2_i32.saturating_pow(u32::try_from(count).unwrap_or(0)));
-        let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let until = crate::clock::after(now, wait);
         // A refusal during the pause belongs to a message from before the pause.
         let cool = self.update(key).set("cool_until", time(until)).set("cool_downs", number(count + 1));
         cool.when("attribute_not_exists(#cool_until) OR #cool_until <= :now").value("now", time(now)).run().await?;

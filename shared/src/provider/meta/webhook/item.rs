@@ -202,7 +202,7 @@ pub(super) fn timestamp(node: &Node<'_>, received_at: Timestamp) -> Option<Times
 /// later updates.
 pub(super) fn past(text: &str, received_at: Timestamp) -> Option<Timestamp> {
     let at = moment(text)?;
-    (at <= received_at.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX)).then_some(at)
+    (at <= crate::clock::after(received_at, AHEAD_MAX)).then_some(at)
 }
 
 /// Parses Unix seconds, or milliseconds from [`MILLISECONDS_FROM`] on.

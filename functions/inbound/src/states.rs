@@ -9,7 +9,8 @@ use shared::provider::meta::webhook;
 use shared::queue::OnboardingJob;
 
 use crate::Deps;
-use crate::apply::{Disposition, NotStored, known_number};
+use crate::contacts::known_number;
+use crate::outcome::{Disposition, NotStored};
 
 /// Aspects stored even for an account that is not connected yet, because onboarding reads them.
 const BEFORE_CONNECTED: [Aspect; 4] = [Aspect::Partner, Aspect::PartnerApp, Aspect::Certification, Aspect::Token];
@@ -27,7 +28,7 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
             Subject::Number(_) => QuarantineReason::UnknownNumber,
             _ => QuarantineReason::UnknownAccount,
         };
-        return Ok(Disposition::Nowhere(reason, change.aspect.as_str().to_owned()));
+        return Ok(Disposition::Quarantine(reason, change.aspect.as_str().to_owned()));
     }
     if let (Aspect::Partner, "added", Subject::Waba(account)) = (change.aspect, change.word.as_str(), &change.subject)
         && deps.table.account_get(account).await?.is_none_or(|known| !known.has_token)

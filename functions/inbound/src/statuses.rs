@@ -1,0 +1,93 @@
+//! Statuses of messages that we sent.
+
+use std::sync::Arc;
+
+use shared::clock::Timestamp;
+use shared::domain::accounts::number::Number;
+use shared::domain::event::{ProviderError, StatusUpdate};
+use shared::domain::sending::policy::Consequence;
+use shared::keyring::{Keyring, SystemSecretName};
+use shared::provider::meta::callback_data::{CallbackData, Opened};
+use shared::provider::meta::error;
+use shared::storage::Applied;
+
+use crate::Deps;
+use crate::effects::{Context, usage_of};
+use crate::outcome::NotStored;
+
+pub(crate) async fn apply_status(
+    Context { deps, effects }: Context<'_>,
+    number: &Number,
+    update: &StatusUpdate,
+    received_at: Timestamp,
+) -> Result<(), NotStored> {
+    let Some(unverified) = update.unverified_callback_data.as_deref() else {
+        deps.metrics.count("status_foreign", "no_callback_data", 1);
+        return Ok(());
+    };
+    let mut opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
+    if opened == Opened::Newer {
+        // The key was replaced moments ago.
+        deps.callback_mac.forget(&());
+        opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
+    }
+    let data = match opened {
+        Opened::Ours(data) if *data.conversation.number() == number.id => data,
+        _ => {
+            deps.metrics.count("status_foreign", "not_ours", 1);
+            return Ok(());
+        }
+    };
+    if effects.counted_before {
+        // A replayed status counts only if it is not stored yet, so it is counted before it is stored.
+        let known = deps.table.intent_get(&data.conversation, data.message).await?;
+        if known.is_some_and(|(_, facts)| facts.times.at(update.status).is_none()) {
+            deps.table.usage_put(vec![usage_of(&number.id, data.message, update)], received_at).await?;
+        }
+    }
+    let applied = deps.table.status_put(&data.conversation, data.message, data.attempt, update).await?;
+    let counts = applied != Applied::NoMessage;
+    if let (true, Some(until)) = (counts, update.entry_point_until) {
+        deps.table.conversation_put_entry_point(number.tenant, &data.conversation, until).await?;
+    }
+    match applied {
+        Applied::New { settled_doubt, duplicate_send, lied, template } => {
+            deps.metrics.count("status_applied", update.status.as_str(), 1);
+            deps.metrics.count("unknown_resolved", "status", u64::from(settled_doubt));
+            if duplicate_send {
+                tracing::error!(
+                    event = "inbound.duplicate_confirmed",
+                    message_id = %data.message,
+                    attempt = data.attempt
+                );
+                deps.metrics.count("duplicate_confirmed", "status", 1);
+            }
+            let contact = data.conversation.contact();
+            if lied {
+                let why = ProviderError::ours("distrusted", "a status arrived for an attempt that Meta had refused");
+                let distrust = Consequence::Distrust;
+                deps.table.consequence_put(number, contact, None, &why, distrust, received_at).await?;
+            }
+            // A late refusal has the same consequences for future messages as an immediate one.
+            if let Some(error) = &update.error
+                && let Some(consequence) = error::consequence(error.code)
+            {
+                deps.table.consequence_put(number, contact, template.as_ref(), error, consequence, received_at).await?;
+            }
+        }
+        Applied::Repeated => deps.metrics.count("status_repeated", update.status.as_str(), 1),
+        Applied::NoMessage => deps.metrics.count("status_orphan", update.status.as_str(), 1),
+    }
+    if counts && !effects.counted_before {
+        // Counted for a repetition too, because the first processing may have stopped before counting.
+        effects.add_usage(&number.id, data.message, update, received_at);
+    }
+    Ok(())
+}
+
+pub(crate) async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotStored> {
+    const NAME: SystemSecretName = SystemSecretName::CallbackMac;
+    let stored = async { Ok::<_, NotStored>(deps.table.system_secret_get(NAME).await?) };
+    let known = deps.vault.remembered(&deps.callback_mac, NAME, stored).await?;
+    known.ok_or(NotStored::NoCallbackMac)
+}
