@@ -20,8 +20,8 @@ const STATUSES: &str = "docs/statuses.md";
 fn status_table() -> String {
     let mut table = String::from(
         "# Which status is shown\n\n\
-         Meta reports steps in any order, repeatedly, and not all of them. What is stored is the set of reported steps, each \
-         with its\nearliest time; what is shown is this function of the set. Written from `shared/src/domain/sending/status.rs` by\n\
+         Meta reports steps in any order, repeatedly, and not all of them. The set of reported steps is stored, each with its\n\
+         earliest time. The shown status is this function of the set. Written from `shared/src/domain/sending/status.rs` by\n\
          `tests/it/documents.rs`.\n\n\
          | sent | delivered | read | played | failed | shown |\n|---|---|---|---|---|---|\n",
     );
@@ -179,10 +179,10 @@ fn policy_table() -> (String, usize) {
         ("template of unknown category", MessageClass::Template(None)),
     ];
     let mut table = String::from(
-        "# What may be sent\n\n\
+        "# Messages that may be sent\n\n\
          One pure function decides, when a message is accepted and again when it is sent. Written from\n\
-         `shared/src/domain/sending/policy.rs` by `tests/it/documents.rs`. What is blocked \"for a while\", and `no_token` and \
-         `token_withdrawn`, is accepted and waits, unless it would be stale by\nthen; \"template\" means that only a template may be sent (or the number's fallback template is).\n\n",
+         `shared/src/domain/sending/policy.rs` by `tests/it/documents.rs`. A message that is blocked \"for a while\", or by `no_token`\nor `token_withdrawn`, is accepted and waits, \
+         unless it would be stale by then. \"template\" means that only a template\nmay be sent; the number's fallback template is sent if there is one.\n\n",
     );
     table.push_str(&format!(
         "| situation | {} |\n|---|---|---|---|---|---|\n",
@@ -224,7 +224,7 @@ fn is_the_codes(document: &str, text: &str) {
 fn onboarding_table() -> String {
     let mut table = String::from(
         "# When a number cannot be connected\n\n\
-         What a step of an onboarding records when Meta answers it with an error. Written from\n\
+         The record of an onboarding step that Meta answers with an error. Written from\n\
          `shared/src/provider/meta/signup_errors.rs` by `tests/it/documents.rs`. A code that is not here stops the step; no answer \
          is tried again.\n\n\
          | code | step | cause | action | again by itself |\n|---|---|---|---|---|\n",

@@ -40,6 +40,7 @@ pub use sending::ledger::{Entry as LedgerEntry, Stranded};
 pub use sending::media::{StoredFile, StoredMedia};
 pub use sending::pace::{Reserved, SUSPECT_FOR};
 pub use sending::status::Applied;
+pub use table::kind::ItemKind;
 pub use table::schema::schema;
 
 /// One page of a list, with the cursor of the next page.

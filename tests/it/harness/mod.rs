@@ -343,6 +343,16 @@ impl App {
         }
     }
 
+    /// Puts an item with these texts as attributes into the table.
+    pub(crate) async fn put_item(&self, texts: &serde_json::Map<String, Value>) {
+        let item: serde_json::Map<String, Value> =
+            texts.iter().map(|(name, text)| (name.clone(), json!({"S": text}))).collect();
+        let body = json!({"TableName": sandbox::stack::TABLE, "Item": item});
+        let request = Request::post("/").header("x-amz-target", "DynamoDB_20120810.PutItem");
+        let request = request.body(bytes::Bytes::from(body.to_string())).unwrap();
+        assert_eq!(self.stack.aws.answer(request).await.status(), StatusCode::OK);
+    }
+
     pub(crate) fn depth(&self) -> (usize, usize) {
         (self.stack.aws.sqs().depth(INBOUND), self.stack.aws.sqs().depth(OUTBOUND))
     }

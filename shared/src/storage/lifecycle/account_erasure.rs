@@ -13,6 +13,7 @@ use crate::domain::ids::{ContactId, ConversationId, NumberId, TenantId, WabaId};
 use crate::domain::lifecycle::offboarding::{Offboarding, TOMBSTONE_FOR};
 use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::table::item::{Item, expiry, text, time};
+use crate::storage::table::kind::ItemKind;
 use crate::storage::table::update::Updated;
 use crate::storage::{StorageError, Table, table::keys, unavailable};
 
@@ -105,101 +106,145 @@ impl ErasureScope {
         tenant.is_some() && item.text("tenant") == tenant.as_deref()
     }
 
+    /// Decides for each kind of item whether it is in the scope. An item of an unknown kind stops the erasure: it could
+    /// belong to the tenant.
     fn belongs(&self, item: &Item) -> Result<Belongs, StorageError> {
         let (pk, sk) = (item.required("pk")?, item.required("sk")?);
-        let (kind, rest) = pk.split_once('#').unwrap_or((pk, ""));
+        let rest = pk.split_once('#').map_or("", |(_, rest)| rest);
         let first = rest.split('#').next().unwrap_or_default();
         let when = |yes: bool| if yes { Belongs::Yes(How::Delete) } else { Belongs::No };
-        let names = |attribute: &str, of: &HashSet<String>| item.text(attribute).is_some_and(|id| of.contains(id));
-        Ok(match kind {
-            "NUMBER" if sk == "NUMBER" && self.numbers.contains(rest) => {
-                if item.0.contains_key("tenant") {
-                    Belongs::Yes(How::Tombstone)
-                } else {
-                    Belongs::No
-                }
+        let of_number = self.numbers.contains(first);
+        Ok(match ItemKind::of(pk, sk).ok_or(StorageError::Corrupt("kind"))? {
+            ItemKind::Number if of_number && !item.0.contains_key("tenant") => Belongs::No,
+            ItemKind::Number if of_number => Belongs::Yes(How::Tombstone),
+            ItemKind::Number
+            | ItemKind::Pin
+            | ItemKind::Health
+            | ItemKind::History
+            | ItemKind::NumberState
+            | ItemKind::File
+            | ItemKind::Pace
+            | ItemKind::Pair
+            | ItemKind::Usage
+            | ItemKind::Conversation
+            | ItemKind::Note
+            | ItemKind::OutMessage
+            | ItemKind::InMessage
+            | ItemKind::Annotation => when(of_number),
+            ItemKind::Activity => self.activity_belongs(item, rest),
+            ItemKind::SearchEntry => {
+                when(self.owns(rest) && self.numbers.contains(keys::parse_name(sk)?.1.number().as_str()))
             }
-            "NUMBER" | "RATE" | "PAIR" | "CONV" | "USAGE" => when(self.numbers.contains(first)),
-            "INBOX" if self.owns(rest) && !self.whole => {
-                let numbers = |entry: &String| {
-                    crate::storage::conversations::inbox::parse_entry(entry)
-                        .is_ok_and(|(_, id)| self.numbers.contains(id.number().as_str()))
-                };
-                match item.set("entries").into_iter().filter(numbers).collect::<Vec<_>>() {
-                    leaving if leaving.is_empty() => Belongs::No,
-                    leaving => Belongs::Yes(How::Trim("entries", leaving)),
-                }
+            ItemKind::AccountNumber => {
+                // The entry is erased with its number, even if the account stays.
+                when(self.accounts.contains(rest) || names(item, "number", &self.numbers))
             }
-            "INBOX" => when(self.owns(rest)),
-            "NAMES" if self.owns(rest) => when(self.numbers.contains(keys::parse_name(sk)?.1.number().as_str())),
-            "WABA" => {
-                // `NUMBER#digits` points to a number of the account. It is erased with the number, even if the account
-                // stays.
-                let alone = sk.starts_with("NUMBER#") && names("number", &self.numbers);
-                when(self.accounts.contains(rest) && sk != keys::GONE || alone)
-            }
-            "CONTACT" if sk == "CONTACT" => match ContactId::parse(rest) {
+            ItemKind::Token
+            | ItemKind::AccountState
+            | ItemKind::TemplateState
+            | ItemKind::Template
+            | ItemKind::TemplateMirror
+            | ItemKind::AccountClaim => when(self.accounts.contains(rest)),
+            ItemKind::Contact => match ContactId::parse(rest) {
                 Ok(contact) if self.is_tenants(item) => Belongs::WithContact(vec![contact]),
-                _ => Belongs::No,
+                Ok(_) | Err(_) => Belongs::No,
             },
-            "CONTACT" => when(sk.split('#').nth(1).is_some_and(|account| self.accounts.contains(account))),
-            "ALIAS" if self.owns(first) => match item.parsed_optional("contact", ContactId::parse)? {
+            ItemKind::Preference | ItemKind::Restraint => {
+                when(sk.split('#').nth(1).is_some_and(|account| self.accounts.contains(account)))
+            }
+            ItemKind::Alias if self.owns(first) => match item.parsed_optional("contact", ContactId::parse)? {
                 Some(contact) => Belongs::WithContact(vec![contact]),
                 // The contact was erased: the alias expires by itself.
                 None => when(self.whole),
             },
-            "MERGE" if self.is_tenants(item) => {
+            ItemKind::Merge if self.is_tenants(item) => {
                 let both = [item.parsed("one", ContactId::parse)?, item.parsed("other", ContactId::parse)?];
                 Belongs::WithContact(both.to_vec())
             }
-            "IDEM" if self.owns(first) => {
+            ItemKind::Idempotency => {
                 let to = item.text("conversation").and_then(|id| ConversationId::parse(id).ok());
-                when(self.whole || to.is_some_and(|id| self.numbers.contains(id.number().as_str())))
+                let to_number = to.is_some_and(|id| self.numbers.contains(id.number().as_str()));
+                when(self.owns(first) && (self.whole || to_number))
             }
-            "QUARANTINE" => {
+            ItemKind::Quarantined => {
                 let raw = item.0.get("raw").and_then(|raw| raw.as_b().ok());
                 // An item with a number belongs to that number only, even if its bytes contain other ids.
                 let named = raw.is_some_and(|raw| self.are_in(raw.as_ref())) && item.text("number").is_none();
-                when(names("number", &self.numbers) || named)
+                when(names(item, "number", &self.numbers) || named)
             }
-            "ALERT" => {
+            ItemKind::Alert => {
                 let listed = item.text("list").and_then(|list| list.strip_prefix("ALERTS#"));
                 let ours = self.whole && listed.is_some_and(|tenant| self.owns(tenant));
-                let about = names("subject_id", &self.numbers) || names("subject_id", &self.accounts);
-                when(ours || about || names("account", &self.accounts))
+                let about = names(item, "subject_id", &self.numbers) || names(item, "subject_id", &self.accounts);
+                when(ours || about || names(item, "account", &self.accounts))
             }
             // An onboarding that began later waits for the end of this erasure. One of another tenant is not in the
             // scope.
-            "ONBOARDING" => {
+            ItemKind::Onboarding => {
                 let theirs = self.is_tenants(item) && item.time("created_at") <= Some(self.since);
-                when(self.is_tenants(item) && self.whole || theirs && names("account", &self.accounts))
+                when(self.is_tenants(item) && self.whole || theirs && names(item, "account", &self.accounts))
             }
-            "BROADCAST" => when(names("number", &self.numbers)),
-            "MEDIA" | "REPLAY" | "KEY" | "AUDIT" | "ERASURE" => when(self.whole && self.is_tenants(item)),
-            "OFFBOARDING" => when(self.whole && self.is_tenants(item) && rest != self.offboarding),
-            "PORTFOLIO" => when(self.businesses.contains(rest)),
-            "TENANT" if sk == "TENANT" || self.whole => when(self.whole && self.owns(rest)),
-            "TENANT" if !self.owns(rest) => Belongs::No,
-            "TENANT" | "BUSINESS" | "SIGNER" => {
-                let all = item.set("accounts");
-                let leaving: Vec<String> = all.iter().filter(|id| self.accounts.contains(*id)).cloned().collect();
-                match leaving.is_empty() {
-                    true if all.is_empty() => Belongs::Yes(How::Sweep),
-                    true => Belongs::No,
-                    // An account that is added meanwhile stays in the set.
-                    false => Belongs::Yes(How::Trim("accounts", leaving)),
-                }
+            ItemKind::Broadcast => when(names(item, "number", &self.numbers)),
+            ItemKind::Media | ItemKind::Replay | ItemKind::ApiKey | ItemKind::Audit | ItemKind::Erasure => {
+                when(self.whole && self.is_tenants(item))
             }
-            "APP" if self.whole && item.text("hosted_for").is_some_and(|tenant| self.owns(tenant)) => {
+            ItemKind::Offboarding => when(self.whole && self.is_tenants(item) && rest != self.offboarding),
+            ItemKind::PortfolioState => when(self.businesses.contains(rest)),
+            ItemKind::Tenant => when(self.whole && self.owns(rest)),
+            ItemKind::TenantAccounts if self.whole => when(self.owns(rest)),
+            ItemKind::TenantAccounts if !self.owns(rest) => Belongs::No,
+            ItemKind::TenantAccounts | ItemKind::Business | ItemKind::Signer => self.accounts_belong(item),
+            ItemKind::MetaApp if self.whole && item.text("hosted_for").is_some_and(|tenant| self.owns(tenant)) => {
                 Belongs::Yes(How::Trim("hosted_for", Vec::new()))
             }
-            _ => Belongs::No,
+            // Of others, of the installation, or the record that an erasure needs or leaves.
+            ItemKind::Alias
+            | ItemKind::Merge
+            | ItemKind::MetaApp
+            | ItemKind::AccountGone
+            | ItemKind::SystemSecret
+            | ItemKind::Deletion
+            | ItemKind::Lease
+            | ItemKind::Ledger => Belongs::No,
         })
+    }
+
+    /// Inbox activity: the whole tenant's, or the entries of the numbers.
+    fn activity_belongs(&self, item: &Item, tenant: &str) -> Belongs {
+        if !self.owns(tenant) {
+            return Belongs::No;
+        }
+        if self.whole {
+            return Belongs::Yes(How::Delete);
+        }
+        let of_number = |entry: &String| {
+            let parsed = crate::storage::conversations::inbox::parse_entry(entry);
+            parsed.is_ok_and(|(_, id)| self.numbers.contains(id.number().as_str()))
+        };
+        let leaving: Vec<String> = item.set("entries").into_iter().filter(of_number).collect();
+        if leaving.is_empty() { Belongs::No } else { Belongs::Yes(How::Trim("entries", leaving)) }
+    }
+
+    /// A set of accounts: those in the scope are removed from it.
+    fn accounts_belong(&self, item: &Item) -> Belongs {
+        let all = item.set("accounts");
+        let leaving: Vec<String> = all.iter().filter(|id| self.accounts.contains(*id)).cloned().collect();
+        match leaving.is_empty() {
+            true if all.is_empty() => Belongs::Yes(How::Sweep),
+            true => Belongs::No,
+            // An account that is added meanwhile stays in the set.
+            false => Belongs::Yes(How::Trim("accounts", leaving)),
+        }
     }
 
     fn owns(&self, tenant: &str) -> bool {
         self.tenant.is_some_and(|ours| ours.to_string() == tenant)
     }
+}
+
+/// Returns whether an attribute of an item is one of these ids.
+fn names(item: &Item, attribute: &str, of: &HashSet<String>) -> bool {
+    item.text(attribute).is_some_and(|id| of.contains(id))
 }
 
 impl Table {

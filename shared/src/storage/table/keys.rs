@@ -82,6 +82,7 @@ use crate::domain::ids::{
     OffboardingId, OnboardingId, ReplayId, TenantId, WabaId,
 };
 use crate::storage::StorageError;
+use crate::storage::table::kind::ItemKind;
 
 /// Global index of entries that never move.
 pub(in crate::storage) const FEED: &str = "feed";
@@ -109,7 +110,9 @@ pub(in crate::storage) struct Key {
 }
 
 impl Key {
-    fn new(pk: String, sk: &str) -> Self {
+    /// The kind is named where a key is built, so that a new key needs a kind, and a new kind all that matches kinds.
+    fn new(kind: ItemKind, pk: String, sk: &str) -> Self {
+        debug_assert_eq!(ItemKind::of(&pk, sk), Some(kind), "the form of {kind:?}");
         Self { pk, sk: sk.to_owned() }
     }
 
@@ -122,27 +125,27 @@ impl Key {
 }
 
 pub(in crate::storage) fn tenant(id: TenantId) -> Key {
-    Key::new(format!("TENANT#{id}"), "TENANT")
+    Key::new(ItemKind::Tenant, format!("TENANT#{id}"), "TENANT")
 }
 
 pub(in crate::storage) fn api_key(id: &str) -> Key {
-    Key::new(format!("KEY#{id}"), "KEY")
+    Key::new(ItemKind::ApiKey, format!("KEY#{id}"), "KEY")
 }
 
 pub(in crate::storage) fn meta_app(id: &MetaAppId) -> Key {
-    Key::new(format!("APP#{id}"), "APP")
+    Key::new(ItemKind::MetaApp, format!("APP#{id}"), "APP")
 }
 
 pub(in crate::storage) fn system_secret(name: &str) -> Key {
-    Key::new(format!("SECRET#{name}"), "SECRET")
+    Key::new(ItemKind::SystemSecret, format!("SECRET#{name}"), "SECRET")
 }
 
 pub(in crate::storage) fn number(id: &NumberId) -> Key {
-    Key::new(format!("NUMBER#{id}"), "NUMBER")
+    Key::new(ItemKind::Number, format!("NUMBER#{id}"), "NUMBER")
 }
 
 pub(in crate::storage) fn graph_token(waba: &WabaId) -> Key {
-    Key::new(format!("WABA#{waba}"), "TOKEN#messaging")
+    Key::new(ItemKind::Token, format!("WABA#{waba}"), "TOKEN#messaging")
 }
 
 pub(in crate::storage) fn alias(tenant: TenantId, alias: &Alias) -> Key {
@@ -151,7 +154,7 @@ pub(in crate::storage) fn alias(tenant: TenantId, alias: &Alias) -> Key {
 
 /// Key of an alias by its [`alias_name`].
 pub(in crate::storage) fn alias_named(tenant: TenantId, name: &str) -> Key {
-    Key::new(format!("ALIAS#{tenant}#{name}"), "ALIAS")
+    Key::new(ItemKind::Alias, format!("ALIAS#{tenant}#{name}"), "ALIAS")
 }
 
 /// Returns the form of an alias in its key: kind and name.
@@ -169,22 +172,22 @@ fn short(name: &str) -> String {
 }
 
 pub(in crate::storage) fn account_number(waba: &WabaId, digits: &str) -> Key {
-    Key::new(format!("WABA#{waba}"), &format!("NUMBER#{digits}"))
+    Key::new(ItemKind::AccountNumber, format!("WABA#{waba}"), &format!("NUMBER#{digits}"))
 }
 
 pub(in crate::storage) fn state(subject: &Subject, aspect: Aspect, key: Option<&str>) -> Key {
-    let (pk, digits) = match subject {
-        Subject::Number(id) => (format!("NUMBER#{id}"), None),
-        Subject::NumberNamed(waba, digits) => (format!("WABA#{waba}"), Some(digits.as_str())),
-        Subject::Waba(id) => (format!("WABA#{id}"), None),
+    let (kind, pk, digits) = match subject {
+        Subject::Number(id) => (ItemKind::NumberState, format!("NUMBER#{id}"), None),
+        Subject::NumberNamed(waba, digits) => (ItemKind::AccountState, format!("WABA#{waba}"), Some(digits.as_str())),
+        Subject::Waba(id) => (ItemKind::AccountState, format!("WABA#{id}"), None),
         Subject::Template(waba, id) => {
             let sk = format!("{TEMPLATE_PREFIX}{}#{}", short(id), aspect.as_str());
-            return Key::new(format!("WABA#{waba}"), &sk);
+            return Key::new(ItemKind::TemplateState, format!("WABA#{waba}"), &sk);
         }
-        Subject::Portfolio(id) => (format!("PORTFOLIO#{}", short(id)), None),
+        Subject::Portfolio(id) => (ItemKind::PortfolioState, format!("PORTFOLIO#{}", short(id)), None),
     };
     let parts = [digits, key].into_iter().flatten().map(|part| format!("#{}", short(part))).collect::<String>();
-    Key::new(pk, &format!("{STATE_PREFIX}{}{parts}", aspect.as_str()))
+    Key::new(kind, pk, &format!("{STATE_PREFIX}{}{parts}", aspect.as_str()))
 }
 
 pub(in crate::storage) fn number_partition(id: &NumberId) -> String {
@@ -196,7 +199,7 @@ pub(in crate::storage) fn account_partition(id: &WabaId) -> String {
 }
 
 pub(in crate::storage) fn pace(number: &NumberId) -> Key {
-    Key::new(format!("RATE#{number}"), "RATE")
+    Key::new(ItemKind::Pace, format!("RATE#{number}"), "RATE")
 }
 
 /// Reads the account from a key.
@@ -212,7 +215,7 @@ pub(in crate::storage) fn parse_pace(pk: &str) -> Result<NumberId, StorageError>
 /// Key of the statuses of one batch, for messages that a number had accepted in an hour; for the usage counts.
 pub(in crate::storage) fn usage(number: &NumberId, hour: Timestamp, received_at: Timestamp, digest: &str) -> Key {
     let of_hour = format!("{}#{:013}#{digest}", hour.strftime("%H"), received_at.as_millisecond());
-    Key::new(usage_partition(number, crate::storage::day_of(hour)), &of_hour)
+    Key::new(ItemKind::Usage, usage_partition(number, crate::storage::day_of(hour)), &of_hour)
 }
 
 /// Partition of a number's usage on one day.
@@ -221,111 +224,111 @@ pub(in crate::storage) fn usage_partition(number: &NumberId, day: jiff::civil::D
 }
 
 pub(in crate::storage) fn pair(conversation: &ConversationId) -> Key {
-    Key::new(format!("PAIR#{}#{}", conversation.number(), conversation.contact()), "PAIR")
+    Key::new(ItemKind::Pair, format!("PAIR#{}#{}", conversation.number(), conversation.contact()), "PAIR")
 }
 
 pub(in crate::storage) fn onboarding(id: OnboardingId) -> Key {
-    Key::new(format!("ONBOARDING#{id}"), "ONBOARDING")
+    Key::new(ItemKind::Onboarding, format!("ONBOARDING#{id}"), "ONBOARDING")
 }
 
 pub(in crate::storage) fn business(id: &str) -> Key {
-    Key::new(format!("BUSINESS#{}", short(id)), "BUSINESS")
+    Key::new(ItemKind::Business, format!("BUSINESS#{}", short(id)), "BUSINESS")
 }
 
 /// Key of the accounts of a user, who is named by the app-scoped id of a Meta app.
 pub(in crate::storage) fn signer(app: &MetaAppId, user: &str) -> Key {
-    Key::new(format!("SIGNER#{app}#{}", short(user)), "SIGNER")
+    Key::new(ItemKind::Signer, format!("SIGNER#{app}#{}", short(user)), "SIGNER")
 }
 
 pub(in crate::storage) fn pin(number: &NumberId) -> Key {
-    Key::new(format!("NUMBER#{number}"), "PIN")
+    Key::new(ItemKind::Pin, format!("NUMBER#{number}"), "PIN")
 }
 
 /// Key of an audit entry.
 pub(in crate::storage) fn audit(id: &str) -> Key {
-    Key::new(format!("AUDIT#{id}"), "AUDIT")
+    Key::new(ItemKind::Audit, format!("AUDIT#{id}"), "AUDIT")
 }
 
 pub(in crate::storage) fn offboarding(id: OffboardingId) -> Key {
-    Key::new(format!("OFFBOARDING#{id}"), "OFFBOARDING")
+    Key::new(ItemKind::Offboarding, format!("OFFBOARDING#{id}"), "OFFBOARDING")
 }
 
 /// Key of the erasure of a contact.
 pub(in crate::storage) fn erasure(id: ErasureId) -> Key {
-    Key::new(format!("ERASURE#{id}"), "ERASURE")
+    Key::new(ItemKind::Erasure, format!("ERASURE#{id}"), "ERASURE")
 }
 
 /// Key of a request to delete data, by the code that the user was given.
 pub(in crate::storage) fn deletion(code: OffboardingId) -> Key {
-    Key::new(format!("DELETION#{code}"), "DELETION")
+    Key::new(ItemKind::Deletion, format!("DELETION#{code}"), "DELETION")
 }
 
 /// Key of the mark of an account that left: nothing is stored for it any more.
 pub(in crate::storage) fn gone_account(id: &WabaId) -> Key {
-    Key::new(format!("WABA#{id}"), GONE)
+    Key::new(ItemKind::AccountGone, format!("WABA#{id}"), GONE)
 }
 
 /// Key of the claim of an account by a signup through one of our pages.
 pub(in crate::storage) fn claim(id: &WabaId) -> Key {
-    Key::new(format!("WABA#{id}"), "CLAIM")
+    Key::new(ItemKind::AccountClaim, format!("WABA#{id}"), "CLAIM")
 }
 
 /// Key of the accounts that a tenant ever connected.
 pub(in crate::storage) fn tenant_accounts(id: TenantId) -> Key {
-    Key::new(format!("TENANT#{id}"), "ACCOUNTS")
+    Key::new(ItemKind::TenantAccounts, format!("TENANT#{id}"), "ACCOUNTS")
 }
 
 /// Key of a number's health: checks and receipts.
 pub(in crate::storage) fn health(number: &NumberId) -> Key {
-    Key::new(format!("NUMBER#{number}"), "HEALTH")
+    Key::new(ItemKind::Health, format!("NUMBER#{number}"), "HEALTH")
 }
 
 pub(in crate::storage) fn broadcast(id: BroadcastId) -> Key {
-    Key::new(format!("BROADCAST#{id}"), "BROADCAST")
+    Key::new(ItemKind::Broadcast, format!("BROADCAST#{id}"), "BROADCAST")
 }
 
 pub(in crate::storage) fn media(id: MediaId) -> Key {
-    Key::new(format!("MEDIA#{id}"), "MEDIA")
+    Key::new(ItemKind::Media, format!("MEDIA#{id}"), "MEDIA")
 }
 
 /// Key of a file that a customer sent to a number, by Meta's id.
 pub(in crate::storage) fn file(number: &NumberId, id: &MetaFileId) -> Key {
-    Key::new(format!("NUMBER#{number}"), &format!("FILE#{id}"))
+    Key::new(ItemKind::File, format!("NUMBER#{number}"), &format!("FILE#{id}"))
 }
 
 pub(in crate::storage) fn lease(name: &str) -> Key {
-    Key::new(format!("LEASE#{name}"), "LEASE")
+    Key::new(ItemKind::Lease, format!("LEASE#{name}"), "LEASE")
 }
 
 pub(in crate::storage) fn ledger() -> Key {
-    Key::new("LEDGER".to_owned(), "LEDGER")
+    Key::new(ItemKind::Ledger, "LEDGER".to_owned(), "LEDGER")
 }
 
 /// Key of the restraint that Meta requires towards a contact: pauses of marketing, a block.
 pub(in crate::storage) fn restraint(contact: ContactId, waba: &WabaId) -> Key {
-    Key::new(format!("CONTACT#{contact}"), &format!("RESTRAINT#{waba}"))
+    Key::new(ItemKind::Restraint, format!("CONTACT#{contact}"), &format!("RESTRAINT#{waba}"))
 }
 
 /// Key of a template by the name and language that a send uses.
 pub(in crate::storage) fn template_named(waba: &WabaId, name: &str, language: &str) -> Key {
-    Key::new(format!("WABA#{waba}"), &format!("{NAMED_PREFIX}{}#{language}", short(name)))
+    Key::new(ItemKind::Template, format!("WABA#{waba}"), &format!("{NAMED_PREFIX}{}#{language}", short(name)))
 }
 
 /// Key of the time at which an account's templates were last fetched.
 pub(in crate::storage) fn mirror(waba: &WabaId) -> Key {
-    Key::new(format!("WABA#{waba}"), "MIRROR")
+    Key::new(ItemKind::TemplateMirror, format!("WABA#{waba}"), "MIRROR")
 }
 
 pub(in crate::storage) fn history(number: &NumberId, phase: i64) -> Key {
-    Key::new(format!("NUMBER#{number}"), &format!("{HISTORY_PREFIX}{phase}"))
+    Key::new(ItemKind::History, format!("NUMBER#{number}"), &format!("{HISTORY_PREFIX}{phase}"))
 }
 
 pub(in crate::storage) fn alert(hash: &str) -> Key {
-    Key::new(format!("ALERT#{hash}"), "ALERT")
+    Key::new(ItemKind::Alert, format!("ALERT#{hash}"), "ALERT")
 }
 
 pub(in crate::storage) fn contact(id: ContactId) -> Key {
-    Key::new(format!("CONTACT#{id}"), "CONTACT")
+    Key::new(ItemKind::Contact, format!("CONTACT#{id}"), "CONTACT")
 }
 
 pub(in crate::storage) fn contact_partition(id: ContactId) -> String {
@@ -338,26 +341,26 @@ pub(in crate::storage) fn wants_prefix(waba: &WabaId) -> String {
 }
 
 pub(in crate::storage) fn wants(contact: ContactId, waba: &WabaId, category: &str) -> Key {
-    Key::new(format!("CONTACT#{contact}"), &format!("{}{}", wants_prefix(waba), short(category)))
+    Key::new(ItemKind::Preference, format!("CONTACT#{contact}"), &format!("{}{}", wants_prefix(waba), short(category)))
 }
 
 /// Key of a merge, the same for both orders of the contacts.
 pub(in crate::storage) fn merge(one: ContactId, other: ContactId) -> Key {
     let (first, second) = if one < other { (one, other) } else { (other, one) };
-    Key::new(format!("MERGE#{first}#{second}"), "MERGE")
+    Key::new(ItemKind::Merge, format!("MERGE#{first}#{second}"), "MERGE")
 }
 
 pub(in crate::storage) fn replay(id: ReplayId) -> Key {
-    Key::new(format!("REPLAY#{id}"), "REPLAY")
+    Key::new(ItemKind::Replay, format!("REPLAY#{id}"), "REPLAY")
 }
 
 pub(in crate::storage) fn conversation(id: &ConversationId) -> Key {
-    Key::new(conversation_partition(id), "CONV")
+    Key::new(ItemKind::Conversation, conversation_partition(id), "CONV")
 }
 
 /// Key of the entry under which a word finds a conversation.
 pub(in crate::storage) fn name(tenant: TenantId, word: &str, conversation: &ConversationId) -> Key {
-    Key::new(names(tenant), &format!("{word}#{conversation}"))
+    Key::new(ItemKind::SearchEntry, names(tenant), &format!("{word}#{conversation}"))
 }
 
 /// Partition of a tenant's search entries.
@@ -373,7 +376,7 @@ pub(in crate::storage) fn parse_name(sk: &str) -> Result<(&str, ConversationId),
 
 /// Key of a note about a conversation.
 pub(in crate::storage) fn note(conversation: &ConversationId, id: NoteId) -> Key {
-    Key::new(conversation_partition(conversation), &format!("{NOTE_PREFIX}{id}"))
+    Key::new(ItemKind::Note, conversation_partition(conversation), &format!("{NOTE_PREFIX}{id}"))
 }
 
 pub(in crate::storage) fn conversation_partition(id: &ConversationId) -> String {
@@ -391,7 +394,7 @@ pub(in crate::storage) fn parse_conversation(pk: &str) -> Result<ConversationId,
 }
 
 pub(in crate::storage) fn idempotency(tenant: TenantId, key: &str) -> Key {
-    Key::new(format!("IDEM#{tenant}#{}", digest(key.as_bytes())), "IDEM")
+    Key::new(ItemKind::Idempotency, format!("IDEM#{tenant}#{}", digest(key.as_bytes())), "IDEM")
 }
 
 pub(in crate::storage) fn kept(raw: &[u8]) -> Key {
@@ -399,7 +402,7 @@ pub(in crate::storage) fn kept(raw: &[u8]) -> Key {
 }
 
 pub(in crate::storage) fn kept_of(hash: &str) -> Key {
-    Key::new(format!("QUARANTINE#{hash}"), "QUARANTINE")
+    Key::new(ItemKind::Quarantined, format!("QUARANTINE#{hash}"), "QUARANTINE")
 }
 
 /// Reads a message's conversation and id from an index entry.

@@ -2,6 +2,7 @@
 
 pub(super) mod item;
 pub(super) mod keys;
+pub(super) mod kind;
 pub(super) mod merge;
 pub(super) mod page;
 pub(super) mod schema;

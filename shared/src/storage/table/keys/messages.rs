@@ -1,5 +1,6 @@
 //! Keys of messages. Both the messages that others wrote and the messages that we sent are in chronological order.
 
+use crate::storage::table::kind::ItemKind;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -25,18 +26,22 @@ const BEHIND_ALL: &str = "~";
 
 /// Key of a message that we sent.
 pub(in crate::storage) fn ours(conversation: &ConversationId, id: OutboundId) -> Key {
-    Key::new(conversation_partition(conversation), &format!("{MESSAGE_PREFIX}{id}"))
+    Key::new(ItemKind::OutMessage, conversation_partition(conversation), &format!("{MESSAGE_PREFIX}{id}"))
 }
 
 /// Key of a message that somebody else wrote at this time. Redeliveries carry the same timestamp, hence the same key.
 /// History synced from a phone may not; such a message is stored twice and merged on read.
 pub(in crate::storage) fn theirs(conversation: &ConversationId, at: Timestamp, wamid: &ProviderMessageId) -> Key {
-    Key::new(conversation_partition(conversation), &format!("{}#{}", theirs_before(at), wamid.as_str()))
+    Key::new(
+        ItemKind::InMessage,
+        conversation_partition(conversation),
+        &format!("{}#{}", theirs_before(at), wamid.as_str()),
+    )
 }
 
 /// Key of the annotations of a message, whether ours or not, stored or not.
 pub(in crate::storage) fn said(conversation: &ConversationId, wamid: &ProviderMessageId) -> Key {
-    Key::new(conversation_partition(conversation), &format!("{SAID_PREFIX}{}", wamid.as_str()))
+    Key::new(ItemKind::Annotation, conversation_partition(conversation), &format!("{SAID_PREFIX}{}", wamid.as_str()))
 }
 
 /// Whether `sk` is the message that somebody else wrote under this wamid.
@@ -100,12 +105,12 @@ pub(in crate::storage) fn parse_time(text: &str) -> Option<Timestamp> {
 
 /// Key of a tenant's activity in the ten seconds from `begin`.
 pub(in crate::storage) fn activity(tenant: TenantId, begin: Timestamp, digest: &str) -> Key {
-    Key::new(inbox(tenant), &format!("{}#{digest}", time(begin)))
+    Key::new(ItemKind::Activity, inbox(tenant), &format!("{}#{digest}", time(begin)))
 }
 
 /// Sorts after all activity in the ten seconds from `begin`, and before all later activity.
 pub(in crate::storage) fn behind_activity(tenant: TenantId, begin: Timestamp) -> HashMap<String, AttributeValue> {
-    Key::new(inbox(tenant), &format!("{}{BEHIND_ALL}", time(begin))).attributes()
+    Key::new(ItemKind::Activity, inbox(tenant), &format!("{}{BEHIND_ALL}", time(begin))).attributes()
 }
 
 /// Reads the beginning of the ten seconds from a sort key.
