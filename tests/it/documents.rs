@@ -40,8 +40,8 @@ fn status_table() -> String {
     }
     table.push_str(
         "\nA failure after a delivery is not believed, a failure after `sent` is. `delivered` implies `sent`, and `read` \
-         implies\n`delivered`, although their times may be unknown. The error is the first that came with a text; the price is \
-         the first that\ncame with a delivery, else the one that came with `sent`.\n",
+         implies\n`delivered`, although their times may be unknown. The error is the first that came with a text. The price is \
+         the first\nthat came with a delivery, else the one that came with `sent`.\n",
     );
     table
 }
@@ -50,9 +50,9 @@ fn status_table() -> String {
 fn error_table() -> String {
     let mut table = String::from(
         "# Meta's error codes\n\n\
-         How a send is answered that Meta refuses, at once or later by a `failed` status. Written from\n\
-         `shared/src/provider/meta/error/table.rs` by `tests/it/documents.rs`. A code that is not here is final and raises \
-         an alert.\n\n\
+         The handling of a send that Meta refuses, at once or later by a `failed` status. Written from\n\
+         `shared/src/provider/meta/error/table.rs` by `tests/it/documents.rs`. A code that is not here is final and\n\
+         raises an alert.\n\n\
          | class | what happens to the message | what happens besides |\n|---|---|---|\n\
          | retry | tried again after 1, 4, 16, 64 s | the number pauses for 15 s |\n\
          | throttle: number | tried again | the number pauses for a second; three within a minute lower its rate by 20 % |\n\
@@ -181,8 +181,9 @@ fn policy_table() -> (String, usize) {
     let mut table = String::from(
         "# Messages that may be sent\n\n\
          One pure function decides, when a message is accepted and again when it is sent. Written from\n\
-         `shared/src/domain/sending/policy.rs` by `tests/it/documents.rs`. A message that is blocked \"for a while\", or by `no_token`\nor `token_withdrawn`, is accepted and waits, \
-         unless it would be stale by then. \"template\" means that only a template\nmay be sent; the number's fallback template is sent if there is one.\n\n",
+         `shared/src/domain/sending/policy.rs` by `tests/it/documents.rs`. A message that is blocked\n\
+         \"for a while\", or by `no_token` or `token_withdrawn`, is accepted and waits, unless it would be stale by then.\n\
+         \"template\" means that only a template may be sent; the number's fallback template is sent if there is one.\n\n",
     );
     table.push_str(&format!(
         "| situation | {} |\n|---|---|---|---|---|---|\n",
@@ -225,8 +226,8 @@ fn onboarding_table() -> String {
     let mut table = String::from(
         "# When a number cannot be connected\n\n\
          The record of an onboarding step that Meta answers with an error. Written from\n\
-         `shared/src/provider/meta/signup_errors.rs` by `tests/it/documents.rs`. A code that is not here stops the step; no answer \
-         is tried again.\n\n\
+         `shared/src/provider/meta/signup_errors.rs` by `tests/it/documents.rs`. A code that is not here\nstops the step. \
+         A step that Meta does not answer is tried again.\n\n\
          | code | step | cause | action | again by itself |\n|---|---|---|---|---|\n",
     );
     for rule in signup_errors::RULES {

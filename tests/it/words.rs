@@ -138,10 +138,11 @@ fn documents_no_line_is_wider_than_120_columns() {
     for path in sources(&root()).into_iter().filter(|path| !name(path).starts_with("tests/")) {
         let text = read(&path);
         for (number, line) in text.lines().enumerate() {
-            // A text counts by its quotes: rustfmt does not break texts.
-            let comment = line.trim_start().starts_with("//");
-            let code = || line.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
-            look(&name(&path), number + 1, &if comment { line.to_owned() } else { code() });
+            // Nobody can break a text or a macro's arguments without changing them; rustfmt sees to the rest.
+            let bare = line.trim_start();
+            if bare.starts_with("//") || bare.starts_with("#[") || !line.contains(['"', '\'']) {
+                look(&name(&path), number + 1, line);
+            }
         }
     }
     for path in documents() {
@@ -211,7 +212,7 @@ fn documents_every_document_and_anchor_that_is_cited_exists() {
             let document = known.get(&beside.join("/")).or_else(|| known.get(&path)).or_else(|| Some(named()?.1));
             match (document, anchor) {
                 (Some(anchors), Some(anchor)) if !anchors.contains(&anchor) => {
-                    dead.push(format!("{file}: {path}#{anchor}"))
+                    dead.push(format!("{file}: {path}#{anchor}"));
                 }
                 (Some(_), _) => resolved += 1,
                 (None, _) => dead.push(format!("{file}: {path}")),

@@ -117,7 +117,7 @@ async fn handle_number_event(
             count(deps, stored == Stored::New, amendment.change.kind());
         }
         InboundEventKind::Status(_, update) => {
-            apply_status(Context { deps, effects }, number, &update, received_at).await?
+            apply_status(Context { deps, effects }, number, &update, received_at).await?;
         }
         InboundEventKind::Call(_, caller, at) => {
             let contact = contact_of(deps, number, (&caller, &[]), at, received_at).await?;
@@ -132,7 +132,7 @@ async fn handle_number_event(
             touch(deps, number, &conversation, &caller, &noted).await?;
         }
         InboundEventKind::History(thread) => {
-            store_history(Context { deps, effects }, number, *thread, received_at).await?
+            store_history(Context { deps, effects }, number, *thread, received_at).await?;
         }
         InboundEventKind::HistoryProgress(_, chunk) => deps.table.history_put_progress(&number.id, chunk).await?,
         InboundEventKind::AddressBook(_, card, entry, at) => {

@@ -181,7 +181,7 @@ impl Query {
             return Err(denied("Request has expired"));
         }
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.or(request.uri().authority().map(|authority| authority.as_str())).unwrap_or_default();
+        let host = host.or(request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or_default();
         let rest = self.0.iter().filter(|(name, _)| !name.starts_with("X-Amz-"));
         let rest = rest.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
         let url = format!("http://{host}{}?{rest}", request.uri().path());

@@ -95,7 +95,8 @@ impl Conversation {
         self.last_inbound_at.and_then(|at| at.checked_add(CUSTOMER_SERVICE_WINDOW).ok())
     }
 
-    /// Returns whether the customer service window is open. Sending stops earlier, by [`crate::domain::sending::policy::WINDOW_MARGIN`].
+    /// Returns whether the customer service window is open. Sending stops earlier, by
+    /// [`crate::domain::sending::policy::WINDOW_MARGIN`].
     #[must_use]
     pub fn window_is_open(&self, now: Timestamp) -> bool {
         self.window_closes_at().is_some_and(|closes| now < closes)

@@ -21,7 +21,8 @@ pub struct Erasure {
     pub contacts: Vec<ContactId>,
     /// Time of the request. Messages sent later create a new contact.
     pub asked_at: Timestamp,
-    /// Time when the aliases were removed. After [`crate::domain::lifecycle::offboarding::SETTLES_IN`] no function has them cached.
+    /// Time when the aliases were removed. After [`crate::domain::lifecycle::offboarding::SETTLES_IN`] no function has
+    /// them cached.
     pub closed_at: Option<Timestamp>,
     /// Number of items erased so far.
     pub erased: u64,

@@ -124,7 +124,8 @@ impl Definition {
         for (at, button) in self.buttons.iter().enumerate().filter(|(_, button)| button.must_be_filled()) {
             let given = sent.iter().any(|one| {
                 let index = at.to_string();
-                matches!(one, Component::Button { index: given, parameters, .. } if given.0 == index && !parameters.is_empty())
+                let Component::Button { index: given, parameters, .. } = one else { return false };
+                given.0 == index && !parameters.is_empty()
             });
             holds(path, COUNT, given, || {
                 format!("must have a button component for button {at} (\"{}\")", button.text)

@@ -24,8 +24,8 @@ pub enum ConnectError {
 }
 
 impl Table {
-    /// Returns the reason why a number cannot be connected now, before a token is sealed for it. [`Table::account_connect`]
-    /// checks the owner of the account. 3 read units.
+    /// Returns the reason why a number cannot be connected now, before a token is sealed for it.
+    /// [`Table::account_connect`] checks the owner of the account. 3 read units.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

@@ -60,8 +60,9 @@
 //!   `BROADCASTS#tenant`, `QUARANTINE#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant`, `ERASURES#tenant` and
 //!   `AUDITS#tenant` (`AUDITS#operator`).
 //! * `list` (`list` + `list_at`) contains entries that move or leave: `DUE#shard`, `LINE#number` (bulk lane), `LINES`,
-//!   `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts) and `QUARANTINE#reason`; and short lists: `TENANTS`,
-//!   `KEYS#tenant` (`KEYS#operator`), `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`) and `MERGES#tenant`.
+//!   `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts) and `QUARANTINE#reason`; and short lists:
+//!   `TENANTS`, `KEYS#tenant` (`KEYS#operator`), `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`) and
+//!   `MERGES#tenant`.
 
 mod lists;
 mod messages;
