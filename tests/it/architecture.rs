@@ -98,3 +98,12 @@ fn files_can_be_read_in_one_sitting_and_are_named_for_what_they_hold() {
         assert!(!forbidden.contains(&name.as_str()), "{}", path.display());
     }
 }
+
+#[test]
+fn log_events_of_each_crate_pass_the_filter() {
+    let telemetry = std::fs::read_to_string(root().join("shared/src/telemetry.rs")).unwrap();
+    for folder in crates() {
+        let target = folder.rsplit('/').next().unwrap().replace('-', "_");
+        assert!(telemetry.contains(&format!("\"{target}\",")), "{target} is not in `OURS`");
+    }
+}

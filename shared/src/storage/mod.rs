@@ -3,6 +3,13 @@
 //! Facts are merged by conditional updates: each is written once, or replaced only by a later one. Repeated and
 //! reordered writes therefore end in the same item. The cost is documented with each method, in write units (WRU: 1 KB;
 //! an index entry that is added or removed costs one more, one that moves costs two).
+//!
+//! **Names.** A method of [`Table`] is named resource first, then verb: `broadcast_get`, `broadcast_list`,
+//! `broadcast_put`, so that all methods of a resource stand together in every list.
+//!
+//! * `get` reads one, `list` reads several (`list_due`, `list_of_…`), `is_…` and `exists` answer yes or no.
+//! * `put` merges facts, `put_once` stores the first only, `delete` removes.
+//! * `mark_…`, `claim`, `settle_…`, `end`, `postpone` are steps of the resource's own life, by condition.
 
 mod accounts;
 mod archive;
