@@ -245,7 +245,7 @@ impl MessageJson {
         let (kind, content, unknown) = match message.body {
             Body::Theirs(Content::Unknown(unknown)) => (unknown.kind, None, raw(unknown.raw)),
             Body::Theirs(content) => (content.kind().to_owned(), Some(SaidJson::Theirs(content)), None),
-            Body::Ours(said) => (said.kind().to_owned(), Some(SaidJson::Ours(said)), None),
+            Body::Ours(said) => (said.kind().as_str().to_owned(), Some(SaidJson::Ours(said)), None),
         };
         let (direction, origin, status, outbound) = match message.direction {
             Direction::Inbound(origin) => ("inbound", origin.as_str(), "received", None),

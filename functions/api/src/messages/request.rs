@@ -7,7 +7,7 @@ use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::conversations::content::Text;
 use shared::domain::ids::ProviderMessageId;
 use shared::domain::outgoing::{
-    Interactive, Outgoing, OutgoingContact, OutgoingMedia, OutgoingReaction, Place, Template,
+    Interactive, MessageKind, Outgoing, OutgoingContact, OutgoingMedia, OutgoingReaction, Place, Template,
 };
 use shared::domain::sending::outbound::OnUnknown;
 use shared::domain::sending::pacing::Lane;
@@ -60,7 +60,7 @@ pub(crate) struct SendMessage {
     /// The customer's number, with `+` and country code.
     to: Option<String>,
     #[schema(inline)]
-    r#type: Kind,
+    r#type: MessageKind,
     context: Option<QuotedRequest>,
     text: Option<Text>,
     image: Option<OutgoingMedia>,
@@ -78,22 +78,6 @@ pub(crate) struct SendMessage {
     #[schema(format = DateTime)]
     send_before: Option<String>,
     lane: Option<String>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Text,
-    Image,
-    Video,
-    Audio,
-    Document,
-    Sticker,
-    Location,
-    Contacts,
-    Reaction,
-    Interactive,
-    Template,
 }
 
 /// A parsed request to send.
@@ -126,14 +110,14 @@ impl SendRequest {
         let Some(Value::String(kind)) = request.get("type").cloned() else {
             return Err(Problem::violates("type", "is required", MISSING));
         };
-        let said = request.remove(&kind).filter(|_| Outgoing::KINDS.contains(&kind.as_str()));
+        let said = request.remove(&kind).filter(|_| MessageKind::of(&kind).is_some());
         // A derived deserializer would accept an array for an object, field by field.
         if request.get("context").is_some_and(|context| !(context.is_object() || context.is_null())) {
             return Err(Problem::invalid("context", "must be an object"));
         }
         known_fields(&request)?;
         let envelope: Envelope = typed(Value::Object(request))?;
-        let body = match (said, Outgoing::KINDS.contains(&kind.as_str())) {
+        let body = match (said, MessageKind::of(&kind).is_some()) {
             (None | Some(Value::Null), true) => {
                 return Err(Problem::violates(&kind, &format!("is required for type `{kind}`"), MISSING));
             }
@@ -165,7 +149,7 @@ fn known_fields(request: &serde_json::Map<String, Value>) -> Result<(), Problem>
         ["conversation_id", "from", "to", "type", "context", "category", "on_unknown", "send_before", "lane"];
     match request.keys().find(|key| !FIELDS.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) if Outgoing::KINDS.contains(&key.as_str()) => {
+        Some(key) if MessageKind::of(key).is_some() => {
             Err(Problem::invalid(key, "must be left out: `type` names another field"))
         }
         Some(key) => Err(Problem::invalid(key, "is not a field of this request")),

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use serde_json::Value;
+use shared::domain::outgoing::MessageKind;
 
 /// The schema, written for this simulation from `docs/meta/messages.md`.
 const SCHEMA: &str = include_str!("messages.schema.json");
@@ -18,9 +19,8 @@ static MESSAGES: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
 /// # Errors
 /// 131051 for an unknown type, 131008 for a missing parameter, 100 for other violations.
 pub fn check(body: &Value) -> Result<(), (i64, String)> {
-    let kinds = ["text", "image", "video", "audio", "document", "sticker", "location", "contacts", "reaction"];
     let kind = body.get("type").and_then(Value::as_str).unwrap_or_default();
-    if !kinds.contains(&kind) && kind != "interactive" && kind != "template" {
+    if MessageKind::of(kind).is_none() {
         return Err((131_051, format!("Message type {kind:?} is not supported")));
     }
     if body.get(kind).is_none() {

@@ -9,6 +9,7 @@ mod contact;
 mod definition;
 pub mod draft;
 mod interactive;
+mod kind;
 mod limits;
 mod read;
 mod template;
@@ -26,6 +27,7 @@ pub use interactive::{
     Product, ProductItem, ProductSection, ProductSections, QuickReply, Replies, Reply, Row, Rows, Section, Thumbnail,
     VoiceCall, Words,
 };
+pub use kind::MessageKind;
 pub use limits::*;
 pub use template::{Component, Currency, Fallback, Index, Language, OfferEnd, Parameter, Template, TemplateCard};
 
@@ -142,50 +144,36 @@ pub struct FileUse<'a> {
 }
 
 impl Outgoing {
-    /// Returns Meta's word for this kind of message.
+    /// Returns the kind of this message.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> MessageKind {
         match self {
-            Self::Text(_) => "text",
-            Self::Image(_) => "image",
-            Self::Video(_) => "video",
-            Self::Audio(_) => "audio",
-            Self::Document(_) => "document",
-            Self::Sticker(_) => "sticker",
-            Self::Location(_) => "location",
-            Self::Contacts(_) => "contacts",
-            Self::Reaction(_) => "reaction",
-            Self::Interactive(_) => "interactive",
-            Self::Template(_) => "template",
+            Self::Text(_) => MessageKind::Text,
+            Self::Image(_) => MessageKind::Image,
+            Self::Video(_) => MessageKind::Video,
+            Self::Audio(_) => MessageKind::Audio,
+            Self::Document(_) => MessageKind::Document,
+            Self::Sticker(_) => MessageKind::Sticker,
+            Self::Location(_) => MessageKind::Location,
+            Self::Contacts(_) => MessageKind::Contacts,
+            Self::Reaction(_) => MessageKind::Reaction,
+            Self::Interactive(_) => MessageKind::Interactive,
+            Self::Template(_) => MessageKind::Template,
         }
     }
 
-    /// All kinds of message.
-    pub const KINDS: [&'static str; 11] = [
-        "text",
-        "image",
-        "video",
-        "audio",
-        "document",
-        "sticker",
-        "location",
-        "contacts",
-        "reaction",
-        "interactive",
-        "template",
-    ];
-
     /// Returns every file that the message refers to by id.
     pub fn files(&mut self) -> Vec<FileUse<'_>> {
-        let (kind, media) = match self {
-            Self::Image(media) => ("image", media),
-            Self::Video(media) => ("video", media),
-            Self::Audio(media) => ("audio", media),
-            Self::Document(media) => ("document", media),
-            Self::Sticker(media) => ("sticker", media),
+        let kind = self.kind().as_str();
+        let media = match self {
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => media,
             Self::Interactive(interactive) => return interactive.files(),
             Self::Template(template) => return template.files(),
-            _ => return Vec::new(),
+            Self::Text(_) | Self::Location(_) | Self::Contacts(_) | Self::Reaction(_) => return Vec::new(),
         };
         let voice = media.voice == Some(true);
         media.id.as_mut().map(|id| FileUse { field: format!("{kind}.id"), kind, voice, id }).into_iter().collect()

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::conversations::content::Text;
-use crate::domain::outgoing::{Interactive, Outgoing, Violation};
+use crate::domain::outgoing::{Interactive, MessageKind, Outgoing, Violation};
 
 /// Meta's code for "invalid parameter".
 const INVALID_PARAMETER: i64 = 100;
@@ -19,19 +19,19 @@ impl Outgoing {
     /// # Errors
     /// The first broken rule, with its field.
     pub fn read(kind: &str, object: Value) -> Result<Self, Violation> {
-        let outgoing = match kind {
-            "text" => Self::Text(text(object)?),
-            "image" => Self::Image(typed(kind, object)?),
-            "video" => Self::Video(typed(kind, object)?),
-            "audio" => Self::Audio(typed(kind, object)?),
-            "document" => Self::Document(typed(kind, object)?),
-            "sticker" => Self::Sticker(typed(kind, object)?),
-            "location" => Self::Location(typed(kind, object)?),
-            "contacts" => Self::Contacts(typed(kind, object)?),
-            "reaction" => Self::Reaction(typed(kind, object)?),
-            "interactive" => Self::Interactive(Box::new(interactive(object)?)),
-            "template" => Self::Template(typed(kind, object)?),
-            _ => return Err(Violation::new("type", UNSUPPORTED, format!("must be one of {}", Self::KINDS.join(", ")))),
+        let unsupported = || Violation::new("type", UNSUPPORTED, format!("must be one of {}", MessageKind::list()));
+        let outgoing = match MessageKind::of(kind).ok_or_else(unsupported)? {
+            MessageKind::Text => Self::Text(text(object)?),
+            MessageKind::Image => Self::Image(typed(kind, object)?),
+            MessageKind::Video => Self::Video(typed(kind, object)?),
+            MessageKind::Audio => Self::Audio(typed(kind, object)?),
+            MessageKind::Document => Self::Document(typed(kind, object)?),
+            MessageKind::Sticker => Self::Sticker(typed(kind, object)?),
+            MessageKind::Location => Self::Location(typed(kind, object)?),
+            MessageKind::Contacts => Self::Contacts(typed(kind, object)?),
+            MessageKind::Reaction => Self::Reaction(typed(kind, object)?),
+            MessageKind::Interactive => Self::Interactive(Box::new(interactive(object)?)),
+            MessageKind::Template => Self::Template(typed(kind, object)?),
         };
         outgoing.check()?;
         Ok(outgoing)

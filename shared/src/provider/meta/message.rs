@@ -24,7 +24,7 @@ pub fn body(intent: &Intent, says: &Outgoing, callback_data: &str) -> Result<Vec
         recipient_type: "individual",
         to,
         recipient,
-        kind: says.kind(),
+        kind: says.kind().as_str(),
         says,
         context: quotes.map(|quoted| Context { message_id: quoted.as_str() }),
         biz_opaque_callback_data: callback_data,

@@ -264,7 +264,7 @@ pub(in crate::storage) fn intent_item(intent: &Intent) -> Result<Item, StorageEr
     let attributes = [
         ("direction", text("outbound")),
         ("tenant", text(intent.tenant.to_string())),
-        ("kind", text(intent.body.kind())),
+        ("kind", text(intent.body.kind().as_str())),
         ("content", text(content)),
         ("not_before", time(intent.not_before)),
         ("send_before", time(intent.send_before)),
