@@ -15,7 +15,7 @@ use shared::http::Problem;
 use shared::provider::meta::accounts::AccountNumber;
 use shared::provider::meta::oauth::appsecret_proof;
 use shared::secret::Secret;
-use shared::storage::ConnectError;
+use shared::storage::{ConnectError, ConnectFailure};
 use shared::vault::Context;
 use utoipa::ToSchema;
 
@@ -209,7 +209,12 @@ impl Deps {
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let sealed = self.vault.seal_token(token, &context).await?;
-        self.table.account_connect(number, (&sealed, Some(app)), self.clock.now()).await?.map_err(hindered)
+        self.table.account_connect(number, (&sealed, Some(app)), self.clock.now()).await.map_err(
+            |failure| match failure {
+                ConnectFailure::Refused(error) => hindered(error),
+                ConnectFailure::Storage(error) => error.into(),
+            },
+        )
     }
 }
 

@@ -2,36 +2,35 @@
 //! that. Our own system user fetches the token (`docs/meta/onboarding.md#section-1-4`). If the business also used our
 //! popup, that signup takes precedence.
 
-use shared::clock::SignedDuration;
 use shared::domain::ids::WabaId;
 use shared::domain::lifecycle::onboarding::{HOSTED_AFTER, Onboarding, Step, StepRecord, StepState};
 use shared::vault::Context;
 
-use crate::outcome::{Ended, ended, failed};
+use crate::outcome::{Ended, Next, ended, failed};
 use crate::partner::system_token;
 use crate::{Deps, NotRecorded, record};
 
-/// Fetches and checks the token. Returns `Some` if that is not finished, with the delay of the next attempt, if any.
-pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Option<Option<SignedDuration>>, NotRecorded> {
-    let (Some(account), Some(business)) = (&onboarding.account, &onboarding.hosted_by) else { return Ok(Some(None)) };
+/// Fetches and checks the token.
+pub(crate) async fn begin(deps: &Deps, onboarding: &Onboarding) -> Result<Next, NotRecorded> {
+    let (Some(account), Some(business)) = (&onboarding.account, &onboarding.hosted_by) else { return Ok(Next::Stop) };
     if onboarding.steps.iter().any(|(_, record)| record.state == StepState::Failed) {
-        return Ok(Some(None));
+        return Ok(Next::Stop);
     }
     let now = deps.clock.now();
     let begins = shared::clock::after(onboarding.created_at, HOSTED_AFTER);
     if now < begins {
-        return Ok(Some(Some(begins.duration_since(now))));
+        return Ok(Next::Again(begins.duration_since(now)));
     }
     if !onboarding.is_through(Step::Exchange) {
         // An account that the same tenant removed earlier may return.
         let known = deps.table.account_get(account).await?;
         if known.is_some_and(|known| known.has_token || known.tenant != onboarding.tenant) {
             deps.table.onboarding_end(onboarding.id, "the account was connected by another signup").await?;
-            return Ok(Some(None));
+            return Ok(Next::Stop);
         }
         if deps.table.account_is_claimed(account, now).await? {
             deps.table.onboarding_end(onboarding.id, "another signup for the account is in progress").await?;
-            return Ok(Some(None));
+            return Ok(Next::Stop);
         }
         if let Some(failure) = fetch(deps, onboarding, business).await? {
             return record(deps, onboarding, Step::Exchange, failure).await;

@@ -21,7 +21,7 @@ use shared::storage::{StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::{Context, Vault, VaultError};
 
-use outcome::Ended;
+use outcome::{Ended, Next};
 
 /// Attempts of a step that Meta does not answer, before it fails and a person must act. With the waits this takes a
 /// quarter of an hour to one and a half hours, depending on the error.
@@ -110,8 +110,8 @@ async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
         return Outcome::Later;
     };
     match walk(deps, job.id).await {
-        Ok(None) => Outcome::Done,
-        Ok(Some(wait)) => {
+        Ok(Next::Step | Next::Stop) => Outcome::Done,
+        Ok(Next::Again(wait)) => {
             if let Some(receipt) = record.receipt_handle.as_deref()
                 && let Err(error) = deps.queue.delay(receipt, wait.as_secs()).await
             {
@@ -126,25 +126,25 @@ async fn process(deps: &Deps, record: SqsMessage) -> Outcome {
     }
 }
 
-/// Runs the remaining steps in order. Returns `Some` with a delay if the job must continue later.
-async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, NotRecorded> {
-    let Some((first, _)) = deps.table.onboarding_get(id).await? else { return Ok(None) };
-    if first.hosted_by.is_some()
-        && !first.is_through(Step::Prove)
-        && let Some(stop) = hosted::begin(deps, &first).await?
-    {
-        return Ok(stop);
+/// Runs the remaining steps in order.
+async fn walk(deps: &Deps, id: OnboardingId) -> Result<Next, NotRecorded> {
+    let Some((first, _)) = deps.table.onboarding_get(id).await? else { return Ok(Next::Stop) };
+    if first.hosted_by.is_some() && !first.is_through(Step::Prove) {
+        let next = hosted::begin(deps, &first).await?;
+        if next != Next::Step {
+            return Ok(next);
+        }
     }
     let mut opened = None;
     for step in Step::ALL.iter().copied().filter(|step| *step > Step::Prove) {
         // Read for each step, because the previous one may have changed the onboarding.
-        let Some((onboarding, keyed)) = deps.table.onboarding_get(id).await? else { return Ok(None) };
+        let Some((onboarding, keyed)) = deps.table.onboarding_get(id).await? else { return Ok(Next::Stop) };
         if onboarding.is_through(step) {
             continue;
         }
         let stopped = onboarding.steps.iter().any(|(_, record)| record.state == StepState::Failed);
         let Some(sealed) = keyed.token.filter(|_| !stopped && onboarding.is_through(Step::Prove)) else {
-            return Ok(None);
+            return Ok(Next::Stop);
         };
         let token = match opened.take() {
             Some(token) => token,
@@ -153,34 +153,24 @@ async fn walk(deps: &Deps, id: OnboardingId) -> Result<Option<SignedDuration>, N
                 deps.vault.open_token(&sealed, &context).await?
             }
         };
-        let stop = take(deps, &onboarding, step, &token).await?;
+        let next = take(deps, &onboarding, step, &token).await?;
         opened = Some(token);
-        if let Some(stop) = stop {
-            return Ok(stop);
+        if next != Next::Step {
+            return Ok(next);
         }
     }
     deps.metrics.count("onboarding", "connected", 1);
-    Ok(None)
+    Ok(Next::Stop)
 }
 
-/// Runs and records one step. Returns `None` if the next step can run.
-async fn take(
-    deps: &Deps,
-    onboarding: &Onboarding,
-    step: Step,
-    token: &AccessToken,
-) -> Result<Option<Option<SignedDuration>>, NotRecorded> {
+/// Runs and records one step.
+async fn take(deps: &Deps, onboarding: &Onboarding, step: Step, token: &AccessToken) -> Result<Next, NotRecorded> {
     let ended = steps::take(deps, onboarding, step, token).await?;
     record(deps, onboarding, step, ended).await
 }
 
-/// Records the result of a step. Returns `None` if the next step can run.
-async fn record(
-    deps: &Deps,
-    onboarding: &Onboarding,
-    step: Step,
-    ended: Ended,
-) -> Result<Option<Option<SignedDuration>>, NotRecorded> {
+/// Records the result of a step.
+async fn record(deps: &Deps, onboarding: &Onboarding, step: Step, ended: Ended) -> Result<Next, NotRecorded> {
     let tries = onboarding.step(step).map_or(0, |record| record.tries) + 1;
     let now = deps.clock.now();
     let record = |state, code, cause: Option<String>, action: Option<&str>| StepRecord {
@@ -189,24 +179,24 @@ async fn record(
         action: action.map(str::to_owned),
         ..StepRecord::new(state, now, tries)
     };
-    let (record, stop) = match ended {
-        Ended::Done => (record(StepState::Done, None, None, None), None),
-        Ended::Skipped(why) => (record(StepState::Skipped, None, Some(why.to_owned()), None), None),
+    let (record, next) = match ended {
+        Ended::Done => (record(StepState::Done, None, None, None), Next::Step),
+        Ended::Skipped(why) => (record(StepState::Skipped, None, Some(why.to_owned()), None), Next::Step),
         Ended::Failed { code, cause, action } => {
-            (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Some(None))
+            (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Next::Stop)
         }
         Ended::Wait { cause, wait } => {
             let waiting =
                 StepRecord { tries: tries - 1, ..record(StepState::Running, None, Some(cause.to_owned()), None) };
-            (waiting, Some(Some(wait)))
+            (waiting, Next::Again(wait))
         }
         Ended::Later { code, cause, wait } if tries < TRIES_MAX => {
             let wait = (wait * i32::try_from(tries).unwrap_or(i32::MAX)).min(WAIT_MAX.max(wait));
-            (record(StepState::Running, code, Some(cause.to_owned()), None), Some(Some(wait)))
+            (record(StepState::Running, code, Some(cause.to_owned()), None), Next::Again(wait))
         }
         Ended::Later { code, cause, .. } => {
             let action = "Retry the step once Meta responds again.";
-            (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Some(None))
+            (record(StepState::Failed, code, Some(cause.to_owned()), Some(action)), Next::Stop)
         }
     };
     deps.metrics.count("onboarding_step", step.as_str(), 1);
@@ -217,5 +207,5 @@ async fn record(
         state = record.state.as_str()
     );
     deps.table.onboarding_record_step(onboarding.id, step, &record).await?;
-    Ok(stop)
+    Ok(next)
 }

@@ -44,3 +44,14 @@ pub(crate) fn ended(step: Step, outcome: &CallFailure) -> Ended {
 pub(crate) fn failed(cause: &'static str, action: &'static str) -> Ended {
     Ended::Failed { code: None, cause, action }
 }
+
+/// Continuation after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The next step can run.
+    Step,
+    /// The job is finished; a person or a later event begins another.
+    Stop,
+    /// The job continues after this delay.
+    Again(SignedDuration),
+}

@@ -10,7 +10,7 @@ use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::ASKED_BEFORE;
 use shared::random;
 use shared::secret::Secret;
-use shared::storage::{ConnectError, Stored};
+use shared::storage::{ConnectError, ConnectFailure, Stored};
 use shared::vault::Context;
 
 use crate::outcome::{Ended, ended, failed};
@@ -92,8 +92,10 @@ async fn take_account(
     let context = Context::GraphToken { tenant: onboarding.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(token, &context).await?;
     let stored = (&sealed, Some(&onboarding.app));
-    if let Err(hindrance) = deps.table.account_connect(&number, stored, deps.clock.now()).await? {
-        return Ok(hindered(hindrance));
+    match deps.table.account_connect(&number, stored, deps.clock.now()).await {
+        Ok(()) => {}
+        Err(ConnectFailure::Refused(error)) => return Ok(hindered(error)),
+        Err(ConnectFailure::Storage(error)) => return Err(error.into()),
     }
     if let Some(business) = business.or_else(|| onboarding.hosted_by.clone()) {
         deps.table.account_put_business(account, &business).await?;

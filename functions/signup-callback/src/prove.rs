@@ -35,15 +35,12 @@ pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Resu
     }
     let found = match facts.check(&settings.client_id, onboarding.account.as_ref()) {
         Ok(()) => reached(deps, &onboarding, &facts, &token).await,
-        Err(unfit) => Ok(Err(unfit)),
-    };
-    let found = match found {
-        Ok(found) => found,
-        Err(outcome) => return failed(deps, &onboarding, &outcome, now).await,
+        Err(unfit) => Err(NotFound::Unfit(unfit)),
     };
     let (account, candidates) = match found {
         Ok(found) => found,
-        Err(unfit) => {
+        Err(NotFound::Call(outcome)) => return failed(deps, &onboarding, &outcome, now).await,
+        Err(NotFound::Unfit(unfit)) => {
             let (cause, action) = words(&unfit);
             record(deps, id, StepState::Failed, now, None, Some(cause.to_owned()), Some(action)).await?;
             return Ok(false);
@@ -59,30 +56,44 @@ pub(crate) async fn prove(deps: &Deps, id: OnboardingId, now: Timestamp) -> Resu
 
 type Found = (Option<WabaId>, Vec<WabaId>);
 
+/// Reason why a token leads to no account.
+enum NotFound {
+    /// Meta did not answer, or refused.
+    Call(CallFailure),
+    /// The token does not fit the signup.
+    Unfit(Unfit),
+}
+
+impl From<CallFailure> for NotFound {
+    fn from(failure: CallFailure) -> Self {
+        Self::Call(failure)
+    }
+}
+
 /// Returns the account of the signup, or the candidates for a choice.
 async fn reached(
     deps: &Deps,
     onboarding: &Onboarding,
     facts: &TokenFacts,
     token: &AccessToken,
-) -> Result<Result<Found, Unfit>, CallFailure> {
+) -> Result<Found, NotFound> {
     match (&onboarding.account, &facts.accounts) {
-        (Some(account), Some(_)) => Ok(Ok((Some(account.clone()), Vec::new()))),
+        (Some(account), Some(_)) => Ok((Some(account.clone()), Vec::new())),
         // The grant names no accounts. Reading the account shows whether the token reaches it.
         (Some(account), None) => {
             let known = deps.graph.account(token, account).await?;
             let same = known.id == account.as_str();
-            Ok(if same { Ok((Some(account.clone()), Vec::new())) } else { Err(Unfit::OtherAccount) })
+            if same { Ok((Some(account.clone()), Vec::new())) } else { Err(NotFound::Unfit(Unfit::OtherAccount)) }
         }
-        (None, Some(accounts)) => Ok(only_or_all(accounts.clone())),
+        (None, Some(accounts)) => only_or_all(accounts.clone()),
         // A grant without accounts covers all accounts managed by its user.
-        (None, None) => Ok(only_or_all(deps.graph.reachable_accounts(token).await?)),
+        (None, None) => only_or_all(deps.graph.reachable_accounts(token).await?),
     }
 }
 
-fn only_or_all(accounts: Vec<WabaId>) -> Result<Found, Unfit> {
+fn only_or_all(accounts: Vec<WabaId>) -> Result<Found, NotFound> {
     match accounts.as_slice() {
-        [] => Err(Unfit::OtherAccount),
+        [] => Err(NotFound::Unfit(Unfit::OtherAccount)),
         [only] => Ok((Some(only.clone()), Vec::new())),
         _ => Ok((None, accounts)),
     }

@@ -17,7 +17,7 @@ use shared::provider::meta::oauth::appsecret_proof;
 use shared::queue::{Queue, QueueError, ReplayJob};
 use shared::random::NoRandomness;
 use shared::secret::Secret;
-use shared::storage::{ConnectError, ReplayProgress, StorageError, Stored, Table};
+use shared::storage::{ConnectError, ConnectFailure, ReplayProgress, StorageError, Stored, Table};
 use shared::vault::{Context, Vault, VaultError, random_secret};
 
 /// Tenants per page of the registry walk.
@@ -265,7 +265,10 @@ impl Operator {
             None => AccessToken::unproved(token.clone()),
         };
         let sealed = self.vault.seal_token(&token, &context).await?;
-        self.table.account_connect(number, (&sealed, app), self.clock.now()).await?.map_err(hindered)
+        self.table.account_connect(number, (&sealed, app), self.clock.now()).await.map_err(|failure| match failure {
+            ConnectFailure::Refused(error) => hindered(error),
+            ConnectFailure::Storage(error) => error.into(),
+        })
     }
 
     async fn with_proof(&self, app: &MetaAppId, token: &Secret) -> Result<AccessToken, OperatorError> {

@@ -21,7 +21,7 @@ mod table;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-pub use accounts::connect::ConnectError;
+pub use accounts::connect::{ConnectError, ConnectFailure};
 pub use accounts::health::hour_of;
 pub use accounts::registry::meta_app_key;
 pub use accounts::state::HistoryPhase;

@@ -23,6 +23,23 @@ pub enum ConnectError {
     NumberTaken,
 }
 
+/// Failure of [`Table::account_connect`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectFailure {
+    /// The account or number cannot be connected.
+    #[error("refused: {0:?}")]
+    Refused(ConnectError),
+    /// The table did not answer.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<ConnectError> for ConnectFailure {
+    fn from(error: ConnectError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 impl Table {
     /// Returns the reason why a number cannot be connected now, before a token is sealed for it.
     /// [`Table::account_connect`] checks the owner of the account. 3 read units.
@@ -64,19 +81,19 @@ impl Table {
     /// app that it belongs to. The token is stored first, so a connected number can send. 3 WRU and 2 for the lists.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// [`ConnectFailure::Refused`] when another tenant owns one of them, else when DynamoDB does not answer.
     pub async fn account_connect(
         &self,
         number: &Number,
         token: (&Sealed, Option<&MetaAppId>),
         now: Timestamp,
-    ) -> Result<Result<(), ConnectError>, StorageError> {
+    ) -> Result<(), ConnectFailure> {
         if self.graph_token_put(number.tenant, &number.waba, token, now).await? == Stored::Known {
-            return Ok(Err(ConnectError::AccountTaken));
+            return Err(ConnectError::AccountTaken.into());
         }
-        Ok(match self.put_number(number, now).await? {
+        match self.put_number(number, now).await? {
             Stored::New => Ok(()),
-            Stored::Known => Err(ConnectError::NumberTaken),
-        })
+            Stored::Known => Err(ConnectError::NumberTaken.into()),
+        }
     }
 }
