@@ -38,8 +38,8 @@ pub enum InboundEventKind {
     Preference(NumberId, Box<ContactIdentity>, Preference, Timestamp),
     /// A state of a number, an account, a template or a token.
     State(Box<StateChange>),
-    /// Not understood, or not for a known number or account: quarantined. The text is as in [`Kept::what`]; the number
-    /// is present if known.
+    /// Not understood, or not for a known number or account: quarantined. The text is as in [`QuarantinedItem::what`];
+    /// the number is present if known.
     Quarantined(QuarantineReason, String, Option<NumberId>),
 }
 

@@ -13,7 +13,7 @@ enum Sort {
 /// Declares the kinds, each with the first part of its partition key and the form of its sort key.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $partition:literal, $form:ident $(($sort:literal))?;)+) => {
-        /// Kind of an item, as its key shows it. [`super::keys`] has the whole keys.
+        /// Kind of an item, as its key shows it. The module `keys` has the whole keys.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ItemKind {
             $($(#[$doc])* $name,)+
