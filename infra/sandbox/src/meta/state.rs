@@ -210,7 +210,7 @@ impl Undelivered<'_> {
         self.waits = false;
     }
 
-    /// Counts a failed delivery. The webhook is dropped after [`DELIVERIES_MAX`] of them.
+    /// Counts a failed delivery. The webhook is dropped after `DELIVERIES_MAX` of them.
     pub fn failed(mut self) {
         self.webhook.failures += 1;
         self.waits = self.webhook.failures < DELIVERIES_MAX;
