@@ -1,5 +1,5 @@
-//! The house rules for words (CONTRIBUTING.md), read from documentation comments and Markdown: opening words, width, and
-//! references to documents.
+//! The house rules for words (CONTRIBUTING.md), read from documentation comments and Markdown: opening words, width,
+//! and references to documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

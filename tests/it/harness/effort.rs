@@ -1,5 +1,5 @@
-//! The share of a test's cases that each run has. The long run has all of them (`LONG_RUN=1`, as `.ci/run` sets it): the
-//! everyday run is to end within four minutes on two cores.
+//! The share of a test's cases that each run has. The long run has all of them (`LONG_RUN=1`, as `.ci/run` sets it):
+//! the everyday run is to end within four minutes on two cores.
 
 use sandbox::aws::faults::Fault;
 
