@@ -255,7 +255,7 @@ impl Vault {
 ///
 /// # Errors
 /// [`VaultError::Malformed`] when it has another form.
-pub fn read_app(id: &MetaAppId, opened: &Secret) -> Result<MetaApp, VaultError> {
+fn read_app(id: &MetaAppId, opened: &Secret) -> Result<MetaApp, VaultError> {
     let wire: AppSecrets = serde_json::from_str(opened.expose()).map_err(|_| VaultError::Malformed)?;
     let hidden = |secrets: Vec<String>| secrets.into_iter().map(Secret::new).collect();
     Ok(MetaApp { id: id.clone(), app_secrets: hidden(wire.app_secrets), verify_tokens: hidden(wire.verify_tokens) })

@@ -7,23 +7,19 @@ use serde::{Deserialize, Serialize};
 use shared::aws::{Direct, DirectError, Service};
 use shared::domain::accounts::app::MetaApp;
 use shared::domain::ids::MetaAppId;
-use shared::secret::Secret;
+use shared::secret::Sealed;
 use shared::storage::{content_key, meta_app_key};
 use shared::telemetry::Metrics;
-use shared::vault::{Context, read_app};
-use zeroize::Zeroizing;
+use shared::vault::{Vault, VaultError};
 
 use crate::Config;
-
-/// KMS error for an operation that the policy does not allow.
-const ACCESS_DENIED: &str = "AccessDeniedException";
 
 /// The AWS calls that this function may make.
 #[derive(Debug)]
 pub(crate) struct AwsGateway {
     aws: Direct,
+    vault: Vault,
     config: Config,
-    metrics: Metrics,
 }
 
 /// A call failed, or its response was not understood.
@@ -31,6 +27,8 @@ pub(crate) struct AwsGateway {
 pub(crate) enum AwsGatewayError {
     #[error(transparent)]
     Aws(#[from] DirectError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     #[error("AWS returned an unexpected response")]
     Answer,
 }
@@ -74,20 +72,6 @@ struct Blob {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Decrypt<'a> {
-    key_id: &'a str,
-    ciphertext_blob: &'a str,
-    encryption_context: std::collections::HashMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Decrypted {
-    #[serde(rename = "Plaintext")]
-    plaintext: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct SendMessage<'a> {
     queue_url: &'a str,
     message_body: &'a str,
@@ -102,8 +86,9 @@ struct GetQueueAttributes<'a> {
 }
 
 impl AwsGateway {
-    pub(crate) fn new(aws: Direct, config: &Config, metrics: Metrics) -> Self {
-        Self { aws, config: config.clone(), metrics }
+    pub(crate) fn new(aws: Direct, config: &Config, metrics: &Metrics) -> Self {
+        let vault = Vault::new(aws.clone(), config.key_id.clone()).counting(metrics);
+        Self { aws, vault, config: config.clone() }
     }
 
     /// Opens the connection to the queue with the cheapest call.
@@ -121,17 +106,8 @@ impl AwsGateway {
         let answer = self.aws.call(Service::DynamoDb, "DynamoDB_20120810.GetItem", json(&ask)?, None).await?;
         let got: GotItem = serde_json::from_slice(&answer).map_err(|_| AwsGatewayError::Answer)?;
         let Some(sealed) = got.item.and_then(|item| item.sealed) else { return Ok(None) };
-        let context = Context::MetaApp(id.clone()).pairs();
-        let ask = Decrypt { key_id: &self.config.key_id, ciphertext_blob: &sealed.base64, encryption_context: context };
-        let answer = self.aws.call(Service::Kms, "TrentService.Decrypt", json(&ask)?, None).await;
-        if answer == Err(DirectError::Refused(ACCESS_DENIED.to_owned())) {
-            self.metrics.count("kms_denied", "operation", 1);
-        }
-        let opened: Decrypted = serde_json::from_slice(&answer?).map_err(|_| AwsGatewayError::Answer)?;
-        let base64 = Zeroizing::new(opened.plaintext);
-        let bytes = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| AwsGatewayError::Answer)?);
-        let text = std::str::from_utf8(&bytes).map_err(|_| AwsGatewayError::Answer)?;
-        read_app(id, &Secret::new(text.to_owned())).map(Some).map_err(|_| AwsGatewayError::Answer)
+        let sealed = STANDARD.decode(sealed.base64).map_err(|_| AwsGatewayError::Answer)?;
+        Ok(Some(self.vault.open_app(id, &Sealed::from_bytes(sealed)).await?))
     }
 
     /// Sends a job to the inbound queue. Message groups make the queue fair: a busy group does not delay the others.

@@ -68,7 +68,7 @@ impl Deps {
     #[must_use]
     pub fn new(aws: &AwsConfig, config: &Config, clock: Clock, metrics: Metrics) -> Self {
         Self {
-            door: AwsGateway::new(aws.direct(), config, metrics.clone()),
+            door: AwsGateway::new(aws.direct(), config, &metrics),
             apps: Cache::keeping_stale(clock.clone(), CACHE_FOR),
             clock,
             metrics,
