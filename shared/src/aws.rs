@@ -1,5 +1,7 @@
-//! The AWS clients, built once from the variables that Lambda sets. AWS, an emulator (`AWS_ENDPOINT_URL`) and the
-//! sandbox's embedded AWS (an HTTP client in the same process) differ only in the endpoint and the HTTP client.
+//! The AWS clients, built once from the variables that Lambda sets.
+//!
+//! AWS, an emulator (`AWS_ENDPOINT_URL`) and the sandbox's embedded AWS (an HTTP client in the same process) differ
+//! only in the endpoint and the HTTP client.
 
 mod direct;
 

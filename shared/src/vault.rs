@@ -1,6 +1,7 @@
-//! Secrets sealed by KMS. The encryption context, which KMS checks, binds each to its owner and purpose: a sealed
-//! secret moved to another row, tenant or purpose cannot be opened. CloudTrail shows the context, so it contains ids
-//! only.
+//! Secrets sealed by KMS.
+//!
+//! The encryption context, which KMS checks, binds each to its owner and purpose: a sealed secret moved to another row,
+//! tenant or purpose cannot be opened. CloudTrail shows the context, so it contains ids only.
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -91,8 +91,8 @@ async fn a_token_that_was_moved_to_another_row_sends_nothing() {
     let ours = WabaId::parse(crate::harness::WABA).unwrap();
     let theirs = table.token_get_record(&WabaId::parse(crate::onboarding::ACCOUNT).unwrap()).await.unwrap().unwrap();
     // Simulates an attacker with write access to the table, who replaces our token by another account's.
-    let stolen = (&theirs.sealed, None);
-    table.graph_token_put(TenantId::parse(&app.seed.tenant_id).unwrap(), &ours, stolen, app.clock.now()).await.unwrap();
+    let tenant = TenantId::parse(&app.seed.tenant_id).unwrap();
+    table.graph_token_put(tenant, &ours, &theirs.sealed, None, app.clock.now()).await.unwrap();
     app.customer_writes("hello");
     app.drain().await;
     app.send("hi", None).await;
@@ -207,7 +207,5 @@ async fn state_in_a_folder_survives_a_restart() {
 }
 
 fn reqwest_client() -> reqwest::Client {
-    // Installs the TLS provider, without which `reqwest` is built here.
-    drop(shared::provider::meta::graph::GraphClient::new("http://127.0.0.1:9", "v1"));
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    shared::provider::meta::graph::plain_client().unwrap()
 }

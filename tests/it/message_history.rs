@@ -6,7 +6,8 @@ use sandbox::meta::{ScriptedFault, StatusOrder};
 use serde_json::{Value, json};
 use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::NumberId;
-use shared::provider::meta::graph::{GraphClient, SendOutcome};
+use shared::domain::sending::outcome::SendOutcome;
+use shared::provider::meta::graph::{GraphClient, GraphEndpoint};
 use shared::secret::Secret;
 
 use crate::harness::{App, CUSTOMER, NUMBER, WABA, to_customer};
@@ -72,7 +73,7 @@ async fn what_meta_does_not_list_stays_in_doubt() {
     sent_with(&app, ScriptedFault::DropBefore, "doubtful", "hold").await;
     // Long afterwards another program sends to the same customer.
     app.advance(3_600);
-    let graph = GraphClient::new(app.graph_url(), "v25.0").unwrap();
+    let graph = GraphClient::new(&GraphEndpoint::at(app.graph_url())).unwrap();
     let (token, number) = (Secret::new(app.seed.access_token.clone()), NumberId::parse(NUMBER).unwrap());
     let token = AccessToken::unproved(token);
     let body = json!({"messaging_product": "whatsapp", "to": format!("+{CUSTOMER}"), "type": "text",

@@ -13,7 +13,7 @@ fn rows() -> Vec<(String, Option<String>, String)> {
     TABLE.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// `^\+[1-9][0-9]{6,14}$`
+/// Returns whether the text is a `+`, a digit other than 0, and 6 to 14 more digits.
 fn is_international(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or_default();
     (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())

@@ -149,8 +149,7 @@ async fn what_is_gone_is_copied_back_and_what_stands_there_stays() {
     let (app, _) = lively().await;
     let client = app.stack.operator_dynamodb();
     shared::storage::schema(&client, "restored").await.unwrap();
-    let tables = (sandbox::stack::TABLE, "restored");
-    let all = copy_items(&client, tables, "", false).await.unwrap();
+    let all = copy_items(&client, sandbox::stack::TABLE, "restored", "", false).await.unwrap();
     assert_eq!((all.written, all.stood), (app.table_items().await.len(), 0));
     let begins = format!("CONV#{NUMBER}#");
     let ours = async || -> Vec<Value> {
@@ -162,12 +161,12 @@ async fn what_is_gone_is_copied_back_and_what_stands_there_stays() {
     for item in before.iter().skip(1) {
         app.delete_item(item).await;
     }
-    let back = copy_items(&client, ("restored", sandbox::stack::TABLE), &begins, false).await.unwrap();
+    let back = copy_items(&client, "restored", sandbox::stack::TABLE, &begins, false).await.unwrap();
     assert_eq!((back.written, back.stood), (before.len() - 1, 1));
     assert_eq!(ours().await, before);
-    let replaced = copy_items(&client, ("restored", sandbox::stack::TABLE), "SECRET#", true).await.unwrap();
+    let replaced = copy_items(&client, "restored", sandbox::stack::TABLE, "SECRET#", true).await.unwrap();
     assert_eq!((replaced.written, replaced.stood), (2, 0));
     accepted(&app, "sealed secrets are as they were", Value::Null).await;
-    let nowhere = copy_items(&client, ("restored", "nowhere"), "SECRET#", true).await.unwrap_err();
+    let nowhere = copy_items(&client, "restored", "nowhere", "SECRET#", true).await.unwrap_err();
     assert!(nowhere.to_string().starts_with("after 0 items: "), "{nowhere}");
 }

@@ -437,7 +437,7 @@ async fn every_code_of_the_table_ends_as_its_class_says() {
         app.drain().await;
         let message = only_outbound(&app).await;
         let expected = match rule.class {
-            ErrorClass::Soft => "unknown",
+            ErrorClass::RetryableAnswer => "unknown",
             class if class.tries_again() => "queued",
             _ => "failed",
         };

@@ -33,7 +33,7 @@ use shared::domain::sending::pacing::Pace;
 use shared::domain::sending::policy::NumberStatus;
 use shared::http::Problem;
 use shared::limits::{CACHE_FOR, UPLOAD_MAX};
-use shared::provider::meta::graph;
+use shared::provider::meta::graph::GraphEndpoint;
 use shared::queue::Queue;
 use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
@@ -78,7 +78,7 @@ impl Config {
             release_queue_url: config::required("RELEASE_QUEUE_URL")?,
             onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
             bucket: config::required("BUCKET_NAME")?,
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph_version: GraphEndpoint::from_env().version,
         })
     }
 }

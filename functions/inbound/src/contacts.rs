@@ -9,6 +9,19 @@ use shared::storage::{ConversationUpdate, Resolved, StorageError, Vouched};
 use crate::Deps;
 use crate::outcome::NotStored;
 
+/// Names the author of an item: the identity in the item, and identities that the same body links to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Author<'a> {
+    pub(crate) card: &'a ContactIdentity,
+    pub(crate) linked: &'a [ContactIdentity],
+}
+
+impl<'a> Author<'a> {
+    pub(crate) fn only(card: &'a ContactIdentity) -> Self {
+        Self { card, linked: &[] }
+    }
+}
+
 /// Returns the number, cached for five minutes. A missing number is not cached, because it may be connected at any
 /// moment and no event for it may be missed.
 pub(crate) async fn known_number(deps: &Deps, id: Option<&NumberId>) -> Result<Option<Number>, StorageError> {
@@ -25,27 +38,27 @@ pub(crate) async fn known_number(deps: &Deps, id: Option<&NumberId>) -> Result<O
 pub(crate) async fn contact_of(
     deps: &Deps,
     number: &Number,
-    named: (&ContactIdentity, &[ContactIdentity]),
+    author: Author<'_>,
     said_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<ContactId, StorageError> {
-    resolved(deps, number, named, said_at, received_at).await?.said(said_at)
+    resolved(deps, number, author, said_at, received_at).await?.said(said_at)
 }
 
 pub(crate) async fn resolved(
     deps: &Deps,
     number: &Number,
-    (card, linked): (&ContactIdentity, &[ContactIdentity]),
+    author: Author<'_>,
     said_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<Resolved, StorageError> {
     let by = Vouched::ByProvider;
-    let resolve = deps.table.contact_resolve(number.tenant, (card, linked), by, said_at, received_at);
-    if !linked.is_empty() {
+    let resolve = deps.table.contact_resolve(number.tenant, author.card, author.linked, by, said_at, received_at);
+    if !author.linked.is_empty() {
         return resolve.await;
     }
     let fetch = async { resolve.await.map(Some) };
-    let known = deps.contacts.get(&(number.tenant, card.aliases()), fetch).await?;
+    let known = deps.contacts.get(&(number.tenant, author.card.aliases()), fetch).await?;
     known.ok_or(StorageError::Corrupt("alias"))
 }
 

@@ -9,7 +9,7 @@ use shared::domain::ids::{ConversationId, MetaAppId};
 use shared::limits::TABLE_RAW_MAX;
 use shared::storage::{ConversationUpdate, StorageError, Stored, Table, Vouched, hour_of};
 
-use crate::contacts::{contact_of, known_number, touch};
+use crate::contacts::{Author, contact_of, known_number, touch};
 use crate::effects::Context;
 use crate::messages::{count, store_history, store_message};
 use crate::outcome::{Disposition, NotStored};
@@ -111,7 +111,7 @@ async fn handle_number_event(
             let card = &amendment.contact;
             // Not cached: no write below would detect that the contact is being erased.
             deps.contacts.forget(&(number.tenant, card.aliases()));
-            let contact = contact_of(deps, number, (card, &[]), amendment.at, received_at).await?;
+            let contact = contact_of(deps, number, Author::only(card), amendment.at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
             let stored = deps.table.annotation_put(&conversation, &amendment, number.keeps_until(received_at)).await?;
             count(deps, stored == Stored::New, amendment.change.kind());
@@ -120,7 +120,7 @@ async fn handle_number_event(
             apply_status(Context { deps, effects }, number, &update, received_at).await?;
         }
         InboundEventKind::Call(_, caller, at) => {
-            let contact = contact_of(deps, number, (&caller, &[]), at, received_at).await?;
+            let contact = contact_of(deps, number, Author::only(&caller), at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
             let when = Some(at);
             let noted = ConversationUpdate {
@@ -138,7 +138,7 @@ async fn handle_number_event(
         InboundEventKind::AddressBook(_, card, entry, at) => {
             // The phone's owner typed the number, so its spelling may vary.
             let typed = Vouched::Typed;
-            let known = deps.table.contact_resolve(number.tenant, (&card, &[]), typed, at, received_at).await?;
+            let known = deps.table.contact_resolve(number.tenant, &card, &[], typed, at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), known.contact);
             let noted = deps.table.conversation_put_address_book(number.tenant, &conversation, &card, &entry, at).await;
             noted
@@ -147,7 +147,7 @@ async fn handle_number_event(
         }
         InboundEventKind::Preference(_, card, preference, at) => {
             deps.contacts.forget(&(number.tenant, card.aliases()));
-            let contact = contact_of(deps, number, (&card, &[]), at, received_at).await?;
+            let contact = contact_of(deps, number, Author::only(&card), at, received_at).await?;
             deps.table.preference_put(contact, &number.waba, &preference, at).await?;
             deps.metrics.count("preference", "stored", 1);
         }

@@ -107,8 +107,10 @@ impl Deps {
     }
 }
 
-/// Processes a batch and returns the records to redeliver. `deadline` is the time at which Lambda ends this invocation.
-/// Work that cannot start well before it is redelivered, and finished work stays acknowledged.
+/// Processes a batch and returns the records to redeliver.
+///
+/// `deadline` is the time at which Lambda ends this invocation. Work that cannot start well before it is redelivered,
+/// and finished work stays acknowledged.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
     let records = event.records.len();
     let archived = archive::archive(deps, &event).await;

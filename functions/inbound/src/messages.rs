@@ -12,7 +12,7 @@ use shared::limits::{BATCH_CONCURRENCY, MESSAGE_AGE_MAX};
 use shared::storage::{Activity, ConversationUpdate, StorageError, Stored};
 
 use crate::Deps;
-use crate::contacts::{contact_of, resolved, still_there, touch};
+use crate::contacts::{Author, contact_of, resolved, still_there, touch};
 use crate::effects::Context;
 use crate::outcome::{Disposition, NotStored};
 
@@ -29,13 +29,15 @@ pub(crate) async fn store_message(
     if live && origin.is_inbound() && received_at.duration_since(message.at) > MESSAGE_AGE_MAX {
         return Ok(Disposition::Quarantine(QuarantineReason::TooOld, "message".to_owned()));
     }
-    let contact = contact_of(deps, number, (&message.contact, &message.linked), message.at, received_at).await?;
+    let contact =
+        contact_of(deps, number, Author { card: &message.contact, linked: &message.linked }, message.at, received_at)
+            .await?;
     let conversation = ConversationId::new(number.id.clone(), contact);
     let keep_until = number.keeps_until(received_at);
     let opens = live && origin.is_inbound() && message.content.opens_window();
     let card = as_now_known(message);
     let opened_by = opens.then_some(&card);
-    let put = deps.table.inbound_message_put(&conversation, message, opened_by, (received_at, keep_until)).await?;
+    let put = deps.table.inbound_message_put(&conversation, message, opened_by, received_at, keep_until).await?;
     // Recorded for a repetition too, because the first processing may have stopped at this point.
     let id = MessageId::Inbound(message.id.clone());
     let referred = live && origin.is_inbound() && message.context.referral.is_some();
@@ -116,14 +118,14 @@ pub(crate) async fn store_history(
     received_at: Timestamp,
 ) -> Result<(), NotStored> {
     let newest = thread.messages.iter().map(|message| message.at).max().unwrap_or(received_at);
-    let known = resolved(deps, number, (&thread.contact, &[]), newest, received_at).await?;
+    let known = resolved(deps, number, Author::only(&thread.contact), newest, received_at).await?;
     thread.messages.retain(|message| known.said(message.at).is_ok());
     let conversation = ConversationId::new(number.id.clone(), known.contact);
-    let kept = (received_at, number.keeps_until(received_at));
+    let keep_until = number.keeps_until(received_at);
     let put = |message: InboundMessage| {
         let conversation = &conversation;
         async move {
-            let put = deps.table.inbound_message_put(conversation, &message, None, kept).await?;
+            let put = deps.table.inbound_message_put(conversation, &message, None, received_at, keep_until).await?;
             count(deps, put == Stored::New, "history");
             Ok::<_, StorageError>(message)
         }
@@ -139,7 +141,7 @@ pub(crate) async fn store_history(
         };
         touch(deps, number, &conversation, &thread.contact, &noted).await?;
         // Only the newest message can represent the conversation in the inbox.
-        note_activity(Context { deps, effects }, number, &conversation, newest.at, kept.1).await?;
+        note_activity(Context { deps, effects }, number, &conversation, newest.at, keep_until).await?;
     }
     // If a message cannot be stored, its whole part is quarantined, after the other messages are stored.
     puts.into_iter().collect::<Result<Vec<_>, _>>()?;

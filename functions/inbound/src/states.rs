@@ -33,7 +33,7 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
     if let (Aspect::Partner, "added", Subject::Waba(account)) = (change.aspect, change.word.as_str(), &change.subject)
         && deps.table.account_get(account).await?.is_none_or(|known| !known.has_token)
     {
-        begin_hosted(deps, app, (tenant, account), &change).await?;
+        begin_hosted(deps, app, tenant, account, &change).await?;
     }
     if let (Some(tenant), Aspect::Partner, "removed") = (tenant, change.aspect, change.word.as_str()) {
         begin_offboarding(deps, tenant, &change).await?;
@@ -74,7 +74,8 @@ async fn located(deps: &Deps, change: StateChange) -> Result<(StateChange, Optio
 async fn begin_hosted(
     deps: &Deps,
     app: &MetaAppId,
-    (owner, account): (Option<TenantId>, &WabaId),
+    owner: Option<TenantId>,
+    account: &WabaId,
     change: &StateChange,
 ) -> Result<(), NotStored> {
     let settings = deps.table.signup_settings_get(app).await?;
@@ -140,9 +141,11 @@ async fn begin_offboarding(deps: &Deps, tenant: TenantId, change: &StateChange) 
     }
     let offboarding = Offboarding::of_account(
         OffboardingId::of_report(&account, change.at),
-        (tenant, account),
+        tenant,
+        account,
         Why::Disconnected,
-        (change.at, KEPT_FOR_RETURN),
+        change.at,
+        KEPT_FOR_RETURN,
     );
     Ok(deps.table.offboarding_put(&offboarding).await?)
 }

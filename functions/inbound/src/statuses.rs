@@ -51,7 +51,7 @@ pub(crate) async fn apply_status(
         deps.table.conversation_put_entry_point(number.tenant, &data.conversation, until).await?;
     }
     match applied {
-        Applied::New { settled_doubt, duplicate_send, lied, template } => {
+        Applied::New { settled_doubt, duplicate_send, false_refusal, template } => {
             deps.metrics.count("status_applied", update.status.as_str(), 1);
             deps.metrics.count("unknown_resolved", "status", u64::from(settled_doubt));
             if duplicate_send {
@@ -63,7 +63,7 @@ pub(crate) async fn apply_status(
                 deps.metrics.count("duplicate_confirmed", "status", 1);
             }
             let contact = data.conversation.contact();
-            if lied {
+            if false_refusal {
                 let why = ProviderError::ours("distrusted", "a status arrived for an attempt that Meta had refused");
                 let distrust = Consequence::Distrust;
                 deps.table.consequence_put(number, contact, None, &why, distrust, received_at).await?;

@@ -134,8 +134,8 @@ pub(crate) async fn get(
     let counted = deps.table.usage_list(&ids, from, until).await?;
     let counted =
         counted.ok_or_else(|| Problem::invalid("from", "must be later: one report cannot cover this much"))?;
-    let span = (midnight(from).as_second(), midnight(until.tomorrow().unwrap_or(until)).as_second());
-    let billed = deps.graph.billed(&token, &id, span).await.map_err(refused)?;
+    let (start, end) = (midnight(from), midnight(until.tomorrow().unwrap_or(until)));
+    let billed = deps.graph.billed(&token, &id, start.as_second(), end.as_second()).await.map_err(refused)?;
     let mut kinds: BTreeMap<Kind, ComparedJson> = BTreeMap::new();
     let (mut total, mut billable) = (ComparedJson::default(), BTreeMap::new());
     for (day, number, usage) in &counted {

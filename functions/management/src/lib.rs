@@ -24,7 +24,7 @@ use shared::aws::AwsConfig;
 use shared::clock::Clock;
 use shared::config::{self, ConfigError};
 use shared::limits::UPLOAD_MAX;
-use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::provider::meta::graph::{ClientUnavailable, GraphClient, GraphEndpoint};
 use shared::storage::{Archive, Table};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
@@ -38,10 +38,8 @@ pub struct Config {
     pub key_id: String,
     /// The bucket with copies of files sent by customers.
     pub bucket: String,
-    /// Scheme and host of the Graph API.
-    pub graph_url: String,
-    /// Version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Host and version of the Graph API.
+    pub graph: GraphEndpoint,
     /// Scheme and host under which Meta reaches this installation. Default: the host of the request.
     pub public_url: Option<String>,
     /// Scheme and host of the webhook's function URL, if it has one.
@@ -59,8 +57,7 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
             bucket: config::required("BUCKET_NAME")?,
-            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph: GraphEndpoint::from_env(),
             public_url: config::optional("PUBLIC_URL"),
             webhook_url: config::optional("WEBHOOK_URL"),
         })
@@ -99,7 +96,7 @@ impl Deps {
             table,
             vault,
             files: Archive::new(aws.direct(), config.bucket.clone()),
-            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            graph: GraphClient::new(&config.graph)?,
             clock,
             public_url: config.public_url.clone(),
             webhook_url: config.webhook_url.clone(),

@@ -107,7 +107,7 @@ pub(crate) async fn create(
     if image.is_some_and(|kind| !["SVG", "PNG"].contains(&kind)) {
         return Err(Problem::invalid("qr_image", "must be SVG or PNG"));
     }
-    let link = deps.graph.put_short_link(&token, &number.id, &request.message, (None, image)).await.map_err(refused)?;
+    let link = deps.graph.put_short_link(&token, &number.id, &request.message, None, image).await.map_err(refused)?;
     deps.access.note(Some(tenant), &key, "link.created", &link.code).await?;
     Ok((StatusCode::CREATED, Json(ShortLinkJson::new(link))))
 }
@@ -132,8 +132,8 @@ pub(crate) async fn change(
     let (number, token) = deps.opened(tenant, &id).await?;
     checked(&request.message)?;
     is_code(&link)?;
-    let code = (Some(link.as_str()), None);
-    let changed = deps.graph.put_short_link(&token, &number.id, &request.message, code).await.map_err(refused)?;
+    let changed =
+        deps.graph.put_short_link(&token, &number.id, &request.message, Some(&link), None).await.map_err(refused)?;
     deps.access.note(Some(tenant), &key, "link.changed", &link).await?;
     Ok(Json(ShortLinkJson::new(changed)))
 }

@@ -111,7 +111,7 @@ pub(crate) async fn add(
     let value = Secret::new(request.access_token);
     let proof = appsecret_proof(secret, &value);
     let token = AccessToken { value, proof: Some(proof) };
-    let found = deps.prove(&settings, secret, &token, (&account, &id)).await?;
+    let found = deps.prove(&settings, secret, &token, &account, &id).await?;
     let number = Number {
         id,
         tenant,
@@ -185,7 +185,8 @@ impl Deps {
         settings: &SignupSettings,
         secret: &Secret,
         token: &AccessToken,
-        (account, id): (&WabaId, &NumberId),
+        account: &WabaId,
+        id: &NumberId,
     ) -> Result<AccountNumber, Problem> {
         let facts = self.graph.debug_token(&settings.client_id, secret, &token.value).await.map_err(refused)?;
         facts.check(&settings.client_id, Some(account)).map_err(|unfit| {
@@ -209,7 +210,7 @@ impl Deps {
         }
         let context = Context::GraphToken { tenant: number.tenant, waba: number.waba.clone() };
         let sealed = self.vault.seal_token(token, &context).await?;
-        self.table.account_connect(number, (&sealed, Some(app)), self.clock.now()).await.map_err(
+        self.table.account_connect(number, &sealed, Some(app), self.clock.now()).await.map_err(
             |failure| match failure {
                 ConnectFailure::Refused(error) => hindered(error),
                 ConnectFailure::Storage(error) => error.into(),

@@ -201,7 +201,7 @@ pub(crate) async fn picture(
     let (number, token) = deps.opened(tenant, &id).await?;
     let kind = kind_of(&file, &["image/jpeg", "image/png"]);
     let kind = kind.ok_or_else(|| Problem::invalid("body", "must be a JPEG or PNG picture"))?;
-    let handle = deps.handle_of((tenant, &number.waba), &token, kind, file).await?;
+    let handle = deps.handle_of(tenant, &number.waba, &token, kind, file).await?;
     let change = Map::from_iter([("profile_picture_handle".to_owned(), Value::String(handle))]);
     deps.graph.change_profile(&token, &number.id, change).await.map_err(refused)?;
     deps.access.note(Some(tenant), &key, "profile.picture_changed", id.as_str()).await?;

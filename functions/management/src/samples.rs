@@ -54,7 +54,7 @@ pub(crate) async fn upload(
     let token = deps.token_of(tenant, &id).await?;
     let mime_type =
         kind_of(&file, &SAMPLES).ok_or_else(|| Problem::invalid("body", "must be JPEG, PNG, MP4 or PDF"))?;
-    let handle = deps.handle_of((tenant, &id), &token, mime_type, file).await?;
+    let handle = deps.handle_of(tenant, &id, &token, mime_type, file).await?;
     deps.access.note(Some(tenant), &key, "template.sample_uploaded", id.as_str()).await?;
     Ok((StatusCode::CREATED, Json(SampleJson { handle, mime_type })))
 }
@@ -68,7 +68,8 @@ impl Deps {
     /// Uploads a file to Meta with an account's token and returns Meta's handle.
     pub(crate) async fn handle_of(
         &self,
-        (tenant, account): (TenantId, &WabaId),
+        tenant: TenantId,
+        account: &WabaId,
         token: &AccessToken,
         mime: &str,
         file: Bytes,

@@ -289,7 +289,7 @@ pub(crate) async fn create(
     draft::check(&request.components, named)?;
     let ttl = request.message_send_ttl_seconds;
     time_to_live(&category, ttl)?;
-    let body = creation((&request.name, &request.language, &category), named, &request.components, ttl);
+    let body = creation(&request.name, &request.language, &category, named, &request.components, ttl);
     let began = began(&deps);
     let created = deps.graph.create_template(&token, &id, &body).await.map_err(refused)?;
     let listed = ListedTemplate {
@@ -377,7 +377,7 @@ pub(crate) async fn delete(
     let known = deps.template_of(tenant, &id, &template).await?;
     let token = deps.token_of(tenant, &id).await?;
     let meta_id = known.id.ok_or_else(not_fetched)?;
-    deps.graph.delete_template(&token, &id, (&meta_id, &known.name)).await.map_err(refused)?;
+    deps.graph.delete_template(&token, &id, &meta_id, &known.name).await.map_err(refused)?;
     deps.table.template_delete(&id, &template.name, &template.language, deps.clock.now()).await?;
     deps.access.note(Some(tenant), &key, "template.deleted", &format!("{id}/{template}")).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -66,11 +66,12 @@ fn without(folder: &str, leavers: &ErasureScope, bytes: &Bytes) -> Result<Option
             let (mut lines, mut changed) = (Vec::new(), false);
             for line in bytes.split(|byte| *byte == b'\n') {
                 match line_without(leavers, line) {
-                    Some(left) => {
+                    Left::All => lines.push(line.to_vec()),
+                    Left::Rest(left) => {
                         changed = true;
-                        lines.extend(left);
+                        lines.push(left);
                     }
-                    None => lines.push(line.to_vec()),
+                    Left::Nothing => changed = true,
                 }
             }
             Ok(changed.then(|| lines.join(&b'\n')))
@@ -96,23 +97,21 @@ fn without(folder: &str, leavers: &ErasureScope, bytes: &Bytes) -> Result<Option
     }
 }
 
-/// Removes data from one archive line, which is a job. `None`: the line stays unchanged. `Some(None)`: the line is
-/// removed.
-fn line_without(leavers: &ErasureScope, line: &[u8]) -> Option<Option<Vec<u8>>> {
-    let text = std::str::from_utf8(line).ok()?;
+/// Removes data from one archive line, which is a job.
+fn line_without(leavers: &ErasureScope, line: &[u8]) -> Left {
+    let Ok(text) = std::str::from_utf8(line) else { return Left::All };
     let Ok(InboundWork::Webhook(job)) = InboundWork::decode(text) else {
-        return leavers.are_in(line).then_some(None);
+        return if leavers.are_in(line) { Left::Nothing } else { Left::All };
     };
-    let body = job.payload.body().ok().flatten()?;
+    let Ok(Some(body)) = job.payload.body() else { return Left::All };
     match left_of(leavers, &body) {
-        Left::All => None,
-        Left::Nothing => Some(None),
         Left::Rest(rest) => {
             // The rest is smaller than the original, so it fits.
-            let Ok(Packed::Fits(payload)) = Payload::pack(&rest) else { return Some(None) };
-            let job = InboundJob { payload, ..job.clone() }.encode().ok();
-            Some(job.map(String::into_bytes))
+            let Ok(Packed::Fits(payload)) = Payload::pack(&rest) else { return Left::Nothing };
+            let job = InboundJob { payload, ..job.clone() }.encode();
+            job.map_or(Left::Nothing, |job| Left::Rest(job.into_bytes()))
         }
+        unchanged @ (Left::All | Left::Nothing) => unchanged,
     }
 }
 

@@ -14,7 +14,7 @@ use shared::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Su
 use shared::domain::ids::{ClaimId, OffboardingId, TenantId, WabaId};
 use shared::domain::lifecycle::offboarding::{Leaving, META_TRIES, Offboarding, Why};
 use shared::domain::lifecycle::onboarding::{StepRecord, StepState};
-use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::provider::meta::graph::{ClientUnavailable, GraphClient, GraphEndpoint};
 use shared::storage::{Archive, ArchiveError, StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::{Vault, VaultError};
@@ -39,10 +39,8 @@ pub struct Config {
     pub key_id: String,
     /// The bucket.
     pub bucket: String,
-    /// Scheme and host of the Graph API.
-    pub graph_url: String,
-    /// Version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Host and version of the Graph API.
+    pub graph: GraphEndpoint,
 }
 
 impl Config {
@@ -55,8 +53,7 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
             bucket: config::required("BUCKET_NAME")?,
-            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph: GraphEndpoint::from_env(),
         })
     }
 }
@@ -82,7 +79,7 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
             archive: Archive::new(aws.direct(), config.bucket.clone()),
-            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            graph: GraphClient::new(&config.graph)?,
             clock,
             metrics,
         })
@@ -281,12 +278,11 @@ async fn without_numbers(
         }
     }
     if deps.table.account_get(account).await?.is_some_and(|known| known.tenant == tenant) {
-        let when = (started_at, SignedDuration::ZERO);
         let id = OffboardingId::of_report(account, started_at);
         deps.table.account_stop(account, started_at).await?;
-        deps.table
-            .offboarding_put(&Offboarding::of_account(id, (tenant, account.clone()), Why::Requested, when))
-            .await?;
+        let (account, why) = (account.clone(), Why::Requested);
+        let offboarding = Offboarding::of_account(id, tenant, account, why, started_at, SignedDuration::ZERO);
+        deps.table.offboarding_put(&offboarding).await?;
     }
     Ok(())
 }

@@ -47,9 +47,9 @@ pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<End
             continue;
         }
         match credit_of(deps, &app, &line, &business).await? {
-            Ok(shares) => revoked += shares,
+            Revocation::Shares(shares) => revoked += shares,
             // The other shares are revoked anyway.
-            Err(ended) => worst = Some(ended.with(worst)),
+            Revocation::Stopped(ended) => worst = Some(ended.with(worst)),
         }
     }
     Ok(match (worst, revoked) {
@@ -61,18 +61,26 @@ pub(crate) async fn credit(deps: &Deps, offboarding: &Offboarding) -> Result<End
     })
 }
 
-/// Revokes a business's shares of a credit line. Returns the number of shares.
+/// Result of revoking a business's shares of a credit line.
+enum Revocation {
+    /// All shares are revoked; contains their number.
+    Shares(usize),
+    /// A share may remain.
+    Stopped(Ended),
+}
+
+/// Revokes a business's shares of a credit line.
 async fn credit_of(
     deps: &Deps,
     app: &MetaAppId,
     line: &CreditLine,
     business: &str,
-) -> Result<Result<usize, Ended>, LeavingError> {
+) -> Result<Revocation, LeavingError> {
     const BY_HAND: &str =
         "Revoke the share of the credit line in Meta's Business settings. Until then you pay for the business.";
     let Some(sealed) = deps.table.system_token_get(app).await? else {
         let cause = format!("No token of our own system user is stored to revoke the credit of business {business}.");
-        return Ok(Err(Ended::Failed { code: None, cause, action: BY_HAND }));
+        return Ok(Revocation::Stopped(Ended::Failed { code: None, cause, action: BY_HAND }));
     };
     let system = deps.vault.open_token(&sealed, &Context::SystemToken(app.clone())).await?;
     let refused = |failure: &CallFailure| {
@@ -85,14 +93,14 @@ async fn credit_of(
     };
     let shares = match deps.graph.credit_shares(&system, line, business).await {
         Ok(shares) => shares,
-        Err(failure) => return Ok(Err(refused(&failure))),
+        Err(failure) => return Ok(Revocation::Stopped(refused(&failure))),
     };
     for share in shares.iter().filter(|share| !share.is_deleted()) {
         if let Err(failure) = deps.graph.revoke_credit(&system, &share.id).await {
-            return Ok(Err(refused(&failure)));
+            return Ok(Revocation::Stopped(refused(&failure)));
         }
     }
-    Ok(Ok(shares.len()))
+    Ok(Revocation::Shares(shares.len()))
 }
 
 /// Revokes the tokens at Meta. They are deleted here even if Meta refuses.

@@ -14,7 +14,7 @@ use shared::config::{self, ConfigError};
 use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::OnboardingId;
 use shared::domain::lifecycle::onboarding::{Onboarding, Step, StepRecord, StepState};
-use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::provider::meta::graph::{ClientUnavailable, GraphClient, GraphEndpoint};
 use shared::queue::{OnboardingJob, Outcome, Queue, run_standard};
 use shared::random::NoRandomness;
 use shared::storage::{StorageError, Table};
@@ -38,10 +38,8 @@ pub struct Config {
     pub key_id: String,
     /// The onboarding queue, for delaying its jobs.
     pub onboarding_queue_url: String,
-    /// Scheme and host of the Graph API.
-    pub graph_url: String,
-    /// Version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Host and version of the Graph API.
+    pub graph: GraphEndpoint,
 }
 
 impl Config {
@@ -54,8 +52,7 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
             onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
-            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph: GraphEndpoint::from_env(),
         })
     }
 }
@@ -81,7 +78,7 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
             queue: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
-            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            graph: GraphClient::new(&config.graph)?,
             clock,
             metrics,
         })

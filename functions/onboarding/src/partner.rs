@@ -43,7 +43,7 @@ pub(crate) async fn override_callback(
     let Some(verify_token) = app.verify_tokens.first() else {
         return Ok(failed("The Meta app has no verify token.", "Store it again with `operator app`."));
     };
-    let called = deps.graph.override_callback(token, account, (&url, verify_token)).await;
+    let called = deps.graph.override_callback(token, account, &url, verify_token).await;
     Ok(called.map_or_else(|failure| ended(Step::Override, &failure), |()| Ended::Done))
 }
 

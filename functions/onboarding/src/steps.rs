@@ -5,7 +5,7 @@ use shared::domain::accounts::number::{Number, Settings};
 use shared::domain::accounts::token::AccessToken;
 use shared::domain::ids::{NumberId, WabaId};
 use shared::domain::lifecycle::onboarding::{Onboarding, Shape, Step};
-use shared::provider::meta::accounts::AccountNumber;
+use shared::provider::meta::accounts::{AccountNumber, Subscription};
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signup_errors::ASKED_BEFORE;
 use shared::random;
@@ -43,11 +43,9 @@ pub(crate) async fn take(
         Step::Override => partner::override_callback(deps, onboarding, account, token).await,
         Step::Credit => partner::credit(deps, onboarding, account, token).await,
         Step::Register => register(deps, onboarding, number, token).await,
-        Step::Contacts => sync(deps, onboarding, (step, "smb_app_state_sync"), number, token).await,
-        Step::History => sync(deps, onboarding, (step, "history"), number, token).await,
-        Step::Probe => {
-            Ok(probe(deps, onboarding, (account, number), token).await?.unwrap_or_else(|out| ended(step, &out)))
-        }
+        Step::Contacts => sync(deps, onboarding, step, "smb_app_state_sync", number, token).await,
+        Step::History => sync(deps, onboarding, step, "history", number, token).await,
+        Step::Probe => probe(deps, onboarding, account, number, token).await,
         Step::Exchange | Step::Prove | Step::Account => Ok(Ended::Done),
     }
 }
@@ -91,8 +89,7 @@ async fn take_account(
     }
     let context = Context::GraphToken { tenant: onboarding.tenant, waba: account.clone() };
     let sealed = deps.vault.seal_token(token, &context).await?;
-    let stored = (&sealed, Some(&onboarding.app));
-    match deps.table.account_connect(&number, stored, deps.clock.now()).await {
+    match deps.table.account_connect(&number, &sealed, Some(&onboarding.app), deps.clock.now()).await {
         Ok(()) => {}
         Err(ConnectFailure::Refused(error)) => return Ok(hindered(error)),
         Err(ConnectFailure::Storage(error)) => return Err(error.into()),
@@ -175,7 +172,8 @@ async fn register(
 async fn sync(
     deps: &Deps,
     onboarding: &Onboarding,
-    (step, what): (Step, &str),
+    step: Step,
+    what: &str,
     number: &NumberId,
     token: &AccessToken,
 ) -> Result<Ended, NotRecorded> {
@@ -224,29 +222,31 @@ async fn pin(deps: &Deps, onboarding: &Onboarding, number: &NumberId) -> Result<
 async fn probe(
     deps: &Deps,
     onboarding: &Onboarding,
-    (account, number): (&WabaId, &NumberId),
+    account: &WabaId,
+    number: &NumberId,
     token: &AccessToken,
-) -> Result<Result<Ended, CallFailure>, NotRecorded> {
+) -> Result<Ended, NotRecorded> {
     let settings = partner::settings(deps, onboarding).await?;
     match deps.graph.subscription(token, account, &settings.client_id).await {
-        Ok(Some(callback)) if settings.override_url.is_none() || callback == settings.override_url => {}
-        Ok(Some(_)) => {
+        Ok(Subscription::ToApp | Subscription::ToUrl(_)) if settings.override_url.is_none() => {}
+        Ok(Subscription::ToUrl(url)) if settings.override_url.as_ref() == Some(&url) => {}
+        Ok(Subscription::ToApp | Subscription::ToUrl(_)) => {
             let cause = "The account's webhooks do not go to the configured callback URL.";
-            return Ok(Ok(failed(cause, "Start a new onboarding, or set the override in WhatsApp Manager.")));
+            return Ok(failed(cause, "Start a new onboarding, or set the override in WhatsApp Manager."));
         }
-        Ok(None) => {
+        Ok(Subscription::Missing) => {
             let cause = "The account's webhooks do not go to the app.";
-            return Ok(Ok(failed(cause, "Start a new onboarding.")));
+            return Ok(failed(cause, "Start a new onboarding."));
         }
-        Err(outcome) => return Ok(Err(outcome)),
+        Err(outcome) => return Ok(ended(Step::Probe, &outcome)),
     }
     match deps.graph.account_number(token, number).await {
-        Ok(known) if known.is_registered() => Ok(Ok(Ended::Done)),
-        Ok(_) => Ok(Ok(Ended::Later {
+        Ok(known) if known.is_registered() => Ok(Ended::Done),
+        Ok(_) => Ok(Ended::Later {
             code: None,
             cause: "Meta does not report the number as connected yet.",
             wait: SignedDuration::from_secs(5),
-        })),
-        Err(outcome) => Ok(Err(outcome)),
+        }),
+        Err(outcome) => Ok(ended(Step::Probe, &outcome)),
     }
 }

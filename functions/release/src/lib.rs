@@ -139,7 +139,7 @@ async fn release(deps: &Deps, job: &ReleaseJob, deadline: Timestamp) -> Result<(
     if !deps.table.lease_take(&lease, &holder, after(now, LEASE), now).await? {
         return Ok(());
     }
-    let end = run(deps, job, (&lease, &holder), deadline).await;
+    let end = run(deps, job, &lease, &holder, deadline).await;
     deps.table.pace_give_back(&lease, &holder).await?;
     if let End::GoOn(delay) = end? {
         deps.release.send_release(job, delay).await?;
@@ -150,7 +150,8 @@ async fn release(deps: &Deps, job: &ReleaseJob, deadline: Timestamp) -> Result<(
 async fn run(
     deps: &Deps,
     job: &ReleaseJob,
-    (lease, holder): (&str, &str),
+    lease: &str,
+    holder: &str,
     deadline: Timestamp,
 ) -> Result<End, NotReleased> {
     let mut broadcasts = Broadcasts::default();

@@ -5,8 +5,8 @@ use shared::domain::accounts::token::AccessToken;
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ClaimId, NumberId};
 use shared::domain::sending::outbound::{Claim, Intent, NextStep, SendFacts};
+use shared::domain::sending::outcome::SendOutcome;
 use shared::limits::{CLAIM_LEASE, CLAIM_NEEDS};
-use shared::provider::meta::graph::SendOutcome;
 use shared::storage::{Claimed, Ending, StorageError};
 
 use crate::not_ready::{Held, Hold, Stop};
@@ -120,7 +120,7 @@ pub(crate) async fn send(
         }
     };
     let suspect = suspected || ready.pace.suspect_until.is_some() || ready.pace.doubts > 0;
-    settle::settle(deps, intent, facts, ready, claim, (outcome, suspect)).await
+    settle::settle(deps, intent, facts, ready, claim, outcome, suspect).await
 }
 
 /// Calls Meta. If the response takes longer than `silence`, marks the number as suspect, so that other workers do not

@@ -31,7 +31,7 @@ use shared::domain::sending::outbound::Intent;
 use shared::domain::sending::pacing::Pace;
 use shared::domain::sending::policy::{NumberStatus, TemplateFacts};
 use shared::limits::{ACCEPTING_TAKES, CACHE_FOR};
-use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::provider::meta::graph::{ClientUnavailable, GraphClient, GraphEndpoint};
 use shared::queue::{OutboundWork, Outcome, Queue, run_fifo};
 use shared::storage::{Archive, StorageError, Table};
 use shared::telemetry::Metrics;
@@ -58,10 +58,8 @@ pub struct Config {
     pub outbound_queue_url: String,
     /// The bucket with the files to send.
     pub bucket: String,
-    /// Scheme and host of the Graph API.
-    pub graph_url: String,
-    /// Version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Host and version of the Graph API.
+    pub graph: GraphEndpoint,
     /// Time without a response after which the number becomes suspect.
     pub silence: Duration,
 }
@@ -78,8 +76,7 @@ impl Config {
             key_id: config::required("KEY_ID")?,
             outbound_queue_url: config::required("OUTBOUND_QUEUE_URL")?,
             bucket: config::required("BUCKET_NAME")?,
-            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph: GraphEndpoint::from_env(),
             silence: SILENCE,
         })
     }
@@ -116,7 +113,7 @@ impl Deps {
             vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
             outbound: Queue::new(aws.sqs(), config.outbound_queue_url.clone()),
             files: Archive::new(aws.direct(), config.bucket.clone()),
-            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            graph: GraphClient::new(&config.graph)?,
             silence: config.silence,
             metrics,
             numbers: Cache::strict(clock.clone(), CACHE_FOR),

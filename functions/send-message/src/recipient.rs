@@ -31,7 +31,7 @@ pub(crate) async fn send(
     }
     let stored = if now >= broadcast.send_before {
         let why = ProviderError::ours("expired", "`send_before` passed before its turn");
-        refuse(deps, &intent, &why, SendState::Expired, ("expired", "broadcast")).await?
+        refuse(deps, &intent, &why, SendState::Expired, "expired", "broadcast").await?
     } else {
         match readiness::check(deps, &intent).await? {
             Readiness::Ready(ready) => {
@@ -40,7 +40,7 @@ pub(crate) async fn send(
             }
             Readiness::Stop(Stop::Refused(why)) => {
                 let reason = reason_of(&why);
-                refuse(deps, &intent, &why, SendState::Failed, ("send_refused_by_us", &reason)).await?
+                refuse(deps, &intent, &why, SendState::Failed, "send_refused_by_us", &reason).await?
             }
             Readiness::Stop(Stop::Cancelled) => {
                 let why = ProviderError::ours("cancelled", "the broadcast was cancelled before this message was sent");
@@ -66,7 +66,8 @@ async fn refuse(
     intent: &Intent,
     why: &ProviderError,
     state: SendState,
-    (metric, reason): (&'static str, &str),
+    metric: &'static str,
+    reason: &str,
 ) -> Result<Claimed, StorageError> {
     let stored = deps.table.message_put_refused(intent, why, state).await?;
     if stored == Claimed::Won {
@@ -84,7 +85,7 @@ async fn intent(
     let to = Recipient::Phone(job.recipient.to.clone());
     // Resolved as of acceptance: a contact erased since then receives nothing, and no message is sent twice.
     let (card, accepted_at) = (to.card(), broadcast.created_at);
-    let known = deps.table.contact_resolve(broadcast.tenant, (&card, &[]), Vouched::Typed, accepted_at, now).await?;
+    let known = deps.table.contact_resolve(broadcast.tenant, &card, &[], Vouched::Typed, accepted_at, now).await?;
     let number = deps.numbers.get(&broadcast.number, deps.table.number_get(&broadcast.number)).await?;
     Ok(Intent {
         id: OutboundId::of_recipient(broadcast.id, job.place),

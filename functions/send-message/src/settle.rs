@@ -4,9 +4,10 @@ use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::event::ProviderError;
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::outbound::{Claim, Intent, SendFacts};
+use shared::domain::sending::outcome::SendOutcome;
 use shared::domain::sending::pacing;
 use shared::provider::meta::error::{self, ErrorClass, Throttled};
-use shared::provider::meta::graph::{SendOutcome, THROTTLED};
+use shared::provider::meta::graph::THROTTLED;
 use shared::random;
 use shared::storage::{Recorded, SendResult, StorageError};
 
@@ -26,7 +27,8 @@ pub(crate) async fn settle(
     facts: &SendFacts,
     ready: &Ready,
     claim: Claim,
-    (outcome, suspect): (SendOutcome, bool),
+    outcome: SendOutcome,
+    suspect: bool,
 ) -> Result<Next, StorageError> {
     let result = result_of(deps, intent, facts, claim, &outcome);
     let next = record(deps, intent, claim, &result).await;
@@ -49,9 +51,9 @@ fn result_of(deps: &Deps, intent: &Intent, facts: &SendFacts, claim: Claim, outc
             }
             SendResult::Sent(wamid.clone(), *held)
         }
-        SendOutcome::Doubtful(error, soft) => {
+        SendOutcome::Unknown { error, retryable_answer } => {
             count("send_unknown", error);
-            SendResult::Unknown(error.clone(), *soft)
+            SendResult::Unknown(error.clone(), *retryable_answer)
         }
         SendOutcome::Refused(error) => {
             count("send_failed", error);
@@ -151,7 +153,7 @@ async fn follow(
     suspect: bool,
 ) -> Result<(), StorageError> {
     let (number, now) = (&ready.number, deps.clock.now());
-    if let SendOutcome::Doubtful(_, false) = outcome {
+    if let SendOutcome::Unknown { retryable_answer: false, .. } = outcome {
         deps.metrics.count("breaker", "doubt", 1);
         deps.table.pace_count_unknown(&number.id, now).await?;
         deps.paces.forget(&number.id);
@@ -159,7 +161,7 @@ async fn follow(
     }
     let error = match outcome {
         SendOutcome::Accepted { .. } => None,
-        SendOutcome::Doubtful(error, _) | SendOutcome::NotSent(error) | SendOutcome::Refused(error) => Some(error),
+        SendOutcome::Unknown { error, .. } | SendOutcome::NotSent(error) | SendOutcome::Refused(error) => Some(error),
     };
     let answered = error.is_none_or(ProviderError::is_the_providers);
     if answered && suspect {
@@ -173,7 +175,7 @@ async fn follow(
         deps.paces.forget(&number.id);
     }
     let Some(error) = error.filter(|error| error.is_the_providers()) else { return Ok(()) };
-    if error.is_stale_proof() {
+    if error::is_stale_proof(error) {
         // `token-refresh`, which may decrypt app secrets, reseals the token within minutes.
         deps.tokens.forget(&number.waba);
         deps.table.token_check_later(&number.waba, now).await?;

@@ -62,8 +62,8 @@ pub(crate) async fn deletion(
         }
         deps.table.account_stop(&account, now).await.map_err(storage)?;
         let id = OffboardingId::of_deletion(&account, request.issued_at);
-        let when = (now, SignedDuration::ZERO);
-        let offboarding = Offboarding::of_account(id, (known.tenant, account), Why::DeletionRequested, when);
+        let why = Why::DeletionRequested;
+        let offboarding = Offboarding::of_account(id, known.tenant, account, why, now, SignedDuration::ZERO);
         deps.table.offboarding_put(&offboarding).await.map_err(storage)?;
         offboardings.push(id);
     }

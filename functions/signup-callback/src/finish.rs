@@ -73,7 +73,7 @@ struct StepJson {
 }
 
 impl StepJson {
-    fn new((step, record): (Step, StepRecord)) -> Self {
+    fn new(step: Step, record: StepRecord) -> Self {
         let StepRecord { state, code, cause, action, .. } = record;
         Self { step: step.as_str(), state: state.as_str(), code, cause, action }
     }
@@ -200,7 +200,7 @@ pub(crate) async fn answer(deps: &Deps, id: OnboardingId, now: Timestamp) -> Res
         waba_id: onboarding.account.map(|id| id.to_string()),
         phone_number_id: onboarding.number.map(|id| id.to_string()),
         candidates: onboarding.candidates.iter().map(ToString::to_string).collect(),
-        steps: onboarding.steps.into_iter().map(StepJson::new).collect(),
+        steps: onboarding.steps.into_iter().map(|(step, record)| StepJson::new(step, record)).collect(),
     };
     Ok((status, Json(answer)).into_response())
 }

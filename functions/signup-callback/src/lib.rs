@@ -25,7 +25,7 @@ use shared::aws::AwsConfig;
 use shared::clock::Clock;
 use shared::config::{self, ConfigError};
 use shared::http::Problem;
-use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::provider::meta::graph::{ClientUnavailable, GraphClient, GraphEndpoint};
 use shared::queue::Queue;
 use shared::storage::Table;
 use shared::telemetry::Metrics;
@@ -43,10 +43,8 @@ pub struct Config {
     pub key_id: String,
     /// The onboarding queue.
     pub onboarding_queue_url: String,
-    /// Scheme and host of the Graph API.
-    pub graph_url: String,
-    /// Version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Host and version of the Graph API.
+    pub graph: GraphEndpoint,
     /// Scheme and host under which browsers and Meta reach this installation. Default: the host of the request.
     pub public_url: Option<String>,
     /// URL of a simulated JavaScript SDK, loaded by the page instead of Meta's.
@@ -64,8 +62,7 @@ impl Config {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
             onboarding_queue_url: config::required("ONBOARDING_QUEUE_URL")?,
-            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph: GraphEndpoint::from_env(),
             public_url: config::optional("PUBLIC_URL"),
             sdk_url: config::optional("META_SDK_URL"),
         })
@@ -96,8 +93,8 @@ impl Deps {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
             onboarding: Queue::new(aws.sqs(), config.onboarding_queue_url.clone()),
-            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
-            graph_version: config.graph_version.clone(),
+            graph: GraphClient::new(&config.graph)?,
+            graph_version: config.graph.version.clone(),
             public_url: config.public_url.clone(),
             sdk_url: config.sdk_url.clone(),
             clock,

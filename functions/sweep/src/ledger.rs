@@ -49,8 +49,8 @@ async fn check_once(deps: &Deps, holder: &str, now: Timestamp) -> Result<(), Sto
         for tenant in page.items {
             for age in AGES {
                 let from = begins.checked_sub(age).unwrap_or(Timestamp::MIN);
-                let slot = (from, after(from, SLOT));
-                let (entries, is_cut) = deps.table.ledger_list_accepted(tenant.id, slot, ENTRIES_MAX).await?;
+                let until = after(from, SLOT);
+                let (entries, is_cut) = deps.table.ledger_list_accepted(tenant.id, from, until, ENTRIES_MAX).await?;
                 checked += entries.len();
                 if is_cut {
                     tracing::warn!(event = "ledger.cut", entries = ENTRIES_MAX);

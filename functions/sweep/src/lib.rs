@@ -13,7 +13,7 @@ use shared::config::{self, ConfigError};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::{ClaimId, NumberId};
 use shared::domain::sending::outbound::{AfterDoubt, Intent, NextStep, SendFacts};
-use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::provider::meta::graph::{ClientUnavailable, GraphClient, GraphEndpoint};
 use shared::queue::{OutboundWork, Queue, QueueError, ReleaseJob, SendJob};
 use shared::storage::{Due, Ending, StorageError, Table};
 use shared::telemetry::Metrics;
@@ -57,10 +57,8 @@ pub struct Config {
     pub key_id: String,
     /// Whether Meta's message history is used for messages whose outcome is unknown.
     pub message_history: bool,
-    /// Scheme and host of the Graph API.
-    pub graph_url: String,
-    /// Version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Host and version of the Graph API.
+    pub graph: GraphEndpoint,
 }
 
 impl Config {
@@ -81,8 +79,7 @@ impl Config {
                 "off" => false,
                 _ => return Err(ConfigError::Invalid { name: "MESSAGE_HISTORY", rule: "must be on or off" }),
             },
-            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph: GraphEndpoint::from_env(),
         })
     }
 }
@@ -105,7 +102,7 @@ impl Deps {
     /// When the Graph client cannot set up TLS.
     pub fn new(aws: &AwsConfig, config: &Config, metrics: Metrics) -> Result<Self, ClientUnavailable> {
         let history = if config.message_history {
-            let graph = GraphClient::new(&config.graph_url, &config.graph_version)?;
+            let graph = GraphClient::new(&config.graph)?;
             Some(History { graph, vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics) })
         } else {
             None
@@ -208,7 +205,7 @@ async fn repair(deps: &Deps, due: &Due, known: &mut Known, now: Timestamp) -> Re
             }
         }
         NextStep::Done => {
-            settle(deps, due, (&intent, &facts), known, now).await?;
+            settle(deps, due, &intent, &facts, known, now).await?;
         }
     }
     Ok(())
@@ -260,7 +257,8 @@ async fn wake(deps: &Deps, due: &Due, now: Timestamp) -> Result<(), QueueError> 
 async fn settle(
     deps: &Deps,
     due: &Due,
-    (intent, facts): (&Intent, &SendFacts),
+    intent: &Intent,
+    facts: &SendFacts,
     known: &mut Known,
     now: Timestamp,
 ) -> Result<(), SweepError> {
@@ -289,7 +287,7 @@ async fn settle(
             deps.table.due_check_again(due, asked_again.unwrap_or(until).min(until).min(tell)).await?;
         }
         AfterDoubt::TryAgain => {
-            let why = if facts.soft { "soft" } else { "resend_once" };
+            let why = if facts.retryable_answer { "retryable_answer" } else { "resend_once" };
             if end(Ending::TriedAgain).await? {
                 deps.metrics.count("tried_again", why, 1);
                 wake(deps, due, now).await?;

@@ -2,20 +2,20 @@
 //! replaced only by a checked one. If it cannot be renewed, an alert is raised in time
 //! (`docs/meta/onboarding.md#section-10-2`). A dead token stops sending, but never receiving.
 
-mod look;
-mod visit;
+mod health;
+mod token;
 
 use shared::aws::AwsConfig;
 use shared::clock::{SignedDuration, Timestamp};
 use shared::config::{self, ConfigError};
 use shared::domain::ids::{ClaimId, WabaId};
-use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient};
+use shared::provider::meta::graph::{self, ClientUnavailable, GraphClient, GraphEndpoint};
 use shared::storage::{StorageError, Table};
 use shared::telemetry::Metrics;
 use shared::vault::{Vault, VaultError};
 
 /// Tokens checked per run; each takes one to three calls of about a second. The others follow in the next runs.
-const VISITS: u16 = 100;
+const CHECKS_MAX: u16 = 100;
 /// Lease of a run, longer than the function's timeout.
 const LEASE: SignedDuration = SignedDuration::from_mins(11);
 /// Name of the lease.
@@ -30,10 +30,8 @@ pub struct Config {
     pub table: String,
     /// The KMS key for tokens and app secrets.
     pub key_id: String,
-    /// Scheme and host of the Graph API.
-    pub graph_url: String,
-    /// Version of the Graph API, such as `v25.0`.
-    pub graph_version: String,
+    /// Host and version of the Graph API.
+    pub graph: GraphEndpoint,
     /// Scheme and host under which Meta reaches this installation. Without it and `webhook_url`, callback URLs cannot
     /// be checked.
     pub public_url: Option<String>,
@@ -51,8 +49,7 @@ impl Config {
         Ok(Self {
             table: config::required("TABLE_NAME")?,
             key_id: config::required("KEY_ID")?,
-            graph_url: config::optional("META_GRAPH_URL").unwrap_or_else(|| graph::PUBLIC_URL.to_owned()),
-            graph_version: config::optional("META_GRAPH_VERSION").unwrap_or_else(|| graph::DEFAULT_VERSION.to_owned()),
+            graph: GraphEndpoint::from_env(),
             public_url: config::optional("PUBLIC_URL"),
             webhook_url: config::optional("WEBHOOK_URL"),
         })
@@ -80,7 +77,7 @@ impl Deps {
         Ok(Self {
             table: Table::new(aws.dynamodb(), config.table.clone()),
             vault: Vault::new(aws.direct(), config.key_id.clone()).counting(&metrics),
-            graph: GraphClient::new(&config.graph_url, &config.graph_version)?,
+            graph: GraphClient::new(&config.graph)?,
             doors: graph::plain_client()?,
             public_url: config.public_url.clone(),
             webhook_url: config.webhook_url.clone(),
@@ -104,8 +101,8 @@ pub enum RefreshError {
 ///
 /// # Errors
 /// When the table or KMS does not answer.
-pub async fn visit_now(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
-    visit::visit(deps, account, now).await
+pub async fn check_account(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
+    token::check_token(deps, account, now).await
 }
 
 /// Runs the due checks, unless another run is in progress. A failed check does not stop the others.
@@ -119,10 +116,10 @@ pub async fn run(deps: &Deps, now: Timestamp) -> Result<(), RefreshError> {
         return Ok(());
     }
     let mut trouble = None;
-    for account in deps.table.token_list_due(now, VISITS).await? {
+    for account in deps.table.token_list_due(now, CHECKS_MAX).await? {
         // Boxed, because a thread's stack may be small.
-        if let Err(error) = Box::pin(visit::visit(deps, &account, now)).await {
-            tracing::error!(event = "token_refresh.not_visited", %error);
+        if let Err(error) = Box::pin(token::check_token(deps, &account, now)).await {
+            tracing::error!(event = "token_refresh.not_checked", %error);
             deps.metrics.count("token_refresh", "failed", 1);
             deps.table.token_check_later(&account, after(AGAIN)).await?;
             trouble = Some(error);

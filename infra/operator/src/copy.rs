@@ -26,15 +26,17 @@ pub struct CopyStopped {
     pub cause: String,
 }
 
-/// Copies every item whose `pk` begins with `begins` from the table `from` into the table `to`. An item that exists in
-/// `to` is overwritten only with `replace`.
-/// Cost: a scan of the whole of `from`, one read unit per 4 KB.
+/// Copies every item whose `pk` begins with `begins` from the table `from` into the table `to`.
+///
+/// An item that exists in `to` is overwritten only with `replace`. Cost: a scan of the whole of `from`, one read unit
+/// per 4 KB.
 ///
 /// # Errors
 /// When DynamoDB does not answer, or a table does not exist.
 pub async fn copy_items(
     client: &Client,
-    (from, to): (&str, &str),
+    from: &str,
+    to: &str,
     begins: &str,
     replace: bool,
 ) -> Result<Copied, CopyStopped> {

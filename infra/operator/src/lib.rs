@@ -265,7 +265,7 @@ impl Operator {
             None => AccessToken::unproved(token.clone()),
         };
         let sealed = self.vault.seal_token(&token, &context).await?;
-        self.table.account_connect(number, (&sealed, app), self.clock.now()).await.map_err(|failure| match failure {
+        self.table.account_connect(number, &sealed, app, self.clock.now()).await.map_err(|failure| match failure {
             ConnectFailure::Refused(error) => hindered(error),
             ConnectFailure::Storage(error) => error.into(),
         })

@@ -219,7 +219,7 @@ async fn tick(functions: Arc<Functions>) {
     loop {
         every.tick().await;
         if let Err(error) = functions.visit_tokens().await {
-            tracing::error!(event = "sandbox.tokens_not_visited", %error);
+            tracing::error!(event = "sandbox.tokens_not_checked", %error);
         }
         if let Err(error) = functions.offboard().await {
             tracing::error!(event = "sandbox.not_offboarded", %error);

@@ -14,6 +14,7 @@ use shared::aws::AwsConfig;
 use shared::clock::{Clock, SignedDuration, Timestamp};
 use shared::domain::ids::WabaId;
 use shared::limits::SEND_FUNCTION_TIMEOUT;
+use shared::provider::meta::graph::GraphEndpoint;
 use shared::storage::{Archive, Table, schema};
 use shared::telemetry::Metrics;
 use shared::vault::Vault;
@@ -177,11 +178,12 @@ impl Stack {
     ///
     /// # Errors
     /// When the Graph client cannot be built.
+    #[expect(clippy::too_many_lines, reason = "one configuration per function")]
     pub fn functions(&self, graph_url: &str) -> Result<Functions, String> {
         // Each function signs with an access key id that is its name, because each has its own role.
         let (config, clock) = (|function: &str| self.config.signed_by(function), &self.clock);
         let metrics = Metrics::in_memory("sandbox");
-        let (table, key_id) = (TABLE.to_owned(), KEY.to_owned());
+        let (table, key_id, graph) = (TABLE.to_owned(), KEY.to_owned(), GraphEndpoint::at(graph_url));
         let outbound_queue_url = Sqs::url(OUTBOUND);
         let webhook = webhook::Config {
             table: table.clone(),
@@ -197,14 +199,13 @@ impl Stack {
             release_queue_url: Sqs::url(RELEASE),
             onboarding_queue_url: Sqs::url(ONBOARDING),
             bucket: BUCKET.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph_version: graph.version.clone(),
         };
         let signup = signup_callback::Config {
             table: table.clone(),
             key_id: key_id.clone(),
             onboarding_queue_url: Sqs::url(ONBOARDING),
-            graph_url: graph_url.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph: graph.clone(),
             sdk_url: Some(format!("{graph_url}/_sim/sdk.js")),
             public_url: self.public_url.clone(),
         };
@@ -212,8 +213,7 @@ impl Stack {
             table: table.clone(),
             key_id: key_id.clone(),
             onboarding_queue_url: Sqs::url(ONBOARDING),
-            graph_url: graph_url.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph: graph.clone(),
         };
         let release = release::Config {
             table: table.clone(),
@@ -236,16 +236,14 @@ impl Stack {
             dead_letters_url: Sqs::url(OUTBOUND_DEAD),
             key_id: key_id.clone(),
             message_history: self.message_history,
-            graph_url: graph_url.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph: graph.clone(),
         };
         let send_message = send_message::Config {
             table,
             key_id,
             outbound_queue_url,
             bucket: BUCKET.to_owned(),
-            graph_url: graph_url.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph: graph.clone(),
             silence: self.silence,
         };
         let webhook = webhook::Deps::new(&config("webhook"), &webhook, clock.clone(), metrics.clone());
@@ -253,8 +251,7 @@ impl Stack {
         let refresh = token_refresh::Config {
             table: TABLE.to_owned(),
             key_id: KEY.to_owned(),
-            graph_url: graph_url.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph: graph.clone(),
             public_url: self.public_url.clone(),
             webhook_url: self.webhook_url.clone(),
         };
@@ -262,8 +259,7 @@ impl Stack {
             table: TABLE.to_owned(),
             key_id: KEY.to_owned(),
             bucket: BUCKET.to_owned(),
-            graph_url: graph_url.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph: graph.clone(),
             public_url: self.public_url.clone(),
             webhook_url: self.webhook_url.clone(),
         };
@@ -273,8 +269,7 @@ impl Stack {
             table: TABLE.to_owned(),
             key_id: KEY.to_owned(),
             bucket: BUCKET.to_owned(),
-            graph_url: graph_url.to_owned(),
-            graph_version: shared::provider::meta::graph::DEFAULT_VERSION.to_owned(),
+            graph: graph.clone(),
         };
         let signup = signup_callback::Deps::new(&config("signup-callback"), &signup, clock.clone(), metrics.clone())
             .map_err(|error| error.to_string())?;
@@ -431,7 +426,7 @@ impl Functions {
     /// # Errors
     /// When the account cannot be checked.
     pub async fn visit_account(&self, account: &WabaId) -> Result<(), String> {
-        let visited = token_refresh::visit_now(&self.token_refresh, account, self.stack.clock.now()).await;
+        let visited = token_refresh::check_account(&self.token_refresh, account, self.stack.clock.now()).await;
         visited.map_err(|error| error.to_string())
     }
 

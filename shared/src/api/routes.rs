@@ -1,8 +1,9 @@
 //! A function's routes, written once: for its router and for its OpenAPI description.
 
-/// Generates from a list of `method "path" => module::handler,` the constant `ROUTES` (method and path of each route),
-/// the router `routes()` over the function's `Deps`, and the OpenAPI description `described()`. The function's crate
-/// must depend on axum and utoipa.
+/// Generates routes, router and description from a list of `method "path" => module::handler,`.
+///
+/// They are the constant `ROUTES` (method and path of each route), the router `routes()` over the function's `Deps`,
+/// and the OpenAPI description `described()`. The function's crate must depend on axum and utoipa.
 #[macro_export]
 macro_rules! routes {
     (of $deps:ty; $($method:ident $path:literal => $($handler:ident)::+,)*) => {

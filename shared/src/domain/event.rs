@@ -135,14 +135,6 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
-    /// Returns whether Meta rejected the `appsecret_proof` because it was made with a replaced app secret.
-    /// token-refresh reseals the token within minutes. Format of the error: `docs/meta/onboarding.md#section-10-3`.
-    #[must_use]
-    pub fn is_stale_proof(&self) -> bool {
-        let names_it = |text: &str| text.contains("appsecret_proof");
-        self.code == 100 && (names_it(&self.title) || self.details.as_deref().is_some_and(names_it))
-    }
-
     /// Returns a failure of our own, without a provider's code. The title identifies it.
     #[must_use]
     pub fn ours(title: &str, details: &str) -> Self {

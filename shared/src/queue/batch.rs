@@ -42,9 +42,11 @@ where
 }
 
 /// Processes the records of a FIFO queue: up to [`BATCH_CONCURRENCY`] groups at a time, the records of one group in
-/// order. After a failure the rest of the group is returned to the queue too, because it would otherwise overtake the
-/// failed record. `hand_back` is called for each of these and may shorten its visibility timeout. The metric counts the
-/// failed record only, not the ones after it.
+/// order.
+///
+/// After a failure the rest of the group is returned to the queue too, because it would otherwise overtake the failed
+/// record. `hand_back` is called for each of these and may shorten its visibility timeout. The metric counts the failed
+/// record only, not the ones after it.
 pub async fn run_fifo<F, Fut, B, Back>(event: SqsEvent, metrics: &Metrics, work: F, hand_back: B) -> SqsBatchResponse
 where
     F: Fn(SqsMessage) -> Fut,

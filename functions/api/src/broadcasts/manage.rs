@@ -117,7 +117,7 @@ pub(crate) async fn pause(
     Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, (tenant, &key), id, BroadcastState::Paused).await
+    steer(&deps, tenant, &key, id, BroadcastState::Paused).await
 }
 
 /// Resumes a paused broadcast.
@@ -139,7 +139,7 @@ pub(crate) async fn resume(
     Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, (tenant, &key), id, BroadcastState::Running).await
+    steer(&deps, tenant, &key, id, BroadcastState::Running).await
 }
 
 /// Cancels a broadcast: remaining recipients receive nothing.
@@ -161,12 +161,13 @@ pub(crate) async fn cancel(
     Caller { tenant, key, .. }: Caller<Send>,
     Id(id): Id<BroadcastId>,
 ) -> Result<Json<BroadcastJson>, Problem> {
-    steer(&deps, (tenant, &key), id, BroadcastState::Cancelled).await
+    steer(&deps, tenant, &key, id, BroadcastState::Cancelled).await
 }
 
 async fn steer(
     deps: &Deps,
-    (tenant, key): (TenantId, &str),
+    tenant: TenantId,
+    key: &str,
     id: BroadcastId,
     to: BroadcastState,
 ) -> Result<Json<BroadcastJson>, Problem> {

@@ -57,7 +57,7 @@ struct StepJson {
 
 impl OffboardingJson {
     fn new(offboarding: Offboarding, now: Timestamp) -> Self {
-        let step = |(step, record): (Leaving, StepRecord)| StepJson {
+        let step_json = |step: Leaving, record: StepRecord| StepJson {
             step: step.as_str(),
             state: record.state.as_str(),
             at: Moment(record.at),
@@ -75,7 +75,7 @@ impl OffboardingJson {
             number_id: offboarding.number.map(|number| number.to_string()),
             erased: offboarding.erased,
             cancelled: offboarding.cancelled,
-            steps: offboarding.steps.into_iter().map(step).collect(),
+            steps: offboarding.steps.into_iter().map(|(step, record)| step_json(step, record)).collect(),
         }
     }
 }
@@ -99,7 +99,7 @@ pub(crate) async fn start(
         return Err(Problem::invalid("erase_after_days", &format!("must be 0 to {ERASE_AFTER_MAX}")));
     }
     let now = deps.clock.now();
-    let when = (now, SignedDuration::from_hours(request.erase_after_days * 24));
+    let erase_after = SignedDuration::from_hours(request.erase_after_days * 24);
     let id = OffboardingId::generate(now)?;
     let offboarding = match (tenant, request.waba_id, request.tenant_id) {
         (Some(tenant), Some(account), None) => {
@@ -110,7 +110,7 @@ pub(crate) async fn start(
                 return Err(Problem::not_found());
             }
             deps.table.account_stop(&account, now).await?;
-            Offboarding::of_account(id, (tenant, account), Why::Requested, when)
+            Offboarding::of_account(id, tenant, account, Why::Requested, now, erase_after)
         }
         (None, None, Some(tenant)) => {
             let tenant = TenantId::parse(&tenant).map_err(|_| Problem::invalid("tenant_id", "must be a tenant id"))?;
@@ -118,7 +118,7 @@ pub(crate) async fn start(
             if !known {
                 return Err(Problem::not_found());
             }
-            Offboarding::of_tenant(id, tenant, Why::Requested, when)
+            Offboarding::of_tenant(id, tenant, Why::Requested, now, erase_after)
         }
         (Some(_), ..) => return Err(Problem::invalid("waba_id", "is required, as the only id in the request")),
         (None, ..) => return Err(Problem::invalid("tenant_id", "is required for operators, as the only id")),
@@ -169,7 +169,7 @@ pub(crate) async fn remove(
         Offboarding::of_number(id, &number, now)
     } else {
         deps.table.account_stop(&number.waba, now).await?;
-        Offboarding::of_account(id, (tenant, number.waba.clone()), Why::Requested, (now, SignedDuration::ZERO))
+        Offboarding::of_account(id, tenant, number.waba.clone(), Why::Requested, now, SignedDuration::ZERO)
     };
     deps.standings.forget(&number.id);
     deps.table.offboarding_put(&offboarding).await?;

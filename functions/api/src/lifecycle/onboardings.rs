@@ -96,7 +96,7 @@ struct StepJson {
 
 impl OnboardingJson {
     fn new(onboarding: Onboarding, now: Timestamp) -> Self {
-        let step = |(step, record): (Step, StepRecord)| StepJson {
+        let step_json = |step: Step, record: StepRecord| StepJson {
             step: step.as_str(),
             state: record.state.as_str(),
             at: Moment(record.at),
@@ -116,7 +116,7 @@ impl OnboardingJson {
             waba_id: onboarding.account.map(|id| id.to_string()),
             phone_number_id: onboarding.number.map(|id| id.to_string()),
             candidates: onboarding.candidates.iter().map(ToString::to_string).collect(),
-            steps: onboarding.steps.into_iter().map(step).collect(),
+            steps: onboarding.steps.into_iter().map(|(step, record)| step_json(step, record)).collect(),
         }
     }
 }

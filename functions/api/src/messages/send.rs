@@ -243,7 +243,7 @@ async fn to_customer(
     let number = own_number(deps, tenant, from).await?;
     let phone = PhoneNumber::parse(to).map_err(|rule| Problem::invalid("to", &rule.to_string()))?;
     let to = Recipient::Phone(phone);
-    let known = deps.table.contact_resolve(tenant, (&to.card(), &[]), Vouched::Typed, now, now).await?;
+    let known = deps.table.contact_resolve(tenant, &to.card(), &[], Vouched::Typed, now, now).await?;
     Ok((number.clone(), ConversationId::new(number.id, known.contact), to))
 }
 

@@ -122,7 +122,7 @@ pub(crate) async fn change(
     if settings.auto_reply && settings.agent.is_none() {
         return Err(Problem::invalid("agent_id", "is required for `auto_reply`"));
     }
-    deps.decide(&number, &settings, &expected, (tenant, &key, "number.changed")).await
+    deps.decide(&number, &settings, &expected, tenant, &key, "number.changed").await
 }
 
 /// Deactivates sending from a number. Receiving and storing continue.
@@ -153,7 +153,7 @@ pub(crate) async fn deactivate(
     let reason = request.reason.map(|reason| named("reason", reason, LABEL_MAX)).transpose()?;
     let inactive = Some(Inactive { since: deps.clock.now(), reason });
     let settings = Settings { inactive, ..number.settings.clone() };
-    deps.decide(&number, &settings, &expected, (tenant, &key, "number.deactivated")).await
+    deps.decide(&number, &settings, &expected, tenant, &key, "number.deactivated").await
 }
 
 /// Reactivates sending from a number.
@@ -178,7 +178,7 @@ pub(crate) async fn activate(
 ) -> Result<Shown, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
     let settings = Settings { inactive: None, ..number.settings.clone() };
-    deps.decide(&number, &settings, &expected, (tenant, &key, "number.activated")).await
+    deps.decide(&number, &settings, &expected, tenant, &key, "number.activated").await
 }
 
 impl Deps {
@@ -187,7 +187,9 @@ impl Deps {
         number: &Number,
         settings: &Settings,
         expected: &Expected,
-        (tenant, key, action): (TenantId, &str, &str),
+        tenant: TenantId,
+        key: &str,
+        action: &str,
     ) -> Result<Shown, Problem> {
         expected.meets(number.settings.revision)?;
         if !self.table.number_put_settings(number, settings).await? {

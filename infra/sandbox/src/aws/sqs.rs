@@ -1,6 +1,7 @@
 //! SQS: standard and FIFO queues, visibility, receive counts, dead-letter queues, groups, de-duplication, size and
-//! character rules, and delays of standard queues. Not supported, because Switchboard does not use them: batch calls
-//! except sending, message attributes, policies.
+//! character rules, and delays of standard queues.
+//!
+//! Not supported, because Switchboard does not use them: batch calls except sending, message attributes, policies.
 
 mod queue;
 

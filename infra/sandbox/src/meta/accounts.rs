@@ -57,7 +57,7 @@ async fn node(
         return super::files::node(&meta, &id, &headers, query.get("phone_number_id"));
     }
     if meta.share(&id).is_some() {
-        return partner::one_share(&meta, &id, (&headers, &query), false).await;
+        return partner::one_share(&meta, &id, &headers, &query, false).await;
     }
     let of = meta.account_of(&id);
     let name = if of.is_some() { "number" } else { "account" };
@@ -91,7 +91,7 @@ async fn delete_node(
     Query(query): Query<Words>,
     headers: HeaderMap,
 ) -> Response {
-    partner::one_share(&meta, &id, (&headers, &query), true).await
+    partner::one_share(&meta, &id, &headers, &query, true).await
 }
 
 async fn app_subscriptions(State(meta): State<Arc<Meta>>, headers: HeaderMap) -> Response {

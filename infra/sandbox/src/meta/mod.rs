@@ -1,5 +1,7 @@
 //! The simulated Meta: a Graph API that accepts only what the contract allows, customers' phones, and webhooks signed
-//! as Meta signs them. It is stateful, and knows nothing of Switchboard except its webhook URL.
+//! as Meta signs them.
+//!
+//! It is stateful, and knows nothing of Switchboard except its webhook URL.
 //!
 //! Real paths are Meta's own (`POST /{version}/{phone-number-id}/messages`). Paths under `/_sim/` are the control API,
 //! described in `docs/sandbox.md`.

@@ -164,7 +164,8 @@ fn proof(query: &Words) -> Option<&str> {
 async fn by_partner(
     meta: &Meta,
     name: &str,
-    (headers, query): (&HeaderMap, &Words),
+    headers: &HeaderMap,
+    query: &Words,
     effect: impl FnOnce() -> Result<Value, Refusal>,
 ) -> Response {
     call(meta, name, || shown(meta.is_partner(&bearer(headers), proof(query)).and_then(|()| effect()))).await
@@ -178,7 +179,7 @@ async fn assign(
     Query(query): Query<Words>,
     headers: HeaderMap,
 ) -> Response {
-    by_partner(&meta, "assigned_users", (&headers, &query), || meta.assign(&id, word(&query, "user"))).await
+    by_partner(&meta, "assigned_users", &headers, &query, || meta.assign(&id, word(&query, "user"))).await
 }
 
 async fn share(
@@ -187,7 +188,7 @@ async fn share(
     Query(query): Query<Words>,
     headers: HeaderMap,
 ) -> Response {
-    by_partner(&meta, "credit_share", (&headers, &query), || meta.share_credit(&id, word(&query, "waba_id"))).await
+    by_partner(&meta, "credit_share", &headers, &query, || meta.share_credit(&id, word(&query, "waba_id"))).await
 }
 
 async fn shares(
@@ -197,13 +198,13 @@ async fn shares(
     headers: HeaderMap,
 ) -> Response {
     let business = word(&query, "receiving_business_id");
-    by_partner(&meta, "credit_shares", (&headers, &query), || meta.shown_shares(&id, business)).await
+    by_partner(&meta, "credit_shares", &headers, &query, || meta.shown_shares(&id, business)).await
 }
 
 /// Reads or revokes a credit share.
-pub(super) async fn one_share(meta: &Meta, id: &str, (headers, query): (&HeaderMap, &Words), delete: bool) -> Response {
+pub(super) async fn one_share(meta: &Meta, id: &str, headers: &HeaderMap, query: &Words, delete: bool) -> Response {
     let name = if delete { "credit_revoke" } else { "credit_look" };
-    by_partner(meta, name, (headers, query), || match delete {
+    by_partner(meta, name, headers, query, || match delete {
         true => meta.revoke_share(id),
         false => meta.share(id).ok_or((100, "Object does not exist")),
     })

@@ -1,6 +1,7 @@
-//! Content of messages. Only these types and those of `outgoing` serialise in the domain. Their JSON is close to the
-//! Cloud API's field names, and is the format of both the table and our API. Keys may be added, never changed or
-//! removed.
+//! Content of messages.
+//!
+//! Only these types and those of `outgoing` serialise in the domain. Their JSON is close to the Cloud API's field
+//! names, and is the format of both the table and our API. Keys may be added, never changed or removed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;

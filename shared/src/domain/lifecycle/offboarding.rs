@@ -161,17 +161,19 @@ impl Offboarding {
     #[must_use]
     pub fn of_account(
         id: OffboardingId,
-        (tenant, account): (TenantId, WabaId),
+        tenant: TenantId,
+        account: WabaId,
         why: Why,
-        (started_at, erase_after): (Timestamp, SignedDuration),
+        started_at: Timestamp,
+        erase_after: SignedDuration,
     ) -> Self {
-        Self { whole: false, accounts: vec![account], ..Self::of_tenant(id, tenant, why, (started_at, erase_after)) }
+        Self { whole: false, accounts: vec![account], ..Self::of_tenant(id, tenant, why, started_at, erase_after) }
     }
 
     /// Returns the offboarding of a single number that starts and erases at once.
     #[must_use]
     pub fn of_number(id: OffboardingId, number: &Number, now: Timestamp) -> Self {
-        let whole = Self::of_tenant(id, number.tenant, Why::Requested, (now, SignedDuration::ZERO));
+        let whole = Self::of_tenant(id, number.tenant, Why::Requested, now, SignedDuration::ZERO);
         Self { whole: false, number: Some(number.id.clone()), number_of: Some(number.waba.clone()), ..whole }
     }
 
@@ -181,7 +183,8 @@ impl Offboarding {
         id: OffboardingId,
         tenant: TenantId,
         why: Why,
-        (started_at, erase_after): (Timestamp, SignedDuration),
+        started_at: Timestamp,
+        erase_after: SignedDuration,
     ) -> Self {
         Self {
             id,

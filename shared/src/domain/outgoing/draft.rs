@@ -86,7 +86,7 @@ fn header(path: &str, component: &Value, named: bool) -> Checked {
     if variables.len() > 1 {
         return Err(broken(&format!("{path}.text"), INVALID, "must have at most one variable"));
     }
-    examples(path, example, &variables, named, ("header_text", "header_text_named_params"))
+    examples(path, example, &variables, named, "header_text", "header_text_named_params")
 }
 
 fn body(path: &str, component: &Value, named: bool) -> Checked {
@@ -118,7 +118,7 @@ fn body(path: &str, component: &Value, named: bool) -> Checked {
         };
         return Err(broken(&field, INVALID, rule));
     }
-    examples(path, component.get("example"), &all, named, ("body_text", "body_text_named_params"))
+    examples(path, component.get("example"), &all, named, "body_text", "body_text_named_params")
 }
 
 /// Checks that every variable has an example, which Meta's reviewers need.
@@ -127,7 +127,8 @@ fn examples(
     example: Option<&Value>,
     variables: &[String],
     named: bool,
-    (positional, by_name): (&str, &str),
+    positional: &str,
+    by_name: &str,
 ) -> Checked {
     let list = |name: &str| example.and_then(|example| example.get(name)).and_then(Value::as_array);
     let given = if named {

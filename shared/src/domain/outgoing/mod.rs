@@ -1,5 +1,6 @@
-//! Outgoing messages: every kind of message that a business can send, in the Cloud API's own field names. The same
-//! types are the format of our API, of the table and of requests to Meta (`docs/meta/messages.md#section-4` to
+//! Outgoing messages: every kind of message that a business can send, in the Cloud API's own field names.
+//!
+//! The same types are the format of our API, of the table and of requests to Meta (`docs/meta/messages.md#section-4` to
 //! `#section-6`). [`Outgoing::check`] checks every limit that Meta enforces.
 
 mod check;

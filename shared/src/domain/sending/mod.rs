@@ -4,6 +4,7 @@ pub mod broadcast;
 pub mod ledger;
 pub mod media;
 pub mod outbound;
+pub mod outcome;
 pub mod pacing;
 pub mod policy;
 pub mod status;

@@ -21,7 +21,7 @@ pub const EVIDENCE_WINDOW: SignedDuration = SignedDuration::from_mins(2);
 /// (`docs/reliability.md#section-2-3-5`).
 pub const DOUBT_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Retries after the provider's answer "something went wrong, try again".
-pub const SOFT_RETRIES: u32 = 2;
+pub const RETRYABLE_ANSWER_RETRIES: u32 = 2;
 
 /// State of an outbound message according to our own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -205,7 +205,7 @@ pub struct SendFacts {
     /// Attempts in a row that did not reach the provider.
     pub unreached: u32,
     /// Whether the provider answered "try again", which normally means that it did not send the message.
-    pub soft: bool,
+    pub retryable_answer: bool,
     /// Times that the message was requeued after an unknown outcome.
     pub resent: u32,
     /// Template that was sent instead, because the customer service window had closed.
@@ -290,7 +290,7 @@ impl SendFacts {
             times: StatusTimes::default(),
             error: None,
             unreached: 0,
-            soft: false,
+            retryable_answer: false,
             resent: 0,
             instead: None,
             held: false,
@@ -336,7 +336,7 @@ impl SendFacts {
         let timely = |step| if now < after(EVIDENCE_WINDOW) { AfterDoubt::Wait(after(EVIDENCE_WINDOW)) } else { step };
         let retries = match intent.on_unknown {
             OnUnknown::Fail => 0,
-            _ if self.soft && trusted => SOFT_RETRIES,
+            _ if self.retryable_answer && trusted => RETRYABLE_ANSWER_RETRIES,
             choice => u32::from(choice == OnUnknown::ResendOnce),
         };
         let in_time = now.max(after(EVIDENCE_WINDOW)) < intent.send_before;

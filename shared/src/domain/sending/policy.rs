@@ -6,8 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::accounts::account::StoredState;
 use crate::domain::conversations::conversation::CUSTOMER_SERVICE_WINDOW;
 
-/// Time before the end of the customer service window at which free-form messages stop. It covers the time until Meta
-/// receives the message, and the difference to Meta's clock (`docs/meta/errors.md#section-7`).
+/// Time before the end of the customer service window at which free-form messages stop.
+///
+/// It covers the time until Meta receives the message, and the difference to Meta's clock
+/// (`docs/meta/errors.md#section-7`).
 pub const WINDOW_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Key of Meta's restriction that forbids templates.
@@ -259,8 +261,10 @@ impl Reason {
     }
 }
 
-/// Decides whether a message may be sent. The rules apply in this order: status of the number, block of the customer,
-/// customer service window (free-form messages), stop of the template, opt-out, pause of marketing.
+/// Decides whether a message may be sent.
+///
+/// The rules apply in this order: status of the number, block of the customer, customer service window (free-form
+/// messages), stop of the template, opt-out, pause of marketing.
 #[must_use]
 pub fn decide(facts: &Facts, class: MessageClass, now: Timestamp) -> Verdict {
     if let Some((reason, until)) = hindrance(&facts.standing, class, now) {
@@ -276,8 +280,8 @@ pub fn decide(facts: &Facts, class: MessageClass, now: Timestamp) -> Verdict {
             Some(_) => Verdict::TemplateOnly(Reason::WindowClosed),
         };
     };
-    if let Some(until) = template_stop(&facts.template, now) {
-        return Verdict::Blocked(Reason::TemplateStopped, until);
+    if let Some(stopped) = template_stop(&facts.template, now) {
+        return stopped;
     }
     // Meta's category takes precedence over the caller's. An unknown category is treated as marketing, the strictest.
     let category = facts.template.category.or(said).unwrap_or(Category::Marketing);
@@ -341,12 +345,12 @@ pub fn hindrance(standing: &NumberStatus, class: MessageClass, now: Timestamp) -
     stopped.map(|until| (Reason::Stopped, Some(until)))
 }
 
-/// Returns `Some` if the template may not be sent; inside it, the end of the stop if known.
-fn template_stop(template: &TemplateFacts, now: Timestamp) -> Option<Option<Timestamp>> {
+/// Returns the verdict if the template may not be sent.
+fn template_stop(template: &TemplateFacts, now: Timestamp) -> Option<Verdict> {
     const SENDABLE: [&str; 5] = ["APPROVED", "FLAGGED", "REINSTATED", "UNPAUSED", "ACTIVE"];
     let status = template.status.as_deref()?;
     if SENDABLE.contains(&status) || template.until.is_some_and(|until| until <= now) {
         return None;
     }
-    Some(template.until)
+    Some(Verdict::Blocked(Reason::TemplateStopped, template.until))
 }

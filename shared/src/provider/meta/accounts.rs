@@ -112,6 +112,17 @@ impl WebhookConfiguration {
     }
 }
 
+/// Whether an account's webhooks go to an app, and at which URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subscription {
+    /// The app is not subscribed to the account's webhooks.
+    Missing,
+    /// The webhooks go to the app's callback URL.
+    ToApp,
+    /// The webhooks go to this callback URL of the account's own.
+    ToUrl(String),
+}
+
 /// A subscription of a Meta app to webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AppSubscription {
@@ -174,14 +185,14 @@ impl<T> Paged<T> {
 }
 
 #[derive(Deserialize)]
-struct Subscription {
-    whatsapp_business_api_data: SubscribedApp,
+struct SubscribedApp {
+    whatsapp_business_api_data: AppReference,
     #[serde(default)]
     override_callback_uri: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct SubscribedApp {
+struct AppReference {
     id: String,
 }
 
@@ -288,8 +299,7 @@ impl GraphClient {
         self.change(Method::POST, token, &format!("{account}/subscribed_apps"), None).await
     }
 
-    /// Returns whether `app` is subscribed to the account's webhooks: `None` if not, else the account's own callback
-    /// URL, if it has one.
+    /// Returns whether `app` is subscribed to the account's webhooks, and at which URL.
     ///
     /// # Errors
     /// A [`CallFailure`] when the call did not succeed.
@@ -298,10 +308,16 @@ impl GraphClient {
         token: &AccessToken,
         account: &WabaId,
         app: &str,
-    ) -> Result<Option<Option<String>>, CallFailure> {
-        let all: Paged<Subscription> = self.ask(token, &format!("{account}/subscribed_apps"), &[]).await?;
+    ) -> Result<Subscription, CallFailure> {
+        let all: Paged<SubscribedApp> = self.ask(token, &format!("{account}/subscribed_apps"), &[]).await?;
         let ours = all.data.into_iter().find(|one| one.whatsapp_business_api_data.id == app);
-        Ok(ours.map(|one| one.override_callback_uri.filter(|url| !url.is_empty())))
+        Ok(match ours {
+            None => Subscription::Missing,
+            Some(app) => match app.override_callback_uri.filter(|url| !url.is_empty()) {
+                None => Subscription::ToApp,
+                Some(url) => Subscription::ToUrl(url),
+            },
+        })
     }
 
     /// Calls `POST /{account}/subscribed_apps` with a callback URL of the account's own. Meta verifies the URL at once.
@@ -313,7 +329,8 @@ impl GraphClient {
         &self,
         token: &AccessToken,
         account: &WabaId,
-        (url, verify_token): (&str, &Secret),
+        url: &str,
+        verify_token: &Secret,
     ) -> Result<(), CallFailure> {
         let body = json!({"override_callback_uri": url, "verify_token": verify_token.expose()});
         self.change(Method::POST, token, &format!("{account}/subscribed_apps"), Some(body)).await

@@ -66,7 +66,8 @@ impl GraphClient {
         &self,
         token: &AccessToken,
         account: &WabaId,
-        (start, end): (i64, i64),
+        start: i64,
+        end: i64,
     ) -> Result<Billed, CallFailure> {
         let wanted = format!(
             "currency,pricing_analytics.start({start}).end({end}).granularity(DAILY).metric_types(COST,VOLUME)\

@@ -1,7 +1,8 @@
-//! Callback data: the text that we give Meta with each message (`biz_opaque_callback_data`). Meta returns it with each
-//! status of the message, which makes it the only conclusive evidence about a send with outcome unknown
-//! (`docs/reliability.md#section-0-2`). The text is versioned and authenticated with a MAC, and contains no personal
-//! data.
+//! Callback data: the text that we give Meta with each message (`biz_opaque_callback_data`).
+//!
+//! Meta returns it with each status of the message, which makes it the only conclusive evidence about a send with
+//! outcome unknown (`docs/reliability.md#section-0-2`). The text is versioned and authenticated with a MAC, and
+//! contains no personal data.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

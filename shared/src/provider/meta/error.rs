@@ -1,11 +1,13 @@
 //! Meaning of Meta's error codes for a send: one table, from `docs/meta/errors.md#section-3`,
-//! `docs/meta/errors.md#section-4` and `docs/reliability.md#section-2-3-4`, rendered into `docs/errors.md`. Only `code`
-//! decides, because titles and HTTP statuses change.
+//! `docs/meta/errors.md#section-4` and `docs/reliability.md#section-2-3-4`, rendered into `docs/errors.md`.
+//!
+//! Only `code` decides, because titles and HTTP statuses change.
 
 use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
+use crate::domain::event::ProviderError;
 use crate::domain::sending::policy::Consequence;
 
 mod table;
@@ -36,7 +38,7 @@ pub enum ErrorClass {
     Wait(SignedDuration),
     /// Meta reports that something went wrong and suggests another try. The outcome counts as unknown until two minutes
     /// have passed without a status.
-    Soft,
+    RetryableAnswer,
     /// Wrong or unwanted: never retried.
     Final,
     /// The customer service window is closed: only a template may be sent.
@@ -80,7 +82,7 @@ impl ErrorClass {
             Self::Throttle(Throttled::Number) => "throttle: number",
             Self::Throttle(Throttled::Pair) => "throttle: pair",
             Self::Wait(_) => "wait",
-            Self::Soft => "doubt, then retry",
+            Self::RetryableAnswer => "doubt, then retry",
             Self::Final => "final",
             Self::WindowClosed => "template needed",
             Self::CoolDown(_) => "final, cool-down",
@@ -95,7 +97,7 @@ impl ErrorClass {
     /// Whether the same message is retried automatically.
     #[must_use]
     pub fn tries_again(self) -> bool {
-        matches!(self, Self::Retry | Self::Throttle(_) | Self::Wait(_) | Self::Soft | Self::Reconnect)
+        matches!(self, Self::Retry | Self::Throttle(_) | Self::Wait(_) | Self::RetryableAnswer | Self::Reconnect)
     }
 }
 
@@ -132,7 +134,7 @@ pub fn consequence(code: i64) -> Option<Consequence> {
         ErrorClass::Template(wait) => Some(Consequence::StopTemplate(wait, rule.meaning, rule.remedy)),
         ErrorClass::Throttle(Throttled::Pair)
         | ErrorClass::Wait(_)
-        | ErrorClass::Soft
+        | ErrorClass::RetryableAnswer
         | ErrorClass::Final
         | ErrorClass::WindowClosed => None,
     }
@@ -149,6 +151,16 @@ pub fn is_token_error(code: i64) -> bool {
 #[must_use]
 pub fn remedy(code: i64) -> Option<&'static str> {
     rule(code).map(|rule| rule.remedy)
+}
+
+/// Returns whether Meta rejected the `appsecret_proof` because it was made with a replaced app secret. token-refresh
+/// reseals the token within minutes.
+///
+/// Format of the error: `docs/meta/onboarding.md#section-10-3`.
+#[must_use]
+pub fn is_stale_proof(error: &ProviderError) -> bool {
+    let names_it = |text: &str| text.contains("appsecret_proof");
+    error.code == 100 && (names_it(&error.title) || error.details.as_deref().is_some_and(names_it))
 }
 
 #[cfg(test)]

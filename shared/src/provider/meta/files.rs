@@ -95,10 +95,11 @@ fn is_hash_of(said: &str, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::meta::graph::{GraphEndpoint, PUBLIC_URL};
 
     #[test]
     fn a_token_is_shown_to_meta_and_nobody_else() {
-        let graph = GraphClient::new("https://graph.facebook.com", "v25.0").unwrap();
+        let graph = GraphClient::new(&GraphEndpoint::at(PUBLIC_URL)).unwrap();
         let is_metas = |url: &str| graph.is_metas(&Url::parse(url).unwrap());
         assert!(is_metas("https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid=1"));
         assert!(is_metas("https://scontent.whatsapp.net/x") && is_metas("https://graph.facebook.com/x"));

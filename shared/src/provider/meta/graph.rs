@@ -7,9 +7,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
+use crate::config;
 use crate::domain::accounts::token::AccessToken;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{NumberId, ProviderMessageId};
+use crate::domain::sending::outcome::SendOutcome;
 use crate::limits::{GRAPH_CONNECT_TIMEOUT, GRAPH_TIMEOUT};
 use crate::provider::meta::error::{self, ErrorClass};
 use crate::secret::Secret;
@@ -24,29 +26,36 @@ pub const DEFAULT_VERSION: &str = "v25.0";
 /// Longest `fbtrace_id` that is stored, in bytes; Meta's have about a dozen.
 const LONGEST_TRACE: usize = 64;
 
+/// Host and version of the Graph API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphEndpoint {
+    /// Scheme and host.
+    pub url: String,
+    /// Version, such as `v25.0`.
+    pub version: String,
+}
+
+impl GraphEndpoint {
+    /// Returns the endpoint that `META_GRAPH_URL` and `META_GRAPH_VERSION` name. Without them it is Meta's public host
+    /// in the default version.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let public = Self::at(&config::optional("META_GRAPH_URL").unwrap_or_else(|| PUBLIC_URL.to_owned()));
+        Self { version: config::optional("META_GRAPH_VERSION").unwrap_or(public.version), url: public.url }
+    }
+
+    /// Returns the default version of the API at `url`.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), version: DEFAULT_VERSION.to_owned() }
+    }
+}
+
 /// A client for one Graph host and version. It retries no call, follows no redirect and uses no proxy.
 #[derive(Debug, Clone)]
 pub struct GraphClient {
     http: reqwest::Client,
     base: String,
-}
-
-/// Result of a send (`docs/reliability.md#section-2-3-4`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendOutcome {
-    /// Meta accepted the message and returned its id.
-    Accepted {
-        /// Meta's id of the message.
-        wamid: ProviderMessageId,
-        /// Whether Meta holds the message back while it assesses the template. No status is expected meanwhile.
-        held: bool,
-    },
-    /// Not sent; it may be retried.
-    NotSent(ProviderError),
-    /// Not sent, and a retry would not help.
-    Refused(ProviderError),
-    /// Outcome unknown: the message may have been sent. The flag is set if Meta itself reported a temporary error.
-    Doubtful(ProviderError, bool),
 }
 
 /// Failure of a call that may be repeated without effect.
@@ -102,13 +111,13 @@ pub fn plain_client() -> Result<reqwest::Client, ClientUnavailable> {
 }
 
 impl GraphClient {
-    /// Creates a client for `base_url` (scheme and host, no trailing slash) and `version`, such as `v25.0`.
+    /// Creates a client.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(base_url: &str, version: &str) -> Result<Self, ClientUnavailable> {
-        let http = plain_client()?;
-        Ok(Self { http, base: format!("{}/{version}", base_url.trim_end_matches('/')) })
+    pub fn new(endpoint: &GraphEndpoint) -> Result<Self, ClientUnavailable> {
+        let base = format!("{}/{}", endpoint.url.trim_end_matches('/'), endpoint.version);
+        Ok(Self { http: plain_client()?, base })
     }
 
     /// Calls `POST /{phone-number-id}/messages`, exactly once.
@@ -120,7 +129,7 @@ impl GraphClient {
             Ok(reply) => read(reply).await,
             // Until the connection is established, no byte of the message has left.
             Err(failure) if failure.is_connect() || failure.is_builder() => SendOutcome::NotSent(lost(&failure)),
-            Err(failure) => SendOutcome::Doubtful(lost(&failure), false),
+            Err(failure) => unknown(lost(&failure)),
         }
     }
 
@@ -279,7 +288,7 @@ pub(super) async fn refused_in_part(
 async fn read(reply: reqwest::Response) -> SendOutcome {
     let status = reply.status();
     let Ok(body) = reply.bytes().await else {
-        return SendOutcome::Doubtful(ProviderError::ours("answer_cut", "Meta's answer broke off"), false);
+        return unknown(ProviderError::ours("answer_cut", "Meta's answer broke off"));
     };
     if status.is_success() {
         return accepted(&body);
@@ -289,10 +298,10 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
             let transient = status.is_server_error() && error.is_transient == Some(true);
             let problem = error.into_provider_error();
             match error::class(problem.code) {
-                _ if problem.is_stale_proof() => SendOutcome::NotSent(problem),
-                ErrorClass::Soft => SendOutcome::Doubtful(problem, true),
+                _ if error::is_stale_proof(&problem) => SendOutcome::NotSent(problem),
+                ErrorClass::RetryableAnswer => SendOutcome::Unknown { error: problem, retryable_answer: true },
                 class if class.tries_again() => SendOutcome::NotSent(problem),
-                _ if transient => SendOutcome::Doubtful(problem, true),
+                _ if transient => SendOutcome::Unknown { error: problem, retryable_answer: true },
                 _ => SendOutcome::Refused(problem),
             }
         }
@@ -303,11 +312,13 @@ async fn read(reply: reqwest::Response) -> SendOutcome {
         Err(_) if status.is_client_error() && status.as_u16() != 408 => {
             SendOutcome::Refused(ProviderError::ours("refused", "Meta refused without saying why"))
         }
-        Err(_) => {
-            let something = ProviderError::ours("no_graph_answer", "something between us and Meta answered");
-            SendOutcome::Doubtful(something, false)
-        }
+        Err(_) => unknown(ProviderError::ours("no_graph_answer", "something between us and Meta answered")),
     }
+}
+
+/// Returns the outcome of a call without an answer of Meta's.
+fn unknown(error: ProviderError) -> SendOutcome {
+    SendOutcome::Unknown { error, retryable_answer: false }
 }
 
 fn accepted(body: &[u8]) -> SendOutcome {
@@ -317,8 +328,7 @@ fn accepted(body: &[u8]) -> SendOutcome {
         Some(SendOutcome::Accepted { wamid: ProviderMessageId::parse(&message.id).ok()?, held })
     });
     named.unwrap_or_else(|| {
-        let unreadable = ProviderError::ours("answer_unreadable", "Meta accepted but its answer has no message id");
-        SendOutcome::Doubtful(unreadable, false)
+        unknown(ProviderError::ours("answer_unreadable", "Meta accepted but its answer has no message id"))
     })
 }
 

@@ -1,7 +1,8 @@
 //! `GET /{phone-number-id}/message_history`: the messages of a number that Meta knows, with their events; and the
-//! recipient contained in a message id. This is the second kind of evidence about a send with outcome unknown
-//! (`docs/reliability.md#e2`). The shape is from Meta's own OpenAPI description. No response of a live account has been
-//! seen, so a setting must switch it on.
+//! recipient contained in a message id.
+//!
+//! This is the second kind of evidence about a send with outcome unknown (`docs/reliability.md#e2`). The shape is from
+//! Meta's own OpenAPI description. No response of a live account has been seen, so a setting must switch it on.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -89,8 +90,10 @@ fn read(message: &Message) -> Option<Listed> {
 }
 
 /// Returns the phone number contained in a message id: base 64 of a record in which the recipient's digits follow their
-/// count. The format is not documented; three published samples decode this way. `None` for an id of another form, or
-/// of a customer without a phone number.
+/// count.
+///
+/// The format is not documented; three published samples decode this way. `None` for an id of another form, or of a
+/// customer without a phone number.
 #[must_use]
 pub fn recipient_of(wamid: &ProviderMessageId) -> Option<PhoneNumber> {
     let record = STANDARD.decode(wamid.as_str().strip_prefix("wamid.")?).ok()?;

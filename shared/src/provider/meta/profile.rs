@@ -138,7 +138,8 @@ impl GraphClient {
         token: &AccessToken,
         number: &NumberId,
         message: &str,
-        (code, image): (Option<&str>, Option<&str>),
+        code: Option<&str>,
+        image: Option<&str>,
     ) -> Result<ShortLink, CallFailure> {
         let mut body = json!({"prefilled_message": message});
         for (name, value) in [("code", code), ("generate_qr_image", image)] {

@@ -102,7 +102,8 @@ impl GraphClient {
         &self,
         token: &AccessToken,
         account: &WabaId,
-        (id, name): (&str, &str),
+        id: &str,
+        name: &str,
     ) -> Result<(), CallFailure> {
         let path = format!("{account}/message_templates");
         let request = self.with_token_or_refusal(Method::DELETE, &path, token)?;
@@ -114,7 +115,9 @@ impl GraphClient {
 /// Returns the request body for a new template.
 #[must_use]
 pub fn creation(
-    (name, language, category): (&str, &str, &str),
+    name: &str,
+    language: &str,
+    category: &str,
     named: bool,
     components: &Value,
     ttl: Option<i64>,

@@ -77,7 +77,7 @@ impl Table {
         Ok(())
     }
 
-    /// Assigns the account and then the number to the tenant. `token` is the sealed token of the account and the Meta
+    /// Assigns the account and then the number to the tenant. `token` is the sealed token of the account, `app` the Meta
     /// app that it belongs to. The token is stored first, so a connected number can send. 3 WRU and 2 for the lists.
     ///
     /// # Errors
@@ -85,10 +85,11 @@ impl Table {
     pub async fn account_connect(
         &self,
         number: &Number,
-        token: (&Sealed, Option<&MetaAppId>),
+        token: &Sealed,
+        app: Option<&MetaAppId>,
         now: Timestamp,
     ) -> Result<(), ConnectFailure> {
-        if self.graph_token_put(number.tenant, &number.waba, token, now).await? == Stored::Known {
+        if self.graph_token_put(number.tenant, &number.waba, token, app, now).await? == Stored::Known {
             return Err(ConnectError::AccountTaken.into());
         }
         match self.put_number(number, now).await? {

@@ -236,7 +236,8 @@ impl Table {
         &self,
         tenant: TenantId,
         waba: &WabaId,
-        (sealed, app): (&Sealed, Option<&MetaAppId>),
+        sealed: &Sealed,
+        app: Option<&MetaAppId>,
         now: Timestamp,
     ) -> Result<Stored, StorageError> {
         // Written first, so that no account of a tenant is ever missing from the tenant's list.

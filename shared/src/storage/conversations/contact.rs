@@ -89,7 +89,8 @@ impl Table {
     pub async fn contact_resolve(
         &self,
         tenant: TenantId,
-        (card, linked): (&ContactIdentity, &[ContactIdentity]),
+        card: &ContactIdentity,
+        linked: &[ContactIdentity],
         vouched: Vouched,
         said_at: Timestamp,
         now: Timestamp,

@@ -148,7 +148,8 @@ impl Table {
         conversation: &ConversationId,
         message: &InboundMessage,
         opened_by: Option<&ContactIdentity>,
-        (received_at, keep_until): (Timestamp, Option<Timestamp>),
+        received_at: Timestamp,
+        keep_until: Option<Timestamp>,
     ) -> Result<Stored, StorageError> {
         let key = keys::theirs(conversation, message.at, &message.id);
         let (origin, context) = (message.origin, &message.context);

@@ -230,10 +230,10 @@ impl Table {
                 let update = update.set("state", text(SendState::Failed.as_str())).remove(&["list", "list_at"]);
                 (fenced(with_error(update, error), claim), Recorded::Overtaken)
             }
-            SendResult::Unknown(error, soft) => {
+            SendResult::Unknown(error, retryable_answer) => {
                 let update = listed(update, intent.id, after(claim.claimed_at(), EVIDENCE_WINDOW))
                     .set("state", text(SendState::Unknown.as_str()))
-                    .set("soft", number(i64::from(*soft)));
+                    .set("retryable_answer", number(i64::from(*retryable_answer)));
                 (fenced(with_error(update, error), claim), Recorded::Overtaken)
             }
         };

@@ -110,7 +110,7 @@ impl Table {
         let update = self
             .update_intent(&intent.conversation, intent.id)
             .set("state", text(SendState::Unknown.as_str()))
-            .set("soft", crate::storage::table::item::number(0))
+            .set("retryable_answer", crate::storage::table::item::number(0))
             .set("list", text(keys::due(keys::due_shard(intent.id))))
             .set("list_at", time(now.checked_add(EVIDENCE_WINDOW).unwrap_or(now)))
             .value("in_flight", text(SendState::InFlight.as_str()));

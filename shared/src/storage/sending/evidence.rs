@@ -47,7 +47,7 @@ impl DeliveryEvidence {
 /// was unknown at some time, however that ended.
 fn may_have_been_sent(item: &Item) -> bool {
     let in_flight = item.text("state") == Some(SendState::InFlight.as_str());
-    item.text("wamid").is_none() && (in_flight || item.number("soft").is_some())
+    item.text("wamid").is_none() && (in_flight || item.number("retryable_answer").is_some())
 }
 
 impl Table {

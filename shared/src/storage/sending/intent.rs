@@ -344,7 +344,7 @@ pub(in crate::storage) fn read_facts(item: &Item) -> Result<SendFacts, StorageEr
         wamid,
         times,
         unreached: item.count("unreached"),
-        soft: item.number("soft") == Some(1),
+        retryable_answer: item.number("retryable_answer") == Some(1),
         resent: item.count("resent"),
         instead: item.owned("instead"),
         held: item.number("held") == Some(1),

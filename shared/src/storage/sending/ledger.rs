@@ -47,7 +47,8 @@ impl Table {
     pub async fn ledger_list_accepted(
         &self,
         tenant: TenantId,
-        (from, until): (Timestamp, Timestamp),
+        from: Timestamp,
+        until: Timestamp,
         limit: usize,
     ) -> Result<(Vec<Entry>, bool), StorageError> {
         let (mut found, mut seen, mut start) = (Vec::new(), 0, None);

@@ -56,7 +56,7 @@ impl Table {
         ahead: SignedDuration,
         now: Timestamp,
     ) -> Result<Reserved, StorageError> {
-        self.gcra(&keys::pace(id), interval.saturating_mul(count), (ahead, LATE), now, None).await
+        self.gcra(&keys::pace(id), interval.saturating_mul(count), ahead, LATE, now, None).await
     }
 
     /// Reserves the slot of one message to one customer; while the pair's burst lasts, the slot is due at once. 1 WRU.
@@ -67,14 +67,15 @@ impl Table {
         let interval = i64::try_from(PAIR_INTERVAL.as_micros()).unwrap_or(i64::MAX);
         let kept_until = crate::clock::after(now, PAIR_KEPT_FOR);
         let burst = PAIR_INTERVAL * (PAIR_BURST - 1);
-        self.gcra(&keys::pair(id), interval, (burst, SignedDuration::ZERO), now, Some(kept_until)).await
+        self.gcra(&keys::pair(id), interval, burst, SignedDuration::ZERO, now, Some(kept_until)).await
     }
 
     async fn gcra(
         &self,
         key: &Key,
         cost: i64,
-        (ahead, late): (SignedDuration, SignedDuration),
+        ahead: SignedDuration,
+        late: SignedDuration,
         now: Timestamp,
         kept_until: Option<Timestamp>,
     ) -> Result<Reserved, StorageError> {

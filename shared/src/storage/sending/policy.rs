@@ -116,22 +116,22 @@ impl Table {
                 self.pace_slow_down(&number.id, now).await
             }
             Consequence::Stop(wait, title, remedy) => {
-                self.raise(number, error, STOPPED, Some(after(wait)), (title, remedy), now).await
+                self.raise(number, error, STOPPED, Some(after(wait)), critical(title, remedy), now).await
             }
             Consequence::Reconnect(title, remedy) => {
                 self.pace_pause(&number.id, after(RECONNECT_PAUSE), &error.code.to_string()).await?;
-                self.raise(number, error, "reconnect", None, (title, remedy), now).await
+                self.raise(number, error, "reconnect", None, critical(title, remedy), now).await
             }
             Consequence::Unknown => {
                 let remedy = "Look the code up in Meta's list of error codes, and update Switchboard.";
                 let title = "Meta answered with an error code that this version does not know.";
-                self.raise(number, error, "unknown_code", None, (title, remedy), now).await
+                self.raise(number, error, "unknown_code", None, critical(title, remedy), now).await
             }
             Consequence::Distrust => {
                 self.pace_distrust(&number.id, now).await?;
                 let title = "Meta sent a message that it had answered with \"something went wrong, try again\".";
                 let remedy = "Look for doubles. Such messages are no longer tried again by themselves on this number.";
-                self.raise(number, error, "distrusted", None, (title, remedy), now).await
+                self.raise(number, error, "distrusted", None, critical(title, remedy), now).await
             }
             Consequence::CoolDown(wait) => self.cool_down(contact, &number.waba, wait, now).await,
             Consequence::OptedOut => {
@@ -146,7 +146,7 @@ impl Table {
             Consequence::StopTemplate(wait, title, remedy) => {
                 let Some(template) = template else { return Ok(()) };
                 self.stop_template(&number.waba, template, error.code, wait, now).await?;
-                self.raise(number, error, &template.name, None, (title, remedy), now).await
+                self.raise(number, error, &template.name, None, critical(title, remedy), now).await
             }
         }
     }
@@ -179,7 +179,7 @@ impl Table {
         error: &ProviderError,
         word: &str,
         until: Option<Timestamp>,
-        (title, remedy): (&'static str, &'static str),
+        alert: Alert,
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let detail = serde_json::json!({"code": error.code, "title": error.title, "details": error.details});
@@ -192,7 +192,7 @@ impl Table {
             detail: detail.to_string(),
             at: now,
             timed: false,
-            alert: Some(Alert { severity: Severity::Critical, title, remedy }),
+            alert: Some(alert),
         };
         self.state_put(&change).await?;
         self.alert_put(Some(number.tenant), &change).await
@@ -321,4 +321,8 @@ fn add_wishes(facts: &mut Facts, person: &[(ContactId, Vec<Item>)], number: &Num
     }
     facts.opted_out = latest.is_some_and(|(_, value)| value == "stop");
     Ok(())
+}
+
+fn critical(title: &'static str, remedy: &'static str) -> Alert {
+    Alert { severity: Severity::Critical, title, remedy }
 }

@@ -19,7 +19,7 @@ pub enum Applied {
         /// Another provider id was recorded for the message: the provider accepted it twice.
         duplicate_send: bool,
         /// The provider had answered this attempt with "try again", and sent the message nevertheless.
-        lied: bool,
+        false_refusal: bool,
         /// The message's template, if the status carries an error.
         template: Option<Template>,
     },
@@ -76,7 +76,8 @@ impl Table {
         Ok(Applied::New {
             settled_doubt: in_doubt(&old),
             duplicate_send: old.text("wamid").is_some_and(|wamid| wamid != update.wamid.as_str()),
-            lied: old.number("soft") == Some(1) && (attempt < old.count("attempt") || is_waiting(&old)),
+            false_refusal: old.number("retryable_answer") == Some(1)
+                && (attempt < old.count("attempt") || is_waiting(&old)),
             template: match old.text("content").and_then(|json| serde_json::from_str(json).ok()) {
                 Some(Outgoing::Template(template)) if error.is_some() => Some(template),
                 _ => None,

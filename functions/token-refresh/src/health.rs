@@ -8,9 +8,10 @@ use shared::domain::accounts::app::{MetaApp, SignupSettings};
 use shared::domain::accounts::health::{COEXISTENCE_FIELDS, FIELDS_NEEDED, Finding, HealthCheck};
 use shared::domain::accounts::token::{AccessToken, TokenFacts};
 use shared::domain::ids::{NumberId, WabaId};
-use shared::provider::meta::accounts::{AccountNumber, WebhookConfiguration};
+use shared::provider::meta::accounts::{AccountNumber, Subscription, WebhookConfiguration};
 use shared::provider::meta::graph::CallFailure;
 use shared::provider::meta::signature;
+use shared::secret::Secret;
 
 use crate::{Deps, RefreshError};
 
@@ -22,6 +23,13 @@ const OWN_DOOR_TIMEOUT: Duration = Duration::from_secs(10);
 const BY_HAND: &str = "the token was stored by hand, so its app is unknown";
 /// A webhook without content.
 const EMPTY_WEBHOOK: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
+
+/// An app together with the one of its secrets that Meta accepts at present.
+#[derive(Clone, Copy)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) secret: &'a Secret,
+}
 
 /// The app of an account's token, with decrypted secrets.
 pub(crate) struct App {
@@ -43,11 +51,12 @@ async fn templates(deps: &Deps, account: &WabaId, token: &AccessToken, now: Time
 }
 
 /// Checks all connected numbers of an account, records the findings, and fetches the account's templates.
-pub(crate) async fn look(
+pub(crate) async fn check_health(
     deps: &Deps,
     app: Option<&App>,
     account: &WabaId,
-    (token, facts): (&AccessToken, Option<&TokenFacts>),
+    token: &AccessToken,
+    facts: Option<&TokenFacts>,
     now: Timestamp,
 ) -> Result<(), RefreshError> {
     let connected = deps.table.account_list_numbers(account).await?;
@@ -66,7 +75,7 @@ pub(crate) async fn look(
         let mut findings = shared.clone();
         match &numbers {
             Ok(numbers) => match numbers.iter().find(|number| number.id == id.as_str()) {
-                Some(number) => of_number(deps, app, (&id, number), &fields, &mut findings, now).await?,
+                Some(number) => of_number(deps, app, &id, number, &fields, &mut findings, now).await?,
                 None => findings.push(Finding::new(
                     HealthCheck::Registration,
                     false,
@@ -94,7 +103,8 @@ pub(crate) async fn dead(deps: &Deps, account: &WabaId, now: Timestamp) -> Resul
 async fn of_number(
     deps: &Deps,
     app: Option<&App>,
-    (id, number): (&NumberId, &AccountNumber),
+    id: &NumberId,
+    number: &AccountNumber,
     fields: &Result<Vec<String>, String>,
     findings: &mut Vec<Finding>,
     now: Timestamp,
@@ -187,9 +197,9 @@ async fn subscription(deps: &Deps, app: Option<&App>, account: &WabaId, token: &
         return Finding::unknown(HealthCheck::AccountSubscription, BY_HAND);
     };
     match deps.graph.subscription(token, account, &app.settings.client_id).await {
-        Ok(Some(None)) => Finding::new(HealthCheck::AccountSubscription, true, "to the app's callback URL"),
-        Ok(Some(Some(url))) => Finding::new(HealthCheck::AccountSubscription, true, format!("to {url}")),
-        Ok(None) => {
+        Ok(Subscription::ToApp) => Finding::new(HealthCheck::AccountSubscription, true, "to the app's callback URL"),
+        Ok(Subscription::ToUrl(url)) => Finding::new(HealthCheck::AccountSubscription, true, format!("to {url}")),
+        Ok(Subscription::Missing) => {
             Finding::new(HealthCheck::AccountSubscription, false, "the account's webhooks do not go to the app")
         }
         Err(failure) => Finding::unknown(HealthCheck::AccountSubscription, said(&failure)),

@@ -11,7 +11,7 @@ use shared::secret::Secret;
 use shared::storage::TokenRecord;
 use shared::vault::Context;
 
-use crate::look::{self, App};
+use crate::health::{self, App, Credentials};
 use crate::{Deps, RefreshError};
 
 /// Interval between two checks of a token.
@@ -21,16 +21,16 @@ const SPREAD: SignedDuration = SignedDuration::from_hours(2);
 /// Delay of the next check if Meta does not answer.
 const NO_ANSWER: SignedDuration = SignedDuration::from_hours(1);
 
-pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
+pub(crate) async fn check_token(deps: &Deps, account: &WabaId, now: Timestamp) -> Result<(), RefreshError> {
     let Some(record) = deps.table.token_get_record(account).await? else { return Ok(()) };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
     let token = deps.vault.open_token(&record.sealed, &context).await?;
     // A token stored by hand cannot be checked, because its app is unknown.
     let Some(app) = app(deps, &record).await? else {
-        look::look(deps, None, account, (&token, None), now).await?;
+        health::check_health(deps, None, account, &token, None, now).await?;
         return Ok(deps.table.token_check_later(account, next(account, now)).await?);
     };
-    let (secret, facts) = match worth(deps, &app, &token).await {
+    let (secret, facts) = match debug_token(deps, &app, &token).await {
         Ok(answer) => answer,
         Err(outcome) => {
             log(&outcome, "debug");
@@ -41,17 +41,20 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
         deps.metrics.count("token_refresh", "dead", 1);
         deps.metrics.now_at("token_days_left", 0);
         tell(deps, &record, account, "withdrawn", DEAD, now).await?;
-        look::dead(deps, account, now).await?;
+        health::dead(deps, account, now).await?;
         return Ok(deps.table.token_put_end(account, record.version, &facts, next(account, now)).await?);
     }
-    let (token, record) = with_proof(deps, (account, record), token, &secret, now).await?;
+    let (token, record) = with_proof(deps, account, record, token, &secret, now).await?;
     let states = deps.table.account_list_states(account).await?;
     if states.iter().any(|state| state.aspect == Aspect::Token.as_str() && state.word == "withdrawn") {
         // The token was invalid for a while, or only seemed so.
         deps.table.state_put(&token_state(account, "proved", now)).await?;
     }
-    let renewed =
-        if facts.ends_soon(now) { renew(deps, (&app, &secret), (account, &record), &token, now).await? } else { None };
+    let renewed = if facts.ends_soon(now) {
+        renew(deps, Credentials { app: &app, secret: &secret }, account, &record, &token, now).await?
+    } else {
+        None
+    };
     let (facts, version) = renewed.unwrap_or((facts, record.version));
     if let Some(ends) = facts.ends_at() {
         deps.metrics.now_at("token_days_left", ends.duration_since(now).as_hours() / 24);
@@ -60,7 +63,7 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
         deps.metrics.count("token_refresh", "ends_soon", 1);
         tell(deps, &record, account, &format!("ends_in_{days}_days"), ENDS, now).await?;
     }
-    look::look(deps, Some(&app), account, (&token, Some(&facts)), now).await?;
+    health::check_health(deps, Some(&app), account, &token, Some(&facts), now).await?;
     // A token that expires soon is tried again within an hour, not the next day.
     let again = if facts.ends_soon(now) { after(now, NO_ANSWER) } else { next(account, now) };
     Ok(deps.table.token_put_end(account, version, &facts, again).await?)
@@ -68,7 +71,7 @@ pub(crate) async fn visit(deps: &Deps, account: &WabaId, now: Timestamp) -> Resu
 
 /// Asks Meta for the token's facts (`debug_token`) with each app secret. While a secret is being replaced, either of
 /// two may be the one at Meta.
-async fn worth(deps: &Deps, app: &App, token: &AccessToken) -> Result<(Secret, TokenFacts), CallFailure> {
+async fn debug_token(deps: &Deps, app: &App, token: &AccessToken) -> Result<(Secret, TokenFacts), CallFailure> {
     let mut refused = CallFailure::Refused(ProviderError::ours("no_app_secret", "the app has no secret"));
     for secret in &app.meta.app_secrets {
         match deps.graph.debug_token(&app.settings.client_id, secret, &token.value).await {
@@ -83,7 +86,8 @@ async fn worth(deps: &Deps, app: &App, token: &AccessToken) -> Result<(Secret, T
 /// Returns the token with the `appsecret_proof` of the current app secret. Reseals the token if the proof changed.
 async fn with_proof(
     deps: &Deps,
-    (account, record): (&WabaId, TokenRecord),
+    account: &WabaId,
+    record: TokenRecord,
     token: AccessToken,
     secret: &Secret,
     now: Timestamp,
@@ -116,21 +120,23 @@ const ENDS: Alert = Alert {
 /// available.
 async fn renew(
     deps: &Deps,
-    (app, secret): (&App, &Secret),
-    (account, record): (&WabaId, &TokenRecord),
+    credentials: Credentials<'_>,
+    account: &WabaId,
+    record: &TokenRecord,
     token: &AccessToken,
     now: Timestamp,
 ) -> Result<Option<(TokenFacts, i64)>, RefreshError> {
-    let extended = match deps.graph.extend_token(&app.settings.client_id, secret, &token.value).await {
-        Ok(fresh) => proved(deps, (app, secret), account, fresh, now).await,
-        Err(outcome) => {
-            log(&outcome, "extend");
-            None
-        }
-    };
+    let extended =
+        match deps.graph.extend_token(&credentials.app.settings.client_id, credentials.secret, &token.value).await {
+            Ok(fresh) => proved(deps, credentials, account, fresh, now).await,
+            Err(outcome) => {
+                log(&outcome, "extend");
+                None
+            }
+        };
     let fresh = match extended {
         Some(fresh) => Some(fresh),
-        None => another(deps, (app, secret), (account, record), now).await?,
+        None => another(deps, credentials, account, record, now).await?,
     };
     let Some((fresh, facts)) = fresh else { return Ok(None) };
     let context = Context::GraphToken { tenant: record.tenant, waba: account.clone() };
@@ -145,15 +151,16 @@ async fn renew(
 /// (`docs/meta/onboarding.md#section-10-2`).
 async fn another(
     deps: &Deps,
-    (app, secret): (&App, &Secret),
-    (account, record): (&WabaId, &TokenRecord),
+    credentials: Credentials<'_>,
+    account: &WabaId,
+    record: &TokenRecord,
     now: Timestamp,
 ) -> Result<Option<(AccessToken, TokenFacts)>, RefreshError> {
     let Some(business) = &record.business else { return Ok(None) };
-    let Some(sealed) = deps.table.system_token_get(&app.meta.id).await? else { return Ok(None) };
-    let system = deps.vault.open_token(&sealed, &Context::SystemToken(app.meta.id.clone())).await?;
-    match deps.graph.business_token(secret, &system, business, false).await {
-        Ok(fresh) => Ok(proved(deps, (app, secret), account, fresh, now).await),
+    let Some(sealed) = deps.table.system_token_get(&credentials.app.meta.id).await? else { return Ok(None) };
+    let system = deps.vault.open_token(&sealed, &Context::SystemToken(credentials.app.meta.id.clone())).await?;
+    match deps.graph.business_token(credentials.secret, &system, business, false).await {
+        Ok(fresh) => Ok(proved(deps, credentials, account, fresh, now).await),
         Err(outcome) => {
             log(&outcome, "another");
             Ok(None)
@@ -164,13 +171,13 @@ async fn another(
 /// Returns the new token with its facts, if it is valid and lasts longer.
 async fn proved(
     deps: &Deps,
-    (app, secret): (&App, &Secret),
+    credentials: Credentials<'_>,
     account: &WabaId,
     fresh: AccessToken,
     now: Timestamp,
 ) -> Option<(AccessToken, TokenFacts)> {
-    let client = &app.settings.client_id;
-    let facts = match deps.graph.debug_token(client, secret, &fresh.value).await {
+    let client = &credentials.app.settings.client_id;
+    let facts = match deps.graph.debug_token(client, credentials.secret, &fresh.value).await {
         Ok(facts) => facts,
         Err(outcome) => {
             log(&outcome, "prove");
