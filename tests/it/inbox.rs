@@ -7,7 +7,7 @@ use proptest::prelude::{Strategy, any, prop};
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::harness::{App, NUMBER, change, webhook_body};
+use crate::harness::{App, NUMBER, change, effort, webhook_body};
 use crate::inbound::permutations;
 
 /// Page limit of a walk, above the length of every list here.
@@ -122,7 +122,7 @@ fn every_conversation_stands_once_at_its_latest_activity() {
         6 => Event::Later(later),
         _ => Event::Stored,
     });
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(24) });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(effort::count(12, 24)) });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runner.run(&prop::collection::vec(event, 1..60), |events| {
         runtime.block_on(run(events));

@@ -19,18 +19,34 @@ use shared::keyring::SystemSecretName;
 use shared::provider::meta::signature::{HEADER, sign};
 use shared::secret::Secret;
 
-use crate::harness::{APP, App, NUMBER, WABA, ask, call};
+use crate::harness::{APP, App, NUMBER, WABA, ask, call, effort};
 use crate::onboarding::{event, grant, post, shown, start};
 use crate::partner::{partner, with_credit};
 
-/// Requests per rotation.
-const REQUESTS: usize = 1_000;
 /// Concurrent requests.
 const AT_ONCE: usize = 20;
-/// Request at which the operator replaces the secret.
-const REPLACED: usize = 200;
-/// Request from which callers use only the new secret: more than five minutes later, as the runbook demands.
-const SWITCHED: usize = 600;
+/// Duration of a rotation, in seconds. The requests are spread over it.
+const SPAN: usize = 1_000;
+
+/// Returns the requests per rotation.
+fn requests() -> usize {
+    effort::count(200, 1_000)
+}
+
+/// Returns the request at which the operator replaces the secret.
+fn replaced() -> usize {
+    requests() / 5
+}
+
+/// Returns the request from which callers use only the new secret: more than five minutes later, as the runbook demands.
+fn switched() -> usize {
+    requests() * 3 / 5
+}
+
+/// Returns the seconds that [`AT_ONCE`] requests take.
+fn pause() -> i64 {
+    i64::try_from(AT_ONCE * SPAN / requests()).unwrap()
+}
 
 /// Two instances of each function, as on Lambda.
 struct Instances(App, Functions);
@@ -47,15 +63,15 @@ impl Instances {
         if index.is_multiple_of(2) { self.0.functions.gateway() } else { self.1.gateway() }
     }
 
-    /// Makes the requests, [`AT_ONCE`] concurrently, one second per request. The secret is replaced during the batch
-    /// that ends at [`REPLACED`]. Returns the response statuses in order of the requests.
+    /// Makes the requests, [`AT_ONCE`] concurrently, spread over [`SPAN`]. The secret is replaced during the batch
+    /// that ends at [`replaced`]. Returns the response statuses in order of the requests.
     async fn thousand(&self, replace: impl AsyncFnOnce(), request: impl Fn(usize) -> Request<Body>) -> Vec<StatusCode> {
-        let mut answers = Vec::with_capacity(REQUESTS);
+        let mut answers = Vec::with_capacity(requests());
         let mut replace = Some(replace);
-        for first in (0..REQUESTS).step_by(AT_ONCE) {
+        for first in (0..requests()).step_by(AT_ONCE) {
             let calls = (first..first + AT_ONCE).map(|index| call(self.gateway(index), request(index)));
             let replacing = async {
-                if first + AT_ONCE >= REPLACED
+                if first + AT_ONCE >= replaced()
                     && let Some(replace) = replace.take()
                 {
                     replace().await;
@@ -63,7 +79,7 @@ impl Instances {
             };
             let (answered, ()) = Box::pin(join(join_all(calls), replacing)).await;
             answers.extend(answered.iter().map(|answer| answer.status));
-            self.0.advance(AT_ONCE as i64);
+            self.0.advance(pause());
         }
         answers
     }
@@ -106,7 +122,7 @@ async fn an_app_secret_and_a_verify_token_are_replaced_and_nothing_is_refused() 
     let replace = async || operator.put_app(&app_of(&["new-secret", &secret], &["new-token", &token])).await.unwrap();
     let answers = both
         .thousand(replace, |index| {
-            let old = index < SWITCHED;
+            let old = index < switched();
             match index % 4 {
                 0 | 1 => webhook(if old { &secret } else { "new-secret" }, index),
                 _ => handshake(if old { &token } else { "new-token" }),
@@ -119,10 +135,11 @@ async fn an_app_secret_and_a_verify_token_are_replaced_and_nothing_is_refused() 
     let old = |index: usize| if index % 4 < 2 { webhook(&secret, index) } else { handshake(&token) };
     let answers = both.thousand_of(old).await;
     println!(
-        "rotation: app secret and verify token: {REQUESTS} requests, 0 refused; then {} of the old, 0 accepted",
+        "rotation: app secret and verify token: {} requests, 0 refused; then {} of the old, 0 accepted",
+        requests(),
         answers.len()
     );
-    assert_eq!(refused(&answers), REQUESTS);
+    assert_eq!(refused(&answers), requests());
 }
 
 #[tokio::test]
@@ -138,7 +155,7 @@ async fn an_api_key_is_replaced_and_nothing_is_refused() {
         new.set(made.json()["key"].as_str().unwrap().to_owned()).unwrap();
     };
     let answers =
-        both.thousand(replace, |index| listing(if index < SWITCHED { &old } else { new.get().unwrap() })).await;
+        both.thousand(replace, |index| listing(if index < switched() { &old } else { new.get().unwrap() })).await;
     assert_eq!(refused(&answers), 0);
     let new = new.get().unwrap();
     let keys = ask(&both.0, new, "GET", "/v1/keys", Value::Null).await.json();
@@ -147,8 +164,8 @@ async fn an_api_key_is_replaced_and_nothing_is_refused() {
     assert!(ask(&both.0, new, "DELETE", &format!("/v1/keys/{first}"), Value::Null).await.status.is_success());
     both.0.advance(61);
     let answers = both.thousand_of(|_| listing(&old)).await;
-    println!("rotation: API key: {REQUESTS} requests, 0 refused; then {} of the old, 0 accepted", answers.len());
-    assert_eq!(refused(&answers), REQUESTS);
+    println!("rotation: API key: {} requests, 0 refused; then {} of the old, 0 accepted", requests(), answers.len());
+    assert_eq!(refused(&answers), requests());
 }
 
 #[tokio::test]
@@ -177,8 +194,8 @@ async fn the_pepper_is_replaced_and_keys_are_hashed_anew_when_they_are_used() {
     both.0.advance(301);
     assert_eq!(refused(&both.thousand_of(|_| listing(&used)).await), 0, "hashed anew");
     let answers = both.thousand_of(|_| listing(unused.expose())).await;
-    println!("rotation: pepper: {REQUESTS} requests, 0 refused; then {} under the old, 0 accepted", answers.len());
-    assert_eq!(refused(&answers), REQUESTS);
+    println!("rotation: pepper: {} requests, 0 refused; then {} under the old, 0 accepted", requests(), answers.len());
+    assert_eq!(refused(&answers), requests());
 }
 
 #[tokio::test]
@@ -265,7 +282,7 @@ async fn messages(both: &Instances, replace: impl AsyncFnOnce(bool)) {
         }
     };
     replaced_in_use(work, || both.0.meta.sent_count(), replace).await;
-    both.0.advance(AT_ONCE as i64);
+    both.0.advance(pause());
 }
 
 fn total(both: &Instances, metric: &str) -> u64 {
@@ -287,18 +304,18 @@ async fn with_customers() -> Instances {
 async fn the_key_of_the_callback_data_is_replaced_and_no_status_is_missed() {
     let both = with_customers().await;
     let operator = &both.0.stack.operator;
-    for first in (0..REQUESTS).step_by(AT_ONCE) {
+    for first in (0..requests()).step_by(AT_ONCE) {
         let replace = async |in_use: bool| {
-            if first == REPLACED {
+            if first == replaced() {
                 assert!(in_use);
                 assert_eq!(operator.rotate(SystemSecretName::CallbackMac).await.unwrap(), 2);
             }
         };
         messages(&both, replace).await;
     }
-    assert_eq!(both.0.meta.sent_count(), REQUESTS);
+    assert_eq!(both.0.meta.sent_count(), requests());
     assert_eq!(total(&both, "send_failed") + total(&both, "send_unknown"), 0);
-    assert_eq!((total(&both, "status_applied"), total(&both, "status_foreign")), (3 * REQUESTS as u64, 0));
+    assert_eq!((total(&both, "status_applied"), total(&both, "status_foreign")), (3 * requests() as u64, 0));
     let last = both.0.meta.sent().last().unwrap().biz_opaque_callback_data.clone().unwrap();
     assert!(last.starts_with("w2."), "{last}");
 
@@ -313,8 +330,8 @@ async fn the_key_of_the_callback_data_is_replaced_and_no_status_is_missed() {
     both.0.meta.order_statuses(StatusOrder::Normal);
     both.0.drain().await;
     let old = total(&both, "status_foreign");
-    println!("rotation: callback key: {} statuses, 0 missed; then {old} of the old, 0 accepted", 3 * REQUESTS);
-    assert_eq!((total(&both, "status_applied"), old), (3 * REQUESTS as u64, 3 * AT_ONCE as u64));
+    println!("rotation: callback key: {} statuses, 0 missed; then {old} of the old, 0 accepted", 3 * requests());
+    assert_eq!((total(&both, "status_applied"), old), (3 * requests() as u64, 3 * AT_ONCE as u64));
 }
 
 #[tokio::test]
@@ -327,30 +344,31 @@ async fn an_access_token_is_replaced_and_no_send_is_refused() {
     both.0.meta.put_token(&fresh, seeded_account());
     let store =
         async |token: &str| both.0.stack.operator.put_number(&number, &Secret::new(token.to_owned()), None).await;
-    for first in (0..REQUESTS).step_by(AT_ONCE) {
+    for first in (0..requests()).step_by(AT_ONCE) {
         let replace = async |in_use: bool| {
-            if first == REPLACED {
+            if first == replaced() {
                 assert!(in_use);
                 store(&fresh).await.unwrap();
             }
             // More than five minutes later the business revokes the old token.
-            if first == SWITCHED {
+            if first == switched() {
                 both.0.meta.withdraw_tokens(WABA);
                 both.0.meta.put_token(&fresh, seeded_account());
             }
         };
         messages(&both, replace).await;
     }
-    assert_eq!(both.0.meta.sent_count(), REQUESTS);
+    assert_eq!(both.0.meta.sent_count(), requests());
     assert_eq!(total(&both, "send_failed") + total(&both, "send_unknown"), 0);
     store(&old).await.unwrap();
     both.0.advance(301);
     for _ in 0..5 {
         messages(&both, async |_| ()).await;
     }
-    let accepted = both.0.meta.sent_count() - REQUESTS;
+    let accepted = both.0.meta.sent_count() - requests();
     println!(
-        "rotation: access token: {REQUESTS} sends, 0 refused; then {} with the old, {accepted} accepted",
+        "rotation: access token: {} sends, 0 refused; then {} with the old, {accepted} accepted",
+        requests(),
         5 * AT_ONCE
     );
     assert_eq!(accepted, 0);
@@ -390,7 +408,7 @@ async fn signups(both: &Instances, numbers: std::ops::Range<usize>, replace: imp
 
 #[tokio::test]
 async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
-    const SIGNUPS: usize = 15 * AT_ONCE;
+    let all = effort::count(6, 15) * AT_ONCE;
     let both = Instances::start().await;
     with_credit(&both.0).await;
     let old = partner().tokens;
@@ -401,8 +419,8 @@ async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
     let good = |tokens: Vec<String>| both.0.meta.put_partner(Partner { tokens, ..partner() });
     let connected = |ended: &[Value]| ended.iter().filter(|one| one["status"] == "connected").count();
     let mut done = 0;
-    for first in (0..SIGNUPS).step_by(AT_ONCE) {
-        let ended = if first == SIGNUPS / 3 {
+    for first in (0..all).step_by(AT_ONCE) {
+        let ended = if first == all / 3 {
             good(vec![old[0].clone(), "EAAnextsystemtoken".to_owned()]);
             let replace = async |in_use: bool| {
                 assert!(in_use);
@@ -410,20 +428,20 @@ async fn the_token_of_our_system_user_is_replaced_and_no_signup_fails() {
             };
             Box::pin(signups(&both, first..first + AT_ONCE, replace)).await
         } else {
-            if first == SIGNUPS / 3 * 2 {
+            if first == all / 3 * 2 {
                 good(vec!["EAAnextsystemtoken".to_owned()]);
             }
             signups(&both, first..first + AT_ONCE, async |_| ()).await
         };
         done += connected(&ended);
     }
-    assert_eq!(done, SIGNUPS);
+    assert_eq!(done, all);
     let calls: usize =
         ["assigned_users", "credit_shares", "credit_share"].map(|one| both.0.meta.calls_of(one)).iter().sum();
     store(&old[0]).await.unwrap();
-    let ended = signups(&both, SIGNUPS..SIGNUPS + 5, async |_| ()).await;
+    let ended = signups(&both, all..all + 5, async |_| ()).await;
     println!(
-        "rotation: system user's token: {calls} calls of {SIGNUPS} signups, 0 refused; then {} with the old, 0 connected",
+        "rotation: system user's token: {calls} calls of {all} signups, 0 refused; then {} with the old, 0 connected",
         ended.len()
     );
     assert_eq!(connected(&ended), 0);

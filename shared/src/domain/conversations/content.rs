@@ -331,7 +331,40 @@ impl Content {
         match self {
             Self::System(_) | Self::MediaPlaceholder {} => false,
             Self::Unknown(unknown) => !NOT_OPENING.contains(&unknown.kind.as_str()),
-            _ => true,
+            Self::Text(_)
+            | Self::Image(_)
+            | Self::Video(_)
+            | Self::Audio(_)
+            | Self::Document(_)
+            | Self::Sticker(_)
+            | Self::Location(_)
+            | Self::Contacts(_)
+            | Self::Interactive(_)
+            | Self::Button(_)
+            | Self::Order(_)
+            | Self::Unsupported(_) => true,
+        }
+    }
+
+    /// Returns the file that the content refers to.
+    #[must_use]
+    pub fn file(&self) -> Option<&Media> {
+        match self {
+            Self::Image(media)
+            | Self::Video(media)
+            | Self::Audio(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => Some(media),
+            Self::Text(_)
+            | Self::Location(_)
+            | Self::Contacts(_)
+            | Self::Interactive(_)
+            | Self::Button(_)
+            | Self::Order(_)
+            | Self::System(_)
+            | Self::Unsupported(_)
+            | Self::MediaPlaceholder {}
+            | Self::Unknown(_) => None,
         }
     }
 }

@@ -77,8 +77,8 @@ impl Table {
         Ok(())
     }
 
-    /// Assigns the account and then the number to the tenant. `token` is the sealed token of the account, `app` the Meta
-    /// app that it belongs to. The token is stored first, so a connected number can send. 3 WRU and 2 for the lists.
+    /// Assigns the account and then the number to the tenant. `token` is the sealed token of the account, `app` the app
+    /// of the token. The token is stored first, so a connected number can send. 3 WRU and 2 for the lists.
     ///
     /// # Errors
     /// [`ConnectFailure::Refused`] when another tenant owns one of them, else when DynamoDB does not answer.

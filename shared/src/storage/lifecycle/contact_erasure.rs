@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use crate::domain::accounts::number::Number;
 use crate::domain::conversations::contact::Alias;
+use crate::domain::conversations::content::Content;
 use crate::domain::conversations::conversation::Conversation;
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::ids::{ContactId, ConversationId, ErasureId, MetaFileId, NumberId, TenantId};
@@ -52,11 +52,9 @@ pub struct Leftover {
 
 /// Returns the files in a message that somebody else wrote.
 fn files_in(item: &Item) -> Vec<MetaFileId> {
-    const KINDS: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
     let named = |json: &str| {
-        let content: Value = serde_json::from_str(json).ok()?;
-        let file = KINDS.iter().find_map(|kind| content.get(kind)?.get("id")?.as_str())?;
-        MetaFileId::parse(file).ok()
+        let content: Content = serde_json::from_str(json).ok()?;
+        MetaFileId::parse(content.file()?.id.as_deref()?).ok()
     };
     ["content", crate::storage::conversations::message::EDITED]
         .into_iter()
