@@ -6,7 +6,7 @@ use std::path::Path;
 use shared::clock::at_millis;
 use shared::domain::accounts::account::StoredState;
 use shared::domain::lifecycle::onboarding::Step;
-use shared::domain::sending::policy::{Category, Facts, MessageClass, Reason, Verdict, decide};
+use shared::domain::sending::policy::{Category, Facts, MessageClass, Reach, Reason, Verdict, decide};
 use shared::domain::sending::status::{Status, StatusTimes};
 use shared::provider::meta::error::{ErrorClass, RULES};
 use shared::provider::meta::signup_errors::{self, Again};
@@ -116,6 +116,14 @@ fn situations() -> Vec<Situation> {
         ("the customer wrote 23 h 54 min ago", |facts| facts.last_inbound_at = Some(at_millis(NOW - 86_040_000))),
         ("the customer wrote 23 h 55 min ago", |facts| facts.last_inbound_at = Some(at_millis(NOW - 86_100_000))),
         ("the customer never wrote", |facts| facts.last_inbound_at = None),
+        ("the contact is a group", |facts| facts.reach = Reach::Group),
+        ("only the customer's user id is known", |facts| facts.reach = Reach::UserId),
+        ("somebody else has the customer's only number", |facts| facts.reach = Reach::Lost),
+        ("the business disconnected, and connected again", |facts| {
+            state(facts, "partner", None, "removed", None);
+            state(facts, "coexistence", None, "reconnected", None);
+            facts.standing.account[1].at = at_millis(1_000);
+        }),
         ("a free entry point is open, the window is not", |facts| {
             facts.last_inbound_at = Some(at_millis(NOW - 100_000_000));
             facts.entry_point_until = Some(at_millis(NOW + 1));

@@ -254,9 +254,12 @@ async fn foreign_and_forged_statuses_change_nothing() {
     let app = App::start().await;
     let sent = answered_in_silence(&app).await;
     let ours = sent.biz_opaque_callback_data.unwrap();
-    let forged = [None, Some("cmd-42".to_owned()), Some(ours.replace(".1.", ".2.")), Some(format!("{ours}0"))];
-    for opaque in forged {
-        let mut status = json!({"id": sent.wamid, "status": "failed", "timestamp": "1795176001"});
+    // Of a message that we did not send, and of ours with changed callback data.
+    let foreign = [("wamid.other", None), ("wamid.other", Some("cmd-42".to_owned()))];
+    let forged = [Some(ours.replace(".1.", ".2.")), Some(format!("{ours}0"))];
+    let forged = forged.into_iter().map(|opaque| (sent.wamid.as_str(), opaque));
+    for (wamid, opaque) in foreign.into_iter().chain(forged) {
+        let mut status = json!({"id": wamid, "status": "failed", "timestamp": "1795176001"});
         if let Some(opaque) = opaque {
             status["biz_opaque_callback_data"] = json!(opaque);
         }

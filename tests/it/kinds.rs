@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::harness::{App, CUSTOMER, NUMBER};
+use crate::harness::{App, CUSTOMER, NUMBER, change, text_message, webhook_body};
 
 /// Returns messages as kind and content. The content is sent to Meta unchanged, except for file ids.
 pub(crate) fn kinds(file: &str) -> Vec<(&'static str, Value)> {
@@ -167,7 +167,10 @@ pub(crate) const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\
 #[tokio::test]
 async fn every_kind_is_sent_as_meta_wants_it_and_comes_back_as_read() {
     let app = App::start().await;
-    app.customer_writes("hello");
+    app.meta.open_window(NUMBER, CUSTOMER);
+    // The message that the reactions name.
+    let hello = text_message(CUSTOMER, "wamid.TESTAAAA0002", "hello");
+    app.webhook(webhook_body(&[change(NUMBER, json!({"messages": [hello]}))])).await;
     app.drain().await;
     let (status, file) = upload(&app, JPEG, "image/jpeg").await;
     assert_eq!((status, file["mime_type"].as_str()), (StatusCode::CREATED, Some("image/jpeg")), "{file}");

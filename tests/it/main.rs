@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod account_states;
 mod api;
 mod architecture;
 mod broadcast;
@@ -51,8 +52,10 @@ mod onboarding_faults;
 mod outgoing;
 mod pacing;
 mod partner;
+mod people;
 mod phone;
 mod policy;
+mod quotes;
 mod replay;
 mod restore;
 mod rotation;

@@ -126,3 +126,57 @@ async fn one_signed_body_over_sixty_days_is_one_message() {
     let kept: Vec<&str> = kept["data"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
     assert_eq!(kept, ["too_old"], "after eight days it is no repetition of Meta's");
 }
+
+#[tokio::test]
+async fn a_status_of_anything_but_a_message_never_touches_delivery_and_payments_are_shown() {
+    let words = ["captured", "pending", "failed", "sent", "read", "canceled"];
+    for kind in ["payment", "call", "order", "Payment"] {
+        for word in words {
+            for before in [true, false] {
+                let (app, sent) = sent_in_silence(1).await;
+                let other = json!({"type": kind, "payment": {"reference_id": "ref-1"}});
+                let mut bodies = vec![status(&sent[0], "delivered", &json!({})), status(&sent[0], word, &other)];
+                if before {
+                    bodies.reverse();
+                }
+                for body in bodies {
+                    app.webhook(webhook_body(&[change(NUMBER, json!({"statuses": [body]}))])).await;
+                    app.drain().await;
+                }
+                let message = app.messages().await.into_iter().find(|one| one["direction"] == "outbound").unwrap();
+                assert_eq!(message["status"], "delivered", "{kind} {word}: {message:#}");
+                assert_eq!((&message["error"], &message["statuses"]["failed_at"]), (&Value::Null, &Value::Null));
+                assert_eq!(message["statuses"]["read_at"], Value::Null, "{kind} {word}");
+                if kind == "payment" {
+                    assert_eq!(message["payment"]["status"], word, "{message:#}");
+                    assert_eq!(message["payment"]["detail"]["payment"]["reference_id"], "ref-1");
+                } else {
+                    assert_eq!(message["payment"], Value::Null);
+                    let kept = app.api("GET", &format!("/v1/numbers/{NUMBER}/quarantine"), None).await.json();
+                    assert_eq!(kept["data"][0]["what"], "status", "{kind}: {kept:#}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_without_our_data_is_about_the_message_whose_wamid_we_recorded() {
+    let (app, sent) = sent_in_silence(3).await;
+    let steps = [("wamid alone", None), ("data of another system", Some("cmd-42")), ("an empty text", Some(""))];
+    for ((name, data), sent) in steps.into_iter().zip(&sent) {
+        for step in ["sent", "delivered", "read"] {
+            let mut body = status(sent, step, &json!({}));
+            match data {
+                Some(data) => body["biz_opaque_callback_data"] = json!(data),
+                None => drop(body.as_object_mut().unwrap().remove("biz_opaque_callback_data")),
+            }
+            app.webhook(webhook_body(&[change(NUMBER, json!({"statuses": [body]}))])).await;
+            app.drain().await;
+        }
+        let shown = app.messages().await;
+        let shown = shown.iter().find(|one| one["wamid"] == json!(sent.wamid)).unwrap();
+        assert_eq!(shown["status"], "read", "{name}");
+    }
+    assert_eq!(app.functions.metrics.total("status_foreign"), 0);
+}

@@ -1,10 +1,11 @@
 //! Numbers and contacts that an item names.
 
 use shared::clock::Timestamp;
+use shared::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
 use shared::domain::accounts::number::Number;
 use shared::domain::conversations::contact::ContactIdentity;
 use shared::domain::ids::{ContactId, ConversationId, NumberId};
-use shared::storage::{ConversationUpdate, Resolved, StorageError, Vouched};
+use shared::storage::{ConversationUpdate, Naming, Resolved, StorageError, Vouched};
 
 use crate::Deps;
 use crate::outcome::NotStored;
@@ -33,7 +34,7 @@ pub(crate) async fn known_number(deps: &Deps, id: Option<&NumberId>) -> Result<O
     Ok(known)
 }
 
-/// Returns the contact of a card that the provider vouches for. An alias never changes its contact, so the cache is
+/// Returns the contact of a card that the provider vouches for. A user id never changes its contact, so the cache is
 /// right unless the contact was erased (see [`touch`]).
 pub(crate) async fn contact_of(
     deps: &Deps,
@@ -52,14 +53,42 @@ pub(crate) async fn resolved(
     said_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<Resolved, StorageError> {
-    let by = Vouched::ByProvider;
-    let resolve = deps.table.contact_resolve(number.tenant, author.card, author.linked, by, said_at, received_at);
-    if !author.linked.is_empty() {
-        return resolve.await;
+    let vouched = Vouched::ByProvider(&number.waba);
+    let naming = Naming { card: author.card, linked: author.linked, vouched, said_at };
+    let resolve = Box::pin(deps.table.contact_resolve(number.tenant, naming, received_at));
+    // A phone number alone may have moved to another person meanwhile.
+    let is_lasting = author.card.user_id.is_some() || author.card.phone.is_none();
+    let resolved = if author.linked.is_empty() && is_lasting {
+        let fetch = async { resolve.await.map(Some) };
+        let known = deps.contacts.get(&(number.tenant, author.card.aliases()), fetch).await?;
+        known.ok_or(StorageError::Corrupt("alias"))?
+    } else {
+        resolve.await?
+    };
+    if resolved.is_disputed {
+        deps.table.alert_put(Some(number.tenant), &disputed(number, said_at)).await?;
+        deps.metrics.count("contact_disputed", "phone", 1);
     }
-    let fetch = async { resolve.await.map(Some) };
-    let known = deps.contacts.get(&(number.tenant, author.card.aliases()), fetch).await?;
-    known.ok_or(StorageError::Corrupt("alias"))
+    Ok(resolved)
+}
+
+/// Returns the alert about two people who were reported with one phone number for the same second.
+fn disputed(number: &Number, at: Timestamp) -> StateChange {
+    StateChange {
+        subject: Subject::Number(number.id.clone()),
+        aspect: Aspect::Identity,
+        key: None,
+        word: "disputed".to_owned(),
+        until: None,
+        detail: "{}".to_owned(),
+        at,
+        timed: true,
+        alert: Some(Alert {
+            severity: Severity::Warning,
+            title: "Meta reported two people with one phone number for the same second.",
+            remedy: "Answer in the conversation in which each wrote. Ask before you write to the phone number.",
+        }),
+    }
 }
 
 /// Records what changed a conversation. If the cached contact is being erased, the cache entry is dropped and the

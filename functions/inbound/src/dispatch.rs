@@ -7,14 +7,14 @@ use shared::domain::conversations::message::Origin;
 use shared::domain::event::{InboundEvent, InboundEventKind, QuarantineReason, QuarantinedItem};
 use shared::domain::ids::{ConversationId, MetaAppId};
 use shared::limits::TABLE_RAW_MAX;
-use shared::storage::{ConversationUpdate, StorageError, Stored, Table, Vouched, hour_of};
+use shared::storage::{ConversationUpdate, Naming, StorageError, Stored, Table, Vouched, hour_of};
 
 use crate::contacts::{Author, contact_of, known_number, touch};
 use crate::effects::Context;
 use crate::messages::{count, store_history, store_message};
 use crate::outcome::{Disposition, NotStored};
 use crate::quarantine::quarantine;
-use crate::statuses::apply_status;
+use crate::statuses::{apply_status, record_payment};
 use crate::{Deps, states};
 
 /// Merges one item. Returns its quarantine id if it could not be used. An item whose values DynamoDB refuses is
@@ -73,7 +73,7 @@ fn receipt_kind(said: &InboundEventKind) -> Option<Seen> {
     match said {
         InboundEventKind::Message(_, message) if message.origin == Origin::Customer => Some(Seen::Messages),
         InboundEventKind::Message(_, message) if message.origin == Origin::BusinessApp => Some(Seen::Echoes),
-        InboundEventKind::Status(..) => Some(Seen::Statuses),
+        InboundEventKind::Status(..) | InboundEventKind::Payment(..) => Some(Seen::Statuses),
         InboundEventKind::History(_) | InboundEventKind::HistoryProgress(..) => Some(Seen::History),
         InboundEventKind::AddressBook(..) => Some(Seen::AddressBook),
         _ => None,
@@ -119,6 +119,7 @@ async fn handle_number_event(
         InboundEventKind::Status(_, update) => {
             apply_status(Context { deps, effects }, number, &update, received_at).await?;
         }
+        InboundEventKind::Payment(_, update) => return Box::pin(record_payment(deps, number, &update)).await,
         InboundEventKind::Call(_, caller, at) => {
             let contact = contact_of(deps, number, Author::only(&caller), at, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), contact);
@@ -137,8 +138,8 @@ async fn handle_number_event(
         InboundEventKind::HistoryProgress(_, chunk) => deps.table.history_put_progress(&number.id, chunk).await?,
         InboundEventKind::AddressBook(_, card, entry, at) => {
             // The phone's owner typed the number, so its spelling may vary.
-            let typed = Vouched::Typed;
-            let known = deps.table.contact_resolve(number.tenant, &card, &[], typed, at, received_at).await?;
+            let naming = Naming { card: &card, linked: &[], vouched: Vouched::Typed, said_at: at };
+            let known = deps.table.contact_resolve(number.tenant, naming, received_at).await?;
             let conversation = ConversationId::new(number.id.clone(), known.contact);
             let noted = deps.table.conversation_put_address_book(number.tenant, &conversation, &card, &entry, at).await;
             noted

@@ -4,6 +4,8 @@ use shared::clock::Timestamp;
 use shared::domain::event::{QuarantineReason, QuarantinedItem};
 use shared::domain::ids::NumberId;
 use shared::limits::TABLE_RAW_MAX;
+use shared::provider::meta::webhook;
+use shared::storage::QuarantineOwner;
 
 use crate::Deps;
 use crate::outcome::NotStored;
@@ -15,12 +17,13 @@ pub(crate) async fn quarantine(
     number: Option<&NumberId>,
     received_at: Timestamp,
 ) -> Result<(), NotStored> {
+    let owner = QuarantineOwner { number: number.cloned(), account: webhook::account_of(&kept.raw) };
     let stored_at = if kept.raw.len() > TABLE_RAW_MAX {
         Some(deps.archive.put("quarantine", kept.raw.clone().into()).await?)
     } else {
         None
     };
-    deps.table.quarantine_put(kept, number, stored_at.as_deref(), received_at).await?;
+    deps.table.quarantine_put(kept, &owner, stored_at.as_deref(), received_at).await?;
     let metric = match kept.reason {
         QuarantineReason::Malformed | QuarantineReason::TooOld => "inbound_quarantined",
         QuarantineReason::Unsupported => "inbound_unsupported",

@@ -22,6 +22,11 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
         deps.metrics.count("gone", change.aspect.as_str(), 1);
         return Ok(Disposition::Stored);
     }
+    if matches!(change.subject, Subject::NumberNamed(..)) {
+        // The state of a number that is not connected here must not stop the account's other numbers.
+        let what = change.aspect.as_str().to_owned();
+        return Ok(Disposition::Quarantine(QuarantineReason::UnknownNumber, what));
+    }
     let nobodys = tenant.is_none() && !matches!(change.subject, Subject::Portfolio(_));
     if nobodys && !BEFORE_CONNECTED.contains(&change.aspect) {
         let reason = match change.subject {
@@ -35,10 +40,11 @@ pub(crate) async fn record(deps: &Deps, app: &MetaAppId, change: StateChange) ->
     {
         begin_hosted(deps, app, tenant, account, &change).await?;
     }
+    // Before the offboarding, which ends if the state does not show the account as removed.
+    deps.table.state_put(&change).await?;
     if let (Some(tenant), Aspect::Partner, "removed") = (tenant, change.aspect, change.word.as_str()) {
         begin_offboarding(deps, tenant, &change).await?;
     }
-    deps.table.state_put(&change).await?;
     deps.table.template_put_state(&change).await?;
     if let Subject::Template(account, _) = &change.subject {
         // The template's text may have changed, so the templates are fetched again within minutes.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use shared::clock::Timestamp;
 use shared::domain::accounts::number::Number;
-use shared::domain::event::{ProviderError, StatusUpdate};
+use shared::domain::event::{PaymentUpdate, ProviderError, QuarantineReason, StatusUpdate};
+use shared::domain::ids::ProviderMessageId;
+use shared::domain::sending::outbound::SentMessage;
 use shared::domain::sending::policy::Consequence;
 use shared::keyring::{Keyring, SystemSecretName};
 use shared::provider::meta::callback_data::{CallbackData, Opened};
@@ -13,7 +15,7 @@ use shared::storage::Applied;
 
 use crate::Deps;
 use crate::effects::{Context, usage_of};
-use crate::outcome::NotStored;
+use crate::outcome::{Disposition, NotStored};
 
 pub(crate) async fn apply_status(
     Context { deps, effects }: Context<'_>,
@@ -21,31 +23,19 @@ pub(crate) async fn apply_status(
     update: &StatusUpdate,
     received_at: Timestamp,
 ) -> Result<(), NotStored> {
-    let Some(unverified) = update.unverified_callback_data.as_deref() else {
-        deps.metrics.count("status_foreign", "no_callback_data", 1);
+    let found = target(deps, number, &update.wamid, update.unverified_callback_data.as_deref()).await?;
+    let Target::Ours { message: data, attempt } = found else {
+        deps.metrics.count("status_foreign", found.reason(), 1);
         return Ok(());
-    };
-    let mut opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
-    if opened == Opened::Newer {
-        // The key was replaced moments ago.
-        deps.callback_mac.forget(&());
-        opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
-    }
-    let data = match opened {
-        Opened::Ours(data) if *data.conversation.number() == number.id => data,
-        _ => {
-            deps.metrics.count("status_foreign", "not_ours", 1);
-            return Ok(());
-        }
     };
     if effects.counted_before {
         // A replayed status counts only if it is not stored yet, so it is counted before it is stored.
-        let known = deps.table.intent_get(&data.conversation, data.message).await?;
+        let known = deps.table.intent_get(&data.conversation, data.id).await?;
         if known.is_some_and(|(_, facts)| facts.times.at(update.status).is_none()) {
-            deps.table.usage_put(vec![usage_of(&number.id, data.message, update)], received_at).await?;
+            deps.table.usage_put(vec![usage_of(&number.id, data.id, update)], received_at).await?;
         }
     }
-    let applied = deps.table.status_put(&data.conversation, data.message, data.attempt, update).await?;
+    let applied = deps.table.status_put(&data.conversation, data.id, attempt, update).await?;
     let counts = applied != Applied::NoMessage;
     if let (true, Some(until)) = (counts, update.entry_point_until) {
         deps.table.conversation_put_entry_point(number.tenant, &data.conversation, until).await?;
@@ -57,8 +47,8 @@ pub(crate) async fn apply_status(
             if duplicate_send {
                 tracing::error!(
                     event = "inbound.duplicate_confirmed",
-                    message_id = %data.message,
-                    attempt = data.attempt
+                    message_id = %data.id,
+                    attempt
                 );
                 deps.metrics.count("duplicate_confirmed", "status", 1);
             }
@@ -80,9 +70,76 @@ pub(crate) async fn apply_status(
     }
     if counts && !effects.counted_before {
         // Counted for a repetition too, because the first processing may have stopped before counting.
-        effects.add_usage(&number.id, data.message, update, received_at);
+        effects.add_usage(&number.id, data.id, update, received_at);
     }
     Ok(())
+}
+
+/// Records the state of a payment with the message that asked for it. A payment of a message that another system sent
+/// is quarantined.
+pub(crate) async fn record_payment(
+    deps: &Deps,
+    number: &Number,
+    update: &PaymentUpdate,
+) -> Result<Disposition, NotStored> {
+    let found = target(deps, number, &update.wamid, update.unverified_callback_data.as_deref()).await?;
+    let Target::Ours { message, .. } = found else {
+        return Ok(Disposition::Quarantine(QuarantineReason::Unsupported, "payment".to_owned()));
+    };
+    deps.table.payment_put(&message, &update.payment, update.at).await?;
+    deps.metrics.count("payment", "recorded", 1);
+    Ok(Disposition::Stored)
+}
+
+/// The message that a status is about.
+pub(crate) enum Target {
+    /// A message of ours. The attempt to send it is known if the status has our callback data.
+    Ours { message: SentMessage, attempt: Option<u32> },
+    /// The status has no callback data of ours, and its wamid is not recorded here.
+    UnknownWamid,
+    /// The callback data is forged, of another tenant or number, or made with a key that is no longer accepted.
+    RefusedData,
+}
+
+impl Target {
+    /// Returns the label of the metric.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Ours { .. } => "ours",
+            Self::UnknownWamid => "unknown_wamid",
+            Self::RefusedData => "not_ours",
+        }
+    }
+}
+
+/// Finds the message that a status is about: by our callback data, else by the provider's id that we recorded. Half a
+/// read unit for the latter.
+pub(crate) async fn target(
+    deps: &Deps,
+    number: &Number,
+    wamid: &ProviderMessageId,
+    unverified: Option<&str>,
+) -> Result<Target, NotStored> {
+    let mut opened = Opened::NotOurs;
+    if let Some(unverified) = unverified {
+        opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
+        if opened == Opened::Newer {
+            // The key was replaced moments ago.
+            deps.callback_mac.forget(&());
+            opened = CallbackData::open(unverified, &*callback_mac(deps).await?, number.tenant);
+        }
+    }
+    Ok(match opened {
+        Opened::Ours(data) if *data.conversation.number() == number.id => {
+            let message = SentMessage { conversation: data.conversation, id: data.message };
+            Target::Ours { message, attempt: Some(data.attempt) }
+        }
+        Opened::NotOurs => match deps.table.message_find_accepted(&number.id, wamid).await? {
+            Some(message) => Target::Ours { message, attempt: None },
+            None => Target::UnknownWamid,
+        },
+        Opened::Ours(_) | Opened::Refused | Opened::Newer => Target::RefusedData,
+    })
 }
 
 pub(crate) async fn callback_mac(deps: &Deps) -> Result<Arc<Keyring>, NotStored> {

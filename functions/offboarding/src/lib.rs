@@ -310,6 +310,9 @@ pub(crate) async fn obsolete(deps: &Deps, offboarding: &Offboarding) -> Result<O
             }
             _ => return Ok(Some("Another offboarding removed the account.")),
         }
+        if offboarding.why == Why::Disconnected && !meta::is_leaving(deps, account).await? {
+            return Ok(Some("A later report, or the account's token, shows that the business is still connected."));
+        }
     }
     Ok(None)
 }

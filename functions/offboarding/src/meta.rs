@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use shared::domain::accounts::account::Aspect;
+use shared::domain::accounts::account::{Aspect, StoredState};
 use shared::domain::accounts::app::{CreditLine, MetaApp, SignupSettings};
+use shared::domain::accounts::states;
 use shared::domain::ids::{MetaAppId, WabaId};
 use shared::domain::lifecycle::offboarding::{Offboarding, Why};
 use shared::provider::meta::graph::CallFailure;
@@ -164,10 +165,23 @@ pub(crate) async fn shares_more(deps: &Deps, offboarding: &Offboarding, business
     Ok(false)
 }
 
-/// Whether the account's state marks it as removed.
-async fn is_leaving(deps: &Deps, account: &WabaId) -> Result<bool, LeavingError> {
-    let states = deps.table.account_list_states(account).await?;
-    Ok(states.iter().any(|state| state.aspect == Aspect::Partner.as_str() && state.word == "removed"))
+/// Whether Meta reported the account as removed, and no later good news ended that.
+pub(crate) async fn is_leaving(deps: &Deps, account: &WabaId) -> Result<bool, LeavingError> {
+    let (of_account, now) = (deps.table.account_list_states(account).await?, deps.clock.now());
+    let removed = |of_number: &[StoredState]| {
+        let mut holding = states::in_force(of_number, &of_account, now);
+        holding.any(|(_, state)| state.aspect == Aspect::Partner.as_str() && state.word == "removed")
+    };
+    if removed(&[]) {
+        return Ok(true);
+    }
+    // The report may name the account's only number.
+    for number in deps.table.account_list_numbers(account).await? {
+        if removed(&deps.table.number_list_states(&number).await?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn app(deps: &Deps, record: &TokenRecord) -> Result<Option<(MetaApp, SignupSettings)>, LeavingError> {

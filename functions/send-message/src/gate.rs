@@ -59,7 +59,8 @@ async fn verdict(deps: &Deps, number: &Number, intent: &Intent, says: &Outgoing)
         _ => TemplateFacts::default(),
     };
     let class = class_of(says, intent);
-    let facts: Facts = deps.table.policy_get_facts(number, &intent.conversation, class, standing, template).await?;
+    let facts = deps.table.policy_get_facts(number, &intent.conversation, class, standing, template).await?;
+    let facts = Facts { reach: intent.to.reach(), ..facts };
     Ok(decide(&facts, class, deps.clock.now()))
 }
 

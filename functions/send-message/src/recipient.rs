@@ -7,7 +7,7 @@ use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::broadcast::Broadcast;
 use shared::domain::sending::outbound::{Intent, Recipient, SendFacts, SendState};
 use shared::queue::RecipientJob;
-use shared::storage::{Claimed, StorageError, Vouched};
+use shared::storage::{Claimed, Naming, StorageError, Vouched};
 
 use crate::attempt::{self, Store, reason_of};
 use crate::not_ready::Stop;
@@ -84,8 +84,9 @@ async fn intent(
 ) -> Result<Intent, StorageError> {
     let to = Recipient::Phone(job.recipient.to.clone());
     // Resolved as of acceptance: a contact erased since then receives nothing, and no message is sent twice.
-    let (card, accepted_at) = (to.card(), broadcast.created_at);
-    let known = deps.table.contact_resolve(broadcast.tenant, &card, &[], Vouched::Typed, accepted_at, now).await?;
+    let card = to.card();
+    let naming = Naming { card: &card, linked: &[], vouched: Vouched::Typed, said_at: broadcast.created_at };
+    let known = deps.table.contact_resolve(broadcast.tenant, naming, now).await?;
     let number = deps.numbers.get(&broadcast.number, deps.table.number_get(&broadcast.number)).await?;
     Ok(Intent {
         id: OutboundId::of_recipient(broadcast.id, job.place),

@@ -2,6 +2,7 @@
 
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
+use shared::domain::accounts::states;
 use shared::domain::accounts::token::{AccessToken, TokenFacts, warning};
 use shared::domain::event::ProviderError;
 use shared::domain::ids::WabaId;
@@ -45,9 +46,8 @@ pub(crate) async fn check_token(deps: &Deps, account: &WabaId, now: Timestamp) -
         return Ok(deps.table.token_put_end(account, record.version, &facts, next(account, now)).await?);
     }
     let (token, record) = with_proof(deps, account, record, token, &secret, now).await?;
-    let states = deps.table.account_list_states(account).await?;
-    if states.iter().any(|state| state.aspect == Aspect::Token.as_str() && state.word == "withdrawn") {
-        // The token was invalid for a while, or only seemed so.
+    if states::wait_for_proof(&deps.table.account_list_states(account).await?, now) {
+        // The token was invalid for a while, or only seemed so; or the account was connected again without a report.
         deps.table.state_put(&token_state(account, "proved", now)).await?;
     }
     let renewed = if facts.ends_soon(now) {

@@ -26,6 +26,8 @@ pub enum InboundEventKind {
     Amendment(NumberId, Box<Amendment>),
     /// A status of a message sent from this number, by us or by another system.
     Status(NumberId, Box<StatusUpdate>),
+    /// A status of a payment that a message from this number asked for.
+    Payment(NumberId, Box<PaymentUpdate>),
     /// A call by the customer, which opens the customer service window as a message does.
     Call(NumberId, Box<ContactIdentity>, Timestamp),
     /// Messages from before the number was connected.
@@ -51,6 +53,7 @@ impl InboundEventKind {
             Self::Message(number, _)
             | Self::Amendment(number, _)
             | Self::Status(number, _)
+            | Self::Payment(number, _)
             | Self::Call(number, ..)
             | Self::HistoryProgress(number, _)
             | Self::AddressBook(number, ..)
@@ -71,6 +74,7 @@ impl InboundEventKind {
             Self::Message(..) => "message",
             Self::Amendment(_, amendment) => amendment.change.kind(),
             Self::Status(..) => "status",
+            Self::Payment(..) => "payment",
             Self::Call(..) => "call",
             Self::History(_) | Self::HistoryProgress(..) => "history",
             Self::AddressBook(..) => "state_sync",
@@ -96,6 +100,7 @@ impl InboundEventKind {
             Self::Message(_, message) => message.id == *wamid,
             Self::Amendment(_, amendment) => amendment.id == *wamid || amendment.target == *wamid,
             Self::Status(_, update) => update.wamid == *wamid,
+            Self::Payment(_, update) => update.wamid == *wamid,
             Self::History(thread) => thread.messages.iter().any(|message| message.id == *wamid),
             _ => false,
         }
@@ -119,6 +124,28 @@ pub struct StatusUpdate {
     pub pricing: Option<String>,
     /// End of a free entry point, if the provider reported one.
     pub entry_point_until: Option<Timestamp>,
+}
+
+/// A reported status of a payment. It says nothing about the delivery of its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentUpdate {
+    /// The provider's id of the message that asked for the payment.
+    pub wamid: ProviderMessageId,
+    /// Time by the provider's clock, in whole seconds.
+    pub at: Timestamp,
+    /// Callback data that the provider echoes from the send request. Unverified until its MAC is checked.
+    pub unverified_callback_data: Option<String>,
+    /// The status.
+    pub payment: Payment,
+}
+
+/// State of a payment, as the provider reported it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// The provider's word for the state.
+    pub status: String,
+    /// The provider's report, as JSON.
+    pub detail: String,
 }
 
 /// A failure as the provider reported it, or one of our own.

@@ -36,8 +36,16 @@ pub(crate) async fn get(
         MessageId::Outbound(id) => shown(&deps, &find(&deps, tenant, &conversation, id).await?.0).await,
         MessageId::Inbound(wamid) => {
             deps.access.conversation_of(tenant, &conversation).await?;
-            let found = deps.table.inbound_message_get(&conversation, &wamid).await?;
-            found.map(|message| Json(MessageJson::new(message))).ok_or_else(Problem::not_found)
+            if let Some(message) = deps.table.inbound_message_get(&conversation, &wamid).await? {
+                return Ok(Json(MessageJson::new(message)));
+            }
+            // The wamid may be that of a message sent through this API.
+            let sent = deps.table.message_find_accepted(conversation.number(), &wamid).await?;
+            let sent = sent.ok_or_else(Problem::not_found)?;
+            if !deps.table.conversation_is_same_person(&conversation, &sent.conversation).await? {
+                return Err(Problem::not_found());
+            }
+            shown(&deps, &find(&deps, tenant, &sent.conversation, sent.id).await?.0).await
         }
     }
 }

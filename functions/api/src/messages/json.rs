@@ -9,7 +9,7 @@ use shared::clock::Timestamp;
 use shared::domain::conversations::content::Content;
 use shared::domain::conversations::conversation::Conversation;
 use shared::domain::conversations::message::{Forwarded, MessageContext};
-use shared::domain::event::ProviderError;
+use shared::domain::event::{Payment, ProviderError};
 use shared::domain::ids::{ConversationId, OutboundId};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::outbound::{Evidence, Intent, SendFacts, SendState, ShownState};
@@ -168,7 +168,11 @@ pub(crate) struct AuthorJson {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MessageContextJson {
+    /// Meta's id of the quoted message.
     message_id: Option<String>,
+    /// Our id of the quoted message, if it was sent through this API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_message_id: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     forwarded: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -209,6 +213,19 @@ pub(crate) struct OutboundJson {
     held_for_quality: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pricing: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentJson>,
+}
+
+/// State of the payment that a message asked for, as Meta reported it last.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PaymentJson {
+    /// Meta's word, such as `captured`, `pending` or `failed`.
+    status: String,
+    at: Moment,
+    /// Meta's report.
+    #[schema(value_type = Option<Value>)]
+    detail: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -250,9 +267,12 @@ impl MessageJson {
         let (direction, origin, status, outbound) = match message.direction {
             Direction::Inbound(origin) => ("inbound", origin.as_str(), "received", None),
             Direction::Echo(origin, status) => ("outbound", origin.as_str(), status.unwrap_or("sent"), None),
-            Direction::Outbound(facts) => {
-                ("outbound", "api", facts.shown().as_str(), Some(OutboundJson::new(*facts, message.pricing)))
-            }
+            Direction::Outbound(facts) => (
+                "outbound",
+                "api",
+                facts.shown().as_str(),
+                Some(OutboundJson::new(*facts, message.pricing, message.payment)),
+            ),
         };
         Self {
             id: message.id.to_text(),
@@ -290,6 +310,7 @@ impl MessageContextJson {
         }
         Some(Self {
             message_id: context.quotes.map(|id| id.as_str().to_owned()),
+            api_message_id: context.quotes_ours.map(|id| id.to_string()),
             forwarded: context.forwarded.is_some(),
             frequently_forwarded: context.forwarded == Some(Forwarded::Often),
             referred_product: context
@@ -300,7 +321,7 @@ impl MessageContextJson {
 }
 
 impl OutboundJson {
-    fn new(facts: SendFacts, pricing: Option<String>) -> Self {
+    fn new(facts: SendFacts, pricing: Option<String>, payment: Option<(Payment, Timestamp)>) -> Self {
         let in_doubt = matches!(facts.shown(), ShownState::Ours(SendState::Unknown | SendState::Review));
         let at = |status| facts.times.at(status).map(Moment);
         Self {
@@ -321,6 +342,11 @@ impl OutboundJson {
             sent_instead: facts.instead,
             held_for_quality: facts.held,
             pricing: pricing.and_then(raw),
+            payment: payment.map(|(payment, at)| PaymentJson {
+                status: payment.status,
+                at: Moment(at),
+                detail: raw(payment.detail),
+            }),
         }
     }
 }

@@ -5,7 +5,7 @@ use shared::api::Moment;
 use shared::domain::conversations::content::Text;
 use utoipa::ToSchema;
 
-use crate::messages::json::{AuthorJson, ErrorJson, MessageContextJson, ShownReactionJson, StatusesJson};
+use crate::messages::json::{AuthorJson, ErrorJson, MessageContextJson, PaymentJson, ShownReactionJson, StatusesJson};
 
 /// A message. Its content is in the field named by `type`.
 #[derive(ToSchema)]
@@ -97,4 +97,6 @@ pub(crate) struct Message {
     /// Pricing facts, as reported by Meta.
     #[schema(value_type = Option<Value>)]
     pricing: Option<Value>,
+    /// State of the payment that the message asked for.
+    payment: Option<PaymentJson>,
 }

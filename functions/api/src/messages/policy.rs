@@ -9,10 +9,12 @@ use serde::Serialize;
 use shared::api::{Caller, Id, Moment, Read, Refusals};
 use shared::clock::Timestamp;
 use shared::domain::accounts::number::Number;
+use shared::domain::conversations::conversation::Conversation;
 use shared::domain::ids::ConversationId;
 use shared::domain::outgoing::Outgoing;
+use shared::domain::sending::outbound::{Intent, Recipient};
 use shared::domain::sending::policy::{
-    Category, Facts, MessageClass, Reason, TemplateFacts, Verdict, decide, free_form_until,
+    Category, Facts, MessageClass, Reach, Reason, TemplateFacts, Verdict, decide, free_form_until,
 };
 use shared::http::Problem;
 use shared::storage::StorageError;
@@ -81,6 +83,7 @@ pub(crate) async fn options(
     let number = deps.cached_number(tenant, id.number()).await?.ok_or_else(Problem::not_found)?;
     let now = deps.clock.now();
     let facts = gather(&deps, &number, &id, MessageClass::FreeForm, TemplateFacts::default()).await?;
+    let facts = Facts { reach: Address::of(&deps, &known).await?.reach(), ..facts };
     let pace = deps.table.pace_get(&number.id).await?;
     let template = |category| OptionJson::new(decide(&facts, MessageClass::Template(Some(category)), now), None);
     Ok(Json(SendOptionsJson {
@@ -115,34 +118,74 @@ async fn gather(
 /// Refuses a message that cannot be sent before `send_before`. A message that is blocked only until then is accepted
 /// and waits. A free-form message outside the customer service window is accepted if the number has a fallback
 /// template.
-pub(crate) async fn admit(
-    deps: &Deps,
-    number: &Number,
-    conversation: &ConversationId,
-    body: &Outgoing,
-    category: Option<Category>,
-    send_before: Timestamp,
-) -> Result<(), Problem> {
+pub(crate) async fn admit(deps: &Deps, number: &Number, intent: &Intent) -> Result<(), Problem> {
+    let Intent { conversation, body, category, send_before, .. } = intent;
     let (class, template) = match body {
         Outgoing::Template(template) => {
             let known = Box::pin(look_up(deps, number, template)).await?;
             known.check(template)?;
             known.check_flows(&deps.standing(number).await?)?;
-            (MessageClass::Template(category), known.facts)
+            (MessageClass::Template(*category), known.facts)
         }
         _ => (MessageClass::FreeForm, TemplateFacts::default()),
     };
     let facts = gather(deps, number, conversation, class, template).await?;
+    let facts = Facts { reach: intent.to.reach(), ..facts };
     let reason = match decide(&facts, class, deps.clock.now()) {
         Verdict::Allowed | Verdict::Blocked(Reason::NoToken | Reason::TokenWithdrawn, _) => return Ok(()),
-        Verdict::Blocked(_, Some(until)) if until < send_before => return Ok(()),
+        Verdict::Blocked(_, Some(until)) if until < *send_before => return Ok(()),
         Verdict::TemplateOnly(_) if number.fallback.is_some() => return Ok(()),
         Verdict::Blocked(reason, _) | Verdict::TemplateOnly(reason) => reason,
     };
+    Err(refusal(deps, reason, facts.template.status.as_deref()))
+}
+
+/// Returns the problem of a message that the rules do not allow.
+pub(crate) fn refusal(deps: &Deps, reason: Reason, template: Option<&str>) -> Problem {
     deps.metrics.count("send_not_admitted", reason.as_str(), 1);
     let title = "The rules do not allow this message now.";
     let problem = Problem::conflict(reason.as_str(), title).remedy(reason.remedy());
-    Err(Problem { meta_code: saved_code(reason, facts.template.status.as_deref()), ..problem })
+    Problem { meta_code: saved_code(reason, template), ..problem }
+}
+
+/// The address of a conversation's contact.
+pub(crate) enum Address {
+    /// A message can be sent to it.
+    To(Recipient),
+    /// No message can be sent, for this reason.
+    None(Reason),
+    /// Neither a phone number nor a user id is known.
+    Unknown,
+}
+
+impl Address {
+    /// Returns the address of a conversation's contact. A phone number that ever moved from one person to another is
+    /// used only if no user id is known, and only while it belongs to the contact. 1 read unit.
+    pub(crate) async fn of(deps: &Deps, known: &Conversation) -> Result<Self, StorageError> {
+        let user_id = || known.user_id.clone().map(Recipient::UserId);
+        if known.group_id.is_some() {
+            return Ok(Self::None(Reason::Group));
+        }
+        let Some(phone) = &known.phone else {
+            return Ok(user_id().map_or(Self::Unknown, Self::To));
+        };
+        let holder = deps.table.contact_get_phone_holder(known.tenant, phone).await?;
+        if !holder.has_moved {
+            return Ok(Self::To(Recipient::Phone(phone.clone())));
+        }
+        let is_theirs =
+            holder.contact.is_some_and(|holder| holder == known.id.contact() || known.also.contains(&holder));
+        let by_phone = is_theirs.then(|| Recipient::Phone(phone.clone()));
+        Ok(user_id().or(by_phone).map_or(Self::None(Reason::ContactMoved), Self::To))
+    }
+
+    fn reach(&self) -> Reach {
+        match self {
+            Self::To(to) => to.reach(),
+            Self::None(Reason::Group) => Reach::Group,
+            Self::None(_) | Self::Unknown => Reach::Lost,
+        }
+    }
 }
 
 /// Returns Meta's error code for the same refusal, if it has one (`docs/meta/errors.md`).
@@ -151,6 +194,7 @@ fn saved_code(reason: Reason, template: Option<&str>) -> Option<i64> {
         (Reason::WindowClosed | Reason::WindowNeverOpened, _) => Some(131_047),
         (Reason::TemplateStopped, Some("PAUSED")) => Some(132_015),
         (Reason::TemplateStopped, Some("DISABLED")) => Some(132_016),
+        (Reason::PhoneRequired, _) => Some(131_062),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use shared::api::{parse, typed};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::conversations::content::Text;
-use shared::domain::ids::ProviderMessageId;
+use shared::domain::ids::MessageId;
 use shared::domain::outgoing::{
     Interactive, MessageKind, Outgoing, OutgoingContact, OutgoingMedia, OutgoingReaction, Place, Template,
 };
@@ -44,7 +44,7 @@ pub(crate) struct Options {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct QuotedRequest {
-    /// Meta's id (wamid) of the quoted message.
+    /// Id of the quoted message: `msg_…`, or Meta's id (wamid).
     message_id: String,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct SendMessage {
 pub(crate) struct SendRequest {
     pub(crate) to: To,
     pub(crate) body: Outgoing,
-    pub(crate) quotes: Option<ProviderMessageId>,
+    pub(crate) quotes: Option<MessageId>,
     pub(crate) chosen: Chosen,
 }
 
@@ -125,8 +125,8 @@ impl SendRequest {
         };
         let quotes = match &envelope.context {
             Some(context) => Some(
-                ProviderMessageId::parse(&context.message_id)
-                    .map_err(|_| Problem::invalid("context.message_id", "must be the wamid of a message"))?,
+                MessageId::parse(&context.message_id)
+                    .map_err(|_| Problem::invalid("context.message_id", "must be the id of a message"))?,
             ),
             None => None,
         };

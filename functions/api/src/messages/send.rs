@@ -15,24 +15,26 @@ use shared::api::{Caller, Refusals, Send, Upload};
 use shared::clock::{SignedDuration, Timestamp};
 use shared::domain::accounts::number::Number;
 use shared::domain::conversations::phone::PhoneNumber;
-use shared::domain::ids::{ConversationId, MediaId, NumberId, OutboundId, TenantId};
+use shared::domain::ids::{ConversationId, MediaId, MessageId, NumberId, OutboundId, ProviderMessageId, TenantId};
 use shared::domain::outgoing::Outgoing;
 use shared::domain::sending::outbound::{Intent, Recipient};
 use shared::domain::sending::pacing::{self, ANSWER_WAIT_MAX, LIVE_BURST, LIVE_WAIT_MAX, Lane};
 use shared::http::Problem;
 use shared::limits::{ACCEPTING_TAKES, API_BODY_MAX, IDEMPOTENCY_KEY_MAX};
 use shared::queue::{OutboundWork, ReleaseJob, SendJob};
-use shared::storage::{Accepted, Handoff, Idempotency, Reserved, StorageError, Vouched};
+use shared::storage::{Accepted, Handoff, Idempotency, MessageName, Naming, Reserved, StorageError, Vouched};
 
 use crate::Deps;
 use crate::messages::json::AcceptedJson;
-use crate::messages::policy::admit;
+use crate::messages::policy::{Address, admit, refusal};
 use crate::messages::request::{SendMessage, SendRequest, To};
 
 /// Largest assumed difference between the clocks of two instances (`docs/reliability.md#h18`).
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 /// Header that makes a repetition safe.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Meta's error code for a parameter with an invalid value.
+const NO_MESSAGE: i64 = 131_009;
 /// Header that marks the response of an earlier request.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Header that warns a caller without an idempotency key.
@@ -95,7 +97,7 @@ pub(crate) async fn send(
     let request = SendRequest::read(&body, now)?;
     let (number, mut intent) = intent(&deps, tenant, &request, now).await?;
     files(&deps, tenant, &mut intent.body).await?;
-    admit(&deps, &number, &intent.conversation, &intent.body, intent.category, intent.send_before).await?;
+    admit(&deps, &number, &intent).await?;
     let lane = lane(&deps, &number, &mut intent, request.chosen.lane, now).await?;
     if let (None, Some(idempotency)) = (&begun, &idempotency) {
         let remembered = deps.table.message_remember(&intent, idempotency, dead, now).await;
@@ -197,14 +199,25 @@ async fn intent(
         To::Conversation(id) => in_conversation(deps, tenant, id).await?,
         To::Customer { from, to } => to_customer(deps, tenant, from, to, now).await?,
     };
+    let mut body = request.body.clone();
+    if let Outgoing::Reaction(reaction) = &mut body {
+        let target = MessageId::parse(&reaction.message_id)
+            .map_err(|_| Problem::violates("reaction.message_id", "must be the id of a message", NO_MESSAGE))?;
+        let target = wamid_of(deps, &conversation, &target, "reaction.message_id").await?;
+        target.as_str().clone_into(&mut reaction.message_id);
+    }
+    let quotes = match &request.quotes {
+        Some(quoted) => Some(wamid_of(deps, &conversation, quoted, "context.message_id").await?),
+        None => None,
+    };
     let id = OutboundId::generate(now)?;
     let intent = Intent {
         id,
         conversation,
         tenant,
         to,
-        body: request.body.clone(),
-        quotes: request.quotes.clone(),
+        body,
+        quotes,
         // The clock of a worker may be slightly behind.
         not_before: now.checked_sub(CLOCK_SKEW).unwrap_or(now),
         send_before: request.chosen.send_before,
@@ -214,6 +227,23 @@ async fn intent(
         keep_until: number.keeps_until(now),
     };
     Ok((number, intent))
+}
+
+/// Returns the provider's id of a message that the request names. The message must be in the same conversation: the
+/// customer must have seen it.
+async fn wamid_of(
+    deps: &Deps,
+    conversation: &ConversationId,
+    message: &MessageId,
+    field: &str,
+) -> Result<ProviderMessageId, Problem> {
+    match Box::pin(deps.table.message_get_wamid(conversation, message)).await? {
+        MessageName::Known(wamid) => Ok(wamid),
+        MessageName::NotAccepted => {
+            Err(Problem::violates(field, "must be a message that WhatsApp has accepted: this one is not", NO_MESSAGE))
+        }
+        MessageName::Missing => Err(Problem::violates(field, "must be a message of this conversation", NO_MESSAGE)),
+    }
 }
 
 async fn in_conversation(
@@ -227,10 +257,13 @@ async fn in_conversation(
     let known = known.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
     let number =
         deps.cached_number(tenant, id.number()).await?.ok_or_else(|| Problem::invalid("conversation_id", UNKNOWN))?;
-    let to = known.phone.map(Recipient::Phone).or(known.user_id.map(Recipient::UserId));
-    let to =
-        to.ok_or_else(|| Problem::invalid("conversation_id", "must have a contact with phone number or user id"))?;
-    Ok((number, id, to))
+    match Address::of(deps, &known).await? {
+        Address::To(to) => Ok((number, id, to)),
+        Address::None(reason) => Err(refusal(deps, reason, None)),
+        Address::Unknown => {
+            Err(Problem::invalid("conversation_id", "must have a contact with phone number or user id"))
+        }
+    }
 }
 
 async fn to_customer(
@@ -243,7 +276,9 @@ async fn to_customer(
     let number = own_number(deps, tenant, from).await?;
     let phone = PhoneNumber::parse(to).map_err(|rule| Problem::invalid("to", &rule.to_string()))?;
     let to = Recipient::Phone(phone);
-    let known = deps.table.contact_resolve(tenant, &to.card(), &[], Vouched::Typed, now, now).await?;
+    let card = to.card();
+    let naming = Naming { card: &card, linked: &[], vouched: Vouched::Typed, said_at: now };
+    let known = deps.table.contact_resolve(tenant, naming, now).await?;
     Ok((number.clone(), ConversationId::new(number.id, known.contact), to))
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/numbers`, and states, templates and quarantined items of one number.
+//! `GET /v1/numbers`, and states and templates of one number.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,21 +11,19 @@ use serde_json::value::RawValue;
 use shared::api::{Caller, Id, List, Moment, PageQuery, QueryParams, Read, Refusals, etag, raw};
 use shared::domain::accounts::account::StoredState;
 use shared::domain::accounts::number::Number;
+use shared::domain::accounts::states::{self, Scope};
 use shared::domain::conversations::contact::ContactIdentity;
 use shared::domain::conversations::conversation::Conversation;
 use shared::domain::conversations::phone::PhoneNumber;
 use shared::domain::ids::{ConversationId, NumberId};
 use shared::domain::outgoing::Template;
 use shared::http::Problem;
-use shared::storage::{HistoryPhase, StoredQuarantinedItem};
+use shared::storage::HistoryPhase;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Deps;
 use crate::conversations::list::{ConversationDetailJson, Shown, detail};
 use crate::numbers::settings::SettingsJson;
-
-/// Largest raw item returned in a list, in bytes: a hundred of them must fit into a Lambda response of 6 MB.
-const SHOWN_RAW_MAX: usize = 32 * 1024;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NumberJson {
@@ -59,6 +57,8 @@ struct StateJson {
     at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Moment>,
+    /// Whether the state no longer holds: `until` has passed, or a later report ended it.
+    over: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     detail: Option<Box<RawValue>>,
@@ -77,17 +77,6 @@ pub(crate) struct TemplateStatesJson {
     states: Vec<StateJson>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(crate) struct KeptJson {
-    id: String,
-    reason: &'static str,
-    what: String,
-    received_at: Moment,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
-    raw: Option<Box<RawValue>>,
-}
-
 impl NumberJson {
     fn new(number: &Number) -> Self {
         Self {
@@ -101,30 +90,15 @@ impl NumberJson {
 }
 
 impl StateJson {
-    fn new(state: StoredState) -> Self {
+    fn new(state: StoredState, over: bool) -> Self {
         Self {
             aspect: state.aspect,
             key: state.key,
             state: state.word,
             at: Moment(state.at),
             until: state.until.map(Moment),
+            over,
             detail: raw(state.detail),
-        }
-    }
-}
-
-impl KeptJson {
-    fn new(kept: StoredQuarantinedItem) -> Self {
-        Self {
-            id: kept.id,
-            reason: kept.reason.as_str(),
-            what: kept.what,
-            received_at: Moment(kept.received_at),
-            raw: kept
-                .raw
-                .filter(|raw| raw.len() <= SHOWN_RAW_MAX)
-                .and_then(|bytes| String::from_utf8(bytes).ok())
-                .and_then(raw),
         }
     }
 }
@@ -166,8 +140,13 @@ pub(crate) async fn get(
     Id(id): Id<NumberId>,
 ) -> Result<([(HeaderName, String); 1], Json<NumberDetailJson>), Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
-    let states = deps.table.number_list_states(&number.id).await?;
+    let states_of_number = deps.table.number_list_states(&number.id).await?;
     let account_states = deps.table.account_list_states(&number.waba).await?;
+    let now = deps.clock.now();
+    let shown = |scope, of: &[StoredState]| {
+        let over = |state: &StoredState| states::is_over(scope, state, &states_of_number, &account_states, now);
+        of.iter().map(|state| StateJson::new(state.clone(), over(state))).collect()
+    };
     let history = deps.table.history_get(&number.id).await?;
     let phase = |one: HistoryPhase| PhaseJson { phase: one.phase, progress: one.progress, chunks: one.chunks };
     Ok((
@@ -176,8 +155,8 @@ pub(crate) async fn get(
             number: NumberJson::new(&number),
             settings: SettingsJson::new(&number.settings),
             fallback_template: number.fallback.clone(),
-            states: states.into_iter().map(StateJson::new).collect(),
-            account_states: account_states.into_iter().map(StateJson::new).collect(),
+            states: shown(Scope::Number, &states_of_number),
+            account_states: shown(Scope::Account, &account_states),
             history: history.into_iter().map(phase).collect(),
         }),
     ))
@@ -244,33 +223,13 @@ pub(crate) async fn templates(
     Id(id): Id<NumberId>,
 ) -> Result<Json<List<TemplateStatesJson>>, Problem> {
     let number = deps.access.number_of(tenant, &id).await?;
+    let now = deps.clock.now();
     let states = deps.table.template_list_states(&number.waba).await?;
     let mut templates: BTreeMap<String, Vec<StateJson>> = BTreeMap::new();
     for (id, state) in states {
-        templates.entry(id).or_default().push(StateJson::new(state));
+        let over = state.until.is_some_and(|until| until <= now);
+        templates.entry(id).or_default().push(StateJson::new(state, over));
     }
     let data = templates.into_iter().map(|(id, states)| TemplateStatesJson { id, states }).collect();
     Ok(Json(List { data, next_cursor: None }))
-}
-
-/// Lists the number's quarantined items: webhook content that could not be processed.
-#[utoipa::path(
-    get,
-    path = "/v1/numbers/{id}/quarantine",
-    tag = "Numbers",
-    operation_id = "listKept",
-    params(("id" = String, Path), PageQuery),
-    responses((status = 200, body = List<KeptJson>), Refusals),
-    security(("key" = ["read"])),
-)]
-pub(crate) async fn kept(
-    State(deps): State<Arc<Deps>>,
-    Caller { tenant, .. }: Caller<Read>,
-    Id(id): Id<NumberId>,
-    QueryParams(query): QueryParams<PageQuery>,
-) -> Result<Json<List<KeptJson>>, Problem> {
-    let number = deps.access.number_of(tenant, &id).await?;
-    let (limit, cursor) = query.read()?;
-    let page = deps.table.quarantine_list_of_number(&number.id, limit, cursor.as_deref()).await?;
-    Ok(Json(List { data: page.items.into_iter().map(KeptJson::new).collect(), next_cursor: page.next }))
 }

@@ -3,4 +3,5 @@
 pub(super) mod cached_numbers;
 pub(super) mod health;
 pub(super) mod list;
+pub(super) mod quarantine;
 pub(super) mod settings;

@@ -335,6 +335,13 @@ impl Meta {
         *state = State { app, numbers, templates, serial: state.serial, ..State::default() };
     }
 
+    /// Opens the customer service window of a number for a recipient, as a message of theirs does. The recipient is the
+    /// digits of a phone number, or a user id.
+    pub fn open_window(&self, number: &str, recipient: &str) {
+        let now = self.clock.now().as_millisecond();
+        self.lock().windows.insert(format!("{number}/{recipient}"), now);
+    }
+
     /// Receives a message from a customer: opens the customer service window, queues a webhook, and returns the wamid.
     ///
     /// # Errors

@@ -92,6 +92,8 @@ aspects! {
     Settings = "settings",
     /// The business's user name.
     Username = "username",
+    /// Identities of the people who write to the number.
+    Identity = "identity",
     /// Problems with the number itself: reported by the provider, or recorded by us after refusals.
     Trouble = "trouble",
     /// A multi-partner solution. One state per solution.

@@ -4,6 +4,7 @@ pub mod account;
 pub mod app;
 pub mod health;
 pub mod number;
+pub mod states;
 pub mod template;
 pub mod tenant;
 pub mod token;

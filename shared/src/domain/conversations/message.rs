@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::content::Content;
-use crate::domain::ids::{NumberId, ProviderMessageId};
+use crate::domain::conversations::phone::PhoneNumber;
+use crate::domain::ids::{NumberId, OutboundId, ProviderMessageId};
 
 /// A message not sent through this service: from the customer, or from the business by other means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct InboundMessage {
     pub context: MessageContext,
     /// Further identities that the message itself attributes to its sender, such as the new number after a change.
     pub linked: Vec<ContactIdentity>,
+    /// The phone number that the customer gave up for another one.
+    pub gave_up: Option<PhoneNumber>,
 }
 
 /// Author of a message not sent through this service, and the way by which it arrived.
@@ -92,6 +95,8 @@ impl Origin {
 pub struct MessageContext {
     /// The quoted message.
     pub quotes: Option<ProviderMessageId>,
+    /// Our id of the quoted message, if we sent it. Only on messages that are returned to readers.
+    pub quotes_ours: Option<OutboundId>,
     /// Author of the quoted message, in digits.
     pub quoted_author: Option<String>,
     /// Present if the message was forwarded.

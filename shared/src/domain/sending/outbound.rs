@@ -10,7 +10,7 @@ use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::event::ProviderError;
 use crate::domain::ids::{BroadcastId, ClaimId, ConversationId, OutboundId, ProviderMessageId, TenantId};
 use crate::domain::outgoing::Outgoing;
-use crate::domain::sending::policy::Category;
+use crate::domain::sending::policy::{Category, Reach};
 use crate::domain::sending::status::{Status, StatusTimes};
 use crate::limits::CLAIM_LEASE;
 
@@ -179,6 +179,15 @@ pub enum Recipient {
 }
 
 impl Recipient {
+    /// Returns the way in which the recipient is reached.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match self {
+            Self::Phone(_) => Reach::Phone,
+            Self::UserId(_) => Reach::UserId,
+        }
+    }
+
     /// Returns the recipient as a contact identity.
     #[must_use]
     pub fn card(&self) -> ContactIdentity {
@@ -187,6 +196,15 @@ impl Recipient {
             Self::UserId(user_id) => ContactIdentity { user_id: Some(user_id.clone()), ..ContactIdentity::default() },
         }
     }
+}
+
+/// A message that we sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentMessage {
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// Its id.
+    pub id: OutboundId,
 }
 
 /// Facts recorded by the worker and reported by the provider about one outbound message.

@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::accounts::account::StoredState;
+use crate::domain::accounts::states;
 use crate::domain::conversations::conversation::CUSTOMER_SERVICE_WINDOW;
 
 /// Time before the end of the customer service window at which free-form messages stop.
@@ -88,9 +89,25 @@ pub struct TemplateFacts {
     pub category: Option<Category>,
 }
 
+/// Way in which a conversation's contact can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Reach {
+    /// By phone number.
+    #[default]
+    Phone,
+    /// By user id only.
+    UserId,
+    /// The contact is a group.
+    Group,
+    /// The phone number belongs to another person by now, and no user id is known.
+    Lost,
+}
+
 /// Facts on which the decision about a message is based.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
+    /// Way to reach the contact.
+    pub reach: Reach,
     /// Status of the number.
     pub standing: NumberStatus,
     /// Time of the customer's latest message or call to this number.
@@ -143,6 +160,12 @@ pub enum Reason {
     WindowClosed,
     /// The template is not approved, or it is paused or disabled.
     TemplateStopped,
+    /// The contact is a group, to which this API does not send.
+    Group,
+    /// The contact's phone number belongs to another person by now.
+    ContactMoved,
+    /// An authentication template needs a phone number, and only the contact's user id is known.
+    PhoneRequired,
 }
 
 /// Consequence of an answer of Meta for later messages.
@@ -194,7 +217,7 @@ pub enum Verdict {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::NumberGone,
         Self::NumberInactive,
         Self::NoToken,
@@ -211,6 +234,9 @@ impl Reason {
         Self::WindowNeverOpened,
         Self::WindowClosed,
         Self::TemplateStopped,
+        Self::Group,
+        Self::ContactMoved,
+        Self::PhoneRequired,
     ];
 
     /// Returns the reason's stable name.
@@ -233,6 +259,9 @@ impl Reason {
             Self::WindowNeverOpened => "window_never_opened",
             Self::WindowClosed => "window_closed",
             Self::TemplateStopped => "template_stopped",
+            Self::Group => "group",
+            Self::ContactMoved => "contact_moved",
+            Self::PhoneRequired => "phone_required",
         }
     }
 
@@ -257,6 +286,9 @@ impl Reason {
             Self::WindowNeverOpened => "Send an approved template: the customer has not written to this number.",
             Self::WindowClosed => "Send an approved template: 24 hours have passed since the customer's last message.",
             Self::TemplateStopped => "Use another template, or wait until Meta approves or resumes this one.",
+            Self::Group => "Answer a member of the group in a conversation of their own.",
+            Self::ContactMoved => "Ask the customer for the new phone number: somebody else has the known one.",
+            Self::PhoneRequired => "Send another template, or ask the customer to share the phone number.",
         }
     }
 }
@@ -273,6 +305,11 @@ pub fn decide(facts: &Facts, class: MessageClass, now: Timestamp) -> Verdict {
     if facts.blocked_until.is_some_and(|until| now < until) {
         return Verdict::Blocked(Reason::ContactBlocked, None);
     }
+    match facts.reach {
+        Reach::Group => return Verdict::Blocked(Reason::Group, None),
+        Reach::Lost => return Verdict::Blocked(Reason::ContactMoved, None),
+        Reach::Phone | Reach::UserId => {}
+    }
     let MessageClass::Template(said) = class else {
         return match facts.last_inbound_at {
             None => Verdict::TemplateOnly(Reason::WindowNeverOpened),
@@ -285,6 +322,9 @@ pub fn decide(facts: &Facts, class: MessageClass, now: Timestamp) -> Verdict {
     }
     // Meta's category takes precedence over the caller's. An unknown category is treated as marketing, the strictest.
     let category = facts.template.category.or(said).unwrap_or(Category::Marketing);
+    if category == Category::Authentication && facts.reach == Reach::UserId {
+        return Verdict::Blocked(Reason::PhoneRequired, None);
+    }
     if category == Category::Marketing && facts.opted_out {
         return Verdict::Blocked(Reason::OptedOut, None);
     }
@@ -320,8 +360,9 @@ pub fn hindrance(standing: &NumberStatus, class: MessageClass, now: Timestamp) -
     if !standing.has_token {
         return Some((Reason::NoToken, None));
     }
-    let all = || standing.account.iter().chain(&standing.number);
-    let says = |aspect: &str, word: &str| all().any(|state| state.aspect == aspect && state.word == word);
+    let holding: Vec<&StoredState> =
+        states::in_force(&standing.number, &standing.account, now).map(|(_, state)| state).collect();
+    let says = |aspect: &str, word: &str| holding.iter().any(|state| state.aspect == aspect && state.word == word);
     let lasting = [
         ("deletion", "deleted", Reason::AccountDeleted),
         ("ban", "DISABLE", Reason::Banned),
@@ -336,12 +377,11 @@ pub fn hindrance(standing: &NumberStatus, class: MessageClass, now: Timestamp) -
     }
     let kind = if class == MessageClass::FreeForm { NO_ANSWERS } else { NO_TEMPLATES };
     let restricted = |state: &&StoredState| state.aspect == "restriction" && state.key.as_deref() == Some(kind);
-    if let Some(state) = all().filter(restricted).find(|state| state.until.is_none_or(|until| now < until)) {
+    if let Some(state) = holding.iter().copied().find(restricted) {
         return Some((Reason::Restricted, state.until));
     }
-    let stops =
-        all().filter(|state| state.aspect == "trouble" && state.word == STOPPED).filter_map(|state| state.until);
-    let stopped = stops.filter(|until| now < *until).max();
+    let stops = holding.iter().filter(|state| state.aspect == "trouble" && state.word == STOPPED);
+    let stopped = stops.filter_map(|state| state.until).max();
     stopped.map(|until| (Reason::Stopped, Some(until)))
 }
 

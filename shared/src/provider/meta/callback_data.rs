@@ -33,8 +33,11 @@ pub struct CallbackData {
 pub enum Opened {
     /// The text is ours.
     Ours(CallbackData),
-    /// The text is not ours, was changed, belongs to another tenant, or was made with a key that is no longer accepted.
+    /// The text is in another format: it is not ours.
     NotOurs,
+    /// The text is in our format, but was changed, belongs to another tenant, or was made with a key that is no longer
+    /// accepted.
+    Refused,
     /// The text names a newer key than the cached ones.
     Newer,
 }
@@ -50,10 +53,14 @@ impl CallbackData {
     /// Reads a text that Meta returned.
     #[must_use]
     pub fn open(text: &str, keys: &Keyring, tenant: TenantId) -> Opened {
-        let Some((version, data, mac)) = Self::parse(text) else { return Opened::NotOurs };
+        let Some((version, data, mac)) = Self::parse(text) else {
+            let is_version =
+                |rest: &str| rest.split_once('.').is_some_and(|(version, _)| version.parse::<u32>().is_ok());
+            return if text.strip_prefix(PREFIX).is_some_and(is_version) { Opened::Refused } else { Opened::NotOurs };
+        };
         match keys.of(version) {
             Version::Known(key) if bool::from(data.mac(version, key, tenant).ct_eq(&mac)) => Opened::Ours(data),
-            Version::Known(_) | Version::Unknown => Opened::NotOurs,
+            Version::Known(_) | Version::Unknown => Opened::Refused,
             Version::Newer => Opened::Newer,
         }
     }

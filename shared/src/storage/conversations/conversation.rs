@@ -303,6 +303,18 @@ impl Table {
         Ok(answer.items.unwrap_or_default().into_iter().map(Item).next())
     }
 
+    /// Returns whether two conversations of a number are with the same person.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn conversation_is_same_person(
+        &self,
+        one: &ConversationId,
+        other: &ConversationId,
+    ) -> Result<bool, StorageError> {
+        Ok(one == other || self.parts(one).await?.contains(other))
+    }
+
     /// Returns the conversations of one number with all contacts of the person of `id`; none for a contact that is
     /// being erased.
     pub(in crate::storage) async fn parts(&self, id: &ConversationId) -> Result<Vec<ConversationId>, StorageError> {

@@ -10,11 +10,13 @@ use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::content::{Content, Unknown};
 use crate::domain::conversations::message::{Amendment, Change, Forwarded, InboundMessage, MessageContext, Origin};
 use crate::domain::conversations::phone::PhoneNumber;
+use crate::domain::event::Payment;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, ProviderMessageId};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::sending::outbound::SendFacts;
 use crate::limits::MESSAGE_AGE_MAX;
 use crate::storage::sending::intent::read_facts;
+use crate::storage::sending::status::read_payment;
 use crate::storage::table::item::{Item, expiry, number, text, time};
 use crate::storage::table::merge::Fact;
 use crate::storage::table::update::Updated;
@@ -70,6 +72,8 @@ pub struct StoredMessage {
     pub direction: Direction,
     /// The provider's price facts, JSON.
     pub pricing: Option<String>,
+    /// State of the payment that the message asked for, and the time of the report.
+    pub payment: Option<(Payment, Timestamp)>,
     /// When it was last edited.
     pub edited_at: Option<Timestamp>,
     /// When it was deleted for everyone.
@@ -196,7 +200,9 @@ impl Table {
         if let Some(wamid) = item.parsed_optional("wamid", ProviderMessageId::parse)? {
             self.add_said(conversation, &wamid, &mut item).await?;
         }
-        read(conversation.clone(), &item).map(Some)
+        let mut found = [read(conversation.clone(), &item)?];
+        Box::pin(self.name_quoted(&mut found)).await?;
+        Ok(found.into_iter().next())
     }
 
     /// Returns one message that somebody else wrote, in the conversation with any contact of the person. Reads their
@@ -212,7 +218,9 @@ impl Table {
         for part in self.parts(conversation).await? {
             if let Some(mut item) = self.theirs_named(&part, wamid).await? {
                 self.add_said(&part, wamid, &mut item).await?;
-                return read(part, &item).map(Some);
+                let mut found = [read(part, &item)?];
+                Box::pin(self.name_quoted(&mut found)).await?;
+                return Ok(found.into_iter().next());
             }
         }
         Ok(None)
@@ -451,6 +459,7 @@ pub(in crate::storage) fn read(conversation: ConversationId, item: &Item) -> Res
         author: read_card(item, "author"),
         context: MessageContext {
             quotes: item.parsed_optional("quotes", ProviderMessageId::parse)?,
+            quotes_ours: None,
             quoted_author: None,
             forwarded: match item.number("forwarded") {
                 Some(2) => Some(Forwarded::Often),
@@ -464,6 +473,7 @@ pub(in crate::storage) fn read(conversation: ConversationId, item: &Item) -> Res
         direction,
         // The price is final on delivery; `sent` may report an earlier one.
         pricing: item.owned("pricing").or_else(|| item.owned("pricing_sent")),
+        payment: read_payment(item),
         edited_at: item.time("edited_at"),
         revoked_at: item.time("revoked_at"),
         reactions,

@@ -1,5 +1,6 @@
 //! Conversations, their messages and contacts, the inbox and its search.
 
+pub(super) mod alias;
 pub(super) mod assignment;
 pub(super) mod contact;
 pub(super) mod conversation;
@@ -7,3 +8,4 @@ pub(super) mod inbox;
 pub(super) mod message;
 pub(super) mod search;
 pub(super) mod timeline;
+pub(super) mod users;

@@ -3,9 +3,11 @@
 
 use std::cmp::{Ordering, Reverse};
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::domain::ids::{ConversationId, MessageId, ProviderMessageId};
+use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::conversations::message::{self, StoredMessage, Whose};
 use crate::storage::table::item::{Item, text};
 use crate::storage::table::page::{self, Position};
@@ -42,7 +44,8 @@ struct After {
 
 impl Table {
     /// Returns a page of the messages with all contacts of the conversation's person. A cursor of one order is valid in
-    /// the other order too. Per contact two queries, and per page one batch read for the annotations.
+    /// the other order too. Per contact two queries, and per page one batch read for the
+    /// annotations; half a read unit per message that quotes another.
     ///
     /// # Errors
     /// When DynamoDB does not answer, an item is damaged, or the cursor is not of this list.
@@ -83,8 +86,24 @@ impl Table {
         let next = entries.last().filter(|_| more).map(|last| encode(&last.key));
         let id = parts.first().unwrap_or(conversation).clone();
         let items = self.united(entries, &parts).await?;
-        let items = items.iter().map(|item| message::read(id.clone(), item)).collect::<Result<_, _>>()?;
+        let mut items: Vec<_> = items.iter().map(|item| message::read(id.clone(), item)).collect::<Result<_, _>>()?;
+        Box::pin(self.name_quoted(&mut items)).await?;
         Ok(Page { items, next })
+    }
+
+    /// Adds our own id of each quoted message that we sent. Half a read unit per message that quotes another.
+    pub(super) async fn name_quoted(&self, messages: &mut [StoredMessage]) -> Result<(), StorageError> {
+        let quoting = messages.iter_mut().filter(|message| message.context.quotes.is_some());
+        let found: Vec<_> = quoting
+            .map(|message| async move {
+                if let Some(quoted) = &message.context.quotes {
+                    let ours = self.message_find_accepted(message.conversation.number(), quoted).await?;
+                    message.context.quotes_ours = ours.map(|ours| ours.id);
+                }
+                Ok::<_, StorageError>(())
+            })
+            .collect();
+        stream::iter(found).buffer_unordered(BATCH_CONCURRENCY).try_collect().await
     }
 
     /// Reads whole items of one side, in order, until `limit` is reached or there are no more, whatever their size.

@@ -171,7 +171,7 @@ impl ErasureScope {
                 let raw = item.0.get("raw").and_then(|raw| raw.as_b().ok());
                 // An item with a number belongs to that number only, even if its bytes contain other ids.
                 let named = raw.is_some_and(|raw| self.are_in(raw.as_ref())) && item.text("number").is_none();
-                when(names(item, "number", &self.numbers) || named)
+                when(names(item, "number", &self.numbers) || names(item, "account", &self.accounts) || named)
             }
             ItemKind::Alert => {
                 let listed = item.text("list").and_then(|list| list.strip_prefix("ALERTS#"));

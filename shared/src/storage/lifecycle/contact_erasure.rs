@@ -18,6 +18,7 @@ use crate::domain::ids::{ContactId, ConversationId, ErasureId, MetaFileId, Numbe
 use crate::domain::lifecycle::erasure::{Erasure, SUPPRESSED_FOR};
 use crate::limits::BATCH_CONCURRENCY;
 use crate::storage::conversations::conversation::{self, Part};
+use crate::storage::conversations::users::USER;
 use crate::storage::table::item::{Item, expiry, number, text, time};
 use crate::storage::table::page::{FEED, LIST};
 use crate::storage::{
@@ -224,7 +225,7 @@ impl Table {
                     .update(keys::alias_named(erasure.tenant, name))
                     .set("erased_at", time(erasure.asked_at))
                     .set("expires_at", until.clone())
-                    .remove(&["contact", "typed"])
+                    .remove(&["contact", "typed", "since", "former", "moved_at"])
                     // An alias that was only found by its other spelling has no item of its own.
                     .when("#contact = :whose OR attribute_not_exists(#pk)")
                     .value("whose", text(contact.to_string()));
@@ -342,7 +343,11 @@ impl Table {
         // message.
         let until = crate::clock::after(now, SUPPRESSED_FOR);
         let stone = self.update(keys::contact(contact)).set("expires_at", expiry(until));
-        stone.set_once("erased_at", time(now)).remove(&["tenant", "same_as", "apart_from"]).run().await?;
+        let own = items.iter().find(|item| item.text("sk") == Some(keys::contact(contact).sk.as_str()));
+        let users = own.iter().flat_map(|item| item.0.keys()).filter(|name| name.starts_with(USER));
+        let going: Vec<&str> =
+            ["tenant", "same_as", "apart_from"].into_iter().chain(users.map(String::as_str)).collect();
+        stone.set_once("erased_at", time(now)).remove(&going).run().await?;
         Ok(u64::try_from(items.len()).unwrap_or(u64::MAX))
     }
 

@@ -197,7 +197,8 @@ impl Table {
 
     /// Records the result of the attempt that holds `claim`. A provider id is evidence, and is recorded even if another
     /// worker holds the claim by now. Any other result is recorded only while `claim` is current and the message is in
-    /// flight. 1 WRU, and 1 if the message enters or leaves the due list.
+    /// flight. 1 WRU, and 1 per list entered or left: an accepted message leaves the due list, and enters the list of
+    /// its wamid.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -215,7 +216,8 @@ impl Table {
                     .set("state", text(SendState::Sent.as_str()))
                     .set("wamid", text(wamid.as_str()))
                     .set_once_if("held", held.then(|| number(1)))
-                    .remove(&["list", "list_at"])
+                    .set("list", text(keys::accepted(intent.conversation.number(), wamid)))
+                    .set("list_at", time(intent.id.made_at()))
                     .when("attribute_exists(#pk) AND (attribute_not_exists(#wamid) OR #wamid = :wamid)");
                 (update, Recorded::DuplicateSend)
             }
@@ -278,13 +280,17 @@ impl Table {
             Ending::Refused(why) | Ending::GivenUp(why) => with_error(in_state(update, SendState::Failed), why),
             Ending::Review => in_state(update, SendState::Review),
             Ending::SaidSent => in_state(update, SendState::Sent).set("settled_at", time(now)),
-            Ending::Proved(wamid) => in_state(update, SendState::Sent).set("wamid", text(wamid.as_str())),
+            Ending::Proved(wamid) => {
+                let sent = in_state(update, SendState::Sent).set("wamid", text(wamid.as_str()));
+                sent.set("list", text(keys::accepted(conversation.number(), wamid)))
+                    .set("list_at", time(message.made_at()))
+            }
             Ending::TriedAgain => {
                 let again = in_state(update, SendState::Queued).set("not_before", time(now)).increase("resent");
                 listed(again, message, now.checked_add(WAKE_UP_WITHIN).unwrap_or(now))
             }
         };
-        let stays = matches!(ending, Ending::TriedAgain);
+        let stays = matches!(ending, Ending::TriedAgain | Ending::Proved(_));
         let update = if stays { update } else { update.remove(&["list", "list_at"]) };
         let word = |state: SendState| text(state.as_str());
         let update = match ending {

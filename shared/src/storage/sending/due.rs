@@ -76,7 +76,8 @@ impl Table {
     pub async fn due_check_again(&self, due: &Due, next: Timestamp) -> Result<(), StorageError> {
         self.update(keys::ours(&due.conversation, due.message))
             .set("list_at", time(next))
-            .when("attribute_exists(#list)")
+            .when("#list = :due")
+            .value("due", text(keys::due(keys::due_shard(due.message))))
             .run()
             .await?;
         Ok(())
@@ -89,7 +90,8 @@ impl Table {
     pub async fn due_leave(&self, due: &Due) -> Result<(), StorageError> {
         self.update(keys::ours(&due.conversation, due.message))
             .remove(&["list", "list_at"])
-            .when("attribute_exists(#list)")
+            .when("#list = :due")
+            .value("due", text(keys::due(keys::due_shard(due.message))))
             .run()
             .await?;
         Ok(())

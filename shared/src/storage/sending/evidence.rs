@@ -6,13 +6,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::ids::{ConversationId, MessageId, OutboundId, ProviderMessageId};
-use crate::domain::sending::outbound::{EVIDENCE_WINDOW, SendState};
+use crate::domain::ids::{ConversationId, MessageId, NumberId, OutboundId, ProviderMessageId};
+use crate::domain::sending::outbound::{EVIDENCE_WINDOW, SendState, SentMessage};
 use crate::storage::conversations::message::Whose;
 use crate::storage::sending::attempt::Ending;
 use crate::storage::sending::status::in_doubt;
-use crate::storage::table::item::Item;
-use crate::storage::{StorageError, Table, table::keys};
+use crate::storage::table::item::{Item, text};
+use crate::storage::{StorageError, Table, table::keys, unavailable};
 
 /// Tolerance for time comparisons: the provider's times are in whole seconds, and clocks differ.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
@@ -50,7 +50,74 @@ fn may_have_been_sent(item: &Item) -> bool {
     item.text("wamid").is_none() && (in_flight || item.number("retryable_answer").is_some())
 }
 
+/// The provider's id of a message that a caller names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageName {
+    /// The provider knows the message under this id.
+    Known(ProviderMessageId),
+    /// We have the message, but the provider has not accepted it.
+    NotAccepted,
+    /// The conversation has no such message.
+    Missing,
+}
+
 impl Table {
+    /// Returns the message that the provider accepted under this id, if this number sent it. The index is eventually
+    /// consistent, typically within milliseconds. Half a read unit.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or a key is damaged.
+    pub async fn message_find_accepted(
+        &self,
+        number: &NumberId,
+        wamid: &ProviderMessageId,
+    ) -> Result<Option<SentMessage>, StorageError> {
+        let query = self.client.query().table_name(&self.name).index_name(keys::LIST);
+        let query = query.key_condition_expression("#list = :list").expression_attribute_names("#list", "list");
+        let query = query.expression_attribute_values(":list", text(keys::accepted(number, wamid))).limit(1);
+        let answer = query.send().await.map_err(|error| unavailable("Query", &error))?;
+        let Some(item) = answer.items.unwrap_or_default().into_iter().map(Item).next() else { return Ok(None) };
+        let (MessageId::Outbound(id), _) = keys::parse_message(item.required("sk")?)? else { return Ok(None) };
+        Ok(Some(SentMessage { conversation: keys::parse_conversation(item.required("pk")?)?, id }))
+    }
+
+    /// Returns the provider's id of a message in the conversation with any contact of the person. A message that we
+    /// sent is read, or found by the index of its wamid; among the messages of others, the latest are read first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer or an item is damaged.
+    pub async fn message_get_wamid(
+        &self,
+        conversation: &ConversationId,
+        message: &MessageId,
+    ) -> Result<MessageName, StorageError> {
+        let parts = self.parts(conversation).await?;
+        let wamid = match message {
+            MessageId::Outbound(id) => {
+                for part in &parts {
+                    if let Some(item) = self.read(&keys::ours(part, *id)).await? {
+                        let wamid = item.parsed_optional("wamid", ProviderMessageId::parse)?;
+                        return Ok(wamid.map_or(MessageName::NotAccepted, MessageName::Known));
+                    }
+                }
+                return Ok(MessageName::Missing);
+            }
+            MessageId::Inbound(wamid) => wamid,
+        };
+        let indexed = self.message_find_accepted(conversation.number(), wamid).await?;
+        if indexed.is_some_and(|sent| parts.contains(&sent.conversation)) || self.somebody_wrote(&parts, wamid).await? {
+            return Ok(MessageName::Known(wamid.clone()));
+        }
+        // The index may lag behind.
+        for part in &parts {
+            let is_it = |item: &Item| item.text("wamid") == Some(wamid.as_str());
+            if self.written_until(part, Whose::Ours, is_it).await?.1 {
+                return Ok(MessageName::Known(wamid.clone()));
+            }
+        }
+        Ok(MessageName::Missing)
+    }
+
     /// Settles the unknown outcome of the message that a customer's answer quotes (`quoted`).
     ///
     /// `false` if the quoted message is known, or if none or several can be meant. Reads what we sent, newest first,

@@ -1,8 +1,6 @@
 //! Intents: each is accepted once per idempotency key. The later state changes are in `attempt`.
 
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
@@ -166,18 +164,8 @@ impl Table {
         let invalid = |_| StorageError::Corrupt("intent");
         let record = put(record, "attribute_not_exists(pk) OR valid_until <= :now").map_err(invalid)?;
         let item = put(item, "attribute_not_exists(pk)").map_err(invalid)?;
-        let answer = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(record).build())
-            .transact_items(TransactWriteItem::builder().put(item).build())
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(error) if lost_the_race(&error) => Ok(false),
-            Err(error) => Err(unavailable("TransactWriteItems", &error)),
-        }
+        let parts = [record, item].map(|put| TransactWriteItem::builder().put(put).build());
+        self.transact(parts.to_vec()).await
     }
 
     /// Returns the intent and everything known about its sending.
@@ -215,17 +203,6 @@ pub(in crate::storage) fn earlier<T>(
     }
     // The same key and body for another kind of resource is another request.
     Ok(Some(read(record).map_or(Accepted::KeyReused, Accepted::Replayed)))
-}
-
-fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
-    match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-            let race = ["ConditionalCheckFailed", "TransactionConflict"];
-            canceled.cancellation_reasons().iter().any(|reason| reason.code().is_some_and(|code| race.contains(&code)))
-        }
-        Some(other) => other.is_transaction_in_progress_exception(),
-        None => false,
-    }
 }
 
 /// Returns the item of an accepted intent, listed in its tenant's inbox.

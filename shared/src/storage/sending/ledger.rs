@@ -155,6 +155,6 @@ fn read(item: &Item) -> Result<Entry, StorageError> {
     Ok(Entry {
         intent: read_intent(conversation, id, item)?,
         facts: read_facts(item)?,
-        is_listed: item.text("list").is_some(),
+        is_listed: item.text("list").is_some_and(keys::awaits_work),
     })
 }

@@ -1,9 +1,11 @@
 //! Merges statuses into their messages: the earliest time of each step counts, everything else is written once.
 
-use crate::domain::event::StatusUpdate;
+use jiff::Timestamp;
+
+use crate::domain::event::{Payment, StatusUpdate};
 use crate::domain::ids::{ConversationId, OutboundId};
 use crate::domain::outgoing::{Outgoing, Template};
-use crate::domain::sending::outbound::SendState;
+use crate::domain::sending::outbound::{SendState, SentMessage};
 use crate::domain::sending::status::Status;
 use crate::storage::table::item::{Item, number, text, time};
 use crate::storage::table::update::Updated;
@@ -30,11 +32,12 @@ pub enum Applied {
 }
 
 impl Table {
-    /// Merges a status of the `attempt`-th attempt, whose callback data has been verified.
+    /// Merges a status of the `attempt`-th attempt, whose callback data has been verified; without callback data the
+    /// message was found by its wamid, and the attempt is unknown.
     ///
     /// A status is evidence that the provider accepted the message, so it settles an unknown outcome, whatever our own
-    /// record is. 1 WRU; 1 more if the message leaves the due list, and 1 more if the step was recorded with a later
-    /// time.
+    /// record is. 1 WRU; 2 more if the message moves from the due list to the list of its wamid, and 1 more if the step
+    /// was recorded with a later time.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -42,7 +45,7 @@ impl Table {
         &self,
         conversation: &ConversationId,
         message: OutboundId,
-        attempt: u32,
+        attempt: Option<u32>,
         update: &StatusUpdate,
     ) -> Result<Applied, StorageError> {
         let key = keys::ours(conversation, message);
@@ -51,13 +54,14 @@ impl Table {
         let written = self
             .update(key.clone())
             .set("state", text(SendState::Sent.as_str()))
-            .set_once("wamid", text(update.wamid.as_str()))
             .set_once(&step, time(update.at))
             .set_once_if(pricing_name(update.status), update.pricing.as_ref().map(text))
             .set_once_if("error_code", error.map(|error| number(error.code)))
             .set_once_if("error_title", error.map(|error| text(&error.title)))
             .set_once_if("error_details", error.and_then(|error| error.details.as_ref()).map(text))
-            .remove(&["list", "list_at"])
+            .set("list", text(keys::accepted(conversation.number(), &update.wamid)))
+            .set_once("wamid", text(update.wamid.as_str()))
+            .set("list_at", time(message.made_at()))
             .when("attribute_exists(#pk)")
             .run()
             .await?;
@@ -77,13 +81,40 @@ impl Table {
             settled_doubt: in_doubt(&old),
             duplicate_send: old.text("wamid").is_some_and(|wamid| wamid != update.wamid.as_str()),
             false_refusal: old.number("retryable_answer") == Some(1)
-                && (attempt < old.count("attempt") || is_waiting(&old)),
+                && (attempt.is_some_and(|attempt| attempt < old.count("attempt")) || is_waiting(&old)),
             template: match old.text("content").and_then(|json| serde_json::from_str(json).ok()) {
                 Some(Outgoing::Template(template)) if error.is_some() => Some(template),
                 _ => None,
             },
         })
     }
+
+    /// Records the state of the payment that a message asked for; the latest report counts. A message that was erased
+    /// stays erased. 1 WRU.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn payment_put(
+        &self,
+        message: &SentMessage,
+        payment: &Payment,
+        at: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.update(keys::ours(&message.conversation, message.id))
+            .set("payment_status", text(&payment.status))
+            .set("payment_detail", text(&payment.detail))
+            .set("payment_at", time(at))
+            .when("attribute_exists(#pk) AND (attribute_not_exists(#payment_at) OR #payment_at <= :payment_at)")
+            .run()
+            .await?;
+        Ok(())
+    }
+}
+
+/// Returns the latest reported state of the payment that a message asked for, with its time.
+pub(in crate::storage) fn read_payment(item: &Item) -> Option<(Payment, Timestamp)> {
+    let (status, detail) = item.owned("payment_status").zip(item.owned("payment_detail"))?;
+    Some((Payment { status, detail }, item.time("payment_at")?))
 }
 
 /// Returns the attribute of the price: `sent` may report one before the charge is decided, so it is stored apart and

@@ -57,12 +57,12 @@
 //! There are two sparse global indexes, which contain keys only.
 //!
 //! * `feed` (`feed` + `feed_at`) contains entries that never move: `INBOX#tenant` (one entry per message that we sent),
-//!   `BROADCASTS#tenant`, `QUARANTINE#number`, `ONBOARDINGS#tenant`, `OFFBOARDINGS#tenant`, `ERASURES#tenant` and
-//!   `AUDITS#tenant` (`AUDITS#operator`).
+//!   `BROADCASTS#tenant`, `QUARANTINE#number`, `QUARANTINE#WABA#account`, `ONBOARDINGS#tenant`,
+//!   `OFFBOARDINGS#tenant`, `ERASURES#tenant` and `AUDITS#tenant` (`AUDITS#operator`).
 //! * `list` (`list` + `list_at`) contains entries that move or leave: `DUE#shard`, `LINE#number` (bulk lane), `LINES`,
-//!   `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number` (broadcasts) and `QUARANTINE#reason`; and short lists:
-//!   `TENANTS`, `KEYS#tenant` (`KEYS#operator`), `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`) and
-//!   `MERGES#tenant`.
+//!   `ACCEPTED#number#wamid` (one message that we sent), `TOKENS`, `OFFBOARDINGS`, `ERASURES`, `RUNNING#number`
+//!   (broadcasts) and `QUARANTINE#reason`; and short lists: `TENANTS`, `KEYS#tenant` (`KEYS#operator`),
+//!   `NUMBERS#tenant`, `ALERTS#tenant` (`ALERTS#operator`) and `MERGES#tenant`.
 
 mod lists;
 mod messages;

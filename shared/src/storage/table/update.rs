@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use crate::storage::table::item::Item;
@@ -150,16 +153,35 @@ impl Update<'_> {
         self.names.insert(format!("#{name}"), name.to_owned());
     }
 
-    /// Runs the update.
-    pub(in crate::storage) async fn run(self) -> Result<Updated, StorageError> {
+    fn expression(&self) -> String {
         let clause = |verb: &str, parts: &[String]| match parts {
             [] => String::new(),
             parts => format!("{verb} {} ", parts.join(", ")),
         };
-        let expression = clause("SET", &self.sets)
+        clause("SET", &self.sets)
             + &clause("REMOVE", &self.removes)
             + &clause("ADD", &self.adds)
-            + &clause("DELETE", &self.deletes);
+            + &clause("DELETE", &self.deletes)
+    }
+
+    /// Returns the update as a part of a transaction.
+    pub(in crate::storage) fn in_transaction(self) -> Result<TransactWriteItem, StorageError> {
+        let expression = self.expression();
+        let update = aws_sdk_dynamodb::types::Update::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(self.key.attributes()))
+            .update_expression(expression)
+            .set_condition_expression(self.condition)
+            .set_expression_attribute_names(Some(self.names))
+            .set_expression_attribute_values(Some(self.values).filter(|values| !values.is_empty()))
+            .build()
+            .map_err(|_| StorageError::Corrupt("update"))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Runs the update.
+    pub(in crate::storage) async fn run(self) -> Result<Updated, StorageError> {
+        let expression = self.expression();
         let values = Some(self.values).filter(|values| !values.is_empty());
         let answer = self
             .table
@@ -184,5 +206,28 @@ impl Update<'_> {
                 _ => Err(unavailable("UpdateItem", &error)),
             },
         }
+    }
+}
+
+impl Table {
+    /// Writes all parts, or none of them: `false` if a condition does not hold, or another transaction is in progress.
+    /// 2 WRU per part and KB.
+    pub(in crate::storage) async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<bool, StorageError> {
+        match self.client.transact_write_items().set_transact_items(Some(parts)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if lost_the_race(&error) => Ok(false),
+            Err(error) => Err(unavailable("TransactWriteItems", &error)),
+        }
+    }
+}
+
+fn lost_the_race<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+            let race = ["ConditionalCheckFailed", "TransactionConflict"];
+            canceled.cancellation_reasons().iter().any(|reason| reason.code().is_some_and(|code| race.contains(&code)))
+        }
+        Some(other) => other.is_transaction_in_progress_exception(),
+        None => false,
     }
 }

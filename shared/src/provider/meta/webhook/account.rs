@@ -98,10 +98,11 @@ fn subject(change: &Change<'_, '_>, value: &Node<'_>) -> Subject {
     if let Some(id) = number_id {
         return Subject::Number(id);
     }
-    let named = crate::provider::meta::webhook::card::phone(value, "display_phone_number")
-        .or_else(|| crate::provider::meta::webhook::card::phone(value, "phone_number"));
-    match (waba, named) {
-        (Some(waba), Some(phone)) => Subject::NumberNamed(waba, phone.digits().to_owned()),
+    // A number that is written unusually is still not the whole account.
+    let named = value.filled("display_phone_number").or_else(|| value.filled("phone_number"));
+    let digits = |text: String| text.chars().filter(char::is_ascii_digit).collect();
+    match (waba, named.map(digits)) {
+        (Some(waba), Some(digits)) => Subject::NumberNamed(waba, digits),
         (Some(waba), None) => Subject::Waba(waba),
         (None, _) => Subject::Portfolio(change.entry.text_of("id").unwrap_or_default()),
     }

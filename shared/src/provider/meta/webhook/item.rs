@@ -3,9 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::conversations::contact::ContactIdentity;
-use crate::domain::conversations::content::{Content, System};
+use crate::domain::conversations::content::{Content, SharedContact, SharedPhone, System};
 use crate::domain::conversations::message::{Amendment, Change, Forwarded, InboundMessage, MessageContext, Origin};
-use crate::domain::event::{ProviderError, StatusUpdate};
+use crate::domain::conversations::phone::PhoneNumber;
+use crate::domain::event::{Payment, PaymentUpdate, ProviderError, StatusUpdate};
 use crate::domain::ids::ProviderMessageId;
 use crate::domain::sending::status::Status;
 use crate::provider::meta::webhook::card::{Card, FROM, Keys, SELF, person, phone};
@@ -28,6 +29,8 @@ pub(super) enum MessageItem {
 /// Result of parsing a status.
 pub(super) enum StatusItem {
     Known(Box<StatusUpdate>),
+    /// A status of a payment.
+    Payment(Box<PaymentUpdate>),
     NewWord,
     Broken,
 }
@@ -42,10 +45,14 @@ pub(super) fn message(
     let Some(id) = wamid(node, "id") else { return MessageItem::Broken };
     let at = timestamp(node, received_at).unwrap_or(received_at);
     let content = content(node);
-    let mut linked = Vec::new();
+    let (mut linked, mut gave_up) = (Vec::new(), None);
     match &content {
-        Content::System(system) => linked.extend(after_a_change(node, system, &mut contact)),
-        Content::Contacts(cards) => linked.extend(cards.iter().filter_map(own_phone)),
+        Content::System(system) => {
+            linked.extend(after_a_change(node, system, &mut contact));
+            let new = linked.first().and_then(|new| new.phone.as_ref()).map(PhoneNumber::canonical);
+            gave_up = contact.phone.clone().filter(|old| new.is_some_and(|new| new != old.canonical()));
+        }
+        Content::Contacts(cards) => linked.extend(cards.iter().filter_map(|card| own_phone(card, &contact))),
         _ => {}
     }
     let mut author = None;
@@ -72,6 +79,7 @@ pub(super) fn message(
         content,
         context: context(node),
         linked,
+        gave_up,
     }))
 }
 
@@ -123,11 +131,20 @@ fn after_a_change(node: &Node<'_>, system: &System, contact: &mut ContactIdentit
     Some(new).filter(|new| !new.aliases().is_empty())
 }
 
-/// Returns the phone number that a customer shared on request. WhatsApp itself vouches for it.
-fn own_phone(card: &crate::domain::conversations::content::SharedContact) -> Option<ContactIdentity> {
-    let given = card.phones.first().filter(|_| card.origin.as_deref() == Some("contact_request"))?;
-    let phone = given.wa_id.as_ref().or(given.phone.as_ref())?;
-    let phone = crate::domain::conversations::phone::PhoneNumber::parse_wa_id(phone).ok()?;
+/// Returns the phone number that a customer shared on request. Only a `wa_id` counts, because WhatsApp itself vouches
+/// for it; any other number in a card is what a person typed. A card that names another user is not the customer's.
+fn own_phone(card: &SharedContact, sender: &ContactIdentity) -> Option<ContactIdentity> {
+    if card.origin.as_deref() != Some("contact_request") {
+        return None;
+    }
+    let may_be = |user_id: &Option<String>| user_id.is_none() || sender.user_id.is_none() || *user_id == sender.user_id;
+    let verified: Vec<&SharedPhone> = card.phones.iter().filter(|phone| phone.wa_id.is_some()).collect();
+    // With several WhatsApp numbers in a card, only the one that names the sender is certainly theirs.
+    let given = match verified[..] {
+        [one] => Some(one).filter(|one| may_be(&one.user_id)),
+        _ => verified.into_iter().find(|phone| phone.user_id.is_some() && phone.user_id == sender.user_id),
+    }?;
+    let phone = PhoneNumber::parse_wa_id(given.wa_id.as_deref()?).ok()?;
     Some(ContactIdentity { phone: Some(phone), ..ContactIdentity::default() })
 }
 
@@ -137,6 +154,7 @@ fn context(node: &Node<'_>) -> MessageContext {
     let product = context.as_ref().and_then(|context| context.get("referred_product"));
     MessageContext {
         quotes: context.as_ref().and_then(|context| wamid(context, "id")),
+        quotes_ours: None,
         quoted_author: context.as_ref().and_then(|context| context.filled("from")),
         forwarded: match (says("frequently_forwarded"), says("forwarded")) {
             (true, _) => Some(Forwarded::Often),
@@ -158,7 +176,17 @@ pub(super) fn status(node: &Node<'_>, received_at: Timestamp) -> StatusItem {
     let (Some(wamid), Some(word)) = (wamid(node, "id"), node.text_of("status")) else {
         return StatusItem::Broken;
     };
-    let Some(status) = Status::from_word(&word.to_lowercase()) else {
+    let kind = node.filled("type").filter(|kind| kind != "message");
+    if kind.as_deref() == Some("payment") {
+        return StatusItem::Payment(Box::new(PaymentUpdate {
+            wamid,
+            at: timestamp(node, received_at).unwrap_or(received_at),
+            unverified_callback_data: node.text_of("biz_opaque_callback_data"),
+            payment: Payment { status: word, detail: node.value().map_or_else(String::new, |value| value.to_string()) },
+        }));
+    }
+    // A status of anything but a message, such as a call, must not change a delivery.
+    let Some(status) = Status::from_word(&word.to_lowercase()).filter(|_| kind.is_none()) else {
         return StatusItem::NewWord;
     };
     let conversation = node.get("conversation");

@@ -24,6 +24,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, ev
             let raw = change.item_alone("statuses", node.raw(), None);
             events.push(match item::status(node, change.received_at) {
                 StatusItem::Known(update) => said(InboundEventKind::Status(number.clone(), update), raw),
+                StatusItem::Payment(update) => said(InboundEventKind::Payment(number.clone(), update), raw),
                 StatusItem::NewWord => change.unsupported("status", Some(&number), raw),
                 StatusItem::Broken => change.malformed("status", Some(&number), raw),
             });

@@ -29,7 +29,7 @@ use crate::domain::ids::{NumberId, WabaId};
 pub use account::owner_in;
 use card::Card;
 use json::Node;
-pub use without::{Left, parses, without};
+pub use without::{Left, account_of, parses, without};
 
 const OBJECT: &str = "whatsapp_business_account";
 /// Longest `id` or `time` of an entry, or `metadata` of a value, that is copied into each item's raw form, in bytes.

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::domain::ids::WabaId;
+
 /// Rest of a body after the removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
@@ -44,6 +46,15 @@ pub fn without(body: &[u8], account: &dyn Fn(&str) -> bool, number: &dyn Fn(&str
         (true, true) => Left::Nothing,
         (true, false) => serde_json::to_vec(&webhook).map_or(Left::Nothing, Left::Rest),
     }
+}
+
+/// Returns the account that the first change of a webhook concerns.
+#[must_use]
+pub fn account_of(body: &[u8]) -> Option<WabaId> {
+    let webhook: Value = serde_json::from_slice(body).ok()?;
+    let entry = webhook.pointer("/entry/0")?;
+    let named = entry.pointer("/changes/0/value/waba_info/waba_id").or_else(|| entry.get("id"))?;
+    WabaId::parse(named.as_str()?).ok()
 }
 
 /// Whether the bytes are a webhook.

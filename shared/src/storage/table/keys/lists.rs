@@ -1,7 +1,7 @@
 //! Names of lists and feeds.
 
 use crate::domain::event::QuarantineReason;
-use crate::domain::ids::{NumberId, OutboundId, TenantId};
+use crate::domain::ids::{NumberId, OutboundId, ProviderMessageId, TenantId, WabaId};
 
 /// Partitions of the due list: a single one would be a hot key at a few hundred sends per second.
 pub(in crate::storage) const DUE_SHARDS: u64 = 4;
@@ -9,6 +9,16 @@ pub(in crate::storage) const DUE_SHARDS: u64 = 4;
 /// Feed of the messages that a tenant sent, and partition of the activity in its inbox.
 pub(in crate::storage) fn inbox(tenant: TenantId) -> String {
     format!("INBOX#{tenant}")
+}
+
+/// List of the one message that the provider accepted under this id. It finds a message that we sent by its wamid.
+pub(in crate::storage) fn accepted(number: &NumberId, wamid: &ProviderMessageId) -> String {
+    format!("ACCEPTED#{number}#{}", wamid.as_str())
+}
+
+/// Returns whether a message on this list is still to be sent or checked.
+pub(in crate::storage) fn awaits_work(list: &str) -> bool {
+    !list.starts_with("ACCEPTED#")
 }
 
 /// List of intents that have to be checked again.
@@ -50,6 +60,11 @@ pub(in crate::storage) fn kept_list(reason: QuarantineReason) -> String {
 /// Feed of the items quarantined for a number.
 pub(in crate::storage) fn kept_feed(number: &NumberId) -> String {
     format!("QUARANTINE#{number}")
+}
+
+/// Feed of the items quarantined for an account, without a number that is connected here.
+pub(in crate::storage) fn quarantine_of_account(account: &WabaId) -> String {
+    format!("QUARANTINE#WABA#{account}")
 }
 
 /// List of erasures in progress, ordered by the time each is due.
