@@ -45,6 +45,7 @@ pub(crate) fn kinds(file: &str) -> Vec<(&'static str, Value)> {
         ),
         ("reaction", json!({"message_id": "wamid.TESTAAAA0002", "emoji": "👍"})),
         ("reaction", json!({"message_id": "wamid.TESTAAAA0002", "emoji": ""})),
+        ("reaction", json!({"message_id": "wamid.TESTAAAA0002", "emoji": "1\u{fe0f}\u{20e3}"})),
         interactive(
             "button",
             json!({"header": {"type": "text", "text": "Order 17"}, "footer": {"text": "Example shop"},
@@ -283,6 +284,8 @@ async fn every_limit_is_named_before_meta_is_asked() {
         ),
         ("reaction", json!({"message_id": "", "emoji": "👍"}), "reaction.message_id", value),
         ("reaction", json!({"message_id": "wamid.1", "emoji": "yes"}), "reaction.emoji", value),
+        ("reaction", json!({"message_id": "wamid.1", "emoji": "👍👍"}), "reaction.emoji", value),
+        ("reaction", json!({"message_id": "wamid.1", "emoji": "\u{200b}"}), "reaction.emoji", value),
         ("interactive", json!({"type": "hologram"}), "interactive.type", 100),
         ("interactive", json!({"body": {"text": "b"}}), "interactive.type", missing),
         ("interactive", buttons(json!([])), "interactive.action.buttons", value),
@@ -369,9 +372,17 @@ async fn every_limit_is_named_before_meta_is_asked() {
         ),
         (
             "interactive",
-            flow(json!({"flow_message_version": "3", "flow_cta": "Go", "flow_id": "1"})),
+            flow(
+                json!({"flow_message_version": "3", "flow_cta": "Go", "flow_id": "1", "flow_action_payload": {"screen": ""}}),
+            ),
             "interactive.action.parameters.flow_action_payload.screen",
             missing,
+        ),
+        (
+            "interactive",
+            flow(json!({"flow_message_version": "3", "flow_cta": "x".repeat(31), "flow_id": "1"})),
+            "interactive.action.parameters.flow_cta",
+            value,
         ),
         (
             "interactive",

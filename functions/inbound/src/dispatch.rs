@@ -30,7 +30,7 @@ pub(crate) async fn handle_event(
     let placed = match said {
         InboundEventKind::Quarantined(reason, what, _) => Ok(Disposition::Quarantine(reason, what)),
         // A part of a phone's history may be as large as a hundred messages.
-        _ if raw.len() > TABLE_RAW_MAX && !matches!(said, InboundEventKind::History(_)) => {
+        _ if !matches!(said, InboundEventKind::History(_)) && content_length(&raw) > TABLE_RAW_MAX => {
             Err(StorageError::Refused("an item that large").into())
         }
         InboundEventKind::State(change) => states::record(deps, app, *change).await,
@@ -66,6 +66,15 @@ pub(crate) async fn handle_event(
     };
     quarantine(deps, &kept, number.as_ref(), received_at).await?;
     Ok(Some(Table::quarantine_id(&kept.raw)))
+}
+
+/// Returns the length of an item's content in UTF-8. Meta escapes every letter outside ASCII, six bytes each.
+fn content_length(raw: &[u8]) -> usize {
+    if raw.len() <= TABLE_RAW_MAX {
+        return raw.len();
+    }
+    let value = serde_json::from_slice::<serde_json::Value>(raw);
+    value.map_or(raw.len(), |value| value.to_string().len())
 }
 
 /// Returns the kind under which a receipt is recorded, for the health of a number.

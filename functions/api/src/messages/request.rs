@@ -110,6 +110,12 @@ impl SendRequest {
         let Some(Value::String(kind)) = request.get("type").cloned() else {
             return Err(Problem::violates("type", "is required", MISSING));
         };
+        if MessageKind::of(&kind).is_none() {
+            return Err(Outgoing::read(&kind, Value::Null)
+                .map_or_else(Problem::from, |_| Problem::invalid("type", "is unknown")));
+        }
+        // A generated client sends the fields that it leaves out as `null`.
+        request.retain(|_, value| !value.is_null());
         let said = request.remove(&kind).filter(|_| MessageKind::of(&kind).is_some());
         // A derived deserializer would accept an array for an object, field by field.
         if request.get("context").is_some_and(|context| !(context.is_object() || context.is_null())) {

@@ -227,15 +227,19 @@ pub struct Order {
     pub product_items: Vec<OrderItem>,
 }
 
-/// One product of an order. Amounts are decimal strings, so that no rounding occurs.
+/// One product of an order. A number is a number as the provider wrote it; one whose digits a JSON reader would round
+/// is a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderItem {
-    /// The business's own id of the product.
-    pub product_retailer_id: String,
+    /// The business's own id of the product, if the provider named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_retailer_id: Option<String>,
     /// Number of pieces.
-    pub quantity: String,
+    #[schema(value_type = Value)]
+    pub quantity: serde_json::Value,
     /// Price per piece, in major currency units.
-    pub item_price: String,
+    #[schema(value_type = Value)]
+    pub item_price: serde_json::Value,
     /// Currency, as an ISO 4217 code.
     pub currency: String,
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// Fewest digits of an international number, country code included (ITU-T E.164 allows short national plans).
 const DIGITS_MIN: usize = 7;
+/// Fewest digits of a sender that the provider names: services write from short numbers.
+const SENDER_DIGITS_MIN: usize = 3;
 /// Most digits of an international number (ITU-T E.164).
 const DIGITS_MAX: usize = 15;
 
@@ -38,6 +40,10 @@ impl PhoneNumber {
     /// # Errors
     /// Names the broken rule.
     pub fn parse(text: &str) -> Result<Self, InvalidPhone> {
+        Self::read(text, DIGITS_MIN)
+    }
+
+    fn read(text: &str, digits_min: usize) -> Result<Self, InvalidPhone> {
         let rest = text.trim_matches(' ').strip_prefix('+').ok_or(InvalidPhone::NoPlus)?;
         if rest.contains("(0)") {
             return Err(InvalidPhone::TrunkPrefix);
@@ -54,18 +60,20 @@ impl PhoneNumber {
         if digits.starts_with("+0") {
             return Err(InvalidPhone::LeadingZero);
         }
-        if !(DIGITS_MIN..=DIGITS_MAX).contains(&(digits.len() - 1)) {
+        if !(digits_min..=DIGITS_MAX).contains(&(digits.len() - 1)) {
             return Err(InvalidPhone::Length);
         }
         Ok(Self(digits))
     }
 
-    /// Parses a number as Meta writes it in webhooks: the same form, but usually without the `+`.
+    /// Parses a number as Meta writes it in webhooks, and as it is stored: usually without the `+`, and with 3 digits
+    /// or more, because services write from short numbers.
     ///
     /// # Errors
     /// As [`PhoneNumber::parse`].
     pub fn parse_wa_id(text: &str) -> Result<Self, InvalidPhone> {
-        if text.starts_with('+') { Self::parse(text) } else { Self::parse(&format!("+{text}")) }
+        let international = if text.starts_with('+') { text.to_owned() } else { format!("+{text}") };
+        Self::read(&international, SENDER_DIGITS_MIN)
     }
 
     /// Returns `+` and the digits.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::domain::outgoing::emoji;
 use crate::domain::outgoing::{
     CAPTION_MAX, CONTACTS_MAX, Degrees, FILENAME_MAX, LINK_MAX, Outgoing, OutgoingContact, OutgoingMedia, Place,
     TEXT_BODY_MAX,
@@ -74,10 +75,16 @@ pub(super) fn holds(field: &str, code: i64, holds: bool, rule: &str) -> Checked 
     if holds { Ok(()) } else { Err(Violation::new(field, code, rule.to_owned())) }
 }
 
+/// Returns the rest of an `http` or `https` URL after the scheme, which may be in upper case.
+pub(super) fn after_scheme(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
+}
+
 /// Checks that Meta can open a link: `http` or `https`, with a host.
 pub(super) fn link(field: &str, url: &str) -> Checked {
     at_most(field, url, LINK_MAX)?;
-    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    let host = after_scheme(url).unwrap_or_default();
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let spaced = url.chars().any(|c| c.is_whitespace() || c.is_control());
     holds(field, VALUE, !host.is_empty() && !spaced, "must be an http or https link")
@@ -99,9 +106,8 @@ impl Outgoing {
             Self::Location(place) => location("location", place),
             Self::Contacts(contacts) => cards(contacts),
             Self::Reaction(reaction) => {
-                holds("reaction.message_id", VALUE, is_wamid(&reaction.message_id), "must be the wamid of a message")?;
-                // One emoji may consist of several code points, but never contains ASCII letters or digits.
-                let one = length(&reaction.emoji) <= 32 && !reaction.emoji.chars().any(|c| c.is_ascii_alphanumeric());
+                holds("reaction.message_id", VALUE, is_wamid(&reaction.message_id), "must be the id of a message")?;
+                let one = reaction.emoji.is_empty() || emoji::is_one(&reaction.emoji);
                 holds("reaction.emoji", VALUE, one, "must be one emoji, or empty to take the reaction back")
             }
             Self::Interactive(interactive) => interactive.check(),

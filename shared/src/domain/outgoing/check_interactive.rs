@@ -3,6 +3,8 @@
 use crate::domain::outgoing::check::{
     Checked, INVALID, MISSING, VALUE, Violation, action, at_most, file, filled, holds, length, link, unique, words,
 };
+use crate::domain::outgoing::emoji;
+use crate::domain::outgoing::limits::FLOW_CTA_MAX;
 use crate::domain::outgoing::{
     BUTTON_ID_MAX, BUTTON_TITLE_MAX, BUTTONS_MAX, Button, CALL_TTL_MINUTES, CARD_BODY_MAX, CARD_LINE_BREAKS_MAX, CARDS,
     CarouselCard, Flow, HEADER_TEXT_MAX, Header, INTERACTIVE_BODY_MAX, Interactive, LinkButton, Named, PRODUCTS_MAX,
@@ -251,18 +253,17 @@ fn flow(field: &str, action: &Named<Flow>) -> Checked {
     holds(&path, INVALID, one, "needs flow_id or flow_name, not both")?;
     words(&format!("{path}.flow_message_version"), &flow.flow_message_version, BUTTON_ID_MAX)?;
     filled(&path, &[("flow_id", &flow.flow_id), ("flow_name", &flow.flow_name), ("flow_token", &flow.flow_token)])?;
-    words(&format!("{path}.flow_cta"), &flow.flow_cta, BUTTON_TITLE_MAX)?;
-    // All emoji lie above this block. Letters of every script without emoji lie below it or are alphanumeric.
-    let plain = flow.flow_cta.chars().all(|c| c.is_alphanumeric() || u32::from(c) < 0x2190);
-    holds(&format!("{path}.flow_cta"), VALUE, plain, "must not contain emoji")?;
+    words(&format!("{path}.flow_cta"), &flow.flow_cta, FLOW_CTA_MAX)?;
+    holds(&format!("{path}.flow_cta"), VALUE, !emoji::is_in(&flow.flow_cta), "must not contain emoji")?;
     let modes = ["published", "draft"];
     let mode = flow.mode.as_deref().is_none_or(|mode| modes.contains(&mode));
     holds(&format!("{path}.mode"), VALUE, mode, "must be published or draft")?;
     let payload = flow.flow_action_payload.as_ref();
     match flow.flow_action.as_deref() {
         None | Some("navigate") => {
-            let screen = payload.is_some_and(|payload| !payload.screen.is_empty());
-            holds(&format!("{path}.flow_action_payload.screen"), MISSING, screen, "is required to navigate")
+            // Without a payload the flow opens its first screen.
+            let screen = payload.is_none_or(|payload| !payload.screen.is_empty());
+            holds(&format!("{path}.flow_action_payload.screen"), MISSING, screen, "must not be empty")
         }
         Some("data_exchange") => {
             let rule = "must be left out with data_exchange";

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::domain::outgoing::check::{Checked, Violation, length};
+use crate::domain::outgoing::check::{Checked, Violation, after_scheme, length};
 use crate::domain::outgoing::definition::variables;
 use crate::domain::outgoing::{TEMPLATE_BODY_MAX, TEMPLATE_BUTTONS_MAX};
 
@@ -191,7 +191,7 @@ fn url(path: &str, button: &Value) -> Checked {
     let field = format!("{path}.url");
     let url = text(button, "url").unwrap_or_default();
     at_most(&field, url, URL_MAX)?;
-    if !(url.starts_with("https://") || url.starts_with("http://")) {
+    if after_scheme(url).is_none() {
         return Err(broken(&field, INVALID, "must be http or https"));
     }
     let variables = variables(url);

@@ -285,12 +285,12 @@ pub struct Flow {
     /// Name of the flow. Either `flow_id` or `flow_name` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_name: Option<String>,
-    /// Label of the button that opens the flow, at most 20 characters, without emoji.
+    /// Label of the button that opens the flow, at most 30 characters, without emoji.
     pub flow_cta: String,
     /// `navigate` (default) or `data_exchange`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_action: Option<String>,
-    /// First screen and its data. Required with `navigate`, not allowed with `data_exchange`.
+    /// Screen to open, and its data; without it the flow opens its first screen. Not allowed with `data_exchange`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_action_payload: Option<FlowScreen>,
     /// State of the flow: `published` or `draft`.

@@ -13,6 +13,8 @@ pub const HEADER_TEXT_MAX: usize = 60;
 pub const BUTTONS_MAX: usize = 3;
 /// Longest label of a button, in characters.
 pub const BUTTON_TITLE_MAX: usize = 20;
+/// Longest label of the button that opens a flow.
+pub const FLOW_CTA_MAX: usize = 30;
 /// Longest id of a button, in characters.
 pub const BUTTON_ID_MAX: usize = 256;
 /// Most sections of a list, and of a list of products.

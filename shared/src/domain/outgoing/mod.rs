@@ -9,6 +9,7 @@ mod check_template;
 mod contact;
 mod definition;
 pub mod draft;
+mod emoji;
 mod interactive;
 mod kind;
 mod limits;

@@ -19,6 +19,7 @@ impl Outgoing {
     /// # Errors
     /// The first broken rule, with its field.
     pub fn read(kind: &str, object: Value) -> Result<Self, Violation> {
+        let object = tidy(kind, object);
         let unsupported = || Violation::new("type", UNSUPPORTED, format!("must be one of {}", MessageKind::list()));
         let outgoing = match MessageKind::of(kind).ok_or_else(unsupported)? {
             MessageKind::Text => Self::Text(text(object)?),
@@ -35,6 +36,40 @@ impl Outgoing {
         };
         outgoing.check()?;
         Ok(outgoing)
+    }
+}
+
+/// Returns the object as Meta reads it: an optional field that is `null` is left out, as generated clients write it;
+/// and the words of a template are in lower case, of which Meta's own examples have some in upper case.
+fn tidy(kind: &str, mut object: Value) -> Value {
+    without_nulls(&mut object);
+    if kind == MessageKind::Template.as_str() {
+        lower_case_words(&mut object);
+    }
+    object
+}
+
+fn without_nulls(value: &mut Value) {
+    if let Value::Object(object) = value {
+        object.retain(|_, value| !value.is_null());
+        // The data of a flow is the caller's own, and so is what a `null` in it means.
+        object.iter_mut().filter(|(key, _)| *key != "data").for_each(|(_, value)| without_nulls(value));
+    } else if let Value::Array(list) = value {
+        list.iter_mut().for_each(without_nulls);
+    }
+}
+
+fn lower_case_words(holder: &mut Value) {
+    let Some(components) = holder.get_mut("components").and_then(Value::as_array_mut) else { return };
+    for component in components {
+        for key in ["type", "sub_type"] {
+            if let Some(Value::String(word)) = component.get_mut(key) {
+                word.make_ascii_lowercase();
+            }
+        }
+        for card in component.get_mut("cards").and_then(Value::as_array_mut).into_iter().flatten() {
+            lower_case_words(card);
+        }
     }
 }
 

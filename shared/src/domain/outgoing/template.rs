@@ -115,7 +115,7 @@ pub enum Parameter {
     /// A date or time, shown as given.
     DateTime {
         /// The text.
-        date_time: Fallback,
+        date_time: DateTime,
     },
     /// An image for the header.
     Image {
@@ -184,6 +184,17 @@ pub struct Currency {
     pub code: String,
     /// The amount multiplied by 1000.
     pub amount_1000: i64,
+}
+
+/// A date or time. Meta shows the text; the parts are passed on unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DateTime {
+    /// The text, at most 1024 characters.
+    pub fallback_value: String,
+    /// `calendar`, `day_of_week`, `day_of_month`, `year`, `month`, `hour`, `minute`, `timestamp`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub parts: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A text that is shown as given.

@@ -282,7 +282,7 @@ impl Table {
         if item.parsed("tenant", TenantId::parse)? != tenant {
             return Ok(None);
         }
-        let phone = item.parsed_optional("to_phone", PhoneNumber::parse)?;
+        let phone = item.parsed_optional("to_phone", PhoneNumber::parse_wa_id)?;
         Ok(Some(Conversation { phone, user_id: item.owned("to_user_id"), ..Conversation::silent(id.clone(), tenant) }))
     }
 
@@ -404,7 +404,7 @@ fn tell(conversation: &mut Conversation, told: &[Told]) {
         let told = told.iter().filter(|(name, ..)| *name == wanted);
         told.max_by_key(|(_, at, value)| (*at, value)).map(|(_, _, value)| value.clone())
     };
-    conversation.phone = latest("phone").and_then(|phone| PhoneNumber::parse(&phone).ok());
+    conversation.phone = latest("phone").and_then(|phone| PhoneNumber::parse_wa_id(&phone).ok());
     conversation.user_id = latest("user_id");
     conversation.group_id = latest("group_id");
     conversation.profile_name = latest("profile_name");

@@ -388,7 +388,7 @@ pub(in crate::storage) fn names_told(item: &Item) -> Result<Option<(ContactIdent
 fn read_card(item: &Item, name: &str) -> Option<ContactIdentity> {
     let wire: CardWire = serde_json::from_str(item.text(name)?).ok()?;
     Some(ContactIdentity {
-        phone: wire.phone.and_then(|phone| PhoneNumber::parse(&phone).ok()),
+        phone: wire.phone.and_then(|phone| PhoneNumber::parse_wa_id(&phone).ok()),
         user_id: wire.user_id,
         profile_name: wire.profile_name,
         username: wire.username,

@@ -7,5 +7,6 @@ pub(super) mod conversation;
 pub(super) mod inbox;
 pub(super) mod message;
 pub(super) mod search;
+pub(super) mod spelling;
 pub(super) mod timeline;
 pub(super) mod users;

@@ -76,7 +76,7 @@ impl Traces {
     fn of(item: &Item) -> Result<Self, StorageError> {
         let mut traces = Self { aliases: item.set("known_as").into_iter().collect(), ..Self::default() };
         traces.words.extend(item.set("words"));
-        if let Some(phone) = item.parsed_optional("to_phone", PhoneNumber::parse)? {
+        if let Some(phone) = item.parsed_optional("to_phone", PhoneNumber::parse_wa_id)? {
             traces.aliases.insert(keys::alias_name(&Alias::Phone(phone.canonical())));
         }
         traces.aliases.extend(item.owned("to_user_id").map(|id| keys::alias_name(&Alias::UserId(id))));

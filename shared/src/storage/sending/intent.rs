@@ -276,7 +276,7 @@ pub(in crate::storage) fn read_intent(
     id: OutboundId,
     item: &Item,
 ) -> Result<Intent, StorageError> {
-    let to = match item.parsed_optional("to_phone", PhoneNumber::parse)? {
+    let to = match item.parsed_optional("to_phone", PhoneNumber::parse_wa_id)? {
         Some(phone) => Recipient::Phone(phone),
         None => Recipient::UserId(item.required("to_user_id")?.to_owned()),
     };

@@ -44,7 +44,7 @@ impl Archive {
         let json = self.get(&key(broadcast, page)).await?;
         let wires: Vec<Wire> = serde_json::from_slice(&json).map_err(|_| ArchiveError::Gone)?;
         let read = |wire: Wire| {
-            let to = PhoneNumber::parse(&wire.to).map_err(|_| ArchiveError::Gone)?;
+            let to = PhoneNumber::parse_wa_id(&wire.to).map_err(|_| ArchiveError::Gone)?;
             Ok(BroadcastRecipient { to, values: wire.values })
         };
         wires.into_iter().map(read).collect()

@@ -11,12 +11,13 @@ use crate::provider::meta::webhook::json::Node;
 use crate::provider::meta::webhook::{Change, said};
 
 /// All events of `account_update`, by which a change without its `field` is recognised.
-const EVENTS: [&str; 17] = [
+const EVENTS: [&str; 18] = [
     "PARTNER_ADDED",
     "PARTNER_REMOVED",
     "PARTNER_APP_INSTALLED",
     "PARTNER_APP_UNINSTALLED",
     "PARTNER_CLIENT_CERTIFICATION_STATUS_UPDATE",
+    "PARTNER_CLIENT_CERTIFICATION_NEEDED",
     "ACCOUNT_OFFBOARDED",
     "ACCOUNT_RECONNECTED",
     "ACCOUNT_DELETED",
@@ -135,6 +136,10 @@ fn account_update(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<State
             let word = info.as_ref().and_then(|info| info.filled("status")).unwrap_or_else(|| "UNKNOWN".to_owned());
             let client = info.and_then(|info| info.filled("client_business_id"));
             vec![StateChange { key: client, ..one(Aspect::Certification, &word) }]
+        }
+        "PARTNER_CLIENT_CERTIFICATION_NEEDED" => {
+            let client = inside("partner_client_certification_info", "client_business_id");
+            with(StateChange { key: client, ..one(Aspect::Certification, "NEEDED") }, CERTIFICATION)
         }
         "ACCOUNT_OFFBOARDED" => with(one(Aspect::Coexistence, "offboarded"), OFFBOARDED),
         "ACCOUNT_RECONNECTED" => plain(Aspect::Coexistence, "reconnected"),
@@ -266,7 +271,8 @@ fn solution(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange
     let state = state(change, value, Aspect::Solution, word);
     // The entry's id is a portfolio's here, although it looks like an account's.
     let subject = Subject::Portfolio(change.entry.text_of("id").unwrap_or_default());
-    Some(vec![StateChange { subject, key: value.filled("solution_id"), ..state }])
+    let alert = Some(SOLUTION);
+    Some(vec![StateChange { subject, key: value.filled("solution_id"), alert, ..state }])
 }
 
 /// Parses a change of the app that controls a number's conversations. The word is the kind of handover, which is the
@@ -278,6 +284,16 @@ fn handover(change: &Change<'_, '_>, value: &Node<'_>) -> Option<Vec<StateChange
     Some(vec![StateChange { at, ..state(change, value, Aspect::ThreadControl, word.to_owned()) }])
 }
 
+const CERTIFICATION: Alert = Alert {
+    severity: Severity::Warning,
+    title: "Meta wants a client of yours to be certified.",
+    remedy: "Submit the client's certification in the Partner Center.",
+};
+const SOLUTION: Alert = Alert {
+    severity: Severity::Info,
+    title: "Meta reports a change of a multi-partner solution.",
+    remedy: "Read the detail. Nothing is to be done if you made the change.",
+};
 const REMOVED: Alert = Alert {
     severity: Severity::Critical,
     title: "The business disconnected its account.",

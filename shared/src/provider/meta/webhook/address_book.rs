@@ -4,28 +4,24 @@
 use crate::domain::conversations::contact::{AddressBookEntry, Preference};
 use crate::domain::conversations::phone::PhoneNumber;
 use crate::domain::event::{InboundEvent, InboundEventKind};
+use crate::domain::ids::NumberId;
 use crate::provider::meta::webhook::card::{Card, SELF, person};
 use crate::provider::meta::webhook::item::{named, timestamp};
 use crate::provider::meta::webhook::json::Node;
 use crate::provider::meta::webhook::{Change, said};
 
-pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
-    let list = value.get("state_sync").and_then(|list| list.items());
-    let (Some(number), Some(list)) = (change.number(value), list) else {
-        events.push(change.malformed("state_sync", None, change.alone()));
-        return;
-    };
-    for node in &list {
+pub(super) fn entries(change: &Change<'_, '_>, number: &NumberId, list: &[Node<'_>], events: &mut Vec<InboundEvent>) {
+    for node in list {
         let raw = change.item_alone("state_sync", node.raw(), None);
         let action = node.text_of("action");
         let entry = match (node.text_of("type").as_deref(), action.as_deref(), node.get("contact")) {
             (Some("contact"), Some("add" | "remove"), Some(contact)) => contact,
             (Some("contact"), ..) => {
-                events.push(change.malformed("state_sync", Some(&number), raw));
+                events.push(change.malformed("state_sync", Some(number), raw));
                 continue;
             }
             _ => {
-                events.push(change.unsupported("state_sync", Some(&number), raw));
+                events.push(change.unsupported("state_sync", Some(number), raw));
                 continue;
             }
         };
@@ -33,7 +29,7 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<I
         let typed = entry.filled("phone_number").and_then(|phone| PhoneNumber::parse_wa_id(&phone).ok());
         card.phone = typed.or(card.phone);
         if card.aliases().is_empty() {
-            events.push(change.malformed("state_sync", Some(&number), raw));
+            events.push(change.malformed("state_sync", Some(number), raw));
             continue;
         }
         let removed = action.as_deref() == Some("remove");
@@ -45,19 +41,19 @@ pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<I
     }
 }
 
-pub(super) fn preferences(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
-    let list = value.get("user_preferences").and_then(|list| list.items());
-    let (Some(number), Some(list)) = (change.number(value), list) else {
-        events.push(change.malformed("user_preferences", None, change.alone()));
-        return;
-    };
-    let cards = Card::all(value);
-    for node in &list {
-        let (contact, card) = person(node, SELF, &cards, list.len() == 1);
+pub(super) fn preferences(
+    change: &Change<'_, '_>,
+    number: &NumberId,
+    list: &[Node<'_>],
+    cards: &[Card<'_>],
+    events: &mut Vec<InboundEvent>,
+) {
+    for node in list {
+        let (contact, card) = person(node, SELF, cards, list.len() == 1);
         let raw = change.item_alone("user_preferences", node.raw(), card);
         let (category, wish) = (node.filled("category"), node.filled("value"));
         let (Some(category), Some(wish), false) = (category, wish, contact.aliases().is_empty()) else {
-            events.push(change.malformed("user_preferences", Some(&number), raw));
+            events.push(change.malformed("user_preferences", Some(number), raw));
             continue;
         };
         let preference = Preference { category, value: wish, detail: node.filled("detail") };

@@ -11,11 +11,32 @@ const LIST_MAX: usize = 500;
 
 /// Returns the content of a message.
 pub(super) fn content(node: &Node<'_>) -> Content {
-    let kind = node.text_of("type");
+    let kind = node.text_of("type").or_else(|| only_kind(node));
     kind.as_deref().and_then(|kind| known(kind, node)).unwrap_or_else(|| {
         let kind = kind.unwrap_or_else(|| "unknown".to_owned());
         Content::Unknown(Unknown { kind, raw: node.raw().to_owned() })
     })
+}
+
+/// Returns the kind of a message without `type`, if its keys show just one.
+fn only_kind(node: &Node<'_>) -> Option<String> {
+    const KINDS: [&str; 12] = [
+        "text",
+        "image",
+        "video",
+        "audio",
+        "voice",
+        "document",
+        "sticker",
+        "location",
+        "contacts",
+        "interactive",
+        "button",
+        "order",
+    ];
+    let mut present = KINDS.into_iter().filter(|kind| node.get(kind).is_some());
+    let kind = present.next()?;
+    present.next().is_none().then(|| kind.to_owned())
 }
 
 fn known(kind: &str, node: &Node<'_>) -> Option<Content> {
@@ -128,9 +149,9 @@ fn interactive(object: &Node<'_>) -> Option<Interactive> {
 fn order(object: &Node<'_>) -> Option<Order> {
     let line = |item: &Node<'_>| {
         Some(OrderItem {
-            product_retailer_id: item.text_of("product_retailer_id")?,
-            quantity: item.text_of("quantity").unwrap_or_default(),
-            item_price: item.text_of("item_price").unwrap_or_default(),
+            product_retailer_id: item.filled("product_retailer_id"),
+            quantity: item.get("quantity").and_then(|quantity| quantity.value()).unwrap_or_default(),
+            item_price: item.get("item_price").and_then(|price| price.value()).unwrap_or_default(),
             currency: item.text_of("currency").unwrap_or_default(),
         })
     };

@@ -6,55 +6,44 @@ use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::message::{HistoryChunk, HistoryThread, Origin};
 use crate::domain::event::{InboundEvent, InboundEventKind};
 use crate::domain::ids::NumberId;
-use crate::provider::meta::webhook::card::Card;
 use crate::provider::meta::webhook::item::{self, MessageItem};
 use crate::provider::meta::webhook::json::Node;
-use crate::provider::meta::webhook::{Change, messages, said};
+use crate::provider::meta::webhook::{Change, said};
 
 /// Messages of one thread that are stored together, so that their contact is looked up once.
 const THREAD_SLICE: usize = 100;
 /// Error code when the business does not share its past chats.
 const DECLINED: i64 = 2_593_109;
 
-/// Parses one of four variants: a chunk, late media, a refusal, or the end.
-pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
-    let Some(number) = change.number(value) else {
-        events.push(change.malformed("phone_number_id", None, change.alone()));
-        return;
-    };
-    let Some(history) = value.get("history") else {
-        late_media(change, &number, value, events);
-        return;
-    };
-    let Some(chunks) = history.items() else {
-        events.push(change.malformed("history", Some(&number), change.alone()));
-        return;
-    };
+/// Parses chunks: messages, a refusal, or the end.
+pub(super) fn chunks(
+    change: &Change<'_, '_>,
+    number: &NumberId,
+    value: &Node<'_>,
+    chunks: &[Node<'_>],
+    events: &mut Vec<InboundEvent>,
+) {
     let us = value
         .get("metadata")
         .and_then(|metadata| crate::provider::meta::webhook::card::phone(&metadata, "display_phone_number"));
     let us = us.map(|us| us.digits().to_owned()).unwrap_or_default();
-    for chunk in &chunks {
+    for chunk in chunks {
         let errors = crate::provider::meta::webhook::content::errors(chunk);
         let threads = chunk.get("threads");
         if !errors.is_empty() && (threads.is_none() || errors.iter().any(|error| error.code == DECLINED)) {
-            events.push(declined(change, &number, chunk));
+            events.push(declined(change, number, chunk));
         }
         match threads.as_ref().map(Node::items) {
             Some(Some(threads)) => {
-                threads.iter().for_each(|thread| one_thread(change, &number, &us, thread, events));
+                threads.iter().for_each(|thread| one_thread(change, number, &us, thread, events));
             }
             Some(None) => {
-                events.push(change.malformed(
-                    "threads",
-                    Some(&number),
-                    change.item_alone("history", chunk.raw(), None),
-                ));
+                events.push(change.malformed("threads", Some(number), change.item_alone("history", chunk.raw(), None)));
             }
             None if errors.is_empty() && chunk.get("metadata").is_none() => {
                 events.push(change.unsupported(
                     "history",
-                    Some(&number),
+                    Some(number),
                     change.item_alone("history", chunk.raw(), None),
                 ));
             }
@@ -124,19 +113,6 @@ fn slice_alone(change: &Change<'_, '_>, thread: &Node<'_>, messages: &[&str]) ->
     let (id, context) = (part("id"), part("context"));
     let thread = format!(r#"{{"threads":[{{{id}{context}"messages":[{}]}}]}}"#, messages.join(","));
     change.item_alone("history", &thread, None)
-}
-
-/// Parses the media of a message whose placeholder came before, or will come later.
-fn late_media(change: &Change<'_, '_>, number: &NumberId, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
-    let before = events.len();
-    let cards = Card::all(value);
-    messages::inbound(change, number, value.get("messages").as_ref(), &cards, Origin::HistoryCustomer, events);
-    if value.get("message_echoes").is_some() {
-        messages::echoes(change, value, Origin::HistoryBusiness, events);
-    }
-    if events.len() == before {
-        events.push(change.unsupported("history", Some(number), change.alone()));
-    }
 }
 
 fn declined(change: &Change<'_, '_>, number: &NumberId, chunk: &Node<'_>) -> InboundEvent {

@@ -1,10 +1,14 @@
-//! JSON parsed one level at a time; a value that is not read is not checked either. A repeated key, a lone surrogate, a
-//! number too large for a float or a hundred levels of nesting make only their own value unreadable.
+//! JSON parsed one level at a time; a value that is not read is not checked either. A repeated key, a number too large
+//! for a float or a hundred levels of nesting make only their own value unreadable.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
+
+/// Significant digits that every JSON reader retains (IEEE 754 binary64).
+const EXACT_DIGITS: usize = 15;
 
 /// A JSON value and, if it is an object, its keys.
 pub(super) struct Node<'a> {
@@ -29,6 +33,18 @@ impl<'a> Node<'a> {
         self.keys.get(key).filter(|raw| raw.get() != "null").map(|raw| Node::new(raw))
     }
 
+    /// Returns the keys of an object, sorted.
+    pub(super) fn keys(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = self.keys.keys().map(AsRef::as_ref).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Whether the value is written as an array.
+    pub(super) fn is_list(&self) -> bool {
+        self.raw.get().starts_with('[')
+    }
+
     /// Returns the elements of an array.
     pub(super) fn items(&self) -> Option<Vec<Node<'a>>> {
         let items: Vec<&'a RawValue> = serde_json::from_str(self.raw.get()).ok()?;
@@ -39,7 +55,7 @@ impl<'a> Node<'a> {
     pub(super) fn text(&self) -> Option<String> {
         let raw = self.raw.get();
         match raw.as_bytes().first()? {
-            b'"' => serde_json::from_str(raw).or_else(|_| serde_json::from_str(&without_lone_surrogates(raw))).ok(),
+            b'"' => serde_json::from_str(raw).ok(),
             b'{' | b'[' | b'n' => None,
             _ => Some(raw.to_owned()),
         }
@@ -61,8 +77,33 @@ impl<'a> Node<'a> {
     }
 
     /// Returns the value as plain JSON, if it is valid. Keys are sorted, so that equal content has equal text.
-    pub(super) fn value(&self) -> Option<serde_json::Value> {
-        serde_json::from_str(self.raw.get()).ok()
+    ///
+    /// A number with more digits than a JSON reader retains becomes a text.
+    pub(super) fn value(&self) -> Option<Value> {
+        let value = serde_json::from_str(self.raw.get()).ok()?;
+        let digits = self.raw.get().split(|letter: char| !(letter.is_ascii_digit() || letter == '.'));
+        let is_long = digits.max_by_key(|run| run.len()).is_some_and(|run| run.len() > EXACT_DIGITS);
+        Some(if is_long { self.exact() } else { value })
+    }
+
+    /// Returns the value with long numbers as texts. The value was parsed before, so its nesting is bounded.
+    fn exact(&self) -> Value {
+        if let Some(items) = self.items() {
+            return Value::Array(items.iter().map(Node::exact).collect());
+        }
+        let raw = self.raw.get();
+        match raw.as_bytes().first() {
+            Some(b'{') => {
+                let exact = |(key, raw): (&Cow<'_, str>, &&'a RawValue)| (key.to_string(), Node::new(raw).exact());
+                Value::Object(self.keys.iter().map(exact).collect())
+            }
+            Some(b'-' | b'0'..=b'9') if raw.bytes().filter(u8::is_ascii_digit).count() > EXACT_DIGITS => {
+                // Whole numbers of 64 bits are exact.
+                let is_exact = raw.parse::<i64>().is_ok() || raw.parse::<u64>().is_ok();
+                if is_exact { serde_json::from_str(raw).unwrap_or_default() } else { Value::String(raw.to_owned()) }
+            }
+            _ => serde_json::from_str(raw).unwrap_or_default(),
+        }
     }
 
     /// Returns the value as it was written.
@@ -71,8 +112,12 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Replaces unpaired escapes from `\uD800` to `\uDFFF` by `\ufffd`, as a browser would.
-fn without_lone_surrogates(raw: &str) -> String {
+/// Replaces unpaired escapes from `\uD800` to `\uDFFF` by `\ufffd`, as a browser would. JSON with one is invalid
+/// Unicode, which neither a parser nor a client accepts.
+pub(super) fn without_lone_surrogates(raw: &str) -> Cow<'_, str> {
+    if !raw.contains("\\ud") && !raw.contains("\\uD") {
+        return Cow::Borrowed(raw);
+    }
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = rest.find('\\') {
@@ -96,7 +141,7 @@ fn without_lone_surrogates(raw: &str) -> String {
         }
     }
     out.push_str(rest);
-    out
+    Cow::Owned(out)
 }
 
 /// Splits off the escape at the beginning of `text`, if there is one.

@@ -1,4 +1,4 @@
-//! Webhook fields with messages: messages and statuses, messages that the business sent elsewhere, calls.
+//! Lists of messages: messages and statuses, messages that the business sent elsewhere, errors, calls.
 
 use crate::domain::accounts::account::{Alert, Aspect, Severity, StateChange, Subject};
 use crate::domain::conversations::contact::ContactIdentity;
@@ -10,75 +10,55 @@ use crate::provider::meta::webhook::item::{self, MessageItem, StatusItem, sender
 use crate::provider::meta::webhook::json::Node;
 use crate::provider::meta::webhook::{Change, said};
 
-/// Parses `messages` and `standby`: customers' messages, statuses, errors, user actions.
-pub(super) fn tell(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, events: &mut Vec<InboundEvent>) {
-    let Some(number) = change.number(value) else {
-        events.push(change.malformed("phone_number_id", None, change.alone()));
-        return;
-    };
-    let cards = Card::all(value);
-    let (messages, statuses, errors) = (value.get("messages"), value.get("statuses"), value.get("errors"));
-    inbound(change, &number, messages.as_ref(), &cards, origin, events);
-    if let Some(statuses) = statuses.as_ref().and_then(Node::items) {
-        for node in &statuses {
-            let raw = change.item_alone("statuses", node.raw(), None);
-            events.push(match item::status(node, change.received_at) {
-                StatusItem::Known(update) => said(InboundEventKind::Status(number.clone(), update), raw),
-                StatusItem::Payment(update) => said(InboundEventKind::Payment(number.clone(), update), raw),
-                StatusItem::NewWord => change.unsupported("status", Some(&number), raw),
-                StatusItem::Broken => change.malformed("status", Some(&number), raw),
-            });
-        }
-    }
-    // Errors alone are about the number. Beside messages they are about those messages, and are quarantined with them.
-    if messages.is_none() {
-        for node in errors.as_ref().and_then(Node::items).unwrap_or_default() {
-            let raw = change.item_alone("errors", node.raw(), None);
-            events.push(trouble(change, &number, &node, raw));
-        }
-    } else if errors.is_some() {
-        events.push(change.unsupported("errors", Some(&number), change.alone()));
-    }
-    let no_list = |list: &Option<Node<'_>>| list.as_ref().is_some_and(|list| list.items().is_none());
-    if no_list(&messages) || no_list(&statuses) || no_list(&errors) {
-        events.push(change.malformed("messages", Some(&number), change.alone()));
-    } else if value.get("user_actions").is_some() {
-        events.push(change.unsupported("user_actions", Some(&number), change.alone()));
-    } else if messages.is_none() && statuses.is_none() && errors.is_none() {
-        events.push(change.unsupported("messages", Some(&number), change.alone()));
-    }
-}
-
-/// Parses customers' messages, of any field.
+/// Parses customers' messages.
 pub(super) fn inbound(
     change: &Change<'_, '_>,
     number: &NumberId,
-    messages: Option<&Node<'_>>,
+    list: &[Node<'_>],
     cards: &[Card<'_>],
     origin: Origin,
     events: &mut Vec<InboundEvent>,
 ) {
-    let messages = messages.and_then(Node::items).unwrap_or_default();
-    for node in &messages {
-        let (contact, card) = sender(node, cards, messages.len() == 1);
+    for node in list {
+        let (contact, card) = sender(node, cards, list.len() == 1);
         let raw = change.item_alone("messages", node.raw(), card);
         events.push(one(change, number, node, contact, origin, raw));
     }
 }
 
 /// Parses messages that the business sent from its phone or from another app.
-pub(super) fn echoes(change: &Change<'_, '_>, value: &Node<'_>, origin: Origin, events: &mut Vec<InboundEvent>) {
-    let number = change.number(value);
-    let list = value.get("message_echoes").and_then(|list| list.items());
-    let (Some(number), Some(list)) = (number, list) else {
-        events.push(change.malformed("message_echoes", None, change.alone()));
-        return;
-    };
-    let cards = Card::all(value);
-    for node in &list {
-        let (contact, card) = person(node, TO, &cards, list.len() == 1);
+pub(super) fn echoes(
+    change: &Change<'_, '_>,
+    number: &NumberId,
+    list: &[Node<'_>],
+    cards: &[Card<'_>],
+    origin: Origin,
+    events: &mut Vec<InboundEvent>,
+) {
+    for node in list {
+        let (contact, card) = person(node, TO, cards, list.len() == 1);
         let raw = change.item_alone("message_echoes", node.raw(), card);
-        events.push(one(change, &number, node, contact, origin, raw));
+        events.push(one(change, number, node, contact, origin, raw));
+    }
+}
+
+/// Parses statuses of messages and payments.
+pub(super) fn statuses(change: &Change<'_, '_>, number: &NumberId, list: &[Node<'_>], events: &mut Vec<InboundEvent>) {
+    for node in list {
+        let raw = change.item_alone("statuses", node.raw(), None);
+        events.push(match item::status(node, change.received_at) {
+            StatusItem::Known(update) => said(InboundEventKind::Status(number.clone(), update), raw),
+            StatusItem::Payment(update) => said(InboundEventKind::Payment(number.clone(), update), raw),
+            StatusItem::NewWord => change.unsupported("status", Some(number), raw),
+            StatusItem::Broken => change.malformed("status", Some(number), raw),
+        });
+    }
+}
+
+/// Parses errors of the number itself.
+pub(super) fn errors(change: &Change<'_, '_>, number: &NumberId, list: &[Node<'_>], events: &mut Vec<InboundEvent>) {
+    for node in list {
+        events.push(trouble(change, number, node, change.item_alone("errors", node.raw(), None)));
     }
 }
 
@@ -121,26 +101,23 @@ fn trouble(change: &Change<'_, '_>, number: &NumberId, node: &Node<'_>, raw: Vec
     said(InboundEventKind::State(Box::new(state)), raw)
 }
 
-/// Parses `calls`. Each is quarantined as unsupported; a call by the customer opens the customer service window like a
+/// Parses calls. Each is quarantined as unsupported; a call by the customer opens the customer service window like a
 /// message.
-pub(super) fn calls(change: &Change<'_, '_>, value: &Node<'_>, events: &mut Vec<InboundEvent>) {
-    let Some(number) = change.number(value) else {
-        events.push(change.malformed("phone_number_id", None, change.alone()));
-        return;
-    };
-    let cards = Card::all(value);
-    let calls = value.get("calls").and_then(|calls| calls.items()).unwrap_or_default();
-    for node in &calls {
-        let direction = node.text_of("direction");
-        if direction.as_deref() != Some("USER_INITIATED") || node.text_of("event").as_deref() != Some("connect") {
-            continue;
-        }
-        let (contact, card) = sender(node, &cards, calls.len() == 1);
-        let at = timestamp(node, change.received_at).unwrap_or(change.received_at);
-        if !contact.aliases().is_empty() {
-            let raw = change.item_alone("calls", node.raw(), card);
+pub(super) fn calls(
+    change: &Change<'_, '_>,
+    number: &NumberId,
+    list: &[Node<'_>],
+    cards: &[Card<'_>],
+    events: &mut Vec<InboundEvent>,
+) {
+    for node in list {
+        let (contact, card) = sender(node, cards, list.len() == 1);
+        let raw = change.item_alone("calls", node.raw(), card);
+        events.push(change.unsupported("calls", Some(number), raw.clone()));
+        let is_theirs = node.text_of("direction").as_deref() == Some("USER_INITIATED");
+        if is_theirs && node.text_of("event").as_deref() == Some("connect") && !contact.aliases().is_empty() {
+            let at = timestamp(node, change.received_at).unwrap_or(change.received_at);
             events.push(said(InboundEventKind::Call(number.clone(), Box::new(contact), at), raw));
         }
     }
-    events.push(change.unsupported("calls", Some(&number), change.alone()));
 }

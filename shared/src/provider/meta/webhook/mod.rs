@@ -3,7 +3,8 @@
 //! It follows the ten rules of `docs/meta/webhooks.md#section-0`. Every level is read as raw JSON first, so a malformed
 //! message is quarantined raw while the others are parsed.
 //!
-//! * [`parse`]: envelope, entries and changes; passes each field to its module.
+//! * [`parse`]: envelope, entries and changes.
+//! * `lists`: the lists of a value, whatever its field says; passes each to its module.
 //! * `messages`: messages, statuses, errors, echoes, calls.
 //! * `history`: past chats. `address_book`: contacts of the phone, marketing preferences.
 //! * `account`: numbers and accounts. `template`: templates and flows.
@@ -17,13 +18,13 @@ mod content;
 mod history;
 mod item;
 mod json;
+mod lists;
 mod messages;
 mod template;
 mod without;
 
 use jiff::Timestamp;
 
-use crate::domain::conversations::message::Origin;
 use crate::domain::event::{InboundEvent, InboundEventKind, QuarantineReason};
 use crate::domain::ids::{NumberId, WabaId};
 pub use account::owner_in;
@@ -40,9 +41,9 @@ const SMALL_MAX: usize = 200;
 #[must_use]
 pub fn parse(body: &[u8], received_at: Timestamp) -> Vec<InboundEvent> {
     let text = String::from_utf8_lossy(body);
-    let text = text.trim_start_matches('\u{feff}');
+    let text = json::without_lone_surrogates(text.trim_start_matches('\u{feff}'));
     let mut events = Vec::new();
-    match Node::parse(text) {
+    match Node::parse(&text) {
         Some(root) => envelope(&root, received_at, &mut events),
         None => events.push(malformed("body", body.to_vec())),
     }
@@ -119,18 +120,8 @@ impl<'n, 'a> Change<'n, 'a> {
             events.push(malformed("change", self.alone()));
             return;
         };
-        match field {
-            "messages" => messages::tell(self, value, Origin::Customer, events),
-            "standby" => messages::tell(self, value, Origin::Standby, events),
-            "smb_message_echoes" => messages::echoes(self, value, Origin::BusinessApp, events),
-            "message_echoes" => messages::echoes(self, value, Origin::OtherApp, events),
-            "calls" => messages::calls(self, value, events),
-            "history" => history::tell(self, value, events),
-            "smb_app_state_sync" => address_book::tell(self, value, events),
-            "user_preferences" => address_book::preferences(self, value, events),
-            _ if template::tell(self, field, value, events) || account::tell(self, field, value, events) => {}
-            _ => events.push(kept(QuarantineReason::Unsupported, field, self.number(value), self.alone())),
-        }
+        let known = template::tell(self, field, value, events) || account::tell(self, field, value, events);
+        lists::tell(self, field, known, value, events);
     }
 
     /// Returns the number that a value with messages is about.
@@ -170,8 +161,17 @@ impl<'n, 'a> Change<'n, 'a> {
         let metadata = self.value.as_ref().and_then(|value| value.get("metadata"));
         let metadata = metadata.map(|metadata| format!(r#""metadata":{},"#, routing(&metadata))).unwrap_or_default();
         let contacts = card.map(|card| format!(r#""contacts":[{}],"#, card.raw())).unwrap_or_default();
-        let field = self.field.as_deref().unwrap_or_default();
-        self.webhook_of(&format!(r#"{{"field":"{field}","value":{{{metadata}{contacts}"{list}":[{item}]}}}}"#))
+        let field = serde_json::Value::from(self.field.as_deref().unwrap_or_default());
+        self.webhook_of(&format!(r#"{{"field":{field},"value":{{{metadata}{contacts}"{list}":[{item}]}}}}"#))
+    }
+
+    /// Returns a webhook that contains only this list, with its number.
+    fn list_alone(&self, list: &str, items: &str) -> Vec<u8> {
+        let metadata = self.value.as_ref().and_then(|value| value.get("metadata"));
+        let metadata = metadata.map(|metadata| format!(r#""metadata":{},"#, routing(&metadata))).unwrap_or_default();
+        let list = serde_json::Value::from(list);
+        let field = serde_json::Value::from(self.field.as_deref().unwrap_or_default());
+        self.webhook_of(&format!(r#"{{"field":{field},"value":{{{metadata}{list}:{items}}}}}"#))
     }
 
     fn webhook_of(&self, change: &str) -> Vec<u8> {
