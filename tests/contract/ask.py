@@ -116,6 +116,9 @@ def described(ids):
                     parameter["example"] = known[0]
                 if parameter["name"] == "phone":
                     parameter["example"] = "+15550002222"
+                if parameter["name"] == "account_id" and parameter["in"] == "query":
+                    parameter["schema"] = {"anyOf": [{"enum": ids["accounts"]}, {"type": "string"}]}
+                    parameter["example"] = ids["accounts"][0]
             if operation["operationId"] == "markRead":
                 operation["requestBody"]["content"]["application/json"]["example"]["message_id"] = ids["message"][1]
     file = folder / "openapi.json"

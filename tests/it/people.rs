@@ -238,3 +238,27 @@ async fn a_number_in_a_card_is_the_customers_only_if_whatsapp_vouches_for_it() {
         assert_eq!(shown.as_str(), expected, "{phones} {origin}");
     }
 }
+
+#[tokio::test]
+async fn what_an_erased_person_wrote_before_the_number_moved_never_reaches_its_next_owner() {
+    let app = App::start().await;
+    let phone = Some("15550002222");
+    receive(&app, &[text("wamid.one", BEGINS, phone, Some("US.one"))]).await;
+    receive(&app, &[text("wamid.other", BEGINS + 100, phone, Some("US.other"))]).await;
+    let all = app.conversations().await;
+    let one = all.iter().find(|conversation| conversation["contact"]["user_id"] == "US.one").unwrap();
+    let erased = app.api("DELETE", &format!("/v1/contacts/{}", one["contact"]["id"].as_str().unwrap()), None).await;
+    assert_eq!(erased.status, 202, "{}", erased.text);
+    app.advance(3_600);
+    app.functions.offboard().await.unwrap();
+    for user in [None, Some("US.one")] {
+        receive(&app, &[text("wamid.late", BEGINS + 50, phone, user)]).await;
+    }
+    let left = app.conversations().await;
+    assert_eq!(left.len(), 1, "{left:#?}");
+    let id = left[0]["id"].as_str().unwrap();
+    let page = app.api("GET", &format!("/v1/conversations/{id}/messages"), None).await.json();
+    let ids: Vec<&str> = page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["wamid.other"]);
+    assert_eq!((app.depth(), app.stack.aws.sqs().depth("inbound-dead-letters")), ((0, 0), 0));
+}

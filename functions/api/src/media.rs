@@ -85,7 +85,8 @@ fn declared(headers: &HeaderMap, found: MediaType) -> Result<(), Problem> {
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let said = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     // MP4 is both an audio and a video type, and curl declares every body as a form by default.
-    let alike = said == found.mime() || said.ends_with("/mp4") && found.mime().ends_with("/mp4");
+    let alike =
+        MediaType::from_declared(&said) == Some(found) || said.ends_with("/mp4") && found.mime().ends_with("/mp4");
     if alike || ANYTHING.contains(&said.as_str()) || said == "application/x-www-form-urlencoded" {
         return Ok(());
     }

@@ -37,9 +37,11 @@ pub(crate) async fn handle_event(
         said => match known_number(deps, number.as_ref()).await? {
             Some(known) => {
                 let kind = receipt_kind(&said);
-                let placed = handle_number_event(Context { deps, effects }, &known, said, received_at).await?;
-                record_receipt(deps, &known, kind, received_at).await?;
-                Ok(placed)
+                let placed = handle_number_event(Context { deps, effects }, &known, said, received_at).await;
+                if placed.is_ok() {
+                    record_receipt(deps, &known, kind, received_at).await?;
+                }
+                placed
             }
             None => match &number {
                 // Late events of a removed number are dropped, because its data was erased.

@@ -242,7 +242,7 @@ pub(crate) struct ErrorJson {
     code: i64,
     title: String,
     details: Option<String>,
-    remedy: Option<String>,
+    remedy: String,
     /// Meta's id of the failed call (`fbtrace_id`), for Meta's support.
     trace: Option<String>,
 }
@@ -351,6 +351,10 @@ impl OutboundJson {
     }
 }
 
+/// Remedy for an error code of Meta's that has none of its own.
+const UNKNOWN_CODE: &str = "Look the code up in Meta's list of error codes.";
+/// Remedy for a failure of our own that has none of its own.
+const READ_DETAILS: &str = "Read the details, and send the message again if it is still wanted.";
 /// Remedy for a message whose outcome is unknown.
 const DOUBT: &str = "Wait: a later status from Meta settles the outcome. \
     Without one, `on_unknown` applies; after a day a person decides.";
@@ -358,9 +362,10 @@ const DOUBT: &str = "Wait: a later status from Meta settles the outcome. \
 impl ErrorJson {
     fn new(error: ProviderError, in_doubt: bool) -> Self {
         let ours = Reason::ALL.into_iter().find(|reason| !error.is_the_providers() && reason.as_str() == error.title);
-        let remedy = if in_doubt { Some(DOUBT) } else { remedy(error.code).or(ours.map(Reason::remedy)) };
+        let general = if error.is_the_providers() { UNKNOWN_CODE } else { READ_DETAILS };
+        let remedy = if in_doubt { DOUBT } else { remedy(error.code).or(ours.map(Reason::remedy)).unwrap_or(general) };
         Self {
-            remedy: remedy.map(str::to_owned),
+            remedy: remedy.to_owned(),
             code: error.code,
             title: error.title,
             details: error.details,

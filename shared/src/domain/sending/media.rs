@@ -1,6 +1,8 @@
 //! Files to send: the types that Meta accepts (`docs/meta/messages.md#section-9`). A type is detected from the bytes,
 //! not from a file name.
 
+mod detect;
+
 /// Type of a file that Meta accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MediaType {
@@ -96,6 +98,25 @@ impl MediaType {
         TYPES.into_iter().chain([THREE_GPP]).find(|one| one.mime == mime)
     }
 
+    /// Returns the type that a caller declares, under any name in use for it.
+    #[must_use]
+    pub fn from_declared(mime: &str) -> Option<Self> {
+        let mime = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let registered = match mime.as_str() {
+            "image/jpg" | "image/pjpeg" => "image/jpeg",
+            "image/x-png" => "image/png",
+            "audio/mp3" | "audio/mpeg3" | "audio/x-mpeg" | "audio/x-mp3" => "audio/mpeg",
+            "audio/m4a" | "audio/x-m4a" | "audio/x-mp4" => "audio/mp4",
+            "audio/x-aac" | "audio/aacp" => "audio/aac",
+            "audio/opus" | "application/ogg" => "audio/ogg",
+            "audio/x-amr" => "audio/amr",
+            "application/x-pdf" => "application/pdf",
+            "video/3gp" => "video/3gpp",
+            other => other,
+        };
+        Self::from_mime(registered)
+    }
+
     /// Returns the MIME type.
     #[must_use]
     pub fn mime(self) -> &'static str {
@@ -125,7 +146,7 @@ impl MediaType {
     /// # Errors
     /// A text for the caller: Meta does not accept the type, the file is too large, or its encoding is not supported.
     pub fn of(bytes: &[u8]) -> Result<Self, Unsendable> {
-        let Some(found) = sniff(bytes) else {
+        let Some(found) = detect::mime(bytes).and_then(Self::from_mime) else {
             let types: Vec<&str> = TYPES.iter().chain([&THREE_GPP]).map(|one| one.mime).collect();
             return Err(Unsendable(format!("must be one of {}", types.join(", "))));
         };
@@ -142,40 +163,6 @@ impl MediaType {
         }
         Ok(found)
     }
-}
-
-fn sniff(bytes: &[u8]) -> Option<MediaType> {
-    if bytes.starts_with(b"OggS") {
-        return MediaType::from_mime("audio/ogg");
-    }
-    // An ISO media file names its brand. Many phones use the same brand for audio and video, so the tracks decide.
-    let brand = bytes.get(4..12).filter(|head| head.starts_with(b"ftyp")).map(|head| &head[4..8]);
-    match brand {
-        Some(brand) if brand.starts_with(b"3g") => return Some(THREE_GPP),
-        Some(b"M4A " | b"M4B ") => return MediaType::from_mime("audio/mp4"),
-        // QuickTime, which Meta does not accept.
-        Some(b"qt  ") => return None,
-        Some(_) if has_track(bytes, b"soun") && !has_track(bytes, b"vide") => return MediaType::from_mime("audio/mp4"),
-        Some(_) => return MediaType::from_mime("video/mp4"),
-        None => {}
-    }
-    let mime = match infer::get(bytes).map(|found| found.mime_type()) {
-        Some("audio/x-aac") => "audio/aac",
-        Some(mime) => mime,
-        None if is_text(bytes) => "text/plain",
-        None => return None,
-    };
-    MediaType::from_mime(mime)
-}
-
-/// Returns whether an ISO media file has a track of this kind, according to its handler box.
-fn has_track(bytes: &[u8], kind: &[u8; 4]) -> bool {
-    memchr::memmem::find_iter(bytes, b"hdlr").any(|at| bytes.get(at + 12..at + 16) == Some(kind))
-}
-
-fn is_text(bytes: &[u8]) -> bool {
-    let text = std::str::from_utf8(bytes).unwrap_or_default();
-    !text.trim().is_empty() && !text.chars().any(|c| c.is_control() && !c.is_whitespace())
 }
 
 /// Checks that an OGG file is Opus with one channel, the only form that Meta accepts.

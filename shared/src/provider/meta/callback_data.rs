@@ -117,16 +117,19 @@ mod tests {
         let sealed = data.seal(&key, tenant);
         assert!(sealed.len() < 200, "{sealed}");
         assert_eq!(CallbackData::open(&sealed, &key, tenant), Opened::Ours(data));
-        assert_eq!(CallbackData::open(&sealed, &other, tenant), Opened::NotOurs);
-        assert_eq!(CallbackData::open(&sealed, &key, stranger), Opened::NotOurs);
+        assert_eq!(CallbackData::open(&sealed, &other, tenant), Opened::Refused);
+        assert_eq!(CallbackData::open(&sealed, &key, stranger), Opened::Refused);
         for at in 0..sealed.len() {
             let mut forged = sealed.clone().into_bytes();
             forged[at] ^= 1;
             let forged = String::from_utf8(forged).unwrap();
             assert!(!matches!(CallbackData::open(&forged, &key, tenant), Opened::Ours(_)), "{forged}");
         }
-        for foreign in ["", "cmd-42", "w1", "w2.a.b.1.00", "w1.a.b.c.d.e", "w01.a.b.c.d"] {
-            assert_eq!(CallbackData::open(foreign, &key, tenant), Opened::NotOurs);
+        for foreign in ["", "cmd-42", "w1", "wx.a.b.1.00", "a.b.c.d.e"] {
+            assert_eq!(CallbackData::open(foreign, &key, tenant), Opened::NotOurs, "{foreign}");
+        }
+        for broken in ["w2.a.b.1.00", "w1.a.b.c.d.e", "w01.a.b.c.d"] {
+            assert_eq!(CallbackData::open(broken, &key, tenant), Opened::Refused, "{broken}");
         }
     }
 }

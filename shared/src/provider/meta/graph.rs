@@ -357,6 +357,7 @@ impl ErrorBody {
 
 #[derive(Deserialize)]
 struct GraphError {
+    #[serde(deserialize_with = "number_or_text")]
     code: i64,
     message: Option<String>,
     #[serde(default)]
@@ -366,6 +367,20 @@ struct GraphError {
     /// Any JSON value: an odd trace id must not make the error code unreadable.
     #[serde(default)]
     fbtrace_id: serde_json::Value,
+}
+
+/// Reads a code that some edges write as a text.
+fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Code {
+        Number(i64),
+        Text(String),
+    }
+    match Code::deserialize(deserializer)? {
+        Code::Number(code) => Ok(code),
+        Code::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
+    }
 }
 
 /// An object on most edges, a string on some.
@@ -395,6 +410,17 @@ impl GraphError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_a_code_however_it_is_written() {
+        for (written, code) in
+            [("131056", Some(131_056)), ("\"131056\"", Some(131_056)), ("\" 4 \"", Some(4)), ("\"x\"", None)]
+        {
+            let body = format!(r#"{{"error":{{"code":{written},"message":"(#131056) Too fast"}}}}"#);
+            let read = serde_json::from_str::<ErrorBody>(&body).ok().map(|body| body.into_provider_error().code);
+            assert_eq!(read, code, "{written}");
+        }
+    }
 
     #[test]
     fn what_only_explains_does_not_spoil_what_decides() {

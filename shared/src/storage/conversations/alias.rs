@@ -138,7 +138,9 @@ impl Table {
         }
         let mut known = self.known_aliases(tenant, &aliases).await?;
         let erased_at = known.iter().filter_map(|known| known.erased_at).max();
-        if is_erased(erased_at, said_at) {
+        // Data from before a number moved, about a person who was erased since, must not reach the number's next owner.
+        let is_orphan = |known: &Known| known.is_late(said_at) && known.former.is_none();
+        if is_erased(erased_at, said_at) || card.user_id.is_none() && known.iter().any(is_orphan) {
             return Err(StorageError::Erased);
         }
         if own.is_empty() {

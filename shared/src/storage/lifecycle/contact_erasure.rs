@@ -230,6 +230,9 @@ impl Table {
                     .when("#contact = :whose OR attribute_not_exists(#pk)")
                     .value("whose", text(contact.to_string()));
                 nobodys.run().await?;
+                // Late data from before the number moved to somebody else has no contact any more.
+                let former = self.update(keys::alias_named(erasure.tenant, name)).remove(&["former"]);
+                former.when("#former = :whose").value("whose", text(contact.to_string())).run().await?;
             }
         }
         Ok(())
