@@ -117,7 +117,7 @@ impl Table {
     /// person. Concurrent callers get the same contact: the deciding alias is written conditionally, and the loser
     /// reads the winner's contact.
     ///
-    /// 1 WRU per alias if none is known, and 1 for a user id; 1 read unit per alias if all are known.
+    /// 2 WRU per alias if none is known, and 1 for the user id; 1 read unit per alias if all are known.
     ///
     /// # Errors
     /// When DynamoDB does not answer, the card has no alias ([`StorageError::Refused`]), or the contact was erased
@@ -153,11 +153,11 @@ impl Table {
             match Box::pin(self.choose(tenant, naming, &own, &known, now)).await? {
                 Chosen::Known(contact) => {
                     resolved.contact = contact;
-                    break None;
+                    break Vec::new();
                 }
-                Chosen::Stored(contact, alias) => {
+                Chosen::Stored(contact, stored) => {
                     resolved.contact = contact;
-                    break Some(alias);
+                    break stored;
                 }
                 Chosen::LostTheRace if tries > 0 => {
                     tries -= 1;
@@ -177,7 +177,7 @@ impl Table {
                 self.replace_user(resolved.contact, account, old, new).await?;
             }
         }
-        let others = aliases.iter().zip(&known).filter(|(alias, _)| Some(*alias) != stored.as_ref());
+        let others = aliases.iter().zip(&known).filter(|(alias, _)| !stored.contains(alias));
         for (alias, known) in others {
             let assigned = Box::pin(self.assign(tenant, naming, alias, known, resolved.contact, now)).await?;
             resolved.is_disputed |= matches!(assigned, Assigned::Disputed);
@@ -211,11 +211,14 @@ impl Table {
                 return Ok(Chosen::Known(contact));
             }
             let fresh = ContactId::generate(now)?;
-            if !self.put_person(tenant, fresh, own, known, naming, now).await? {
+            let free = own.iter().zip(known);
+            let free = free.filter(|(_, known)| known.contact.is_none() && !known.is_late(naming.said_at));
+            let free: Vec<Alias> = free.map(|(alias, _)| alias.clone()).collect();
+            if !self.put_person(tenant, fresh, &free, naming, now).await? {
                 return Ok(Chosen::LostTheRace);
             }
             self.put_user(tenant, fresh, account, user).await?;
-            return Ok(Chosen::Known(fresh));
+            return Ok(Chosen::Stored(fresh, free));
         }
         let Some(strongest) = own.first() else { return Err(StorageError::Refused("a contact without a name")) };
         if let Some(contact) = by_phone {
@@ -236,23 +239,20 @@ impl Table {
         if let Some(typed) = otherwise.filter(|typed| *typed != chosen) {
             self.note_same(tenant, chosen, typed, "typed_spelling", now).await?;
         }
-        Ok(Chosen::Stored(chosen, strongest.clone()))
+        Ok(Chosen::Stored(chosen, vec![strongest.clone()]))
     }
 
-    /// Stores the own aliases of a new person, all or none of them, so that two reports of one person at the same time
-    /// make one contact. `false` if another report was first. An alias that leads to somebody else is left alone. 2 WRU
-    /// per alias.
+    /// Stores the aliases of a new person, all or none of them, so that two reports of one person at the same time make
+    /// one contact. `false` if another report was first. 2 WRU per alias.
     async fn put_person(
         &self,
         tenant: TenantId,
         contact: ContactId,
-        own: &[Alias],
-        known: &[Known],
+        aliases: &[Alias],
         naming: Naming<'_>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let free = own.iter().zip(known).filter(|(_, known)| known.contact.is_none() && !known.is_late(naming.said_at));
-        let parts = free.map(|(alias, _)| self.new_alias(tenant, alias, contact, naming, now).in_transaction());
+        let parts = aliases.iter().map(|alias| self.new_alias(tenant, alias, contact, naming, now).in_transaction());
         self.transact(parts.collect::<Result<_, _>>()?).await
     }
 
@@ -282,6 +282,12 @@ impl Table {
             Some(contact) => contact,
             None => self.put_alias(tenant, alias, chosen, naming, now).await?,
         };
+        if let (Vouched::ByProvider(account), Alias::UserId(id), None) = (naming.vouched, alias, known.contact)
+            && naming.user() == Some(id)
+            && naming.card.user_id.as_ref() != Some(id)
+        {
+            self.put_user(tenant, holder, account, id).await?;
+        }
         if holder == chosen {
             return Ok(Assigned::Settled);
         }
@@ -453,8 +459,8 @@ impl Table {
 enum Chosen {
     /// A contact that was known.
     Known(ContactId),
-    /// A contact under whose first alias it is stored now.
-    Stored(ContactId, Alias),
+    /// A contact that is stored now, under these aliases.
+    Stored(ContactId, Vec<Alias>),
     /// Another report about the person was first.
     LostTheRace,
     /// Found by another spelling of a number that was entered by hand.
