@@ -33,7 +33,7 @@ pub(crate) async fn store_message(
         contact_of(deps, number, Author { card: &message.contact, linked: &message.linked }, message.at, received_at)
             .await?;
     if let Some(phone) = &message.gave_up {
-        deps.table.contact_release(number.tenant, phone, contact, message.at).await?;
+        deps.table.contact_release(number.tenant, phone, message.at).await?;
     }
     let conversation = ConversationId::new(number.id.clone(), contact);
     let keep_until = number.keeps_until(received_at);

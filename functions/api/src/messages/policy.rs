@@ -159,8 +159,8 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// Returns the address of a conversation's contact. A phone number that ever moved from one person to another is
-    /// used only if no user id is known, and only while it belongs to the contact. 1 read unit.
+    /// Returns the address of a conversation's contact. A phone number that leads to another contact is not used. One
+    /// that ever moved from one person to another is used only if no user id is known. 1 read unit.
     pub(crate) async fn of(deps: &Deps, known: &Conversation) -> Result<Self, StorageError> {
         let user_id = || known.user_id.clone().map(Recipient::UserId);
         if known.group_id.is_some() {
@@ -170,11 +170,12 @@ impl Address {
             return Ok(user_id().map_or(Self::Unknown, Self::To));
         };
         let holder = deps.table.contact_get_phone_holder(known.tenant, phone).await?;
-        if !holder.has_moved {
-            return Ok(Self::To(Recipient::Phone(phone.clone())));
-        }
         let is_theirs =
             holder.contact.is_some_and(|holder| holder == known.id.contact() || known.also.contains(&holder));
+        // A number that no alias names was entered in another spelling.
+        if !holder.has_moved && (is_theirs || holder.contact.is_none()) {
+            return Ok(Self::To(Recipient::Phone(phone.clone())));
+        }
         let by_phone = is_theirs.then(|| Recipient::Phone(phone.clone()));
         Ok(user_id().or(by_phone).map_or(Self::None(Reason::ContactMoved), Self::To))
     }

@@ -224,16 +224,19 @@ impl Table {
         if let Some(contact) = by_phone {
             return Ok(Chosen::Known(contact));
         }
+        let linked = known.iter().skip(own.len()).find_map(|known| known.holder(naming.said_at));
+        let is_left = known.first().is_some_and(|known| known.contact.is_none() && known.moved_at.is_some());
+        if let (Some(contact), true) = (linked, is_left) {
+            // A repetition of the report that the person gave up the number.
+            return Ok(Chosen::Known(contact));
+        }
         let otherwise = self.spelled_otherwise(tenant, strongest, naming.vouched).await?;
         if let (Some(contact), Vouched::Typed) = (otherwise, naming.vouched) {
             return Ok(Chosen::OtherSpelling(contact));
         }
         let candidate = match by_id {
             Some(contact) => contact,
-            None => {
-                let linked = known.iter().skip(own.len()).find_map(|known| known.holder(naming.said_at));
-                linked.map_or_else(|| ContactId::generate(now), Ok)?
-            }
+            None => linked.map_or_else(|| ContactId::generate(now), Ok)?,
         };
         let chosen = self.put_alias(tenant, strongest, candidate, naming, now).await?;
         if let Some(typed) = otherwise.filter(|typed| *typed != chosen) {
@@ -338,8 +341,9 @@ impl Table {
         Ok(Assigned::Settled)
     }
 
-    /// Releases the phone number that a contact's person gave up at this time. Later data with the number is about
-    /// somebody else. 1 WRU.
+    /// Releases a phone number that its owner gave up at this time. Later data with the number is about somebody else.
+    /// It is released also if it leads to an earlier owner, because the report shows that it was not theirs any more. 1
+    /// WRU and 1 read unit.
     ///
     /// # Errors
     /// When DynamoDB does not answer or an item is damaged.
@@ -347,18 +351,18 @@ impl Table {
         &self,
         tenant: TenantId,
         phone: &PhoneNumber,
-        contact: ContactId,
         at: Timestamp,
     ) -> Result<(), StorageError> {
-        for holder in self.group(contact).await?.0 {
-            self.update(keys::alias(tenant, &Alias::Phone(phone.canonical())))
-                .remove(&["contact"])
-                .set("former", text(holder.to_string()))
-                .set("moved_at", time(at))
-                .when("#contact = :former AND (attribute_not_exists(#since) OR #since <= :moved_at)")
-                .run()
-                .await?;
-        }
+        let alias = Alias::Phone(phone.canonical());
+        let known = self.known_aliases(tenant, std::slice::from_ref(&alias)).await?;
+        let Some(holder) = known.into_iter().find_map(|known| known.contact) else { return Ok(()) };
+        self.update(keys::alias(tenant, &alias))
+            .remove(&["contact"])
+            .set("former", text(holder.to_string()))
+            .set("moved_at", time(at))
+            .when("#contact = :former AND (attribute_not_exists(#since) OR #since <= :moved_at)")
+            .run()
+            .await?;
         Ok(())
     }
 
