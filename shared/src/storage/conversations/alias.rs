@@ -54,10 +54,7 @@ struct Known {
 impl Known {
     /// Returns the contact that had the alias at this time.
     fn holder(&self, at: Timestamp) -> Option<ContactId> {
-        match self.moved_at {
-            Some(moved_at) if at.as_second() < moved_at.as_second() => self.former,
-            _ => self.contact,
-        }
+        if self.is_late(at) { self.former } else { self.contact }
     }
 
     /// Whether data from this time is older than the latest change of the alias's contact.
