@@ -21,7 +21,7 @@ impl Table {
         account: &WabaId,
         user: &str,
     ) -> Result<bool, StorageError> {
-        let name = format!("{USER}{account}");
+        let name = current_user(account);
         if self.read(&keys::contact(contact)).await?.is_some_and(|item| item.text(&name) == Some(user)) {
             return Ok(true);
         }
@@ -36,7 +36,7 @@ impl Table {
         account: &WabaId,
         user: &str,
     ) -> Result<bool, StorageError> {
-        let name = format!("{USER}{account}");
+        let name = current_user(account);
         let claim =
             self.update(keys::contact(contact)).set(&name, text(user)).set_once("tenant", text(tenant.to_string()));
         let claim = claim.when(&format!("attribute_not_exists(#{name}) OR #{name} = :{name}"));
@@ -51,7 +51,7 @@ impl Table {
         user: &str,
     ) -> Result<bool, StorageError> {
         let person: Vec<_> = self.group(contact).await?.0.into_iter().map(keys::contact).collect();
-        let name = format!("{USER}{account}");
+        let name = current_user(account);
         Ok(self.read_all(&person).await?.iter().all(|item| item.text(&name).is_none_or(|known| known == user)))
     }
 
@@ -78,7 +78,7 @@ impl Table {
         old: &str,
         new: &str,
     ) -> Result<(), StorageError> {
-        let name = format!("{USER}{account}");
+        let name = current_user(account);
         for member in self.group(contact).await?.0 {
             self.update(keys::contact(member))
                 .set(&name, text(new))
@@ -89,4 +89,9 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Returns the attribute of a contact's current user id in an account.
+fn current_user(account: &WabaId) -> String {
+    format!("{USER}{account}")
 }

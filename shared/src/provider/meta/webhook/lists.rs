@@ -86,8 +86,8 @@ impl Lists<'_, '_, '_> {
         };
         let cards = Card::all(self.holder);
         match list {
-            "messages" => messages::inbound(self.change, number, &items, &cards, self.origin(), events),
-            "message_echoes" => messages::echoes(self.change, number, &items, &cards, self.echo_origin(), events),
+            "messages" => messages::written(self.change, number, &items, &cards, self.origin(), events),
+            "message_echoes" => messages::written(self.change, number, &items, &cards, self.echo_origin(), events),
             "statuses" => messages::statuses(self.change, number, &items, events),
             "calls" => messages::calls(self.change, number, &items, &cards, events),
             "history" => history::chunks(self.change, number, self.holder, &items, events),

@@ -5,13 +5,13 @@ use crate::domain::conversations::contact::ContactIdentity;
 use crate::domain::conversations::message::Origin;
 use crate::domain::event::{InboundEvent, InboundEventKind};
 use crate::domain::ids::NumberId;
-use crate::provider::meta::webhook::card::{Card, TO, person};
+use crate::provider::meta::webhook::card::{Card, FROM, TO, person};
 use crate::provider::meta::webhook::item::{self, MessageItem, StatusItem, sender, timestamp};
 use crate::provider::meta::webhook::json::Node;
 use crate::provider::meta::webhook::{Change, said};
 
-/// Parses customers' messages.
-pub(super) fn inbound(
+/// Parses messages: of customers, or those that the business sent from its phone or from another app.
+pub(super) fn written(
     change: &Change<'_, '_>,
     number: &NumberId,
     list: &[Node<'_>],
@@ -19,25 +19,10 @@ pub(super) fn inbound(
     origin: Origin,
     events: &mut Vec<InboundEvent>,
 ) {
+    let (name, keys) = if origin.is_inbound() { ("messages", FROM) } else { ("message_echoes", TO) };
     for node in list {
-        let (contact, card) = sender(node, cards, list.len() == 1);
-        let raw = change.item_alone("messages", node.raw(), card);
-        events.push(one(change, number, node, contact, origin, raw));
-    }
-}
-
-/// Parses messages that the business sent from its phone or from another app.
-pub(super) fn echoes(
-    change: &Change<'_, '_>,
-    number: &NumberId,
-    list: &[Node<'_>],
-    cards: &[Card<'_>],
-    origin: Origin,
-    events: &mut Vec<InboundEvent>,
-) {
-    for node in list {
-        let (contact, card) = person(node, TO, cards, list.len() == 1);
-        let raw = change.item_alone("message_echoes", node.raw(), card);
+        let (contact, card) = person(node, keys, cards, list.len() == 1);
+        let raw = change.item_alone(name, node.raw(), card);
         events.push(one(change, number, node, contact, origin, raw));
     }
 }
